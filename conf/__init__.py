@@ -1,0 +1,1 @@
+"""Config tree of ganlab; a package so that wheels carry it."""

@@ -1,0 +1,127 @@
+"""What the command line needs before torch is imported: paths, resolvers, one-line errors."""
+
+import difflib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+EXPECTED = (HydraException, OmegaConfBaseException, ValueError, OSError, ImportError)
+
+
+def conf_dir() -> Path:
+    """The config tree: inside an installed package, else beside it in a source checkout."""
+    here = Path(__file__).parent
+    return here / "conf" if (here / "conf").is_dir() else here.parent / "conf"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A "did you mean" clause for a misspelt word, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def training_directory(ckpt: str | None, fresh: str) -> str:
+    """Where a training run writes: the checkpoint's own run when it resumes one, else `fresh`."""
+    if ckpt and Path(ckpt).expanduser().parent.name == "checkpoints":
+        return str(Path(ckpt).expanduser().parent.parent)
+    return fresh
+
+
+def data_choice(ckpt: str | None) -> str:
+    """Name of the data config that a checkpoint's run was started with."""
+    try:
+        saved = OmegaConf.load(Path(str(ckpt)).expanduser().parent.parent / ".hydra" / "hydra.yaml")
+        return str(saved.hydra.runtime.choices.data)
+    except (OSError, OmegaConfBaseException):
+        return "unknown"
+
+
+def register_resolvers() -> None:
+    """Make the two path rules usable in YAML."""
+    OmegaConf.register_new_resolver("training_directory", training_directory, replace=True)
+    OmegaConf.register_new_resolver("data_choice", data_choice, replace=True)
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Call a `@hydra.main` function; answer a user's mistake with one line and exit code 1.
+
+    GANLAB_TRACEBACK=1 shows the whole traceback instead.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
+    register_resolvers()
+    try:
+        main()
+    except EXPECTED as error:
+        if os.environ.get("GANLAB_TRACEBACK"):
+            traceback.print_exc()
+        print(f"error: {one_line(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def one_line(error: BaseException) -> str:
+    """The useful sentence of an exception, whatever Hydra wrapped around it."""
+    while error.__cause__ is not None and isinstance(
+        error, (HydraException, OmegaConfBaseException)
+    ):
+        error = error.__cause__
+    text = str(error)
+    for pattern, explain in EXPLANATIONS:
+        if match := re.search(pattern, text, re.DOTALL):
+            return explain(*match.groups())
+    return " ".join(text.split())
+
+
+def _unknown_key(key: str) -> str:
+    return f"there is no config key {key}{nearest(key, known_keys())}"
+
+
+def _unknown_option(group: str, option: str, options: str) -> str:
+    names = options.split()
+    return f"there is no {group}={option}; there are {', '.join(names)}{nearest(option, names)}"
+
+
+EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
+    (r"Could not override '([^']+)'", _unknown_key),
+    (r"Key '[^']*' (?:is )?not in .*?full_key: (\S+)", _unknown_key),
+    (
+        r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':(.*?)(?:Config s|\Z)",
+        _unknown_option,
+    ),
+    (
+        r"Missing mandatory value: (\S+)",
+        lambda key: f"{key} has no value; give one, as in {key}=...",
+    ),
+]
+
+
+def known_keys() -> list[str]:
+    """Every key a user can set: groups and the dotted paths of the configs on disk."""
+    keys: set[str] = set()
+    root = conf_dir()
+    for path in root.rglob("*.yaml"):
+        group = path.parent.relative_to(root).as_posix()
+        prefix = "" if group == "." else group.replace("/", ".") + "."
+        keys.update((group, group.replace("/", ".")) if prefix else ())
+        keys.update(prefix + key for key in flattened(OmegaConf.load(path)))
+    return sorted(keys)
+
+
+def flattened(node: Any, prefix: str = "") -> list[str]:
+    """Dotted paths of all keys of nested mappings, outer ones included."""
+    plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+    if not isinstance(plain, dict):
+        return []
+    paths: list[str] = []
+    for name, value in plain.items():
+        key = str(name)
+        if not key.startswith("_") and key != "defaults":
+            paths += [f"{prefix}{key}", *flattened(value, f"{prefix}{key}.")]
+    return paths

@@ -1,0 +1,135 @@
+"""Stored images by number: what every source opens into, and how a whole set is read."""
+
+import hashlib
+import os
+import struct
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from ganlab.data.decode import UnusableImage, normalised
+from ganlab.data.problems import Problem
+
+UNLABELLED = -1  # label of a file that lies outside the class folders of its set
+CHUNK = 256  # images in flight while a set is decoded
+Result = TypeVar("Result")
+
+
+class Collection(ABC):
+    """Images in their stored form, numbered 0 to len - 1 in an order that never changes."""
+
+    labels: NDArray[np.int64] | None = None  # (N,)
+    class_names: Sequence[str] = ()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def image(self, index: int) -> Image.Image:
+        """Open one image; whatever goes wrong is raised."""
+
+    @abstractmethod
+    def address(self, index: int) -> str:
+        """Where one image lies, in words a user can act on."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A hash that changes when the stored images change, found without decoding them."""
+
+
+class Source(Protocol):
+    """Where images come from. Building one reads nothing; `open` does."""
+
+    shared: bool  # True: decoding is dear, so several processes share one decoded file
+
+    def prepare(self) -> None:
+        """Fetch what is missing; runs in one process per machine."""
+
+    def open(self) -> Collection:
+        """List the images; raises `BrokenData` or `FileNotFoundError` with a way out."""
+
+
+class Arrays(Collection):
+    """Images that already are one array, in memory or memory-mapped."""
+
+    def __init__(
+        self,
+        images: NDArray[np.generic],  # (N, H, W) or (N, H, W, C), uint8 or uint16
+        labels: NDArray[np.int64] | None,  # (N,)
+        class_names: Sequence[str],
+        place: str,  # the file, for messages
+        fingerprint: str,  # hash of the content or of the file's state
+    ) -> None:
+        self.images, self.labels, self.class_names = images, labels, class_names
+        self.place, self._fingerprint = place, fingerprint
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image(self, index: int) -> Image.Image:  # noqa: D102
+        pixels = np.asarray(self.images[index])
+        if pixels.dtype == np.uint16:
+            pixels = np.rint(pixels / 257)  # 65535 = 257 * 255
+        if pixels.ndim == 3 and pixels.shape[-1] == 1:
+            pixels = pixels[..., 0]
+        return Image.fromarray(pixels.astype(np.uint8))
+
+    def address(self, index: int) -> str:  # noqa: D102
+        return f"{self.place}[{index}]"
+
+    def fingerprint(self) -> str:  # noqa: D102
+        return self._fingerprint
+
+
+def hashed(*parts: object) -> str:
+    """32 hex digits that stand for the parts' text."""
+    return hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=16).hexdigest()
+
+
+def scan(
+    collection: Collection,
+    act: Callable[[Image.Image], Result],  # what to do with each normalised image
+) -> Iterator[Result | Problem]:
+    """`act` on every image in order, on several threads; a `Problem` in place of a broken one."""
+    one = _Reader(collection, act)
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        bar = tqdm(total=len(collection), desc="reading images", delay=2, leave=False, disable=None)
+        with bar:
+            for start in range(0, len(collection), CHUNK):
+                chunk = range(start, min(start + CHUNK, len(collection)))
+                yield from pool.map(one, chunk)
+                bar.update(len(chunk))
+
+
+class _Reader(Generic[Result]):
+    def __init__(self, collection: Collection, act: Callable[[Image.Image], Result]) -> None:
+        self.collection, self.act = collection, act
+
+    def __call__(self, index: int) -> Result | Problem:
+        labels, path = self.collection.labels, self.collection.address(index)
+        if labels is not None and labels[index] == UNLABELLED:
+            fix = "move it into a class folder or set data.labels=false"
+            return Problem(path, "has no class folder although other images have one", fix)
+        try:
+            with self.collection.image(index) as image:
+                return self.act(normalised(image))
+        except UnusableImage as error:
+            return Problem(path, str(error), error.fix)
+        except Exception as error:  # decoders raise anything at all on damaged bytes
+            return Problem(path, _reason(error), "replace or delete it")
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "cannot identify image file" in text:
+        return "is not an image, or not in a format Pillow reads"
+    if isinstance(error, (SyntaxError, struct.error, zlib.error, EOFError)):
+        return f"is damaged: {text}"
+    return text

@@ -1,0 +1,51 @@
+"""What is wrong with a set of images: every offender at once, each with its way out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LISTED = 20  # offenders printed by an error; its `problems` attribute holds all of them
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One file or array entry that cannot be used."""
+
+    path: str  # file, archive member or array entry
+    reason: str  # what is wrong with it
+    fix: str  # what the user can do about it
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason} ({self.fix})"
+
+
+class BrokenData(ValueError):  # noqa: N818 - the name states the finding
+    """Data that cannot be used as it is; `problems` lists every offender."""
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],  # all of them, in the order of the data set
+        total: int | None = None,  # images examined; None where the set could not be opened at all
+    ) -> None:
+        self.problems = list(problems)
+        super().__init__(_summary(self.problems, total))
+
+
+def report(problems: Sequence[Problem]) -> str:
+    """Every problem on a line of its own, after a line with their number."""
+    if not problems:
+        return "no problems found"
+    return "\n".join([f"{_counted(len(problems))} found:", *(f"  {item}" for item in problems)])
+
+
+def _summary(problems: Sequence[Problem], total: int | None) -> str:
+    if total is None:
+        return "; ".join(map(str, problems))
+    lines = [f"{len(problems):,} of {total:,} images cannot be used:"]
+    lines += [f"  {item}" for item in problems[:LISTED]]
+    if len(problems) > LISTED:
+        lines.append(f"  and {len(problems) - LISTED:,} more")
+    return "\n".join([*lines, "data.skip_broken=true leaves these images out"])
+
+
+def _counted(number: int) -> str:
+    return "1 problem" if number == 1 else f"{number:,} problems"

@@ -1,0 +1,6 @@
+"""Frozen pretrained networks: images in [-1, 1] to named features."""
+
+from ganlab.features.base import Extractor
+from ganlab.features.classifier import Classifier
+
+__all__ = ["Classifier", "Extractor"]

@@ -1,0 +1,80 @@
+"""What every frozen feature extractor promises."""
+
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.features.pixels import quantized, with_channels
+from ganlab.features.weights import WeightsFile
+
+ExtractorT = TypeVar("ExtractorT", bound="Extractor")
+
+
+class Extractor(nn.Module):
+    """A frozen network from images to features, with its own resizing and normalising.
+
+    Takes float images in [-1, 1] of any size in 1 or 3 channels, puts them on the 8-bit grid, and
+    always works in float32, in evaluation mode, without gradients. Construction is cheap and draws
+    no random number: weights are read by `prepare`, or else by the first `forward`; only `prepare`
+    may download.
+    """
+
+    name: str  # "classifier", "inception": the suffix of a score's name
+    resize: str  # filter and size, as a score's record names them
+    feature_dim: int
+    channels: int  # what the network itself takes: 1 or 3
+
+    def __init__(
+        self,
+        file: WeightsFile,  # where the network's weights are
+    ) -> None:
+        super().__init__()
+        self.file = file
+        self.network: nn.Module | None = None
+        # Remembers the device while there is no network yet to be moved.
+        self.register_buffer("anchor", torch.empty(0), persistent=False)
+        self.eval()
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the file of weights, 64 hexadecimal digits."""
+        return self.file.digest
+
+    def preflight(self) -> None:
+        """Raise, within about a second, when the weights are not to be had."""
+        self.file.preflight()
+
+    def prepare(self) -> None:
+        """Fetch the weights if they are missing (once, into the cache) and load them."""
+        self.file.fetch()
+        self._loaded()
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map (N, 1 or 3, H, W) to `features` (N, feature_dim) and `logits` (N, K), float32."""
+        network = self._loaded()
+        with torch.autocast(images.device.type, enabled=False):
+            grid = with_channels(quantized(images), self.channels)
+            features, logits = network(self.fitted(grid))
+        return {"features": features, "logits": logits}
+
+    def fitted(self, grid: Tensor) -> Tensor:
+        """8-bit values (N, channels, H, W) in the size and range the network takes."""
+        raise NotImplementedError
+
+    def build(self) -> nn.Module:
+        """The network, which returns (features, logits); its weights are loaded afterwards."""
+        raise NotImplementedError
+
+    def train(self: ExtractorT, mode: bool = True) -> ExtractorT:
+        """Stay in evaluation mode, whatever is asked."""
+        return super().train(False)
+
+    def _loaded(self) -> nn.Module:
+        if self.network is None:
+            with torch.device("meta"):  # no memory, no time, no random numbers
+                network = self.build()
+            network.load_state_dict(self.file.state(network), strict=False, assign=True)
+            self.network = network.to(self.anchor.device).eval().requires_grad_(False)
+        return self.network

@@ -1,0 +1,194 @@
+"""Files of frozen weights: found, verified, downloaded once, opened safely.
+
+A file is looked for where the user says, or else in the user's cache. It is fetched only by
+`WeightsFile.fetch`, which is called before training; opening never touches the network.
+"""
+
+import hashlib
+import http.client
+import os
+import pickle
+import socket
+import sys
+import tempfile
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import torch
+from torch import Tensor, nn
+
+PROBE_SECONDS = 1.0  # how long `preflight` waits for the host that has the file
+STALL_SECONDS = 60.0  # a download that is silent for so long has failed
+
+
+def cache_dir() -> Path:
+    """Where downloads are kept: $GANLAB_CACHE, else ganlab under $XDG_CACHE_HOME or ~/.cache."""
+    if own := os.environ.get("GANLAB_CACHE"):
+        return Path(own).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "ganlab"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """One file of weights and where it may come from.
+
+    Every problem is one error that names the config key, the place and the way out:
+    `FileNotFoundError` when there is no file, `ConnectionError` when a download fails, `ValueError`
+    when the file is not what it should be.
+    """
+
+    path: Path | None  # the user's own copy; None looks into the cache
+    url: str = ""  # where a missing file is downloaded from; empty when it cannot be
+    size: int = 0  # bytes of the file at `url`, for messages
+    sha256: str | None = None  # what the file's digest must be; None accepts any
+    key: str = "features.weights"  # the config key by which a user names a file
+
+    @property
+    def place(self) -> Path:
+        """Where the file is, or will be after a download."""
+        return self.path or cache_dir() / self.url.rpartition("/")[2]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file: the expected one, or else that of the bytes on disk."""
+        return self.sha256 or sha256_of(self.existing())
+
+    def existing(self) -> Path:
+        """The file's path, once it is known to be there."""
+        if not self.place.is_file():
+            raise FileNotFoundError(self._missing())
+        return self.place
+
+    def preflight(self) -> None:
+        """Raise unless the file is here and intact, or its host answers within a second."""
+        if self.place.is_file() or self.path:
+            self._verify(self.existing())
+        elif not _reachable(self.url):
+            raise FileNotFoundError(self._missing())
+
+    def fetch(self) -> Path:
+        """Make sure the file is on this machine, downloading it into the cache if it must be."""
+        if self.path or self.place.is_file():
+            return self.existing()
+        self.place.parent.mkdir(parents=True, exist_ok=True)
+        print(f"downloading {self._offer()} to {self.place}", file=sys.stderr)
+        # A name of its own and an atomic move: processes that fetch together do not disturb
+        # each other, and a download cut short leaves nothing behind.
+        handle, name = tempfile.mkstemp(dir=self.place.parent, suffix=".part")
+        os.close(handle)
+        try:
+            self._download(Path(name))
+            self._verify(Path(name), origin=self.url)
+            Path(name).replace(self.place)
+        finally:
+            Path(name).unlink(missing_ok=True)
+        return self.place
+
+    def state(self, network: nn.Module) -> dict[str, Tensor]:
+        """The file's tensors, checked against `network`'s names and shapes, in float32 on the CPU.
+
+        Counters of batch norm (`num_batches_tracked`) are optional and left out.
+        """
+        tensors = self._open()
+        wanted = _without_counters(network.state_dict())
+        for name, tensor in wanted.items():
+            if name not in tensors:
+                raise self._invalid(f"has no tensor {name!r}")
+            if tensors[name].shape != tensor.shape:
+                shapes = f"{tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
+                raise self._invalid(f"has {name!r} in shape {shapes}")
+        if extra := [name for name in tensors if name not in wanted]:
+            raise self._invalid(f"has a tensor {extra[0]!r} this network lacks")
+        return {name: tensors[name].float() for name in wanted}
+
+    def _open(self) -> dict[str, Tensor]:
+        path = self.existing()
+        self._verify(path)
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+            raise self._invalid("is not a file of plain tensors and was not opened") from error
+        if not _is_state_dict(content):
+            raise self._invalid("holds something else than named tensors")
+        return _without_counters(content)
+
+    def _download(self, target: Path) -> None:
+        try:
+            with (
+                urllib.request.urlopen(self.url, timeout=STALL_SECONDS) as answer,
+                target.open("wb") as file,
+            ):
+                while chunk := answer.read(1 << 20):
+                    file.write(chunk)
+        except (OSError, http.client.HTTPException) as error:
+            raise ConnectionError(f"download failed ({error}); {self._missing()}") from error
+
+    def _verify(self, path: Path, origin: object = None) -> None:
+        if self.sha256 is None or (found := sha256_of(path)) == self.sha256:
+            return
+        raise ValueError(
+            f"{origin or path} has sha256 {found}, not {self.sha256}: damaged or another file; "
+            f"remove it, or put the file from {self.url or 'the package'} at {self.place}"
+        )
+
+    def _offer(self) -> str:
+        return f"{self.url} ({self.size / 1e6:.0f} MB)" if self.size else self.url
+
+    def _missing(self) -> str:
+        text = f"no weights at {self.place}"
+        if self.path or not self.url:
+            text += f" ({self.key}={self.path})"
+        if not self.url:
+            return f"{text}; correct {self.key}"
+        return (
+            f"{text}; put the file {self._offer()} there, or name your copy with {self.key}=<file>"
+        )
+
+    def _invalid(self, problem: str) -> ValueError:
+        return ValueError(f"{self.place} ({self.key}) {problem}")
+
+
+def _is_state_dict(content: object) -> bool:
+    return isinstance(content, Mapping) and all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    )
+
+
+def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: t for name, t in state.items() if not name.endswith(".num_batches_tracked")}
+
+
+def _reachable(url: str) -> bool:
+    """Whether the host of `url`, or the proxy before it, accepts a connection in a second."""
+    answered = threading.Event()
+    # A thread, since looking up a name can hang for longer than any socket's timeout.
+    threading.Thread(target=_connect, args=(url, answered), daemon=True).start()
+    return answered.wait(PROBE_SECONDS)
+
+
+def _connect(url: str, answered: threading.Event) -> None:
+    parts = urlsplit(url)
+    proxy = urllib.request.getproxies().get(parts.scheme)
+    if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+        parts = urlsplit(proxy if "//" in proxy else f"//{proxy}")
+    try:
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        socket.create_connection((parts.hostname or "", port), timeout=PROBE_SECONDS).close()
+        answered.set()
+    except (OSError, ValueError):
+        return

@@ -1,0 +1,28 @@
+"""What the networks descend: plain functions of logits, torch only.
+
+- `adversarial`: pairs of losses (`Minimax`, `Nonsaturating`, `LeastSquares`, `Hinge`,
+  `Wasserstein`, `Relativistic`)
+- `penalties`: on the discriminator (`r1`, `gradient_penalty`, `drift`)
+"""
+
+from ganlab.losses.adversarial import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    Nonsaturating,
+    Relativistic,
+    Wasserstein,
+)
+from ganlab.losses.penalties import drift, gradient_penalty, r1
+
+__all__ = [
+    "Hinge",
+    "LeastSquares",
+    "Minimax",
+    "Nonsaturating",
+    "Relativistic",
+    "Wasserstein",
+    "drift",
+    "gradient_penalty",
+    "r1",
+]

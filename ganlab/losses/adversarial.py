@@ -1,0 +1,113 @@
+"""Adversarial losses: what the two networks descend, as functions of logits.
+
+Each class is a namespace for a pair: `discriminator(real, fake)` and `generator(fake, real)`, whose
+second argument only relativistic losses look at. Logits are (N,) or (N, K), positive for real; a
+loss is a scalar, the mean over the batch of the sum over a sample's K logits. The factor 1/2 that
+some papers put before both terms is dropped.
+"""
+
+from typing import ClassVar
+
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def reduced(terms: Tensor) -> Tensor:
+    """Mean over the batch, sum over the logits of a sample: (N,) or (N, K) -> scalar."""
+    return terms.mean(dim=0).sum()
+
+
+class Minimax:
+    """Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1: G descends the value that D ascends."""
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """-E log D(x) - E log(1 - D(G(z))), where D = sigmoid(logit)."""
+        # -log sigmoid(t) = softplus(-t) and -log(1 - sigmoid(t)) = softplus(t), finite for any t.
+        return reduced(F.softplus(-real)) + reduced(F.softplus(fake))
+
+    @staticmethod
+    def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """E log(1 - D(G(z))): bounded above by 0, flat where D is sure of a fake."""
+        return -reduced(F.softplus(fake))
+
+
+class Nonsaturating:
+    """Goodfellow et al. 2014, section 3: G ascends log D(G(z)), so D's certainty teaches it."""
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """-E log D(x) - E log(1 - D(G(z))), as in `Minimax`."""
+        return Minimax.discriminator(real, fake)
+
+    @staticmethod
+    def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """-E log D(G(z))."""
+        return reduced(F.softplus(-fake))
+
+
+class LeastSquares:
+    """Mao et al. 2017 (arXiv:1611.04076), eq. 9: targets 1 for real and 0 for fake."""
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """E (D(x) - 1)^2 + E D(G(z))^2, where D is the logit itself."""
+        return reduced((real - 1).square()) + reduced(fake.square())
+
+    @staticmethod
+    def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """E (D(G(z)) - 1)^2."""
+        return reduced((fake - 1).square())
+
+
+class Hinge:
+    """Lim and Ye 2017 (arXiv:1705.02894): D stops pushing logits that are beyond the margin 1."""
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))."""
+        return reduced(F.relu(1 - real)) + reduced(F.relu(1 + fake))
+
+    @staticmethod
+    def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """-E D(G(z))."""
+        return -reduced(fake)
+
+
+class Wasserstein:
+    """Arjovsky et al. 2017 (arXiv:1701.07875), eq. 2: needs a penalty that bounds D's slope."""
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """E D(G(z)) - E D(x), the negative of the estimated distance."""
+        return reduced(fake) - reduced(real)
+
+    @staticmethod
+    def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """-E D(G(z))."""
+        return -reduced(fake)
+
+
+class Relativistic:
+    """Jolicoeur-Martineau 2018 (arXiv:1807.00734), the average form with hinge (RaHingeGAN).
+
+    A logit counts by how far it stands above the mean logit of the other kind in the batch.
+    """
+
+    relativistic: ClassVar[bool] = True  # the generator's loss needs the logits of reals
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """E max(0, 1 - (D(x) - E D(G(z)))) + E max(0, 1 + (D(G(z)) - E D(x)))."""
+        return Hinge.discriminator(real - fake.mean(dim=0), fake - real.mean(dim=0))
+
+    @staticmethod
+    def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The discriminator's loss with real and fake exchanged.
+
+        Raises:
+            ValueError: no logits of reals.
+        """
+        if real is None:
+            raise ValueError("model.loss=relativistic: the generator's loss needs logits of reals")
+        return Relativistic.discriminator(fake, real)

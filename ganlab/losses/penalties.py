@@ -1,0 +1,103 @@
+"""Penalties on the discriminator, added to its adversarial loss.
+
+Bound to their strengths (`_partial_: true` in a config), all have one call shape:
+
+    penalty(discriminator, real, fake, condition, uniform) -> scalar
+
+`real` and `fake` are images as the discriminator takes them, (N, C, H, W) or a list of scales;
+`uniform(n)` gives n numbers in [0, 1), and is the only randomness a penalty may use. The gradients
+are those of a sample's logits, summed if there are K of them, and can be differentiated again. They
+assume that a logit depends on its own sample only, which batch normalization breaks.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+Images = Tensor | list[Tensor]  # as in the networks: a list runs from coarse to fine
+Uniform = Callable[[int], Tensor]  # n -> (n,) in [0, 1)
+
+
+def scales(images: Images) -> list[Tensor]:
+    """The images as a list, of one if they are a tensor."""
+    return images if isinstance(images, list) else [images]
+
+
+def image_gradients(
+    discriminator: nn.Module,
+    images: list[Tensor],  # one tensor per scale
+    condition: object,  # passed on to the discriminator
+    as_list: bool,  # whether the discriminator takes a list
+) -> list[Tensor]:
+    """Gradient of each sample's logits by its pixels, (N, C * H * W) per scale, with a graph."""
+    leaves = [image.detach().requires_grad_() for image in images]
+    logits = discriminator(leaves if as_list else leaves[0], condition)
+    gradients = torch.autograd.grad(logits.sum(), leaves, create_graph=True)
+    return [gradient.flatten(1) for gradient in gradients]
+
+
+def r1(
+    discriminator: nn.Module,
+    real: Images,
+    fake: Images,
+    condition: object,
+    uniform: Uniform,
+    *,
+    gamma: float = 10.0,  # strength; the papers' losses carry no factor 1/2, nor do ours
+) -> Tensor:
+    """gamma/2 E ||grad D(x)||^2 on reals, summed over scales.
+
+    Mescheder et al. 2018 (arXiv:1801.04406), eq. 9.
+    """
+    gradients = image_gradients(discriminator, scales(real), condition, isinstance(real, list))
+    squares = [gradient.square().sum(dim=1).mean() for gradient in gradients]
+    return gamma / 2 * torch.stack(squares).sum()
+
+
+def gradient_penalty(
+    discriminator: nn.Module,
+    real: Images,
+    fake: Images,
+    condition: object,
+    uniform: Uniform,
+    *,
+    weight: float = 10.0,  # lambda
+    target: float = 1.0,  # slope that costs nothing; the penalty is relative to its square
+) -> Tensor:
+    """weight E (||grad D(x_hat)|| - target)^2 / target^2 between reals and fakes.
+
+    Gulrajani et al. 2017 (arXiv:1704.00028), eq. 3; the target is that of Karras et al. 2018
+    (arXiv:1710.10196), which is 750 on CIFAR-10. A sample has one epsilon for all its scales, and
+    the penalty is the mean over scales (MSG-GAN, arXiv:1903.06048).
+
+    Raises:
+        ValueError: a target that is not positive.
+    """
+    if target <= 0:
+        raise ValueError(f"gradient_penalty: target must be positive, got {target}; for 0 use r1")
+    epsilon = uniform(len(scales(real)[0]))[:, None, None, None]  # (N, 1, 1, 1)
+    mixed = [
+        epsilon.to(x) * x.detach() + (1 - epsilon.to(x)) * y.detach()
+        for x, y in zip(scales(real), scales(fake), strict=True)
+    ]
+    gradients = image_gradients(discriminator, mixed, condition, isinstance(real, list))
+    slopes = torch.stack([torch.linalg.vector_norm(g, dim=1) for g in gradients])  # (scales, N)
+    return weight * (slopes / target - 1).square().mean()
+
+
+def drift(
+    discriminator: nn.Module,
+    real: Images,
+    fake: Images,
+    condition: object,
+    uniform: Uniform,
+    *,
+    weight: float = 0.001,  # epsilon_drift
+) -> Tensor:
+    """weight E D(x)^2 on reals: holds the level that a Wasserstein loss leaves free.
+
+    Karras et al. 2018 (arXiv:1710.10196), appendix A.1. Mean over the batch, sum over the logits
+    of a sample, at the price of one more pass over the reals.
+    """
+    return weight * discriminator(real, condition).square().mean(dim=0).sum()

@@ -1,0 +1,101 @@
+"""Activation rates of neurons (Choi, Chang, Choi 2022, section 3, eq. 1)."""
+
+from collections.abc import Mapping
+from math import prod
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+class ActivationRate(Metric):
+    """Share of latents on which each neuron is active, i.e. its output is > 0.
+
+    A neuron is one position (channel, y, x) of a layer's output. Counts are int64, one a neuron,
+    so memory does not depend on the number of latents and the sum over ranks is exact.
+    """
+
+    full_state_update = False
+    num_latents: Tensor  # () int64
+    active: Tensor  # int64, the counts of all layers end to end, reduced over ranks at once
+
+    def __init__(
+        self,
+        shapes: Mapping[str, tuple[int, ...]] | None = None,  # layer -> (C, H, W) or (C,); None =
+        # taken from the first outputs; then every rank must update at least once
+    ) -> None:
+        super().__init__(compute_with_cache=False)
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.add_state("num_latents", torch.zeros((), dtype=torch.int64), "sum")
+        self._allocate(shapes or {})
+
+    def update(self, outputs: Mapping[str, Tensor]) -> None:
+        """Count one batch: layer name -> (N, C, H, W) or (N, C), the same N and layers each time.
+
+        Raises:
+            ValueError: layers, shapes or batch sizes that disagree.
+        """
+        if not self.shapes:
+            self._allocate({name: tuple(x.shape[1:]) for name, x in outputs.items()})
+        self._check(outputs)
+        for name, x in outputs.items():
+            self._counts_of(name).add_((x > 0).sum(0))
+        self.num_latents += len(next(iter(outputs.values())))
+
+    def counts(self) -> tuple[dict[str, Tensor], int]:
+        """Active latents by layer, int64, and the latents counted, over all ranks."""
+        with self.sync_context():
+            active = {name: self._counts_of(name).clone() for name in self.shapes}
+            return active, int(self.num_latents)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Rates in [0, 1] by layer, float64, (C, H, W) or (C,).
+
+        Raises:
+            ValueError: no latent was counted.
+        """
+        if not self.num_latents:
+            raise ValueError("activation rates of no latents: raise study.num_latents")
+        return {name: self._counts_of(name).double() / self.num_latents for name in self.shapes}
+
+    def _allocate(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        total = sum(map(prod, self.shapes.values()))
+        counts = torch.zeros(total, dtype=torch.int64, device=self.device)
+        self.add_state("active", counts, "sum")
+
+    def _counts_of(self, name: str) -> Tensor:
+        """A view into the counts of one layer."""
+        start = 0
+        for layer, shape in self.shapes.items():
+            if layer == name:
+                break
+            start += prod(shape)
+        return self.active[start : start + prod(self.shapes[name])].view(self.shapes[name])
+
+    def _check(self, outputs: Mapping[str, Tensor]) -> None:
+        shapes = {name: tuple(x.shape[1:]) for name, x in outputs.items()}
+        if shapes != self.shapes:
+            raise ValueError(
+                f"activation rates count {self.shapes}, but these outputs are {shapes}"
+            )
+        if len({len(x) for x in outputs.values()}) != 1:
+            raise ValueError("activation rates need one batch size for all layers of an update")
+
+
+def wilson_interval(
+    rate: Tensor,  # share of active latents, any shape, float64
+    num_latents: int,  # latents counted
+    confidence: float = 0.95,  # probability that the interval covers the true rate
+) -> tuple[Tensor, Tensor]:
+    """Lower and upper end of the Wilson score interval of a rate (Wilson 1927), shaped as `rate`.
+
+    Unlike the normal interval it stays in [0, 1] and has a width at rates 0 and 1.
+    """
+    if num_latents < 1 or not 0 < confidence < 1:
+        raise ValueError("a Wilson interval needs num_latents >= 1 and confidence in (0, 1)")
+    z = torch.special.ndtri(torch.tensor((1 + confidence) / 2, dtype=torch.float64)).item()
+    weight = 1 + z**2 / num_latents
+    centre = (rate + z**2 / (2 * num_latents)) / weight
+    spread = (rate * (1 - rate) / num_latents + z**2 / (4 * num_latents**2)).sqrt() * z / weight
+    return (centre - spread).clamp(min=0), (centre + spread).clamp(max=1)

@@ -1,0 +1,133 @@
+"""Statistics of real images in a file, so that a data set goes through an extractor once."""
+
+import hashlib
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ganlab.metrics.score import State, rank_and_world
+from ganlab.metrics.suite import Suite
+
+Key = dict[str, str | int | bool | None]
+_FORMAT = 1  # raise when the choice of reals or the meaning of a state changes
+
+
+def cache_directory() -> Path:
+    """`$GANLAB_CACHE`, else `$XDG_CACHE_HOME/ganlab`, else `~/.cache/ganlab`."""
+    if chosen := os.environ.get("GANLAB_CACHE"):
+        return Path(chosen).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ganlab"
+
+
+def real_key(
+    suite: Suite,
+    content_key: str,  # hash of the data and its preprocessing
+    resolution: int,  # side of the images, pixels
+    num_images: int,  # images the data has, of which the suite's choice is a function
+    mirror: bool = False,  # whether `num_images` counts each image's mirror image too
+) -> Key:
+    """All that the statistics of the reals depend on. Loads no image."""
+    return {
+        "format": _FORMAT,
+        "data": content_key,
+        "resolution": resolution,
+        "num_images": num_images,
+        "num_real": suite.check_available(num_images),
+        "mirror": mirror,
+        "extractor": suite.extractor.name,
+        "extractor_sha256": suite.extractor.sha256,
+        "resize": suite.extractor.resize,
+        "scores": ",".join(f"{n}:{type(m).__name__}" for n, m in sorted(suite.metrics.items())),
+    }
+
+
+class RealCache:
+    """Real statistics by key, one file each; a file that cannot be trusted is as good as none."""
+
+    def __init__(
+        self,
+        directory: Path | str | None = None,  # None = `real` in the user's cache directory
+    ) -> None:
+        self.directory = cache_directory() / "real" if directory is None else Path(directory)
+
+    def path(self, key: Key) -> Path:
+        """The file of a key."""
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        return self.directory / f"{key['extractor']}-{digest[:24]}.pt"
+
+    def restore(self, suite: Suite, key: Key) -> bool:
+        """Fill the suite's reals from the file; False, the same on every rank, if there is none.
+
+        A corrupt or foreign file is ignored with a warning. Only rank 0 reads.
+        """
+        rank, world = rank_and_world()
+        found = rank == 0 and self._restored(suite, key)
+        if world > 1:
+            found = _agreed(found, suite.device)
+        if found and rank != 0:
+            suite.load_real_state(None)
+        return found
+
+    def _restored(self, suite: Suite, key: Key) -> bool:
+        path = self.path(key)
+        if not path.exists():
+            return False
+        try:
+            suite.load_real_state(_read(path, key))
+        except Exception as error:  # whatever a broken file does, the images are still there
+            suite.reset(real=True)
+            warnings.warn(f"ignoring statistics of reals in {path}: {error}", stacklevel=2)
+            return False
+        return True
+
+    def store(self, suite: Suite, key: Key) -> None:
+        """Write the suite's reals, atomically, from rank 0; called on all ranks.
+
+        A directory that cannot be written costs a warning: the statistics are computed next time.
+        """
+        state = suite.real_state()
+        if rank_and_world()[0] != 0:
+            return
+        try:
+            _write(self.path(key), {"key": key, "state": state})
+        except OSError as error:
+            warnings.warn(f"statistics of reals are not kept: {error}", stacklevel=2)
+
+
+def _read(path: Path, key: Key) -> Mapping[str, State]:
+    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
+        if broken := archive.testzip():
+            raise ValueError(f"{broken} is damaged")
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if content["key"] != key:
+        raise ValueError("it belongs to other data or another extractor")
+    state: Mapping[str, State] = content["state"]
+    return state
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _agreed(found: bool, device: torch.device) -> bool:
+    """What rank 0 found, on every rank: ranks that disagree would wait for each other for ever."""
+    answer = torch.tensor(int(found), device=device)
+    torch.distributed.broadcast(answer, src=0)
+    return bool(answer)

@@ -1,0 +1,164 @@
+"""What every score is: a torchmetrics Metric that compares generated images with reals."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
+
+State = dict[str, Tensor | list[Tensor]]
+
+
+class Score(Metric):
+    """Base of the scores: statistics of reals outlive those of fakes and can be saved.
+
+    A subclass names every state `real_*` or `fake_*`, implements `update(features, real, index)`
+    and `compute()`. `compute` returns one scalar, named after the suite's key, or a dict of them.
+    """
+
+    source: ClassVar[str] = "features"  # which output of the extractor `update` receives
+    full_state_update = False
+    protocol: str = ""  # what a reader must know beyond the counts, as "k3"; part of the name
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(compute_with_cache=False, **options)
+
+    def allocate(self, width: int) -> None:
+        """Learn the feature width, so that a rank without images still has states of that width."""
+
+    def check_sizes(self, num_real: int | None, num_fake: int) -> None:
+        """Raise ValueError where so few images leave the score undefined; None = not known yet."""
+
+    def reset_fakes(self) -> None:
+        """Forget the fakes and keep the reals."""
+        real = self._local_real()
+        self.reset()
+        self._put(real)
+
+    def real_state(self) -> State:
+        """The statistics of all reals, summed or gathered over ranks (a collective call)."""
+        with self.sync_context():
+            return self._local_real()
+
+    def load_real_state(self, state: State) -> None:
+        """Replace the statistics of the reals.
+
+        Raises:
+            ValueError: names or shapes that are not this score's.
+        """
+        expected = self._local_real()
+        if set(state) != set(expected):
+            raise ValueError(f"{type(self).__name__} keeps {sorted(expected)}, not {sorted(state)}")
+        for name, value in state.items():
+            if isinstance(expected[name], Tensor) and not _alike(value, expected[name]):
+                raise ValueError(f"{type(self).__name__}.{name} has another shape or type")
+        self._put(state)
+
+    def _local_real(self) -> State:
+        states = {name: getattr(self, name) for name in self._defaults if name.startswith("real_")}
+        return {n: list(v) if isinstance(v, list) else v.clone() for n, v in states.items()}
+
+    def _put(self, state: State) -> None:
+        for name, value in state.items():
+            setattr(self, name, self._placed(value, isinstance(self._defaults[name], list)))
+
+    def _placed(self, value: Tensor | list[Tensor], listed: bool) -> Tensor | list[Tensor]:
+        if isinstance(value, Tensor):
+            return [value.to(self.device)] if listed else value.to(self.device)
+        return [chunk.to(self.device) for chunk in value]
+
+
+class ImageCount(Score):
+    """How many images of each side were seen: the check that no rank lost or repeated one."""
+
+    real_images: Tensor
+    fake_images: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for side in ("real", "fake"):
+            self.add_state(f"{side}_images", torch.zeros((), dtype=torch.int64), "sum")
+
+    def update(self, features: Tensor, real: bool, index: Tensor | None = None) -> None:
+        """Count the rows of (N, d)."""
+        if real:
+            self.real_images += len(features)
+        else:
+            self.fake_images += len(features)
+
+    def compute(self) -> dict[str, Tensor]:
+        """The counts under `real` and `fake`."""
+        return {"real": self.real_images, "fake": self.fake_images}
+
+
+class StoredFeatures(Score):
+    """Base of scores that need each image's features: keeps them all, with their index.
+
+    The index puts features into one order whatever the batches and ranks. Where the caller gives
+    none, the j-th image that rank r of w sees is image `r + w * j`, the house's split of a set.
+    Memory is 4 * d bytes an image and rank, and of all images in `compute`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.width = 0
+        for side in ("real", "fake"):
+            self.add_state(f"{side}_features", [], "cat")
+            self.add_state(f"{side}_index", [], "cat")
+
+    def allocate(self, width: int) -> None:
+        """Set the width of the empty rows that a rank without images contributes."""
+        self.width = width
+
+    def update(self, features: Tensor, real: bool, index: Tensor | None = None) -> None:
+        """Keep (N, d) features with their (N,) int64 index."""
+        side = "real" if real else "fake"
+        seen = sum(len(chunk) for chunk in getattr(self, f"{side}_index"))
+        index = _strided(seen, len(features)) if index is None else index
+        if index.shape != features.shape[:1]:
+            raise ValueError(f"{len(features)} images came with {len(index)} indices")
+        getattr(self, f"{side}_features").append(features.detach())
+        getattr(self, f"{side}_index").append(index.to(features.device, torch.int64))
+
+    def ordered(self, side: str) -> Tensor:
+        """Every feature of `real` or `fake` by ascending index, (N, d) float64.
+
+        Raises:
+            ValueError: an image that was counted twice, or none at all.
+        """
+        features, index = getattr(self, f"{side}_features"), getattr(self, f"{side}_index")
+        if not len(features):
+            raise ValueError(f"{type(self).__name__} has seen no {side} images")
+        index, order = dim_zero_cat(index).sort()
+        if (index[1:] == index[:-1]).any():
+            raise ValueError(f"a {side} image was counted twice: split images over ranks unpadded")
+        return dim_zero_cat(features)[order].double()
+
+    def sync(self, *args: Any, **options: Any) -> None:
+        """Gather from all ranks; one that has no images takes part with no rows."""
+        for side in ("real", "fake"):
+            if not getattr(self, f"{side}_features"):
+                empty = torch.empty(0, self.width, device=self.device)
+                getattr(self, f"{side}_features").append(empty)
+                getattr(self, f"{side}_index").append(empty[:, :0].sum(1).long())
+        super().sync(*args, **options)
+
+
+def _strided(start: int, count: int) -> Tensor:
+    """Index of the images `start` .. `start + count` of this rank when rank r of w takes r::w."""
+    rank, world = rank_and_world()
+    return rank + world * torch.arange(start, start + count)
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process's rank and how many there are; (0, 1) without torch.distributed."""
+    ranks = torch.distributed
+    if not (ranks.is_available() and ranks.is_initialized()):
+        return 0, 1
+    return ranks.get_rank(), ranks.get_world_size()
+
+
+def _alike(value: Tensor | list[Tensor], other: Tensor | list[Tensor]) -> bool:
+    same = isinstance(value, Tensor) and isinstance(other, Tensor)
+    return same and value.shape == other.shape and value.dtype == other.dtype  # type: ignore[union-attr]

@@ -1,0 +1,225 @@
+"""A suite: one pass through one extractor feeds every score, under one protocol of counts."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ganlab.metrics.score import ImageCount, Score, State, rank_and_world
+from ganlab.nn.randomness import keyed_generator
+
+if TYPE_CHECKING:
+    from ganlab.features.base import Extractor
+
+Record = dict[str, str | int | float | bool | None]
+_COUNT = "images"  # the key of the suite's own image count, next to the scores
+
+
+class Suite:
+    """Scores of generated images against real ones, named and recorded by their protocol.
+
+    A name is score, number of images, score's own protocol and extractor: `fid10k_classifier`,
+    `recall10k_k3_classifier`. Inception has no suffix; `_full` means against all reals; unequal
+    counts are both named (`fid1300_of10k`). Every method but `records` and `real_indices` is to be
+    called on all ranks, each with its own share of the images and no image twice.
+
+    It is a plain object on purpose: as a submodule it would put the extractor into checkpoints.
+    """
+
+    def __init__(
+        self,
+        extractor: "Extractor",  # images in [-1, 1] -> named features
+        metrics: Mapping[str, Score],  # name -> score; a score of several values names them itself
+        num_real: int | None,  # real images to compare with; None = all there are
+        num_fake: int,  # generated images
+        batch_size: int = 100,  # images that go through the extractor at once
+    ) -> None:
+        _check_counts(num_real, num_fake, batch_size)
+        self.extractor = extractor.eval().requires_grad_(False)
+        self.metrics: dict[str, Score] = dict(metrics.items())
+        self.num_real, self.num_fake, self.batch_size = num_real, num_fake, batch_size
+        self.device = torch.device("cpu")
+        self._expected_real = num_real
+        self._counted: dict[str, int] | None = None
+        self._real_loaded = False
+        self._scores: dict[str, Score] = {**self.metrics, _COUNT: ImageCount()}
+        for name, metric in self.metrics.items():
+            self._adopt(name, metric)
+
+    def _adopt(self, name: str, metric: Score) -> None:
+        if not isinstance(metric, Score) or name == _COUNT:
+            raise ValueError(
+                f"metrics.metrics.{name}: needs a ganlab.metrics.Score by another name"
+            )
+        metric.check_sizes(self.num_real, self.num_fake)
+        if metric.source == "features":
+            metric.allocate(self.extractor.feature_dim)
+
+    def to(self, device: torch.device | str) -> "Suite":
+        """Move the extractor and all statistics."""
+        self.device = torch.device(device)
+        self.extractor.to(self.device)
+        for metric in self._scores.values():
+            metric.to(self.device)
+        return self
+
+    def check_available(self, num_images: int) -> int:
+        """How many real images to feed of the `num_images` there are.
+
+        Raises:
+            ValueError: the protocol wants more than there are, or there are too few for a score.
+        """
+        wanted = num_images if self.num_real is None else self.num_real
+        if wanted > num_images:
+            raise ValueError(
+                f"metrics.num_real={wanted} asks for more real images than exist: the data has "
+                f"{num_images}; choose a smaller protocol (metrics=smoke) or more data"
+            )
+        for metric in self.metrics.values():
+            metric.check_sizes(wanted, self.num_fake)
+        self._expected_real = wanted
+        return wanted
+
+    def real_indices(self, num_images: int) -> Tensor:
+        """Which of the data's images are the reals: ascending, (n,) int64, the same in every run.
+
+        A fixed random subset, as the first n images of a sorted folder are of few classes.
+        """
+        wanted = self.check_available(num_images)
+        order = torch.randperm(num_images, generator=keyed_generator("reals", num_images))
+        return order[:wanted].sort().values
+
+    @torch.no_grad()
+    def update(self, images: Tensor, real: bool, index: Tensor | None = None) -> None:
+        """Feed float images in [-1, 1], (N, C, H, W).
+
+        `index`, (N,) int64, is each image's position in its set. Without it the j-th image that
+        rank r of w feeds is image `r + w * j`.
+
+        Raises:
+            ValueError: features that are not finite, or an output that the extractor lacks.
+        """
+        chunks = images.split(self.batch_size)
+        indices = [None] * len(chunks) if index is None else index.split(self.batch_size)
+        for chunk, positions in zip(chunks, indices, strict=True):
+            outputs = self._extracted(chunk, "real" if real else "generated")
+            for name, metric in self._scores.items():
+                metric.update(self._source(outputs, name, metric), real, positions)
+
+    def _extracted(self, images: Tensor, side: str) -> dict[str, Tensor]:
+        with torch.autocast(self.device.type, enabled=False):  # scores are float32 in any training
+            outputs: dict[str, Tensor] = self.extractor(images.to(self.device).float())
+        if not outputs["features"].isfinite().all():
+            raise ValueError(f"{self.extractor.name} features of {side} images are not finite")
+        return outputs
+
+    def _source(self, outputs: Mapping[str, Tensor], name: str, metric: Score) -> Tensor:
+        if metric.source not in outputs:
+            raise ValueError(
+                f"metrics.metrics.{name} needs {metric.source}, which the extractor "
+                f"{self.extractor.name} does not give: choose other features="
+            )
+        return outputs[metric.source]
+
+    def compute(self) -> dict[str, float]:
+        """Every score by its full name.
+
+        Raises:
+            ValueError: the images seen, summed over ranks, are not those the names promise.
+        """
+        self._counted = {side: int(n) for side, n in self._scores[_COUNT].compute().items()}
+        expected = {"real": self._expected_real, "fake": self.num_fake}
+        for side, count in self._counted.items():
+            if expected[side] not in (None, count):
+                raise ValueError(
+                    f"the scores are named for {expected[side]} {side} images, but {count} were "
+                    "seen: feed each image once, over all ranks, without padding"
+                )
+        return dict(self._values())
+
+    def _values(self) -> Iterable[tuple[str, float]]:
+        for name, metric in self.metrics.items():
+            result = metric.compute()
+            parts = result if isinstance(result, dict) else {name: result}
+            for part, value in parts.items():
+                yield self.name_of(part, metric.protocol), float(value)
+
+    def name_of(self, score: str, protocol: str = "") -> str:
+        """The full name of a score: `fid` -> `fid10k_classifier`."""
+        extractor = "" if self.extractor.name == "inception" else self.extractor.name
+        return "_".join(filter(None, (score + self._counts_name(), protocol, extractor)))
+
+    def _counts_name(self) -> str:
+        if self.num_real is None:
+            return f"{short(self.num_fake)}_full"
+        against = "" if self.num_real == self.num_fake else f"_of{short(self.num_real)}"
+        return short(self.num_fake) + against
+
+    def reset(self, real: bool = False) -> None:
+        """Forget the fakes, and the reals too if `real`."""
+        for metric in self._scores.values():
+            metric.reset() if real else metric.reset_fakes()
+        self._real_loaded = self._real_loaded and not real
+
+    @property
+    def has_real(self) -> bool:
+        """Whether statistics of reals are in, from images or from a file."""
+        return self._real_loaded or bool(self._scores[_COUNT].real_images)
+
+    def real_state(self) -> dict[str, State]:
+        """Statistics of all reals by score, gathered over ranks."""
+        return {name: metric.real_state() for name, metric in self._scores.items()}
+
+    def load_real_state(self, state: Mapping[str, State] | None) -> None:
+        """Take over `real_state()` of an equal suite: rank 0 holds it all, the others nothing.
+
+        Only rank 0 looks at `state`; the others may pass None.
+
+        Raises:
+            ValueError: scores or shapes that are not this suite's.
+        """
+        self.reset(real=True)
+        if rank_and_world()[0] == 0:
+            if state is None or set(state) != set(self._scores):
+                raise ValueError(f"statistics of {sorted(state or ())}, not {sorted(self._scores)}")
+            for name, metric in self._scores.items():
+                metric.load_real_state(state[name])
+        self._real_loaded = True
+
+    def records(
+        self,
+        values: Mapping[str, float],  # what `compute` gave
+        *,
+        seed: int,  # seed of the latents
+        images_seen: int,  # reals the generator had been trained on
+        truncation: float | None = None,  # psi; None = no truncation
+        ema: bool = True,  # whether the averaged generator was scored
+    ) -> list[Record]:
+        """One record a score, as they stand in result.json. Raises ValueError before `compute`."""
+        if self._counted is None:
+            raise ValueError("records describe computed scores: call Suite.compute() first")
+        stamp: dict[str, Any] = {
+            "n_real": self._counted["real"],
+            "n_fake": self._counted["fake"],
+            "extractor": self.extractor.name,
+            "extractor_sha256": self.extractor.sha256,
+            "resize": self.extractor.resize,
+            "truncation": truncation,
+            "ema": ema,
+            "seed": seed,
+            "images_seen": images_seen,
+        }
+        return [{"metric": name, "value": value, **stamp} for name, value in values.items()]
+
+
+def short(count: int) -> str:
+    """A count as in a score's name: 50000 -> `50k`, 64 -> `64`, 1300 -> `1300`."""
+    return f"{count // 1000}k" if count % 1000 == 0 else str(count)
+
+
+def _check_counts(num_real: int | None, num_fake: int, batch_size: int) -> None:
+    counts = {"num_real": num_real, "num_fake": num_fake, "batch_size": batch_size}
+    for key, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"metrics.{key}={count}: must be at least 1")

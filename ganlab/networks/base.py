@@ -1,0 +1,84 @@
+"""What every generator and discriminator of the house promises.
+
+Letters fixed for the project: N batch, C channels, H W space, Z latent width, W style width.
+Images are float, nominally in [-1, 1], NCHW.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Images = Tensor | list[Tensor]  # a list runs from coarse to fine
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a conditional network is told besides the latent; every field is optional."""
+
+    label: Tensor | None = None  # (N,) int64
+    features: Mapping[str, Tensor] | None = None  # frozen network's stage -> (N, C, H, W)
+    masks: Mapping[str, Tensor] | None = None  # stage -> (N, 1, H, W) in {0, 1}
+    coarse: Tensor | None = None  # (N, C, H, W), the next coarser image
+
+    def to(self, *args: Any, **kwargs: Any) -> "Condition":
+        """Move every tensor, with the arguments of `Tensor.to`."""
+
+        def moved(value: Any) -> Any:
+            if isinstance(value, Mapping):
+                return {name: moved(item) for name, item in value.items()}
+            return None if value is None else value.to(*args, **kwargs)
+
+        return replace(self, **{name: moved(value) for name, value in vars(self).items()})
+
+
+PRIORS = ("normal", "uniform")
+
+
+def known_prior(prior: str) -> str:
+    """The prior's name, or a ValueError that lists the priors there are."""
+    if prior not in PRIORS:
+        raise ValueError(f"model.generator.prior must be {' or '.join(PRIORS)}, got {prior!r}")
+    return prior
+
+
+class Generator(nn.Module):
+    """Latents to images, with a stable address for every layer of neurons."""
+
+    latent_dim: int  # Z
+    resolution: int  # H = W of the finest image
+    channels: int  # C of an image
+    prior: str = "normal"  # of each latent number: N(0, 1), or "uniform" on [-1, 1)
+
+    def sample_latents(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw (n, Z) from this generator's prior, on the device of `generator`."""
+        draw = torch.rand if self.prior == "uniform" else torch.randn
+        latents = draw(n, self.latent_dim, generator=generator, device=generator.device)
+        return 2 * latents - 1 if self.prior == "uniform" else latents
+
+    @property
+    def layers(self) -> dict[str, nn.Module]:
+        """Name -> activation module, input to output; each fires once a pass with one tensor.
+
+        Names are `<resolution>/<position>`, as `8x8/1`. The output is (N, C, H, W), or (N, C) in a
+        fully connected network, taken after the nonlinearity wherever the normalization stands.
+        """
+        raise NotImplementedError
+
+    def forward(self, latents: Tensor, condition: Condition | None = None) -> Images:
+        """Map (N, Z) latents to images."""
+        raise NotImplementedError
+
+
+class Discriminator(nn.Module):
+    """Images to logits: (N,) or (N, K); a loss takes the mean over N and the sum over K."""
+
+    def views(self, images: Tensor) -> Images:
+        """What a full-resolution real batch looks like to this network now: itself by default."""
+        return images
+
+    def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
+        """Score images: positive means real."""
+        raise NotImplementedError

@@ -1,0 +1,140 @@
+"""Deep convolutional GAN.
+
+Radford, Metz, Chintala: "Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks" (arXiv:1511.06434), section 3, with the kernels of the authors' code (4, not
+the 5 in print) and, at 32 px, the stages of Heikka: "Face synthesis with DCGAN", section 3.2.
+
+A network is a table of square maps, from the first to half the image's size. Every map doubles in
+size and halves in channels: 2x2 to 16x16 at 32 px, 4x4 to 32x32 at 64 px, and so on to 256 px.
+"""
+
+from collections import OrderedDict
+
+from torch import Tensor, nn
+
+from ganlab.networks import base
+from ganlab.networks.base import Condition, Images
+
+RESOLUTIONS = (32, 64, 128, 256)
+
+
+def map_widths(network: str, resolution: int, width: int, max_width: int) -> dict[int, int]:
+    """Size of each hidden map -> its channels, coarse to fine; both networks share the table.
+
+    Raises:
+        ValueError: a resolution that is no power of two from 32 to 256, or a width below 1; the
+            message names the key of `network`, "generator" or "discriminator".
+    """
+    if resolution not in RESOLUTIONS:
+        raise ValueError(
+            f"model.{network}.resolution (data.resolution) must be a power of two from 32 to 256 "
+            f"for dcgan, got {resolution}"
+        )
+    if min(width, max_width) < 1:
+        raise ValueError(f"model.{network}.width and max_width must be at least 1")
+    first = 2 if resolution == 32 else 4  # the latent's kernel: Heikka 3.2 at 32 px, Radford above
+    finest = resolution // 2
+    sizes = [first * 2**i for i in range((finest // first).bit_length())]
+    return {size: min(width * finest // size, max_width) for size in sizes}
+
+
+def stage(convolution: nn.Module, norm: nn.Module | None, activation: nn.Module) -> nn.Sequential:
+    """Convolution, normalization if any, activation, under these names."""
+    named = {"convolution": convolution, "norm": norm, "activation": activation}
+    return nn.Sequential(OrderedDict((k, module) for k, module in named.items() if module))
+
+
+def initialize(module: nn.Module) -> None:
+    """Radford section 4: weights N(0, 0.02); batch norm gamma N(1, 0.02) and beta 0, as coded."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+    if isinstance(getattr(module, "bias", None), Tensor):
+        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+
+class Generator(base.Generator):
+    """Transposed convolutions, batch norm and ReLU; tanh at the end, so images are in [-1, 1].
+
+    `layers` are the ReLUs: `2x2/0` to `16x16/0` at 32 px, `4x4/0` to `32x32/0` at 64 px.
+
+    Raises:
+        ValueError: a resolution that is no power of two from 32 to 256, or an unknown prior.
+    """
+
+    def __init__(
+        self,
+        resolution: int = 64,  # power of two, 32 to 256
+        channels: int = 3,  # of the image
+        latent_dim: int = 100,  # numbers in a latent
+        width: int = 128,  # channels of the finest hidden map, doubled at each coarser one
+        max_width: int = 1024,  # cap on that doubling
+        prior: str = "normal",  # or "uniform" on [-1, 1), as Radford
+    ) -> None:
+        super().__init__()
+        widths = map_widths("generator", resolution, width, max_width)
+        self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
+        self.prior = base.known_prior(prior)
+        self.stages = nn.ModuleDict()
+        incoming, kernel, stride, padding = latent_dim, min(widths), 1, 0
+        for size, outgoing in widths.items():
+            up = nn.ConvTranspose2d(incoming, outgoing, kernel, stride, padding, bias=False)
+            self.stages[f"{size}x{size}"] = stage(up, nn.BatchNorm2d(outgoing), nn.ReLU())
+            incoming, kernel, stride, padding = outgoing, 4, 2, 1
+        self.to_image = nn.ConvTranspose2d(incoming, channels, 4, 2, 1, bias=False)
+        self.apply(initialize)
+
+    @property
+    def layers(self) -> dict[str, nn.Module]:
+        """`<size>x<size>/0` -> the ReLU of that stage, coarse to fine."""
+        return {
+            f"{name}/0": module.get_submodule("activation") for name, module in self.stages.items()
+        }
+
+    def forward(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
+        """Map latents to images, (N, Z) -> (N, C, H, W); the condition is not used."""
+        x = latents[:, :, None, None]  # (N, Z, 1, 1)
+        for module in self.stages.values():
+            x = module(x)  # (N, width, size, size), twice the size each time
+        return self.to_image(x).tanh()
+
+
+class Discriminator(base.Discriminator):
+    """The generator mirrored: strided convolutions, LeakyReLU 0.2, no batch norm at the input.
+
+    Reals and fakes are to be passed separately, so that each batch norm sees one kind at a time.
+    With batch norm a logit depends on its whole batch; penalties on the gradient of a single
+    logit, as WGAN-GP's, assume that it does not: `batch_norm=False` gives biases instead.
+
+    Raises:
+        ValueError: a resolution that is no power of two from 32 to 256.
+    """
+
+    def __init__(
+        self,
+        resolution: int = 64,  # power of two, 32 to 256
+        channels: int = 3,  # of the image
+        width: int = 128,  # channels of the finest hidden map, doubled at each coarser one
+        max_width: int = 1024,  # cap on that doubling
+        batch_norm: bool = True,  # False = biases instead
+    ) -> None:
+        super().__init__()
+        widths = map_widths("discriminator", resolution, width, max_width)
+        self.stages = nn.ModuleDict()
+        incoming = channels
+        for size, outgoing in reversed(widths.items()):
+            normed = batch_norm and len(self.stages) > 0  # not at the input
+            down = nn.Conv2d(incoming, outgoing, 4, 2, 1, bias=not batch_norm)
+            norm = nn.BatchNorm2d(outgoing) if normed else None
+            self.stages[f"{size}x{size}"] = stage(down, norm, nn.LeakyReLU(0.2))
+            incoming = outgoing
+        self.to_logit = nn.Conv2d(incoming, 1, min(widths), bias=not batch_norm)
+        self.apply(initialize)
+
+    def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
+        """Score images, (N, C, H, W) -> (N,) logits: the sigmoid of the papers is in the loss."""
+        x = images
+        for module in self.stages.values():
+            x = module(x)  # (N, width, size, size), half the size each time
+        return self.to_logit(x).flatten()  # (N, 1, 1, 1) -> (N,)

@@ -1,0 +1,1 @@
+"""Layers, blocks and instruments that two or more papers share (torch only)."""

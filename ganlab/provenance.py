@@ -1,0 +1,65 @@
+"""Where a result came from: config, overrides, versions, commit."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+
+from ganlab import __version__
+
+PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "numpy")
+
+
+def config_hash(settings: dict[str, Any]) -> str:
+    """Twelve hexadecimal digits that agree for equal configs, whatever their output directory."""
+    kept = {
+        key: value for key, value in settings.items() if key not in ("run_dir", "ckpt", "logger")
+    }
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def commit() -> str | None:
+    """Commit of the source tree, with `+` when it has changes; None for an installed package."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = _git(root, "rev-parse", "--short=12", "HEAD")
+        return head + ("+" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    answer = subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, check=True
+    )
+    return answer.stdout.strip()
+
+
+def provenance(settings: dict[str, Any], kind: str) -> dict[str, Any]:
+    """The part of `result.json` that lets a reader repeat the run."""
+    facts: dict[str, Any] = {
+        "config_hash": config_hash(settings),
+        "seed": settings["seed"],
+        "config": settings,
+        "commit": commit(),
+        "versions": {
+            "ganlab": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES},
+        },
+    }
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        facts["overrides"] = [str(override) for override in hydra.overrides.task]
+        choices = {name: str(value) for name, value in hydra.runtime.choices.items()}
+        facts |= {name: choices[name] for name in ("model", "data", "study") if name in choices}
+        facts["command"] = f"python {kind}.py {' '.join(facts['overrides'])}".rstrip()
+    return facts

@@ -1,0 +1,174 @@
+"""Pictures of images: grids, captions, and PNG files that are whole, reproducible and described.
+
+save_grid(images, path, metadata={"images_seen": "12000"})       # fixed latents, one moment
+save_png(labelled_grid([("before", images), ("after", edited)]), path)
+save_png(strip(sorted(directory.glob("*.png"))), path)           # one row a moment
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from torch import Tensor
+
+from ganlab.report.atomic import replace_file
+
+Pixels = NDArray[np.uint8]  # (H, W, 3)
+
+PADDING = 2  # pixels between and around the cells of a grid
+PAPER = 255  # white: what lies between the cells
+LEGIBLE = 64  # labelled cells are enlarged by whole factors until they are this high
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Map [-1, 1] to {0, ..., 255} by rounding, as an image file stores it; shape is kept.
+
+    Values outside are clamped and NaN becomes black. A uint8 tensor passes through; another integer
+    type raises ValueError, since its range cannot be known.
+    """
+    if images.dtype == torch.uint8:
+        return images
+    if not images.is_floating_point():
+        raise ValueError(f"images are {images.dtype}; give uint8, or floats in [-1, 1]")
+    images = images.detach().float().nan_to_num(nan=-1.0).clamp(-1, 1)
+    return ((images + 1) * 127.5).round().to(torch.uint8)
+
+
+def cells(images: Tensor) -> list[Pixels]:
+    """Each image of an (N, 1 or 3, H, W) batch as an (H, W, 3) array; grey becomes R = G = B."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
+        shape = tuple(images.shape)
+        raise ValueError(f"images have shape {shape}; expected (N, 1 or 3, H, W) with N at least 1")
+    stored = to_uint8(images).cpu().expand(-1, 3, -1, -1)
+    return list(stored.permute(0, 2, 3, 1).numpy())
+
+
+def grid(
+    images: Tensor,  # (N, 1 or 3, H, W), float in [-1, 1] or uint8
+    columns: int | None = None,  # images in a row; None = the nearest to a square
+    padding: int = PADDING,  # pixels between the cells and around them
+) -> Pixels:
+    """Lay images out row by row on white, as (rows * (H + padding) + padding, ..., 3).
+
+    Image i stands at row i // columns, column i % columns. Raises ValueError for an empty batch,
+    a channel count other than 1 or 3, or fewer than one column.
+    """
+    columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
+    if columns < 1:
+        raise ValueError(f"columns is {columns}; a grid needs at least 1")
+    pictures = cells(images)
+    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
+    return _placed(rows, padding)
+
+
+def labelled_grid(
+    rows: Sequence[tuple[str, Tensor]],  # caption and (N, 1 or 3, H, W) images, top to bottom
+    padding: int = PADDING,  # pixels between the cells and around them
+    scale: int | None = None,  # whole enlargement; None = until a cell is 64 pixels high
+) -> Pixels:
+    """One captioned row per entry, for before / after comparisons: column j is one latent.
+
+    Rows may differ in length and mix grey with colour; all images have one size, else ValueError.
+    """
+    if not rows:
+        raise ValueError("labelled_grid needs at least one row")
+    return captioned_rows([(caption, cells(images)) for caption, images in rows], padding, scale)
+
+
+def captioned_rows(
+    rows: Sequence[tuple[str, list[Pixels]]],  # caption and the row's pictures, top to bottom
+    padding: int = PADDING,  # as in `labelled_grid`
+    scale: int | None = None,  # as in `labelled_grid`
+) -> Pixels:
+    """`labelled_grid` of pictures that are arrays already."""
+    height = rows[0][1][0].shape[0]
+    scale = max(1, math.ceil(LEGIBLE / height)) if scale is None else scale
+    enlarged = [[p.repeat(scale, 0).repeat(scale, 1) for p in row] for _, row in rows]
+    body = _placed(enlarged, padding)
+    pitch = height * scale + padding
+    middles = [padding + i * pitch + height * scale / 2 for i in range(len(rows))]
+    margin = _caption_column([caption for caption, _ in rows], middles, len(body))
+    return np.concatenate([margin, body], axis=1)
+
+
+def _placed(rows: Sequence[Sequence[Pixels]], padding: int) -> Pixels:
+    sizes = {picture.shape[:2] for row in rows for picture in row}
+    if len(sizes) != 1:
+        raise ValueError(f"a grid needs images of one size, these are {sorted(sizes)}")
+    height, width = sizes.pop()
+    columns = max(len(row) for row in rows)
+    shape = (len(rows) * (height + padding) + padding, columns * (width + padding) + padding, 3)
+    canvas = np.full(shape, PAPER, dtype=np.uint8)
+    for i, row in enumerate(rows):
+        top = padding + i * (height + padding)
+        for j, picture in enumerate(row):
+            left = padding + j * (width + padding)
+            canvas[top : top + height, left : left + width] = picture
+    return canvas
+
+
+def _caption_column(captions: Sequence[str], middles: Sequence[float], height: int) -> Pixels:
+    """Captions, right-aligned and centred on their rows, as wide as the widest needs."""
+    font = _font(size=max(11, min(16, height // (4 * len(captions)))))
+    measure = ImageDraw.Draw(Image.new("L", (1, 1)))
+    widest = max(measure.multiline_textbbox((0, 0), text, font=font)[2] for text in captions)
+    image = Image.new("L", (math.ceil(widest) + 16, height), PAPER)
+    draw = ImageDraw.Draw(image)
+    for text, middle in zip(captions, middles, strict=True):
+        place = (image.width - 8, middle)
+        draw.multiline_text(place, text, fill=20, font=font, anchor="rm", align="right")
+    return np.repeat(np.asarray(image)[:, :, None], 3, axis=2)
+
+
+def _font(size: int) -> Any:
+    """The font of the figures (shipped with matplotlib): the same letters on every machine."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(str(Path(get_data_path(), "fonts/ttf/DejaVuSans.ttf")), size)
+
+
+def save_png(
+    picture: Tensor | NDArray[np.uint8],  # (H, W[, 1 or 3]) uint8 array, or (1 or 3, H, W) tensor
+    path: Path,
+    metadata: dict[str, str] | None = None,  # PNG text; "Description" becomes the report's caption
+) -> Path:
+    """Write one picture atomically; the same picture and metadata give the same bytes.
+
+    Raises ValueError for another shape or type, naming the file.
+    """
+    if isinstance(picture, Tensor) and picture.ndim == 3:
+        picture = to_uint8(picture).cpu().permute(1, 2, 0).numpy()
+    array = np.squeeze(picture, 2) if picture.ndim == 3 and picture.shape[2] == 1 else picture
+    if not _is_picture(array):
+        raise ValueError(f"{path}: cannot write a picture of {picture.dtype} {picture.shape}")
+    text = PngImagePlugin.PngInfo()
+    for key, value in sorted((metadata or {}).items()):
+        text.add_text(key, str(value))
+    data = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(
+        data, format="PNG", pnginfo=text, compress_level=6
+    )
+    return replace_file(Path(path), data.getvalue())
+
+
+def _is_picture(array: Any) -> bool:
+    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    return array.dtype == np.uint8 and shape_fits and array.size > 0
+
+
+def save_grid(
+    images: Tensor,  # (N, 1 or 3, H, W), float in [-1, 1] or uint8
+    path: Path,
+    columns: int | None = None,  # as in `grid`
+    padding: int = PADDING,  # as in `grid`
+    metadata: dict[str, str] | None = None,  # as in `save_png`, e.g. {"images_seen": "12000"}
+) -> Path:
+    """`save_png(grid(...))` with the cell size in the file, so that `strip` can cut it up again."""
+    geometry = {"cell": f"{images.shape[-1]}x{images.shape[-2]}", "padding": str(padding)}
+    return save_png(grid(images, columns, padding), path, {**geometry, **(metadata or {})})

@@ -1,0 +1,88 @@
+"""`result.json`: the truth of a run, written whole or not at all.
+
+The file is strict JSON. Numbers that JSON lacks are written as the strings "NaN", "Infinity" and
+"-Infinity" and come back as floats.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
+
+from ganlab.report.atomic import replace_file
+
+NAME = "result.json"
+STATUSES = ("running", "done", "interrupted", "failed")
+
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def write_result(directory: Path, payload: Mapping[str, Any]) -> Path:
+    """Write `payload` to `directory/result.json` atomically and return the file's path.
+
+    Paths, tensors, arrays, sets and config containers become plain JSON values; anything else that
+    JSON cannot hold is stored as its text, so that an odd value never costs a finished run.
+    Raises ValueError for a `status` outside `STATUSES`.
+    """
+    status = payload.get("status", "done")
+    if status not in STATUSES:
+        raise ValueError(f"status is {status!r}; it must be one of {', '.join(STATUSES)}")
+    text = json.dumps(_plain(payload), indent=2, ensure_ascii=False, allow_nan=False)
+    return replace_file(Path(directory) / NAME, (text + "\n").encode("utf-8", "replace"))
+
+
+def read_result(directory: Path) -> dict[str, Any]:
+    """Read the `result.json` of a run directory (or the file itself) back into plain values.
+
+    Raises FileNotFoundError where there is none, ValueError where it is broken; both name the file.
+    """
+    path = Path(directory)
+    path = path / NAME if path.is_dir() or path.suffix != ".json" else path
+    try:
+        payload = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{path} does not exist: the run is still going, or it was killed before its end"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error}); delete it or rerun") from None
+    if not isinstance(payload, dict):
+        raise ValueError(f"{path} holds a {type(payload).__name__}, not a JSON object")
+    return _restored(payload)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return _finite_or_name(float(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Set):
+        return sorted((_plain(item) for item in value), key=str)
+    return _plain_sequence(value)
+
+
+def _plain_sequence(value: Any) -> Any:
+    if hasattr(value, "tolist"):  # tensors, arrays and their scalars
+        return _plain(value.tolist())
+    if hasattr(value, "__iter__") and hasattr(value, "__len__"):  # tuples, ListConfig
+        return [_plain(item) for item in value]
+    return str(value)
+
+
+def _finite_or_name(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _restored(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_restored(item) for item in value]
+    return _NON_FINITE.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,89 @@
+"""The fixed-latent timeline: what the same latents became over training (paper 003, figure 4)."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from ganlab.report.images import PADDING, Pixels, captioned_rows
+
+Item = TypeVar("Item")
+
+_KIMG = re.compile(r"kimg[_-]?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)[_-]?kimg")
+_COUNT = re.compile(r"(\d+)$")
+
+
+def images_seen(path: Path) -> int | None:
+    """How many images training had seen when this grid was saved, None where the file is silent.
+
+    Read from the PNG text `images_seen`, else from a name that ends in the count or gives kimg, as
+    `000012500.png` or `kimg_12.5.png`. Raises OSError for a file that is no picture.
+    """
+    with Image.open(path) as image:
+        text = str(image.info.get("images_seen", ""))
+    if text.isdecimal():
+        return int(text)
+    if found := _KIMG.search(path.stem):
+        return round(1000 * float(found[1] or found[2]))
+    found = _COUNT.search(path.stem)
+    return int(found[1]) if found else None
+
+
+def kimg_text(seen: float) -> str:
+    """Images seen as a reader wants them: `0.512 kimg`, `12.5 kimg`, `25,000 kimg`."""
+    kimg = seen / 1000
+    return f"{kimg:,.0f} kimg" if kimg >= 100 else f"{kimg:.3g} kimg"
+
+
+def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` of the items: always the first and the last, the others evenly between."""
+    if len(items) <= count:
+        return list(items)
+    places = np.linspace(0, len(items) - 1, max(count, 2)).round().astype(int)
+    return [items[i] for i in places]
+
+
+def strip(
+    paths: Sequence[Path],  # saved sample grids of the same latents
+    count: int = 8,  # latents shown, the first of each grid
+    moments: int = 7,  # rows shown: the first, the last, the others evenly between
+    cell: tuple[int, int] | None = None,  # image width and height; None = as `save_grid` noted
+    padding: int | None = None,  # pixels between cells; None = as `save_grid` noted
+    scale: int | None = None,  # as in `images.labelled_grid`
+) -> Pixels:
+    """One row a moment, captioned with its kimg, cut from the top row of each grid.
+
+    Raises ValueError where there is no grid, or where a file says neither its moment nor its cells.
+    """
+    timed = sorted((_moment(path), path) for path in paths)
+    if not timed:
+        raise ValueError("strip needs at least one sample grid; none was saved yet")
+    chosen = evenly_spaced(timed, moments)
+    rows = [
+        (f"{seen / 1000:g} kimg", _top_row(path, count, cell, padding)) for seen, path in chosen
+    ]
+    return captioned_rows(rows, scale=scale)
+
+
+def _moment(path: Path) -> int:
+    seen = images_seen(path)
+    if seen is None:
+        raise ValueError(f"{path} does not say when it was made: save it with images_seen metadata")
+    return seen
+
+
+def _top_row(
+    path: Path, count: int, cell: tuple[int, int] | None, padding: int | None
+) -> list[Pixels]:
+    with Image.open(path) as image:
+        noted = re.fullmatch(r"(\d+)x(\d+)", str(image.info.get("cell", "")))
+        gap = int(image.info.get("padding", PADDING)) if padding is None else padding
+        picture = np.asarray(image.convert("RGB"))
+    if cell is None and noted is None:
+        raise ValueError(f"{path} does not give its cell size: use save_grid, or pass cell=")
+    width, height = cell or (int(noted[1]), int(noted[2]))  # type: ignore[index]
+    lefts = range(gap, picture.shape[1] - width + 1, width + gap)
+    return [picture[gap : gap + height, left : left + width] for left in lefts][:count]

@@ -1,0 +1,129 @@
+"""Images by the address of their latent: image i of seed s is the same in any batch or process.
+
+for images in generate(generator, range(1000), seed=0, batch_size=100):
+    ...                                                # (100, C, H, W), nominally in [-1, 1]
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.networks.base import Condition, Generator
+from ganlab.nn.randomness import latents_at
+from ganlab.nn.tracing import Edit, edited
+
+Edits = Mapping[str, Edit]  # layer -> what replaces its output
+EditsAt = Callable[
+    [Sequence[int]], Edits
+]  # the same for edits that depend on the latents' addresses
+ConditionAt = Callable[[Sequence[int]], Condition]  # what images of these addresses are told
+
+
+def rank_indices(num: int, rank: int = 0, world_size: int = 1) -> range:
+    """This rank's share of the addresses 0 .. num-1: i mod world; disjoint, without padding."""
+    return range(rank, num, world_size)
+
+
+def batched(indices: Iterable[int], batch_size: int) -> Iterator[list[int]]:
+    """Lists of at most `batch_size` addresses, in order; the last one may be shorter."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    remaining = iter(indices)
+    while batch := list(islice(remaining, batch_size)):
+        yield batch
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block; afterwards every module has its own mode back."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where the network's first parameter or buffer lives; the CPU if it has none."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def finest(images: Tensor | list[Tensor]) -> Tensor:
+    """The full-resolution images of an output that may list all scales, coarse to fine."""
+    return images[-1] if isinstance(images, list) else images
+
+
+def truncated(
+    generator: Generator, latents: Tensor, truncation: float, condition: Condition | None
+) -> Tensor:
+    """Images of styles pulled to their mean: w' = mean + psi (w - mean) (StyleGAN, appendix B).
+
+    Raises:
+        ValueError: the generator has no styles.
+    """
+    if not hasattr(generator, "map"):
+        raise ValueError(
+            f"truncation={truncation} needs a style generator, {type(generator).__name__} has no "
+            "styles; leave truncation unset"
+        )
+    styles = generator.map(latents, condition)  # (N, L, W)
+    mean = generator.mean_style.to(styles)
+    return finest(generator.synthesize(mean + truncation * (styles - mean)))
+
+
+@torch.no_grad()
+def images_at(
+    generator: Generator,
+    indices: Sequence[int],  # addresses of the latents, one batch of them
+    seed: int,
+    *,
+    device: torch.device | str | None = None,  # None = where the generator is
+    edits: Edits | EditsAt | None = None,  # layer -> edit of its output
+    truncation: float | None = None,  # psi of the truncation trick; style generators only
+    condition_at: ConditionAt | None = None,  # for conditional generators
+) -> Tensor:
+    """One batch of images, (N, C, H, W) at full resolution; draws nothing from the global RNG.
+
+    Raises:
+        KeyError: an edit of a layer the generator does not have.
+        ValueError: truncation of a generator without styles.
+    """
+    device = device_of(generator) if device is None else torch.device(device)
+    latents = latents_at(generator, indices, seed).to(device)
+    condition = condition_at(indices).to(device) if condition_at else None
+    changes = edits(indices) if callable(edits) else edits
+    with evaluating(generator), edited(generator.layers if changes else {}, changes or {}):
+        if truncation is not None:
+            return truncated(generator, latents, truncation, condition)
+        return finest(generator(latents, condition))
+
+
+def generate(
+    generator: Generator,
+    indices: Iterable[int],  # addresses of the latents
+    seed: int,
+    *,
+    batch_size: int = 100,  # changes no image by more than rounding (1e-5)
+    device: torch.device | str | None = None,  # None = where the generator is
+    edits: Edits | EditsAt | None = None,  # layer -> edit of its output
+    truncation: float | None = None,  # psi of the truncation trick; style generators only
+    condition_at: ConditionAt | None = None,  # for conditional generators
+) -> Iterator[Tensor]:
+    """Yield batches of images, (N, C, H, W), in the order of `indices`; see `images_at`."""
+    for batch in batched(indices, batch_size):
+        yield images_at(
+            generator,
+            batch,
+            seed,
+            device=device,
+            edits=edits,
+            truncation=truncation,
+            condition_at=condition_at,
+        )

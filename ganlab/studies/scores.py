@@ -1,0 +1,264 @@
+"""Scores of the averaged generator: on a clock while it trains, and once over a test pass."""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+from tqdm import tqdm
+
+from ganlab.data.batch import Batch
+from ganlab.metrics import Suite
+from ganlab.nn.randomness import derived_seed
+from ganlab.report.tables import Table
+from ganlab.studies.reals import Reals, too_few
+from ganlab.studies.sampling import Edits, EditsAt, generate, rank_indices
+from ganlab.systems.clock import crossed
+
+LOWER = re.compile(r"(fid|kid)")  # distances
+HIGHER = re.compile(r"(precision|recall|pr|realism|is|density|coverage)\d*")
+
+
+def direction(metric: str) -> str:
+    """`min` or `max`: which way the named metric improves.
+
+    Raises:
+        ValueError: a name of no known family.
+    """
+    if LOWER.match(metric):
+        return "min"
+    if HIGHER.match(metric):
+        return "max"
+    raise ValueError(f"monitor={metric}: cannot tell whether less or more is better")
+
+
+def better(metric: str, new: float, old: float | None) -> bool:
+    """Whether a score beats the best so far; NaN never does, anything finite beats nothing."""
+    if math.isnan(new):
+        return False
+    if old is None:
+        return True
+    return new < old if direction(metric) == "min" else new > old
+
+
+def chosen_monitor(names: Sequence[str], asked: str | None) -> str:
+    """The metric that decides which checkpoint is best: the one asked for, else the first FID.
+
+    Raises:
+        ValueError: a metric that is not computed; the message lists those that are.
+    """
+    if asked is None:
+        return next((name for name in names if name.startswith("fid")), names[0])
+    if asked not in names:
+        raise ValueError(f"monitor={asked} is not computed; there are {', '.join(names)}")
+    return asked
+
+
+class Scores(Callback):
+    """Feeds one suite with real images and with images of addressed latents.
+
+    Training: `latest`, `best` and `improved` speak of the newest scoring; a checkpoint callback reads
+    `improved` in the same batch. Test: the pass over the data fills the real statistics, its end
+    scores the plain generator. Every scoring in a test appends to `records`. Latent i belongs to
+    rank i mod world size. Nothing here changes the state of the global random number generators.
+
+    Raises:
+        ValueError: fewer images in the data than the protocol compares, or an unknown `monitor`.
+    """
+
+    def __init__(
+        self,
+        suite: Suite | None,  # extractor and metrics; None = generate, but score nothing
+        seed: int = 0,  # of the latents, which are its addresses 0 .. num_fake-1
+        batch_size: int = 100,  # images generated at a time; changes no score beyond rounding
+        every_kimg: float | None = None,  # score each time training crosses this; None = at its end
+        monitor: str | None = None,  # metric that decides the best; None = the first FID
+        directory: str | Path | None = None,  # where tables and figures go; None = write nothing
+        cache: str | Path | None = None,  # folder of real statistics; None = the user's cache
+    ) -> None:
+        super().__init__()
+        self.suite, self.seed, self.batch_size = suite, seed, batch_size
+        self.every_images = None if every_kimg is None else round(every_kimg * 1000)
+        if self.every_images is not None and self.every_images < 1:
+            raise ValueError(f"every_kimg must be above 0, got {every_kimg}")
+        self.asked, self.monitor = monitor, monitor
+        self.directory = None if directory is None else Path(directory)
+        self.reals = None if suite is None else Reals(suite, cache)
+        self.latest: dict[str, float] = {}  # metric -> value at the newest scoring
+        self.best: float | None = None  # best value of `monitor` so far
+        self.improved = False  # whether the scoring in this very batch set a new best
+        self.scored_at: int | None = None  # images_seen at the newest scoring in training
+        self.records: list[dict[str, Any]] = []  # one per value, as in result.json
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse in the first second what would fail after an hour."""
+        if self.suite is None:
+            return
+        self.suite.extractor.preflight()
+        self.suite.extractor.prepare()  # a download belongs here, not in the middle of training
+        dataset = getattr(getattr(trainer, "datamodule", None), "dataset", None)
+        if dataset is not None and len(dataset) < self.suite.num_real:
+            raise ValueError(too_few(len(dataset), self.suite.num_real))
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Score where the clock crossed a multiple of `every_kimg`."""
+        self.improved = False
+        if self.every_images is None:
+            return
+        if crossed(pl_module.images_before, pl_module.images_seen, self.every_images):
+            self.score_training(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Score the final generator, unless it just was or the run stopped before its length."""
+        self.improved = False
+        finished = pl_module.images_seen >= 1000 * getattr(pl_module, "kimg", 0)
+        if finished and self.scored_at != pl_module.images_seen:
+            self.score_training(trainer, pl_module)
+
+    def score_training(self, trainer: Trainer, system: Any) -> None:
+        """Score the averaged generator as it is now, log the values and update the best."""
+        if self.reals is None:
+            return
+        with self.undisturbed():
+            self.reals.fill(trainer, system.device)
+            values = self.score(trainer, system, "scoring")
+        self.scored_at = system.images_seen
+        self.judge(values)
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_metrics(values, step=system.images_seen)
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        """Loaders and metrics may draw inside, always the same numbers; outside nothing is felt."""
+        with isolate_rng():
+            torch.manual_seed(derived_seed("scores", self.seed))
+            yield
+
+    def judge(self, values: dict[str, float]) -> None:
+        """Take the newest values and see whether the monitored one is the best yet."""
+        self.latest = dict(values)
+        self.monitor = chosen_monitor(list(values), self.asked)
+        self.improved = better(self.monitor, values[self.monitor], self.best)
+        if self.improved:
+            self.best = values[self.monitor]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run must know: the best so far, of which metric, and when last scored."""
+        return {
+            "monitor": self.monitor,
+            "best": self.best,
+            "latest": dict(self.latest),
+            "scored_at": self.scored_at,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back; the best of another metric is forgotten."""
+        self.latest, self.scored_at = dict(state_dict["latest"]), state_dict["scored_at"]
+        if self.asked in (None, state_dict["monitor"]):
+            self.monitor, self.best = state_dict["monitor"], state_dict["best"]
+
+    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Forget earlier data and scores."""
+        self.records, self.best = [], None
+        if self.reals is not None:
+            self.reals.begin(trainer, pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Feed the reals of this batch."""
+        if self.reals is not None:
+            self.reals.feed(trainer, batch.image)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Score the plain generator, the baseline row; then do the study's own work."""
+        with self.undisturbed():
+            if self.reals is not None:
+                self.reals.finish(trainer)
+                values = self.score(trainer, pl_module, "baseline")
+                self.judge(values)
+                self.record(values, pl_module)
+            self.investigate(trainer, pl_module)
+
+    def investigate(self, trainer: Trainer, system: Any) -> None:
+        """Write the table of scores; a study does its own work here."""
+        if self.directory is not None and trainer.is_global_zero and self.records:
+            score_table(self.records).write(self.directory)
+
+    def score(
+        self,
+        trainer: Trainer,
+        system: Any,
+        title: str,  # of the progress bar
+        edits: Edits | EditsAt | None = None,  # an intervention; the latents stay the same
+    ) -> dict[str, float]:
+        """Metric -> value over `num_fake` images of the averaged generator, all ranks together."""
+        if self.suite is None:
+            raise ValueError("study.suite is null, so there is nothing to score with")
+        self.suite.reset()
+        for images in self.fakes(trainer, system, title, self.suite.num_fake, edits):
+            self.suite.update(images, real=False)
+        return self.suite.compute()
+
+    def fakes(
+        self,
+        trainer: Trainer,
+        system: Any,
+        title: str,  # of the progress bar
+        num: int,  # addresses 0 .. num-1, of which this rank takes its share
+        edits: Edits | EditsAt | None = None,
+    ) -> Iterator[Tensor]:
+        """Batches of images of the averaged generator."""
+        indices = watched(
+            rank_indices(num, trainer.global_rank, trainer.world_size), title, trainer
+        )
+        yield from generate(
+            system.generator_ema,
+            indices,
+            self.seed,
+            batch_size=self.batch_size,
+            device=system.device,
+            edits=edits,
+        )
+
+    def record(self, values: dict[str, float], system: Any, **intervention: Any) -> None:
+        """Append one record per value; `intervention` says what was done to the generator."""
+        if self.suite is not None:
+            found = self.suite.records(values, seed=self.seed, images_seen=system.images_seen)
+            self.records += [{**record, **intervention} for record in found]
+
+
+class Study(Scores):
+    """A question asked of a trained generator: `investigate`, after the baseline was scored."""
+
+    def investigate(self, trainer: Trainer, system: Any) -> None:
+        """Intervene, measure and write; runs on every rank."""
+        raise NotImplementedError
+
+
+def watched(indices: Sequence[int], title: str, trainer: Trainer) -> Iterable[int]:
+    """The same indices under a progress bar, on one rank and where a person is watching."""
+    hidden = None if trainer.is_global_zero else True  # None = hidden unless on a terminal
+    return tqdm(indices, title, unit="img", leave=False, disable=hidden)
+
+
+def score_table(records: Sequence[dict[str, Any]]) -> Table:
+    """One row per score, with its protocol."""
+    columns = ["metric", "value", "n_real", "n_fake", "extractor", "seed", "images_seen"]
+    rows = [{column: record.get(column) for column in columns} for record in records]
+    return Table(columns, rows, caption="Scores of the averaged generator")

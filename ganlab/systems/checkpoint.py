@@ -1,0 +1,184 @@
+"""Checkpoints: written whole or not at all, self-describing, safe to open."""
+
+import os
+import signal
+import warnings
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from torch import distributed
+
+from ganlab.systems.clock import crossed
+from ganlab.systems.guard import bad_parameter
+
+if TYPE_CHECKING:
+    from ganlab.systems.gan import GAN
+
+REQUIRED = ("recipe", "images_seen", "state_dict")
+
+
+class CheckpointError(ValueError):
+    """A file that is missing, is no checkpoint, or is one that must not be trusted."""
+
+
+def load_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Open a checkpoint without running anything in it.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, holds more than plain data, or is not ours.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise CheckpointError(
+            f"ckpt={path} is a directory; name a file such as {path}/checkpoints/last.ckpt"
+        )
+    if not path.is_file():
+        raise CheckpointError(f"ckpt={path}: no such file{_nearby(path)}")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise CheckpointError(f"ckpt={path}: {_unreadable(error)}") from error
+    missing = [key for key in REQUIRED if not isinstance(checkpoint, dict) or key not in checkpoint]
+    if missing:
+        raise CheckpointError(
+            f"ckpt={path} was not written by ganlab (it lacks {', '.join(missing)})"
+        )
+    return checkpoint
+
+
+def _unreadable(error: Exception) -> str:
+    if "Weights only load failed" in str(error) and "Unsupported" in str(error):
+        return (
+            "it holds pickled objects besides tensors and plain data, and was not opened for safety"
+        )
+    return "not a readable checkpoint; it is damaged or some other kind of file"
+
+
+def _nearby(path: Path) -> str:
+    others = sorted(path.parent.glob("*.ckpt")) if path.parent.is_dir() else []
+    return f"; there are {', '.join(other.name for other in others)}" if others else ""
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+class Checkpointing(Checkpoint):
+    """Writes `last.ckpt` every K kimg, at the end, and on SIGTERM, SIGINT or an exception.
+
+    A file appears under its name only when complete and on disk. `best.ckpt` is the same file under
+    a second name, taken whenever a scoring callback says that its monitored score improved. A
+    signal is answered at the next batch boundary, where the state is consistent; a second one at
+    once.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,  # where last.ckpt and best.ckpt go
+        every_kimg: float | None = 50.0,  # None = only at the end and when interrupted
+    ) -> None:
+        super().__init__()
+        self.directory = Path(directory)
+        self.every_images = None if every_kimg is None else round(every_kimg * 1000)
+        self.signal: int | None = None  # the signal that asked this run to stop
+        self.saved_at: int | None = None  # images_seen of the newest file
+        self._handlers: dict[int, Any] = {}
+
+    @property
+    def last(self) -> Path:
+        """Path of the newest checkpoint."""
+        return self.directory / "last.ckpt"
+
+    def on_train_start(self, trainer: Trainer, pl_module: "GAN") -> None:  # type: ignore[override]
+        """Take over the two stop signals for the length of the training."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._handlers[number] = signal.signal(number, self._request_stop)
+
+    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            self._restore_handlers()
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def _restore_handlers(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        self._handlers = {}
+
+    def on_train_batch_end(  # type: ignore[override]
+        self, trainer: Trainer, pl_module: "GAN", outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save when a boundary was crossed, a score improved, or a signal came."""
+        stop = self._stop_requested(trainer)
+        due = self.every_images is not None and crossed(
+            pl_module.images_before, pl_module.images_seen, self.every_images
+        )
+        best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        if due or best or stop:
+            self.save(trainer, pl_module, best)
+        if stop:
+            trainer.should_stop = True
+
+    def _stop_requested(self, trainer: Trainer) -> bool:
+        if trainer.world_size == 1:
+            return self.signal is not None
+        number = torch.tensor(self.signal or 0, device=trainer.strategy.root_device)
+        distributed.all_reduce(number, distributed.ReduceOp.MAX)
+        self.signal = int(number) or None
+        return self.signal is not None
+
+    def on_train_end(self, trainer: Trainer, pl_module: "GAN") -> None:  # type: ignore[override]
+        """Save the final state, and the final score's best."""
+        best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        if self.saved_at != pl_module.images_seen or best:
+            self.save(trainer, pl_module, best)
+        self._restore_handlers()
+
+    def on_exception(self, trainer: Trainer, pl_module: "GAN", exception: BaseException) -> None:  # type: ignore[override]
+        """Save if the exception fell between two steps; within one the state is not consistent."""
+        self._restore_handlers()
+        if trainer.world_size > 1 or pl_module.mid_step or not trainer.optimizers:
+            return
+        if pl_module.images_seen and self.saved_at != pl_module.images_seen:
+            self.save(trainer, pl_module, best=False)
+
+    def save(self, trainer: Trainer, system: "GAN", best: bool) -> None:
+        """Write `last.ckpt`; give it the name `best.ckpt` too if asked.
+
+        A full disk costs this file, never the one before it, and does not end the run.
+        """
+        if (bad := bad_parameter(system.networks())) is not None:
+            warnings.warn(f"not saving: {bad} is not finite; kept {self.last}", stacklevel=2)
+            return
+        partial = self.directory / "last.ckpt.partial"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        try:
+            trainer.save_checkpoint(partial)
+            if trainer.is_global_zero:
+                _sync(partial)
+                partial.replace(self.last)
+                if best:
+                    self._name_best()
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            warnings.warn(
+                f"checkpoint at {system.images_seen} images was not written ({error}); "
+                f"the one before it is kept; free some space under {self.directory}",
+                stacklevel=2,
+            )
+            return
+        self.saved_at = system.images_seen
+
+    def _name_best(self) -> None:
+        link = self.directory / "best.ckpt.partial"
+        link.unlink(missing_ok=True)
+        try:
+            os.link(self.last, link)
+        except OSError:  # a file system without hard links
+            link.write_bytes(self.last.read_bytes())
+        link.replace(self.directory / "best.ckpt")

@@ -1,0 +1,90 @@
+"""What a checkpoint must hold besides weights so that a resumed run is the same run."""
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import distributed
+
+from ganlab.nn.randomness import derived_seed
+
+if TYPE_CHECKING:
+    from ganlab.systems.gan import GAN
+
+COUNTERS = ("images_seen", "steps", "images_at_ema")
+
+
+def random_state() -> dict[str, Any]:
+    """This process's random states as tensors and integers, readable under `weights_only`."""
+    numpy_state: Any = np.random.get_state()  # noqa: NPY002 (the global stream is the one to keep)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "numpy": [torch.from_numpy(numpy_state[1].astype(np.int64)), *map(float, numpy_state[2:])],
+        "python": random.getstate(),
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Undo time: continue this process's random streams where `random_state` read them."""
+    torch.set_rng_state(state["torch"].cpu())
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
+    keys, position, has_gauss, cached = state["numpy"]
+    words = keys.numpy().astype(np.uint32)
+    np.random.set_state(("MT19937", words, int(position), int(has_gauss), cached))  # noqa: NPY002
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+
+
+def gathered(value: Any) -> list[Any]:
+    """`value` of every rank, in rank order."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return [value]
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def run_state(system: "GAN") -> dict[str, Any]:
+    """Recipe, clock, counters, curve in progress, sampler position, random state of every rank."""
+    return {
+        "format": 1,
+        "recipe": system.recipe,
+        "counters": {name: getattr(system, name) for name in COUNTERS},
+        "images_seen": system.images_seen,
+        "tally": system.tally.state_dict(),
+        "sampler": {"position": system.images_seen},  # every image drawn is seen exactly once
+        "random": gathered(random_state()),
+    }
+
+
+def restore_counters(system: "GAN", checkpoint: dict[str, Any]) -> None:
+    """Set the clock, the counters, the tally and the data position."""
+    for name in COUNTERS:
+        setattr(system, name, checkpoint["counters"][name])
+    system.images_before = system.images_seen
+    system.tally.load_state_dict(checkpoint["tally"], system.device)
+    system.pending_random_state = checkpoint["random"]
+    datamodule = getattr(system.trainer, "datamodule", None)
+    if datamodule is not None:
+        datamodule.position = checkpoint["sampler"]["position"]
+
+
+def restore_random_state(system: "GAN", states: list[dict[str, Any]]) -> None:
+    """Continue every rank's own stream; a fresh run gives each rank an unrelated one.
+
+    Raises:
+        ValueError: the checkpoint was written by another number of processes.
+    """
+    rank, world = system.trainer.global_rank, system.trainer.world_size
+    if not states:
+        torch.manual_seed(derived_seed("rank", system.seed, rank))
+    elif len(states) != world:
+        raise ValueError(
+            f"the checkpoint was written by {len(states)} processes and this run has {world}; "
+            "set trainer.devices to match, or resume=force to go on inexactly"
+        )
+    else:
+        set_random_state(states[rank])

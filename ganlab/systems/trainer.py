@@ -1,0 +1,62 @@
+"""A Lightning trainer with the settings that adversarial training needs."""
+
+import logging
+import warnings
+
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import Logger
+
+
+def make_trainer(
+    accelerator: str = "auto",
+    devices: int | str | list[int] = 1,
+    num_nodes: int = 1,
+    strategy: str = "auto",
+    precision: str = "32-true",  # 32-true or bf16-mixed
+    deterministic: bool | str = False,  # true = refuse operations without a deterministic version
+    benchmark: bool | None = None,  # let cudnn time its algorithms; off while shapes change
+    callbacks: list[Callback] | None = None,
+    loggers: list[Logger] | None = None,
+    directory: str | None = None,  # where Lightning may write
+) -> Trainer:
+    """Build it: no epochs, no step limit, no sampler, bar, checkpoint or log cadence of its own."""
+    return Trainer(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=num_nodes,
+        strategy=strategy,
+        precision=precision,  # type: ignore[arg-type]
+        deterministic=deterministic,  # type: ignore[arg-type]
+        benchmark=benchmark,
+        callbacks=callbacks,
+        logger=loggers or False,
+        default_root_dir=directory,
+        max_epochs=-1,  # the system stops the run by its clock
+        num_sanity_val_steps=0,
+        limit_val_batches=0,
+        use_distributed_sampler=False,  # ImageStream shards by rank itself
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks or []),
+        inference_mode=False,  # guided backpropagation and path lengths need gradients
+    )
+
+
+def quieten() -> None:
+    """Silence Lightning's hints that do not apply to an endless, self-sharded, clocked loop."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for pattern in ALIENS:
+        warnings.filterwarnings("ignore", message=pattern)
+
+
+ALIENS = (
+    r".*does not have many workers.*",
+    r".*your dataloader is not resumable.*",
+    r".*`IterableDataset` has `__len__` defined.*",
+    r".*Checkpoint directory .* exists and is not empty.*",
+    r".*`max_epochs` was not set.*",
+    r".*Found .* module\(s\) in eval mode at the start of training.*",
+    r".*treespec.*LeafSpec.*",
+    r".*trainer already configured with model summary.*",
+)

@@ -1,0 +1,20 @@
+"""Train a model: `python train.py model=dcgan data=fashion_mnist kimg=500` (--help lists more)."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from ganlab.cli import conf_dir, run
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
+def main(config: DictConfig) -> None:
+    """Hydra composes `config` from conf/train.yaml and the command line."""
+    from ganlab.run import train  # torch is imported here, so that --help answers at once
+
+    sys.exit(train(config)["exit_code"] or None)
+
+
+if __name__ == "__main__":
+    run(main)
