@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from ganlab.cli import conf_dir, run
+from ganlab.cli import answered, conf_dir, run
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="evaluate")
@@ -11,7 +11,8 @@ def main(config: DictConfig) -> None:
     """Hydra composes `config` from conf/evaluate.yaml and the command line."""
     from ganlab.run import evaluate  # torch is imported here, so that --help answers at once
 
-    evaluate(config)
+    with answered():
+        evaluate(config)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from ganlab.cli import conf_dir, run
+from ganlab.cli import answered, conf_dir, run
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
@@ -13,7 +13,8 @@ def main(config: DictConfig) -> None:
     """Hydra composes `config` from conf/train.yaml and the command line."""
     from ganlab.run import train  # torch is imported here, so that --help answers at once
 
-    sys.exit(train(config)["exit_code"] or None)
+    with answered():
+        sys.exit(train(config)["exit_code"] or None)
 
 
 if __name__ == "__main__":

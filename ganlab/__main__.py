@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from ganlab.cli import conf_dir, nearest, run
+from ganlab.cli import answered, conf_dir, nearest, run
 
 USAGE = """usage: python -m ganlab <command> ...
 
@@ -23,7 +23,8 @@ def train(config: DictConfig) -> None:
     """Train what the config describes."""
     from ganlab.run import train
 
-    sys.exit(train(config)["exit_code"] or None)
+    with answered():
+        sys.exit(train(config)["exit_code"] or None)
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="evaluate")
@@ -31,7 +32,8 @@ def evaluate(config: DictConfig) -> None:
     """Run a study on a checkpoint."""
     from ganlab.run import evaluate
 
-    evaluate(config)
+    with answered():
+        evaluate(config)
 
 
 def layers() -> None:

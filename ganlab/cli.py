@@ -5,15 +5,27 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-EXPECTED = (HydraException, OmegaConfBaseException, ValueError, OSError, ImportError)
+# What a user can cause; anything else is a defect and keeps its traceback.
+EXPECTED = (
+    HydraException,
+    OmegaConfBaseException,
+    ValueError,
+    KeyError,
+    OSError,
+    ImportError,
+    FloatingPointError,
+)
 
 
 def conf_dir() -> Path:
@@ -51,19 +63,32 @@ def register_resolvers() -> None:
 
 
 def run(main: Callable[[], Any]) -> None:
-    """Call a `@hydra.main` function; answer a user's mistake with one line and exit code 1.
-
-    GANLAB_TRACEBACK=1 shows the whole traceback instead.
-    """
+    """Call a `@hydra.main` function; answer a mistake with one line and exit code 1."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     register_resolvers()
     try:
         main()
     except EXPECTED as error:
-        if os.environ.get("GANLAB_TRACEBACK"):
-            traceback.print_exc()
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(1)
+        fail(error)
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Answer a mistake in a job with one line and exit code 1; a sweep goes on."""
+    try:
+        yield
+    except EXPECTED as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            raise
+        fail(error)
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Print the error's useful sentence (its traceback too under GANLAB_TRACEBACK=1) and exit."""
+    if os.environ.get("GANLAB_TRACEBACK"):
+        traceback.print_exception(error)
+    print(f"error: {one_line(error)}", file=sys.stderr)
+    sys.exit(1)
 
 
 def one_line(error: BaseException) -> str:
@@ -72,7 +97,7 @@ def one_line(error: BaseException) -> str:
         error, (HydraException, OmegaConfBaseException)
     ):
         error = error.__cause__
-    text = str(error)
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     for pattern, explain in EXPLANATIONS:
         if match := re.search(pattern, text, re.DOTALL):
             return explain(*match.groups())

@@ -44,12 +44,14 @@ def train(config: DictConfig) -> Settings:
     """
     quieten()
     checkpoint = load_checkpoint(config.ckpt) if config.ckpt else None
+    overrides = task_overrides()
     if checkpoint is not None:
-        config = with_saved_overrides(config, checkpoint)
+        overrides = merged(checkpoint["recipe"].get("overrides", []), overrides)
+        config = composed_again(config, overrides)
     settings = checked(config, "train")
     if checkpoint is not None and settings["resume"] != "force":
         refuse_changed_recipe(checkpoint["recipe"], settings)
-    system = build_system(settings)
+    system = build_system(settings, overrides)
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
     preflight(callbacks)
     checkpointing = Checkpointing(
@@ -136,22 +138,20 @@ def checked(config: DictConfig, name: str) -> Settings:
     return settings
 
 
-def build_system(settings: Settings) -> Any:
+def build_system(settings: Settings, overrides: list[str] | None = None) -> Any:
     """Seed, build the LightningModule, and tell it its recipe."""
     torch.manual_seed(settings["seed"])
     system = build(settings["model"], settings["allow_targets"])
-    system.recipe = recipe_of(settings)  # assigned: as an argument Hydra would build it
+    # Assigned: as an argument Hydra would build it.
+    system.recipe = {key: settings[key] for key in RECIPE} | {"overrides": overrides or []}
     return system
 
 
-def recipe_of(settings: Settings) -> Settings:
-    """What a checkpoint keeps of its config, with the names and overrides that made it."""
-    kept = {key: settings[key] for key in RECIPE}
-    if HydraConfig.initialized():
-        hydra = HydraConfig.get()
-        kept["overrides"] = [str(override) for override in hydra.overrides.task]
-        kept["choices"] = {key: hydra.runtime.choices.get(key) for key in ("model", "data")}
-    return kept
+def task_overrides() -> list[str]:
+    """The command line's overrides; none outside Hydra's own run."""
+    if not HydraConfig.initialized():
+        return []
+    return [str(override) for override in HydraConfig.get().overrides.task]
 
 
 def rebuilt(checkpoint: Settings, extra: list[str]) -> Any:
@@ -163,15 +163,21 @@ def rebuilt(checkpoint: Settings, extra: list[str]) -> Any:
     return system.eval()
 
 
-def with_saved_overrides(config: DictConfig, checkpoint: Settings) -> DictConfig:
-    """Compose again with the overrides the run was started with, today's taking precedence."""
-    saved = checkpoint["recipe"].get("overrides")
-    if saved is None or not HydraConfig.initialized():
+def merged(saved: list[str], now: list[str]) -> list[str]:
+    """The overrides a run was started with and today's, which take precedence."""
+
+    def key(override: str) -> str:
+        return override.lstrip("+~").split("=")[0]
+
+    said = {key(override) for override in now} | {"ckpt", "resume"}
+    return [override for override in saved if key(override) not in said] + now
+
+
+def composed_again(config: DictConfig, overrides: list[str]) -> DictConfig:
+    """The training config with these overrides, in the same directory."""
+    if not HydraConfig.initialized():
         return config
-    now = [str(override) for override in HydraConfig.get().overrides.task]
-    said = {override.lstrip("+~").split("=")[0] for override in now}
-    kept = [each for each in saved if each.lstrip("+~").split("=")[0] not in said]
-    again = compose("train", [*kept, *now], return_hydra_config=False)
+    again = compose("train", overrides)
     with open_dict(again):
         again.run_dir = config.run_dir
     return again

@@ -2,5 +2,6 @@
 
 from ganlab.features.base import Extractor
 from ganlab.features.classifier import Classifier
+from ganlab.features.inception import Inception
 
-__all__ = ["Classifier", "Extractor"]
+__all__ = ["Classifier", "Extractor", "Inception"]

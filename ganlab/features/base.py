@@ -24,6 +24,7 @@ class Extractor(nn.Module):
     resize: str  # filter and size, as a score's record names them
     feature_dim: int
     channels: int  # what the network itself takes: 1 or 3
+    anchor: Tensor  # empty; remembers the device while there is no network yet to be moved
 
     def __init__(
         self,
@@ -32,7 +33,6 @@ class Extractor(nn.Module):
         super().__init__()
         self.file = file
         self.network: nn.Module | None = None
-        # Remembers the device while there is no network yet to be moved.
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         self.eval()
 
@@ -75,6 +75,6 @@ class Extractor(nn.Module):
         if self.network is None:
             with torch.device("meta"):  # no memory, no time, no random numbers
                 network = self.build()
-            network.load_state_dict(self.file.state(network), strict=False, assign=True)
+            network.load_state_dict(self.file.state(network), assign=True)
             self.network = network.to(self.anchor.device).eval().requires_grad_(False)
         return self.network

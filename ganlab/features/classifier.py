@@ -1,4 +1,9 @@
-"""A small classifier of Fashion-MNIST: the house's own feature space for small grey images."""
+"""A small classifier of Fashion-MNIST: the house's own feature space for small grey images.
+
+Trained by `python scripts/train_classifier.py` on the 60,000 training images; the embedded weights
+(float16) recognise 92.6% of the 10,000 test images. On those the covariance of the 64 features has
+full rank at 1,000 images already (condition number about 2,000).
+"""
 
 from pathlib import Path
 
@@ -11,7 +16,7 @@ from ganlab.features.weights import WeightsFile
 
 SIZE = 32
 EMBEDDED = Path(__file__).with_name("classifier.pt")
-SHA256 = ""
+SHA256 = "a503d452d591398f77f306bb83b7939a1dae4dbd1592e556469d1d4dd10d17a2"
 
 
 class Network(nn.Module):
@@ -42,7 +47,9 @@ class Network(nn.Module):
         return features, self.head(F.relu(features))
 
 
-def _convolution(in_channels: int, channels: int, kernel: int = 3, stride: int = 1) -> list:
+def _convolution(
+    in_channels: int, channels: int, kernel: int = 3, stride: int = 1
+) -> list[nn.Module]:
     convolution = nn.Conv2d(in_channels, channels, kernel, stride, kernel // 2, bias=False)
     return [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
 

@@ -8,12 +8,14 @@ import hashlib
 import http.client
 import os
 import pickle
+import queue
 import socket
 import sys
 import tempfile
 import threading
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,19 +95,20 @@ class WeightsFile:
         os.close(handle)
         try:
             self._download(Path(name))
-            self._verify(Path(name), origin=self.url)
+            self._verify(Path(name), origin=f"what {self.url} sent")
             Path(name).replace(self.place)
         finally:
             Path(name).unlink(missing_ok=True)
         return self.place
 
     def state(self, network: nn.Module) -> dict[str, Tensor]:
-        """The file's tensors, checked against `network`'s names and shapes, in float32 on the CPU.
+        """All of `network`'s tensors as the file has them, in float32 on the CPU.
 
-        Counters of batch norm (`num_batches_tracked`) are optional and left out.
+        Names and shapes must agree; batch norm's counters (`num_batches_tracked`) may be missing,
+        and are zero.
         """
-        tensors = self._open()
-        wanted = _without_counters(network.state_dict())
+        tensors, everything = self._open(), network.state_dict()
+        wanted = _without_counters(everything)
         for name, tensor in wanted.items():
             if name not in tensors:
                 raise self._invalid(f"has no tensor {name!r}")
@@ -114,13 +117,16 @@ class WeightsFile:
                 raise self._invalid(f"has {name!r} in shape {shapes}")
         if extra := [name for name in tensors if name not in wanted]:
             raise self._invalid(f"has a tensor {extra[0]!r} this network lacks")
-        return {name: tensors[name].float() for name in wanted}
+        counter = torch.zeros((), dtype=torch.int64)
+        return {n: tensors[n].float() if n in wanted else counter.clone() for n in everything}
 
     def _open(self) -> dict[str, Tensor]:
         path = self.existing()
         self._verify(path)
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the one about TorchScript; the error says it all
+                content = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
             raise self._invalid("is not a file of plain tensors and was not opened") from error
         if not _is_state_dict(content):
@@ -135,15 +141,18 @@ class WeightsFile:
             ):
                 while chunk := answer.read(1 << 20):
                     file.write(chunk)
+                if missing := getattr(answer, "length", 0):
+                    raise ConnectionError(f"cut short by {missing} bytes")
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionError(f"download failed ({error}); {self._missing()}") from error
 
-    def _verify(self, path: Path, origin: object = None) -> None:
+    def _verify(self, path: Path, origin: str = "") -> None:
         if self.sha256 is None or (found := sha256_of(path)) == self.sha256:
             return
         raise ValueError(
-            f"{origin or path} has sha256 {found}, not {self.sha256}: damaged or another file; "
-            f"remove it, or put the file from {self.url or 'the package'} at {self.place}"
+            f"{origin or path} has sha256 {found}, not {self.sha256}: damaged, or another file; "
+            f"replace {self.place} by the file of {self.url or 'the package'}, "
+            f"or name your copy with {self.key}=<file>"
         )
 
     def _offer(self) -> str:
@@ -175,13 +184,16 @@ def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _reachable(url: str) -> bool:
     """Whether the host of `url`, or the proxy before it, accepts a connection in a second."""
-    answered = threading.Event()
+    answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
     # A thread, since looking up a name can hang for longer than any socket's timeout.
-    threading.Thread(target=_connect, args=(url, answered), daemon=True).start()
-    return answered.wait(PROBE_SECONDS)
+    threading.Thread(target=lambda: answers.put(_accepts(url)), daemon=True).start()
+    try:
+        return answers.get(timeout=PROBE_SECONDS)
+    except queue.Empty:
+        return False
 
 
-def _connect(url: str, answered: threading.Event) -> None:
+def _accepts(url: str) -> bool:
     parts = urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
@@ -189,6 +201,6 @@ def _connect(url: str, answered: threading.Event) -> None:
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname or "", port), timeout=PROBE_SECONDS).close()
-        answered.set()
     except (OSError, ValueError):
-        return
+        return False
+    return True

@@ -12,18 +12,12 @@ from typing import Any
 
 import torch
 
+from ganlab.features.weights import cache_dir
 from ganlab.metrics.score import State, rank_and_world
 from ganlab.metrics.suite import Suite
 
 Key = dict[str, str | int | bool | None]
 _FORMAT = 1  # raise when the choice of reals or the meaning of a state changes
-
-
-def cache_directory() -> Path:
-    """`$GANLAB_CACHE`, else `$XDG_CACHE_HOME/ganlab`, else `~/.cache/ganlab`."""
-    if chosen := os.environ.get("GANLAB_CACHE"):
-        return Path(chosen).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ganlab"
 
 
 def real_key(
@@ -53,9 +47,9 @@ class RealCache:
 
     def __init__(
         self,
-        directory: Path | str | None = None,  # None = `real` in the user's cache directory
+        directory: Path | str | None = None,  # None = `reals` in the user's cache directory
     ) -> None:
-        self.directory = cache_directory() / "real" if directory is None else Path(directory)
+        self.directory = cache_dir() / "reals" if directory is None else Path(directory)
 
     def path(self, key: Key) -> Path:
         """The file of a key."""

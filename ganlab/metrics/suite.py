@@ -108,8 +108,7 @@ class Suite:
                 metric.update(self._source(outputs, name, metric), real, positions)
 
     def _extracted(self, images: Tensor, side: str) -> dict[str, Tensor]:
-        with torch.autocast(self.device.type, enabled=False):  # scores are float32 in any training
-            outputs: dict[str, Tensor] = self.extractor(images.to(self.device).float())
+        outputs: dict[str, Tensor] = self.extractor(images.to(self.device).float())
         if not outputs["features"].isfinite().all():
             raise ValueError(f"{self.extractor.name} features of {side} images are not finite")
         return outputs

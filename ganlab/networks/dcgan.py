@@ -41,7 +41,9 @@ def map_widths(network: str, resolution: int, width: int, max_width: int) -> dic
 def stage(convolution: nn.Module, norm: nn.Module | None, activation: nn.Module) -> nn.Sequential:
     """Convolution, normalization if any, activation, under these names."""
     named = {"convolution": convolution, "norm": norm, "activation": activation}
-    return nn.Sequential(OrderedDict((k, module) for k, module in named.items() if module))
+    return nn.Sequential(
+        OrderedDict((k, module) for k, module in named.items() if module is not None)
+    )
 
 
 def initialize(module: nn.Module) -> None:

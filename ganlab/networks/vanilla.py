@@ -32,7 +32,7 @@ def linear(incoming: int, outgoing: int, init_range: float) -> nn.Linear:
 
 
 class Maxout(nn.Module):
-    """The largest of several affine maps, unit by unit (Goodfellow et al. 2013, arXiv:1302.4389)."""
+    """The largest of several affine maps, unit by unit (Maxout Networks, arXiv:1302.4389)."""
 
     def __init__(
         self,

@@ -43,12 +43,12 @@ class Chart:
 
 
 def read_curves(path: Path) -> Curves:
-    """Read `metrics.csv`; cells that are empty or no number become NaN, unreadable rows are counted.
+    """Read `metrics.csv`: cells that hold no number become NaN, unreadable rows are counted.
 
     Raises OSError where the file cannot be read, ValueError where it has no `images_seen` column.
     """
     text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
-    header, *rows = csv.reader(io.StringIO(text), strict=False) or [[]]
+    header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
     if CLOCK not in header:
         raise ValueError(f"{path.name} has no {CLOCK} column")
     values = [[_number(cell) for cell in row] for row in rows if row]
@@ -66,28 +66,33 @@ def _number(cell: str) -> float:
         return math.nan
 
 
-def draw(found: Curves) -> list[Chart]:
-    """One chart per group of columns (what stands before the slash), in the order of the file."""
+def draw(found: Curves, prefix: str = "chart") -> list[Chart]:
+    """One chart per group of columns (what stands before the slash), in the order of the file.
+
+    `prefix` begins the element ids, which must differ between the charts of one page.
+    """
     groups: dict[str, dict[str, NDArray[np.float64]]] = {}
     for column, values in found.columns.items():
         if np.isfinite(values).any():
-            group, _, name = column.rpartition("/")
-            groups.setdefault(group or column, {})[name] = values
-    return [_chart(group, found.images_seen, series) for group, series in groups.items()]
+            group, _, name = column.partition("/")
+            groups.setdefault(group, {})[name or group] = values
+    charts = enumerate(groups.items())
+    return [_chart(f"{prefix}-{i}", group, found, series) for i, (group, series) in charts]
 
 
 def _chart(
-    group: str, seen: NDArray[np.float64], columns: dict[str, NDArray[np.float64]]
+    identity: str, group: str, found: Curves, columns: dict[str, NDArray[np.float64]]
 ) -> Chart:
-    present = {name: np.isfinite(values) for name, values in columns.items()}
-    series = {n: (seen[present[n]] / 1000, values[present[n]]) for n, values in columns.items()}
+    kimg = found.images_seen / 1000
+    series = {n: (kimg[np.isfinite(v)], v[np.isfinite(v)]) for n, v in columns.items()}
     ends = ", ".join(f"{name} ends at {y[-1]:.4g}" for name, (_, y) in series.items())
     title = _TITLES.get(group, group)
     last = max(x[-1] for x, _ in series.values())
-    return Chart(title, _svg(series, title), f"{title} up to {last:g} kimg: {ends}")
+    summary = f"{title} up to {last:g} kimg: {ends}"
+    return Chart(title, _svg(identity, series, summary), summary)
 
 
-def _svg(series: Series, title: str) -> str:
+def _svg(identity: str, series: Series, summary: str) -> str:
     figure, _ = curves(series)
     data = io.StringIO()
     with styled():
@@ -95,18 +100,17 @@ def _svg(series: Series, title: str) -> str:
         figure.axes[0].set_facecolor("none")
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(data, format="svg", metadata=nothing)
-    return _inlined(data.getvalue(), title)
+    return _inlined(data.getvalue(), identity, summary)
 
 
-def _inlined(document: str, title: str) -> str:
+def _inlined(document: str, identity: str, summary: str) -> str:
     """Turn matplotlib's SVG file into an element of the page, in the page's colours."""
     drawing = document[document.index("<svg") :]
     drawing = re.sub(r"<style.*?</style>|<metadata.*?</metadata>", "", drawing, flags=re.DOTALL)
     box = re.search(r'viewBox="[\d. -]+"', drawing)
-    name = re.sub(r"\W+", "-", title)
-    body = drawing[drawing.index(">") + 1 :].replace('id="', f'id="{name}-')
-    body = re.sub(r'(href="|url\()#', rf"\1#{name}-", body)
+    body = drawing[drawing.index(">") + 1 :].replace('id="', f'id="{identity}-')
+    body = re.sub(r'(href="|url\()#', rf"\1#{identity}-", body)
     for index, colour in enumerate((INK, FAINT, *PALETTE)):
         body = body.replace(colour, f"var(--chart-{index})")
-    label = html_text(title)
+    label = html_text(summary)
     return f'<svg class="chart" {box[0] if box else ""} role="img" aria-label="{label}">{body}'

@@ -14,7 +14,7 @@ _MARKDOWN = re.compile(
     """,
     re.VERBOSE,
 )
-_BLOCK_START = re.compile(r"^(?=[>#+=-])|^(\d+)(?=[.)])")
+_BLOCK_START = re.compile(r"^(?=[>#+=\[-])|^(\d+)(?=[.)])")
 _UNESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 _GREEK = dict(

@@ -173,6 +173,28 @@ class ShownTable:
         )
 
 
+def read_csv(text: str) -> Table:
+    """The columns and rows of a CSV file with numbers as numbers, for showing.
+
+    Raises ValueError where there is no header, or a row does not fit it.
+    """
+    header, *rows = list(csv.reader(io.StringIO(text.replace("\0", "")))) or [[]]
+    if not header or len(set(header)) != len(header):
+        raise ValueError("a CSV table needs a header of distinct column names")
+    if any(len(row) != len(header) for row in rows):
+        raise ValueError("the rows of this CSV table differ in length")
+    return Table(header, [dict(zip(header, map(_value, row), strict=True)) for row in rows])
+
+
+def _value(cell: str) -> object:
+    for kind in () if "_" in cell else (int, float):  # Python reads `8_0` as 80
+        try:
+            return kind(cell)
+        except ValueError:
+            continue
+    return cell or None
+
+
 def parse_markdown(text: str) -> ShownTable:
     """Read back what `Table.markdown` wrote; alignment tells which columns hold numbers.
 

@@ -62,9 +62,7 @@ def strip(
     if not timed:
         raise ValueError("strip needs at least one sample grid; none was saved yet")
     chosen = evenly_spaced(timed, moments)
-    rows = [
-        (f"{seen / 1000:g} kimg", _top_row(path, count, cell, padding)) for seen, path in chosen
-    ]
+    rows = [(kimg_text(seen), _top_row(path, count, cell, padding)) for seen, path in chosen]
     return captioned_rows(rows, scale=scale)
 
 

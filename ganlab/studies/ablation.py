@@ -1,4 +1,7 @@
-"""Choosing neurons by their activation rate and switching them off (paper 000, section 3.2).
+"""Choosing neurons by their activation rate and switching them off.
+
+Choi, Chang, Choi: "Can We Find Neurons that Cause Unrealistic Images in Deep Generative Networks?"
+(IJCAI 2022), section 3. The sections, equations and tables named in the studies are of that paper.
 
 A neuron is one position (channel, y, x) of a layer's output; it is activated where that is > 0.
 
@@ -17,7 +20,7 @@ from ganlab.nn.tracing import Edit
 
 
 def low_rate(rates: Tensor, rate: float, include_dead: bool = True) -> Tensor:
-    """Mask of the LR neurons, R_n <= R (paper 000, section 3.1), of the shape of `rates`.
+    """Mask of the LR neurons, R_n <= R (Choi et al. 2022, section 3.1), of the shape of `rates`.
 
     Without dead neurons it is 0 < R_n <= R, as in the authors' code.
     """
@@ -25,7 +28,7 @@ def low_rate(rates: Tensor, rate: float, include_dead: bool = True) -> Tensor:
 
 
 def high_rate(rates: Tensor, rate: float) -> Tensor:
-    """Mask of the HR neurons, R_n > R (paper 000, section 3.1), of the shape of `rates`."""
+    """Mask of the HR neurons, R_n > R (Choi et al. 2022, section 3.1), of the shape of `rates`."""
     return rates > rate
 
 

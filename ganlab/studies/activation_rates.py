@@ -1,4 +1,4 @@
-"""`study=activation_rates`: how often each neuron is activated (paper 000, section 3.1)."""
+"""`study=activation_rates`: how often each neuron is activated (Choi et al. 2022, section 3.1)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,11 +8,12 @@ from lightning import Trainer
 
 from ganlab.metrics import Suite
 from ganlab.nn.randomness import derived_seed
-from ganlab.studies.layers import Layer, default_layers, select_layers
+from ganlab.studies.layers import Layer, as_list, default_layers, select_layers
 from ganlab.studies.rate_report import draw_histograms, rate_table
-from ganlab.studies.rates import FILE, Rates, activation_rates, digest
+from ganlab.studies.rates import FILE, Rates, activation_rates, checked_rate, digest
 from ganlab.studies.sampling import rank_indices
 from ganlab.studies.scores import Study, watched
+
 
 def rate_seed_of(seed: int, rate_seed: int | None) -> int:
     """The seed of the latents that rates are counted on: as given, or derived from `seed`.
@@ -58,17 +59,6 @@ def find_rates(
     return None if rates.differences(generator_digest, num_latents, seed, layers) else rates
 
 
-def checked_rate(rate: float, key: str = "study.rate") -> float:
-    """The rate itself.
-
-    Raises:
-        ValueError: outside [0, 1].
-    """
-    if not 0 <= rate <= 1:
-        raise ValueError(f"{key} must be in [0, 1], got {rate}")
-    return rate
-
-
 class NeuronStudy(Study):
     """A study that knows how often each neuron is activated, from a file or by counting.
 
@@ -87,9 +77,7 @@ class NeuronStudy(Study):
         rate_seed: int | None = None,  # of the counted latents; None = derived from seed
         rates_file: str | Path | None = None,  # rates.pt or its run directory; None = count
     ) -> None:
-        super().__init__(
-            suite, seed, batch_size, monitor=monitor, directory=directory, cache=cache
-        )
+        super().__init__(suite, seed, batch_size, monitor=monitor, directory=directory, cache=cache)
         if num_latents < 1:
             raise ValueError(f"study.num_latents must be at least 1, got {num_latents}")
         self.num_latents, self.rates_file = num_latents, rates_file
@@ -130,12 +118,12 @@ class ActivationRates(NeuronStudy):
 
     def __init__(
         self,
-        *args: Any,
+        *,
         layers: Sequence[Layer] | None = None,  # names or positions; None = all that see the latent
         rate: float = 0.3,  # R: a neuron activated at most this often has a low rate
         **options: Any,  # of `NeuronStudy`
     ) -> None:
-        super().__init__(*args, **options)
+        super().__init__(**options)
         self.layers, self.rate = layers, checked_rate(rate)
         self.rates: Rates | None = None  # the result
 
@@ -145,10 +133,9 @@ class ActivationRates(NeuronStudy):
         if self.layers is None:
             layers = default_layers(generator, self.rate_seed)
         else:
-            layers = select_layers(generator, self.layers)
+            layers = select_layers(generator, as_list(self.layers))
         self.rates = self.known_rates(trainer, system, layers)
         if self.directory is not None and trainer.is_global_zero:
+            rate_table(self.rates, layers, self.rate).write(self.directory)
             chosen = {name: self.rates.rates[name] for name in layers}
-            rate_table(chosen, self.rate, self.rates).write(self.directory)
-            path = self.directory / "figures" / "activation_rates.png"
-            draw_histograms(chosen, self.rate, path)
+            draw_histograms(chosen, self.rate, self.directory / "figures" / "activation_rates.png")

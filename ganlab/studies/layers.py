@@ -1,19 +1,66 @@
 """Naming the layers of a generator: by name or by position, as the papers do."""
 
 from collections.abc import Sequence
+from math import prod
+from typing import Any
 
 import torch
 
 from ganlab.networks.base import Generator
 from ganlab.nn.tracing import recorded
+from ganlab.report.tables import Table
 from ganlab.studies.sampling import images_at
 
 Layer = int | str
 
 
+def as_list(value: Any) -> list[Any]:
+    """The items of a list; a number, or a name, is a list of one."""
+    return [value] if isinstance(value, int | float | str) else list(value)
+
+
+def checked_sets(layer_sets: Sequence[Any]) -> list[list[Layer]]:
+    """Layer sets as lists.
+
+    Raises:
+        ValueError: no set, or items that are layers rather than sets of them.
+    """
+    sets = as_list(layer_sets)
+    if not sets or any(isinstance(layers, int | float | str) for layers in sets):
+        raise ValueError(
+            f"study.layer_sets must be a list of lists such as [[0],[0,1]], got {layer_sets}; "
+            "for one set use study.layers=[0,1]"
+        )
+    return [list(layers) for layers in sets]
+
+
 def listing(generator: Generator) -> str:
     """`0 = 4x4/0, 1 = 8x8/0, ...`, for messages."""
     return ", ".join(f"{index} = {name}" for index, name in enumerate(generator.layers))
+
+
+def layer_shapes(
+    generator: Generator, names: Sequence[str] | None = None, seed: int = 0
+) -> dict[str, tuple[int, ...]]:
+    """Layer -> shape of its output for one latent, (C, H, W) or (C,); all layers by default."""
+    names = list(generator.layers) if names is None else list(names)
+    with recorded(generator.layers, names) as activations:
+        images_at(generator, [0], seed)
+        return {name: tuple(activations[name].shape[1:]) for name in names}
+
+
+def describe(generator: Generator) -> str:
+    """Position, name, shape and number of neurons of every layer, as a Markdown table."""
+    rows = [
+        {
+            "index": index,
+            "layer": name,
+            "shape": " x ".join(map(str, shape)),
+            "neurons": prod(shape),
+        }
+        for index, (name, shape) in enumerate(layer_shapes(generator).items())
+    ]
+    return Table(["index", "layer", "shape", "neurons"], rows).markdown()
 
 
 def layer_name(generator: Generator, layer: Layer) -> str:

@@ -1,11 +1,11 @@
 """Activation rates as a table and as histograms, one row and one panel a layer."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ganlab.report import figures
@@ -13,6 +13,9 @@ from ganlab.report.tables import Table
 from ganlab.studies.rates import Rates
 
 BINS = 50  # of the histograms over [0, 1]
+MAX_COLUMNS = 4
+COLOURS = ("#8c6d1f", *figures.PALETTE[1::-1])  # dead, LR, HR: red is rare, as in the paper's maps
+HATCHES = ("//", "", "")  # told apart in grey print too
 
 
 def shares(rates: Tensor, rate: float) -> dict[str, float]:
@@ -21,77 +24,69 @@ def shares(rates: Tensor, rate: float) -> dict[str, float]:
     return {"dead": float(dead), "LR": float(1 - dead - high), "HR": float(high)}
 
 
-def rate_table(rates: Mapping[str, Tensor], rate: float) -> Table:
-    """One row per layer, as the authors' measurements are given: shares of neurons by rate."""
-    lows = dict.fromkeys([rate, 0.1])
-    rows = []
-    for name, values in rates.items():
-        row: dict[str, Any] = {"layer": name, "neurons": values.numel()}
-        row["mean rate"] = float(values.mean())
-        row["rate = 0"] = float((values == 0).double().mean())
-        for low in lows:
-            row[f"0 < rate ≤ {low:g}"] = float(((values > 0) & (values <= low)).double().mean())
-        row["rate ≥ 0.9"] = float((values >= 0.9).double().mean())
-        rows.append(row)
-    return Table(list(rows[0]), rows, caption="Activation rates of the neurons of each layer")
+def rate_table(rates: Rates, layers: Sequence[str], rate: float) -> Table:
+    """One row per layer: mean rate and the shares of neurons within bounds of it.
+
+    The columns are those of the authors' measurements, with `rate` as the bound of a low rate.
+    """
+    rows = [rate_row(name, rates.rates[name], dict.fromkeys([rate, 0.1])) for name in layers]
+    notes = [f"{rates.num_latents} latents of seed {rates.seed}; active means output > 0"]
+    caption = "Activation rates of the neurons of each layer"
+    return Table(list(rows[0]), rows, caption=caption, notes=notes)
 
 
-def histograms(rates: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Share of each layer's neurons per bin of the rate, and the bins' edges."""
+def rate_row(name: str, values: Tensor, lows: Iterable[float]) -> dict[str, Any]:
+    """One layer's row of the table."""
+    alive = {f"0 < rate ≤ {low:g}": (values > 0) & (values <= low) for low in lows}
+    masks = {"rate = 0": values == 0, **alive, "rate ≥ 0.9": values >= 0.9}
+    part = {column: float(mask.double().mean()) for column, mask in masks.items()}
+    return {"layer": name, "neurons": values.numel(), "mean rate": float(values.mean()), **part}
+
+
+def histograms(rates: Mapping[str, Tensor], rate: float) -> figures.Numbers:
+    """Share of a layer's neurons by rate, in `BINS` bins: dead, LR (alive) and HR apart."""
     edges = np.linspace(0, 1, BINS + 1)
-    numbers = {"edges": edges}
+    numbers: figures.Numbers = {"edges": edges}
     for name, values in rates.items():
-        counts, _ = np.histogram(values.numpy(), edges)
-        numbers[f"share {name}"] = counts / values.numel()
+        groups = {"dead": values == 0, "LR": (values > 0) & (values <= rate), "HR": values > rate}
+        for group, mask in groups.items():
+            counts, _ = np.histogram(values[mask].numpy(), edges)
+            numbers[f"{name}/{group}"] = counts / values.numel()
     return numbers
 
 
-def draw_histograms(rates: Mapping[str, Tensor], rate: float, path: Path) -> None:
-    """One histogram of rates per layer, split at `rate`; writes the numbers beside the picture."""
-    import matplotlib.pyplot as plt
-
-    from ganlab.report import figures
-
-    numbers = histograms(rates)
-    edges = numbers["edges"]
-    columns = min(len(rates), 4)
-    rows = -(-len(rates) // columns)
+def draw_histograms(rates: Mapping[str, Tensor], rate: float, path: Path) -> Path:
+    """One histogram of rates per layer, its bars split into dead, LR and HR neurons."""
+    numbers = histograms(rates, rate)
+    columns = min(len(rates), MAX_COLUMNS)
+    height = 2.3 * math.ceil(len(rates) / columns)
     with figures.styled():
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(2.9 * columns, 2.4 * rows), squeeze=False, sharex=True
+        figure, panels = figures.new_figure(2.7 * columns, height, len(rates), columns)
+        for panel, (name, values) in zip(panels, rates.items(), strict=True):
+            draw_layer(panel, name, numbers, shares(values, rate))
+            panel.axvline(rate, color=figures.INK, linestyle=":", linewidth=0.8)
+    caption = f"Activation rates of each layer; LR: rate ≤ {rate:g}"
+    return figures.save(figure, path, numbers, caption)
+
+
+def draw_layer(panel: Any, name: str, numbers: figures.Numbers, part: dict[str, float]) -> None:
+    """Stacked bars of one layer, with the share of each group in the legend."""
+    edges = numbers["edges"]
+    base = np.zeros(BINS)
+    for (group, share), colour, hatch in zip(part.items(), COLOURS, HATCHES, strict=True):
+        bars = numbers[f"{name}/{group}"]
+        panel.bar(
+            edges[:-1],
+            bars,
+            np.diff(edges),
+            base,
+            align="edge",
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0,
+            label=f"{group} {share:.1%}",
         )
-        for axis, name in zip(axes.flat, rates, strict=False):
-            draw_layer(axis, edges, numbers[f"share {name}"], rates[name], rate)
-            axis.set_title(name)
-        for axis in axes.flat[len(rates) :]:
-            axis.set_visible(False)
-        for axis in axes[:, 0]:
-            axis.set_ylabel("share of neurons")
-        for axis in axes[-1]:
-            axis.set_xlabel("activation rate")
-        figures.save(figure, path, numbers)
-
-
-def draw_layer(
-    axis: Any, edges: np.ndarray, heights: np.ndarray, rates: Tensor, rate: float
-) -> None:
-    """The bars of one layer: LR, HR, and the dead ones on top of the first bin."""
-    part = shares(rates, rate)
-    low = edges[:-1] < rate
-    width = np.diff(edges)
-    alive = heights.copy()
-    alive[0] -= part["dead"]
-    axis.bar(edges[:-1][low], alive[low], width[low], align="edge", label=f"LR {part['LR']:.0%}")
-    axis.bar(edges[:-1][~low], alive[~low], width[~low], align="edge", label=f"HR {part['HR']:.0%}")
-    axis.bar(
-        edges[0],
-        part["dead"],
-        width[0],
-        bottom=alive[0],
-        align="edge",
-        label=f"dead {part['dead']:.0%}",
-    )
-    axis.axvline(rate, color="0.4", linestyle=":", linewidth=1)
-    axis.legend()
-
-
+        base = base + bars
+    panel.set(title=name, xlabel="activation rate", ylabel="share of neurons", xlim=(0, 1))
+    panel.legend()

@@ -17,7 +17,7 @@ from ganlab.metrics import ActivationRate
 from ganlab.networks.base import Generator
 from ganlab.nn.tracing import recorded
 from ganlab.report.atomic import replace_file
-from ganlab.studies.layers import Layer, default_layers, select_layers
+from ganlab.studies.layers import Layer, default_layers, layer_shapes, select_layers
 from ganlab.studies.sampling import ConditionAt, batched, device_of, images_at
 
 FORMAT = "ganlab.rates/1"
@@ -35,22 +35,31 @@ def activation_rates(
 ) -> dict[str, Tensor]:
     """Share of latents on which each neuron is above 0: layer -> (C, H, W) float64 on the CPU.
 
-    Paper 000, eq. 1. Counts are integers on the device; memory does not grow with the number of
-    latents. In a distributed run each process gives its own indices and all get the joint rates.
+    Choi et al. 2022, eq. 1. Counts are integers on the device; memory does not grow with the number
+    of latents. In a distributed run each process gives its own indices, all get the joint rates.
 
     Raises:
         ValueError: no indices, or a layer the generator does not have.
     """
     names = default_layers(generator, seed) if layers is None else select_layers(generator, layers)
     device = device_of(generator) if device is None else torch.device(device)
+    count = ActivationRate(layer_shapes(generator, names, seed)).to(device)
     with recorded(generator.layers, names) as activations:
-        images_at(generator, [0], seed, device=device, condition_at=condition_at)  # for the shapes
-        shapes = {name: tuple(activations[name].shape[1:]) for name in names}
-        count = ActivationRate(shapes).to(device)
         for batch in batched(indices, batch_size):
             images_at(generator, batch, seed, device=device, condition_at=condition_at)
             count.update({name: activations[name] for name in names})
     return {name: rate.cpu() for name, rate in count.compute().items()}
+
+
+def checked_rate(rate: float, key: str = "study.rate") -> float:
+    """The rate itself.
+
+    Raises:
+        ValueError: outside [0, 1].
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"{key} must be in [0, 1], got {rate}")
+    return rate
 
 
 def digest(network: nn.Module) -> str:
@@ -66,7 +75,7 @@ def digest(network: nn.Module) -> str:
     return sha256.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Rates:
     """Activation rates with what they were counted on."""
 
@@ -101,7 +110,8 @@ class Rates:
         path = path / FILE if path.is_dir() else path
         if not path.is_file():
             raise FileNotFoundError(
-                f"study.rates_file={path}: no such file; run study=activation_rates, or leave it out"
+                f"study.rates_file={path}: no such file; "
+                "run study=activation_rates, or leave it out"
             )
         try:
             payload = torch.load(path, map_location="cpu", weights_only=True)

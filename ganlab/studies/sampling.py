@@ -7,6 +7,7 @@ for images in generate(generator, range(1000), seed=0, batch_size=100):
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,9 +74,10 @@ def truncated(
             f"truncation={truncation} needs a style generator, {type(generator).__name__} has no "
             "styles; leave truncation unset"
         )
-    styles = generator.map(latents, condition)  # (N, L, W)
-    mean = generator.mean_style.to(styles)
-    return finest(generator.synthesize(mean + truncation * (styles - mean)))
+    network: Any = generator
+    styles = network.map(latents, condition)  # (N, L, W)
+    mean = network.mean_style.to(styles)
+    return finest(network.synthesize(mean + truncation * (styles - mean)))
 
 
 @torch.no_grad()

@@ -17,7 +17,7 @@ from ganlab.data.batch import Batch
 from ganlab.metrics import Suite
 from ganlab.nn.randomness import derived_seed
 from ganlab.report.tables import Table
-from ganlab.studies.reals import Reals, too_few
+from ganlab.studies.reals import Reals, bound_test_pass
 from ganlab.studies.sampling import Edits, EditsAt, generate, rank_indices
 from ganlab.systems.clock import crossed
 
@@ -63,10 +63,10 @@ def chosen_monitor(names: Sequence[str], asked: str | None) -> str:
 class Scores(Callback):
     """Feeds one suite with real images and with images of addressed latents.
 
-    Training: `latest`, `best` and `improved` speak of the newest scoring; a checkpoint callback reads
-    `improved` in the same batch. Test: the pass over the data fills the real statistics, its end
-    scores the plain generator. Every scoring in a test appends to `records`. Latent i belongs to
-    rank i mod world size. Nothing here changes the state of the global random number generators.
+    Training: `latest`, `best` and `improved` speak of the newest scoring; a checkpoint callback
+    reads `improved` in the same batch. Test: the pass over the data fills the real statistics, its
+    end scores the plain generator. Every scoring replaces or, in a test, extends `records`. Latent
+    i belongs to rank i mod world size. The global random number generators are left as they were.
 
     Raises:
         ValueError: fewer images in the data than the protocol compares, or an unknown `monitor`.
@@ -74,7 +74,7 @@ class Scores(Callback):
 
     def __init__(
         self,
-        suite: Suite | None,  # extractor and metrics; None = generate, but score nothing
+        suite: Suite | None = None,  # extractor and metrics; None = score nothing
         seed: int = 0,  # of the latents, which are its addresses 0 .. num_fake-1
         batch_size: int = 100,  # images generated at a time; changes no score beyond rounding
         every_kimg: float | None = None,  # score each time training crosses this; None = at its end
@@ -96,15 +96,17 @@ class Scores(Callback):
         self.scored_at: int | None = None  # images_seen at the newest scoring in training
         self.records: list[dict[str, Any]] = []  # one per value, as in result.json
 
+    def preflight(self) -> None:
+        """Raise, before any data is read, if the extractor's weights are not to be had."""
+        if self.suite is not None:
+            self.suite.extractor.preflight()
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse in the first second what would fail after an hour."""
-        if self.suite is None:
-            return
-        self.suite.extractor.preflight()
-        self.suite.extractor.prepare()  # a download belongs here, not in the middle of training
-        dataset = getattr(getattr(trainer, "datamodule", None), "dataset", None)
-        if dataset is not None and len(dataset) < self.suite.num_real:
-            raise ValueError(too_few(len(dataset), self.suite.num_real))
+        if self.reals is not None:
+            self.reals.check(trainer)
+        elif stage == "test":
+            bound_test_pass(trainer, trainer.world_size)  # reals are not needed: one a rank
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -130,7 +132,8 @@ class Scores(Callback):
         with self.undisturbed():
             self.reals.fill(trainer, system.device)
             values = self.score(trainer, system, "scoring")
-        self.scored_at = system.images_seen
+        self.scored_at, self.records = system.images_seen, []
+        self.record(values, system)
         self.judge(values)
         if trainer.is_global_zero:
             for logger in trainer.loggers:
@@ -158,11 +161,13 @@ class Scores(Callback):
             "best": self.best,
             "latest": dict(self.latest),
             "scored_at": self.scored_at,
+            "records": [dict(record) for record in self.records],
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back; the best of another metric is forgotten."""
         self.latest, self.scored_at = dict(state_dict["latest"]), state_dict["scored_at"]
+        self.records = list(state_dict["records"])
         if self.asked in (None, state_dict["monitor"]):
             self.monitor, self.best = state_dict["monitor"], state_dict["best"]
 
@@ -183,7 +188,7 @@ class Scores(Callback):
     ) -> None:
         """Feed the reals of this batch."""
         if self.reals is not None:
-            self.reals.feed(trainer, batch.image)
+            self.reals.feed(batch)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Score the plain generator, the baseline row; then do the study's own work."""

@@ -1,6 +1,7 @@
 """Checkpoints: written whole or not at all, self-describing, safe to open."""
 
 import os
+import re
 import signal
 import warnings
 from pathlib import Path
@@ -51,7 +52,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def _unreadable(error: Exception) -> str:
-    if "Weights only load failed" in str(error) and "Unsupported" in str(error):
+    if re.search("Unsupported (global|class)|not an allowed global", str(error)):
         return (
             "it holds pickled objects besides tensors and plain data, and was not opened for safety"
         )

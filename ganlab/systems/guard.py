@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ganlab.nn.tracing import recorded
 
 
-class NonFiniteError(RuntimeError):
+class NonFiniteError(FloatingPointError):
     """A loss, a weight or an activation became NaN or infinite."""
 
 

@@ -80,7 +80,10 @@ def restore_random_state(system: "GAN", states: list[dict[str, Any]]) -> None:
     """
     rank, world = system.trainer.global_rank, system.trainer.world_size
     if not states:
-        torch.manual_seed(derived_seed("rank", system.seed, rank))
+        seed = derived_seed("rank", system.seed, rank)
+        torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 (a user's augmentation may draw from it)
     elif len(states) != world:
         raise ValueError(
             f"the checkpoint was written by {len(states)} processes and this run has {world}; "

@@ -1,4 +1,4 @@
-"""Every file of ganlab/networks keeps the promises of base.py; new files are found by themselves."""
+"""Every file of ganlab/networks keeps the promises of base.py; new files are found unasked."""
 
 import copy
 import importlib
@@ -159,6 +159,7 @@ class TestGenerator:
         for name, output in watch.outputs.items():
             assert torch.equal(output, watch.copies[name]), name
             assert output._version == watch.versions[name], name
+            assert not getattr(generator.layers[name], "inplace", False), name
 
     def test_every_parameter_gets_a_gradient(self, network):
         generator = small(network)

@@ -1,5 +1,7 @@
 """DCGAN against the two papers: shapes, initial weights, published parameter counts."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -54,7 +56,7 @@ def test_parameters_of_the_pytorch_tutorial():
 def test_parameters_follow_from_the_kernels(resolution):
     widths = list(map_widths("generator", resolution, 128, 1024).values())
     first = (2 if resolution == 32 else 4) ** 2
-    pairs = sum(a * b * 16 for a, b in zip(widths, widths[1:], strict=False))
+    pairs = sum(a * b * 16 for a, b in pairwise(widths))
     normed = 2 * sum(widths)
     generator = on_meta(Generator, resolution=resolution)
     discriminator = on_meta(Discriminator, resolution=resolution)
@@ -166,7 +168,7 @@ def test_images_stay_in_range_at_any_scale_of_weights():
     ("network", "key"), [(Generator, "generator"), (Discriminator, "discriminator")]
 )
 def test_other_resolutions_are_refused(network, key, resolution):
-    text = rf"model\.{key}\.resolution \(data\.resolution\) must be a power of two from 32 to 256 .*{resolution}"
+    text = rf"model\.{key}\.resolution \(data\.resolution\) must be .* 32 to 256 .*{resolution}"
     with pytest.raises(ValueError, match=text):
         network(resolution=resolution)
 

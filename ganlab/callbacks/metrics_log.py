@@ -1,0 +1,43 @@
+"""The curve of a run: one row a tick, from sums that stayed on the device."""
+
+from typing import Any
+
+import torch
+from lightning import Trainer
+
+from ganlab.callbacks.observer import Observer, log_row
+
+
+class MetricsLog(Observer):
+    """At each tick reads the system's tally, resets it and logs the means under `images_seen`.
+
+    Under several ranks the means are means over all of them. A checkpoint of the same batch belongs
+    after this callback: it then holds a tally that starts anew, and the row is in the log already.
+    """
+
+    def __init__(
+        self,
+        every_kimg: float,  # a row each time training crosses this
+    ) -> None:
+        super().__init__(every_kimg)
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Cut the logs back to the clock, so that a resumed curve holds every row once."""
+        for logger in trainer.loggers:
+            if hasattr(logger, "truncate"):
+                logger.truncate(pl_module.images_seen)
+
+    def observe(self, trainer: Trainer, system: Any) -> None:
+        """Read, reset, log."""
+        means = self.over_ranks(trainer, system.tally.read())
+        system.tally.reset()
+        if means:
+            log_row(trainer, means, system.images_seen)
+
+    def over_ranks(self, trainer: Trainer, means: dict[str, float]) -> dict[str, float]:
+        """The mean of each value over the ranks, which all tally the same names."""
+        if trainer.world_size == 1 or not means:
+            return means
+        values = torch.tensor(list(means.values()), device=trainer.strategy.root_device)
+        total: Any = trainer.strategy.reduce(values, reduce_op="mean")
+        return dict(zip(means, total.tolist(), strict=True))

@@ -1,0 +1,86 @@
+"""When an observer looks, and at what: ticks of the clock and images of fixed latents."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+
+from ganlab.nn.randomness import derived_seed, latents_at
+from ganlab.report.images import Pixels
+from ganlab.systems.clock import crossed
+
+
+def finished(system: Any) -> bool:
+    """Whether the run has reached its length, as opposed to having been stopped before."""
+    return system.images_seen >= system.kimg * 1000
+
+
+class Observer(Callback):
+    """Calls `observe` after each batch that crosses a multiple of `every_kimg`, and after the last.
+
+    The last batch of a run that is stopped early and resumed later is not the run's last.
+
+    Raises:
+        ValueError: a period below one image.
+    """
+
+    def __init__(self, every_kimg: float) -> None:
+        super().__init__()
+        self.every_images = round(every_kimg * 1000)
+        if self.every_images < 1:
+            name = type(self).__name__
+            raise ValueError(f"every_kimg of {name} must be at least 0.001, got {every_kimg}")
+
+    def due(self, system: Any) -> bool:
+        """Whether the batch that just ended is one to look at."""
+        return finished(system) or crossed(
+            system.images_before, system.images_seen, self.every_images
+        )
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look, if it is time."""
+        if self.due(pl_module):
+            self.observe(trainer, pl_module)
+
+    def observe(self, trainer: Trainer, system: Any) -> None:
+        """What the observer does at a tick; on every rank."""
+        raise NotImplementedError
+
+
+def log_row(trainer: Trainer, metrics: Mapping[str, float], images_seen: int) -> None:
+    """Hand metrics to every logger; loggers join what they receive at equal `images_seen`."""
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(metrics), step=images_seen)
+
+
+def log_picture(trainer: Trainer, key: str, picture: Pixels, images_seen: int) -> None:
+    """Hand an (H, W, 3) uint8 picture to every logger that takes pictures."""
+    for logger in trainer.loggers:
+        if hasattr(logger, "log_images"):
+            logger.log_images(key, picture, images_seen)
+
+
+@torch.no_grad()
+def fixed_fakes(
+    system: Any,  # has generator_ema and device
+    num: int,  # latents 0 .. num-1
+    seed: int,
+    batch_size: int,  # images a forward pass; bounds the memory
+) -> Iterator[Tensor]:
+    """Yield the averaged generator's images of addressed latents, (N, C, H, W) at finest scale.
+
+    A generator that draws noise of its own gets the same noise each time, and the global random
+    streams are left as they were.
+    """
+    for start in range(0, num, batch_size):
+        indices = range(start, min(start + batch_size, num))
+        with isolate_rng():
+            torch.manual_seed(derived_seed("noise", seed, start))
+            latents = latents_at(system.generator_ema, indices, seed).to(system.device)
+            images = system.generator_ema(latents)
+        yield images[-1] if isinstance(images, list) else images

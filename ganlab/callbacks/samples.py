@@ -1,0 +1,87 @@
+"""What the same latents look like as training goes on."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from torch import Tensor
+from torch.nn import functional as F
+
+from ganlab.callbacks.observer import Observer, finished, fixed_fakes, log_picture
+from ganlab.report.images import Pixels, grid, save_grid, save_png
+from ganlab.report.timeline import strip
+
+
+class SampleGrid(Observer):
+    """Saves grids of fixed latents: at the start, every K kimg and at the end, then a timeline.
+
+    `<images_seen>.png` in nine digits holds latents 0 .. num-1 of `seed`, row by row. When the run
+    reaches its length, `timeline.png` shows how the first latents changed (paper 003, figure 4). It
+    is cut from the saved grids, so it is whole in a resumed run too. Grids that lie ahead of the
+    clock when training starts, left by the run's earlier life, are removed. Rank 0 only.
+
+    Raises:
+        ValueError: a count or period below one.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,  # where the pictures go
+        every_kimg: float,  # a grid each time training crosses this
+        num: int = 64,  # latents in a grid
+        seed: int = 0,  # of the latents
+        columns: int = 8,  # images in a row of a grid
+        batch_size: int = 64,  # images generated at a time
+        timeline_columns: int = 8,  # latents in the timeline, at most a grid's row
+        timeline_rows: int = 12,  # moments in the timeline: first, last and evenly between
+    ) -> None:
+        super().__init__(every_kimg)
+        self.directory, self.seed = Path(directory), seed
+        self.num, self.columns, self.batch_size = num, columns, batch_size
+        self.timeline_columns, self.timeline_rows = timeline_columns, timeline_rows
+        for name in ("num", "columns", "batch_size", "timeline_columns", "timeline_rows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"callbacks.sample_grid.{name} must be at least 1")
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Show the untrained generator; forget pictures of a future that did not happen."""
+        if not trainer.is_global_zero:
+            return
+        for path in self.saved():
+            if int(path.stem) > pl_module.images_seen:
+                path.unlink()
+        if pl_module.images_seen == 0:
+            self.observe(trainer, pl_module)
+
+    def saved(self) -> list[Path]:
+        """The grids on disk, oldest first."""
+        return sorted(path for path in self.directory.glob("*.png") if path.stem.isdecimal())
+
+    def observe(self, trainer: Trainer, system: Any) -> None:
+        """Save the grid, at the end the timeline too, and show both to the trackers."""
+        if not trainer.is_global_zero:
+            return
+        seen = system.images_seen
+        images = self.images(system)
+        metadata = {"images_seen": str(seen), "seed": str(self.seed)}
+        save_grid(images, self.directory / f"{seen:09d}.png", self.columns, metadata=metadata)
+        log_picture(trainer, "samples", grid(images, self.columns), seen)
+        if finished(system):
+            log_picture(trainer, "timeline", self.save_timeline(), seen)
+
+    def images(self, system: Any) -> Tensor:
+        """(num, C, H, W) on the CPU; a growing generator's early images enlarged to full size."""
+        chunks = fixed_fakes(system, self.num, self.seed, self.batch_size)
+        images = torch.cat([chunk.cpu() for chunk in chunks])
+        resolution = getattr(system.generator_ema, "resolution", images.shape[-1])
+        if images.shape[-1] < resolution:
+            images = F.interpolate(images, size=(resolution, resolution), mode="nearest")
+        return images
+
+    def save_timeline(self) -> Pixels:
+        """Write `timeline.png` from the grids on disk, one row a moment, and return it."""
+        columns = min(self.timeline_columns, self.columns, self.num)
+        picture = strip(self.saved(), count=columns, moments=self.timeline_rows)
+        save_png(picture, self.directory / "timeline.png")
+        return picture

@@ -1,0 +1,46 @@
+"""Images from any source: one LightningDataModule, uint8 until the device."""
+
+from ganlab.data.batch import Batch
+from ganlab.data.dataset import ImageDataset
+from ganlab.data.decode import Fitting
+from ganlab.data.module import ImageData
+from ganlab.data.presets import (
+    arrays,
+    celeba,
+    celebahq,
+    cifar10,
+    fashion_mnist,
+    ffhq,
+    folder,
+    lsun,
+    mnist,
+    places365,
+    stl10,
+    synthetic,
+    zipped,
+)
+from ganlab.data.problems import BrokenData, Problem
+from ganlab.data.sampler import ImageStream
+
+__all__ = [
+    "Batch",
+    "BrokenData",
+    "Fitting",
+    "ImageData",
+    "ImageDataset",
+    "ImageStream",
+    "Problem",
+    "arrays",
+    "celeba",
+    "celebahq",
+    "cifar10",
+    "fashion_mnist",
+    "ffhq",
+    "folder",
+    "lsun",
+    "mnist",
+    "places365",
+    "stl10",
+    "synthetic",
+    "zipped",
+]

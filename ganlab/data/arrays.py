@@ -1,0 +1,134 @@
+"""Images in NumPy files: .npy with one array, .npz with images and, if wanted, labels."""
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganlab.data.collection import Arrays, hashed
+from ganlab.data.files import existing, state
+from ganlab.data.problems import BrokenData, Problem
+
+GUIDE = (
+    "an .npy file with uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W), or an .npz file with "
+    "such an array and an integer array of N labels"
+)
+
+
+class ArrayFile:
+    """An .npy or .npz file as a source; pickled objects in it are never opened."""
+
+    shared = False
+
+    def __init__(
+        self,
+        path: str | Path | None,  # file ending in .npy or .npz
+        images: str | None = None,  # .npz: key of the images; needed only if several would do
+        labels: str | None = None,  # .npz: key of the labels; .npy: a second .npy file with them
+    ) -> None:
+        self.path, self.images, self.labels = path, images, labels
+
+    def prepare(self) -> None:
+        """Nothing to fetch."""
+
+    def open(self) -> Arrays:
+        """Read (.npz) or map (.npy) the file; raises `FileNotFoundError` or `BrokenData`."""
+        place = existing(self.path, GUIDE)
+        arrays = _loaded(place)
+        if isinstance(arrays, Mapping):
+            images, labels = self._chosen(place, arrays)
+        else:
+            images, labels = arrays, self._beside()
+        pixels = _channels_last(place, images)
+        numbers, names = _classes(place, labels, len(pixels))
+        return Arrays(pixels, numbers, names, str(place), self._fingerprint(place))
+
+    def _fingerprint(self, place: Path) -> str:
+        """One .npz may hold several sets, so the keys count; so do labels in a second file."""
+        beside = Path(self.labels).expanduser() if self.labels and place.suffix == ".npy" else None
+        return hashed(state(place), self.images, self.labels, beside and state(beside))
+
+    def _beside(self) -> NDArray[Any] | None:
+        if self.labels is None:
+            return None
+        return np.asarray(_loaded(existing(self.labels, "an .npy file of N integer labels")))
+
+    def _chosen(
+        self, place: Path, arrays: Mapping[str, NDArray[Any]]
+    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        shapes = {key: arrays[key].shape for key in arrays}
+        images = _key(
+            place, "images", self.images, [k for k in shapes if len(shapes[k]) > 2], shapes
+        )
+        if images is None:
+            raise _wrong(place, f"holds no array of images: {_named(shapes)}")
+        flat = [k for k in shapes if np.prod(shapes[k]) == len(arrays[images]) and k != images]
+        labels = _key(place, "labels", self.labels, flat, shapes)
+        return arrays[images], None if labels is None else arrays[labels]
+
+
+def _loaded(place: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+    try:
+        loaded = np.load(place, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return loaded
+        with loaded:
+            return {key: loaded[key] for key in loaded.files}
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        pickled = any(word in str(error) for word in ("pickle", "Python objects", "Object arrays"))
+        reason = "is no NumPy file, is damaged, or holds Python objects, which are never opened"
+        raise _wrong(place, reason if pickled else f"cannot be read: {error}") from error
+
+
+def _key(
+    place: Path,
+    role: str,
+    asked: str | None,
+    fitting: list[str],
+    shapes: Mapping[str, tuple[int, ...]],
+) -> str | None:
+    if asked is not None:
+        if asked not in shapes:
+            raise _wrong(place, f"has no array data.{role}={asked}: {_named(shapes)}")
+        return asked
+    if len(fitting) > 1:
+        choice = f"set data.{role} to one of {', '.join(fitting)}"
+        raise BrokenData([Problem(str(place), f"several arrays may be the {role}", choice)])
+    return fitting[0] if fitting else None
+
+
+def _channels_last(place: Path, images: NDArray[Any]) -> NDArray[Any]:
+    """(N, H, W) or (N, H, W, C), whichever of the three layouts the file has."""
+    if images.dtype not in (np.uint8, np.uint16):
+        raise _wrong(place, f"has images of type {images.dtype}, not uint8 (0 to 255)")
+    if images.size == 0:
+        raise _wrong(place, f"holds no images: shape {images.shape}")
+    if images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3, 4)):
+        return images
+    if images.ndim == 4 and images.shape[1] in (1, 3, 4):
+        return images.transpose(0, 2, 3, 1)
+    raise _wrong(place, f"has an array of the wrong size {images.shape}")
+
+
+def _classes(
+    place: Path, labels: NDArray[Any] | None, num_images: int
+) -> tuple[NDArray[np.int64] | None, list[str]]:
+    """Labels as 0 to K - 1, and the number each stands for in the file."""
+    if labels is None:
+        return None, []
+    if labels.size != num_images or labels.dtype.kind not in "iub":
+        shape = f"{labels.shape} of {labels.dtype}"
+        raise _wrong(place, f"has labels {shape} for {num_images:,} images, not one integer each")
+    names, numbers = np.unique(labels, return_inverse=True)
+    return numbers.reshape(-1).astype(np.int64), [str(name) for name in names]
+
+
+def _named(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{key} {shape}" for key, shape in shapes.items()) or "it is empty"
+
+
+def _wrong(place: Path, reason: str) -> BrokenData:
+    return BrokenData([Problem(str(place), reason, f"data.path takes {GUIDE}")])

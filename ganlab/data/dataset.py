@@ -1,0 +1,184 @@
+"""A decoded set of images: uint8 in memory, or in a memory-mapped file when it is large."""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ganlab.data.collection import Collection, scan
+from ganlab.data.decode import Fitting
+from ganlab.data.problems import BrokenData, Problem
+
+
+class ImageDataset:
+    """Square uint8 images with labels, whether they lie in memory or in a mapped file."""
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],  # (N, C, H, W), possibly a read-only memory map
+        labels: NDArray[np.int64] | None,  # (N,), None for unlabelled data
+        class_names: Sequence[str],  # label k is class_names[k]
+        digest: str,  # hash of pixels and labels
+    ) -> None:
+        self.pixels = pixels
+        self.labels = None if labels is None else torch.from_numpy(np.array(labels, np.int64))
+        self.class_names, self.digest = list(class_names), digest
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def images(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """The images at these positions, (n, C, H, W) uint8, a copy."""
+        return torch.from_numpy(self.pixels[np.asarray(indices, np.int64)])
+
+
+def decoded(collection: Collection, fitting: Fitting, skip_broken: bool) -> ImageDataset:
+    """Read a whole set into memory; raises `BrokenData` unless broken images may be skipped."""
+    kept: list[int] = []
+    digest = hashlib.blake2b(digest_size=16)
+    side = fitting.resolution
+    images = np.empty((len(collection), fitting.channels, side, side), np.uint8)
+    for index, pixels in _good(collection, fitting, skip_broken):
+        images[len(kept)] = pixels
+        kept.append(index)
+        digest.update(pixels.data)
+    labels = _kept_labels(collection, kept, digest)
+    return ImageDataset(images[: len(kept)], labels, collection.class_names, digest.hexdigest())
+
+
+def nbytes(collection: Collection, fitting: Fitting) -> int:
+    """Size of the decoded set in bytes."""
+    return len(collection) * fitting.channels * fitting.resolution**2
+
+
+class DecodedFile:
+    """A decoded set on disk: `<key>.npy` with the pixels beside `<key>.json` with the rest.
+
+    The key covers the stored images and the way they are fitted, so that a changed folder gets a
+    new file. Both files are renamed into place when complete; the json comes last and stands for
+    the whole.
+    """
+
+    def __init__(self, directory: Path, key: str) -> None:
+        self.directory = directory
+        self.pixels, self.description = directory / f"{key}.npy", directory / f"{key}.json"
+
+    def exists(self) -> bool:
+        """True once a complete copy lies there."""
+        return self.description.exists() and self.pixels.exists()
+
+    def load(self) -> ImageDataset:
+        """Map the pixels, read the labels."""
+        description = json.loads(self.description.read_text())
+        labels = description["labels"]
+        return ImageDataset(
+            np.load(self.pixels, mmap_mode="r", allow_pickle=False),
+            None if labels is None else np.asarray(labels, np.int64),
+            description["class_names"],
+            description["digest"],
+        )
+
+    def write(self, collection: Collection, fitting: Fitting, skip_broken: bool) -> None:
+        """Decode a set into the file, one image after the other, atomically.
+
+        Raises:
+            BrokenData: images that cannot be used, unless they may be skipped.
+            OSError: the disk is full or the folder cannot be written to; says what to change.
+        """
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            self._check_space(nbytes(collection, fitting))
+            with tempfile.TemporaryDirectory(prefix="partial-", dir=self.directory) as partial:
+                description = self._write_pixels(
+                    Path(partial, "pixels"), collection, fitting, skip_broken
+                )
+                Path(partial, "json").write_text(json.dumps(description))
+                Path(partial, "pixels").replace(self.pixels)
+                Path(partial, "json").replace(self.description)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _write_pixels(
+        self, path: Path, collection: Collection, fitting: Fitting, skip_broken: bool
+    ) -> dict[str, Any]:
+        kept, digest = [], hashlib.blake2b(digest_size=16)
+        with path.open("wb") as file:
+            _header(file, len(collection), fitting)
+            for index, pixels in _good(collection, fitting, skip_broken):
+                file.write(pixels.data)
+                kept.append(index)
+                digest.update(pixels.data)
+            file.seek(0)
+            _header(file, len(kept), fitting)
+        labels = _kept_labels(collection, kept, digest)
+        return {
+            "labels": None if labels is None else labels.tolist(),
+            "class_names": list(collection.class_names),
+            "digest": digest.hexdigest(),
+        }
+
+    def _check_space(self, needed: int) -> None:
+        if shutil.disk_usage(self.directory).free < needed:
+            raise OSError(errno.ENOSPC, f"no room for {needed / 2**20:,.0f} MB")
+
+    def _unwritable(self, error: OSError) -> OSError:
+        return OSError(
+            error.errno or errno.EIO,
+            f"decoded images cannot be stored in {self.directory} ({error.strerror or error}): "
+            "point data.cache_dir to a disk with room, or raise data.memory_budget_mb to keep "
+            "them in memory",
+        )
+
+
+def cache_home() -> Path:
+    """Where files the user can delete are kept: GANLAB_CACHE, else XDG_CACHE_HOME/ganlab."""
+    if home := os.environ.get("GANLAB_CACHE"):
+        return Path(home).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ganlab"
+
+
+def _good(
+    collection: Collection, fitting: Fitting, skip_broken: bool
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Fitted images with their numbers; every image is read before broken ones are reported."""
+    problems: list[Problem] = []
+    for index, item in enumerate(scan(collection, fitting)):
+        if isinstance(item, Problem):
+            problems.append(item)
+        else:
+            yield index, item
+    if not problems:
+        return
+    error = BrokenData(problems, len(collection))
+    if not skip_broken or len(problems) == len(collection):
+        raise error
+    warnings.warn(f"left out: {error}", stacklevel=2)
+
+
+def _kept_labels(
+    collection: Collection, kept: list[int], digest: "hashlib.blake2b"
+) -> NDArray[np.int64] | None:
+    if collection.labels is None:
+        return None
+    labels = np.ascontiguousarray(collection.labels[kept], np.int64)
+    digest.update(labels.data)
+    return labels
+
+
+def _header(file: BinaryIO, count: int, fitting: Fitting) -> None:
+    """Start of an .npy file; NumPy pads it so that its length does not depend on `count`."""
+    side = fitting.resolution
+    shape = (count, fitting.channels, side, side)
+    description = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, description)

@@ -1,0 +1,147 @@
+"""Image files in a folder or a zip archive; the folder a file lies in is its label."""
+
+import io
+import threading
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from PIL import Image
+
+from ganlab.data.collection import UNLABELLED, Collection, hashed
+from ganlab.data.problems import BrokenData, Problem
+
+SUFFIXES = [
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".webp",
+    ".bmp",
+    ".dib",
+    ".tif",
+    ".tiff",
+    ".gif",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+    ".jp2",
+    ".avif",
+]
+
+
+class Files(Collection):
+    """Named files with the classes their folders stand for; subclasses say how one is opened."""
+
+    def __init__(
+        self,
+        place: Path,  # the folder or archive
+        names: Sequence[str],  # relative paths with forward slashes, in any order
+        labels: bool = True,  # False ignores the folders
+    ) -> None:
+        self.place = place
+        self.names = sorted(name for name in names if _is_image(name))
+        if not self.names:
+            fix = f"put {', '.join(SUFFIXES[:4])}, ... files there or change data.path"
+            raise BrokenData([Problem(str(place), "holds no image files", fix)])
+        parents = [str(PurePosixPath(name).parent) for name in self.names]
+        self.class_names = sorted(set(parents) - {"."}) if labels else []
+        if self.class_names:
+            number = {name: k for k, name in enumerate(self.class_names)}
+            self.labels = np.array([number.get(name, UNLABELLED) for name in parents], np.int64)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def address(self, index: int) -> str:  # noqa: D102
+        return f"{self.place}/{self.names[index]}"
+
+
+class FolderFiles(Files):
+    """Image files below a folder."""
+
+    def __init__(self, place: Path, labels: bool = True) -> None:
+        found = (path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
+        super().__init__(place, list(found), labels)
+
+    def image(self, index: int) -> Image.Image:  # noqa: D102
+        return Image.open(self.place / self.names[index])
+
+    def fingerprint(self) -> str:  # noqa: D102
+        def state(name: str) -> tuple[str, int, int]:
+            found = (self.place / name).stat()
+            return name, found.st_size, found.st_mtime_ns
+
+        return hashed(self.place.resolve(), bool(self.class_names), *map(state, self.names))
+
+
+class ZipFiles(Files):
+    """Image files in a zip archive, read in place."""
+
+    def __init__(self, place: Path, labels: bool = True) -> None:
+        try:
+            self.archive = zipfile.ZipFile(place)
+        except zipfile.BadZipFile as error:
+            problem = Problem(str(place), f"is not a zip archive ({error})", "download it again")
+            raise BrokenData([problem]) from error
+        self.lock = threading.Lock()
+        super().__init__(
+            place, [i.filename for i in self.archive.infolist() if not i.is_dir()], labels
+        )
+
+    def image(self, index: int) -> Image.Image:  # noqa: D102
+        with self.lock:
+            return Image.open(io.BytesIO(self.archive.read(self.names[index])))
+
+    def fingerprint(self) -> str:  # noqa: D102
+        entries = (self.archive.getinfo(name) for name in self.names)
+        states = [(entry.filename, entry.file_size, entry.CRC) for entry in entries]
+        return hashed(bool(self.class_names), *states)
+
+
+class ImageFiles:
+    """A folder or a zip archive of images as a source."""
+
+    shared = True
+
+    def __init__(
+        self,
+        path: str | Path | None,  # the folder, or a file ending in .zip
+        labels: bool = True,  # nested folders are classes
+        guide: str = "a folder or .zip of images",  # what belongs there and where to get it
+    ) -> None:
+        self.path, self.labels, self.guide = path, labels, guide
+
+    def prepare(self) -> None:
+        """Nothing to fetch."""
+
+    def open(self) -> Files:
+        """List the files; raises `FileNotFoundError` or `BrokenData`."""
+        place = existing(self.path, self.guide)
+        return FolderFiles(place, self.labels) if place.is_dir() else ZipFiles(place, self.labels)
+
+
+def existing(path: str | Path | None, guide: str) -> Path:
+    """The path, found; raises FileNotFoundError with the guide to what belongs there."""
+    if not path:
+        raise FileNotFoundError(f"data.path is not set; it takes {guide}")
+    place = Path(path).expanduser()
+    if not place.exists():
+        raise FileNotFoundError(f"data.path={path} does not exist; it takes {guide}")
+    return place
+
+
+def state(place: Path) -> str:
+    """A hash of a file's name, size and time of change."""
+    found = place.stat()
+    return hashed(place.resolve(), found.st_size, found.st_mtime_ns)
+
+
+def _is_image(name: str) -> bool:
+    """Known suffix, and neither hidden nor one of macOS's resource forks."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in SUFFIXES and not hidden

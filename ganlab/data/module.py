@@ -1,0 +1,190 @@
+"""The one LightningDataModule: any source, decoded once, streamed to every rank."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import lightning
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from ganlab.data.batch import Batch
+from ganlab.data.collection import Collection, Source, hashed
+from ganlab.data.dataset import DecodedFile, ImageDataset, cache_home, decoded, nbytes
+from ganlab.data.decode import Fitting
+from ganlab.data.sampler import ImageStream, local_batch
+from ganlab.nn.randomness import keyed_generator
+
+
+class ImageData(lightning.LightningDataModule):
+    """Square images for training and scoring, uint8 until they are on the device.
+
+    `position` is where the next training iteration starts in the endless stream (in images over
+    all ranks); iterating leaves it alone. `num_eval` bounds the test pass. `batch_size_at`, when
+    set, gives the global batch as a function of the position (growing networks).
+
+    Raises:
+        ValueError: on construction, naming the `data.` option; in `prepare_data` and `setup`,
+            `BrokenData` with every unusable image.
+    """
+
+    def __init__(
+        self,
+        source: Source,  # where the images come from
+        resolution: int = 32,  # side in pixels, a power of two from 4
+        channels: int = 3,  # 1 grey, 3 RGB
+        batch_size: int = 64,  # images per step over all processes together
+        fit: str = "crop",  # crop | pad | stretch: how an oblong image becomes a square
+        filter: str = "lanczos",  # box | bilinear | hamming | bicubic | lanczos
+        flip: bool = False,  # flip half of the training images left to right
+        seed: int = 0,  # of the order of images and of the flips
+        skip_broken: bool = False,  # leave unusable images out instead of refusing the set
+        enlarge: bool = False,  # accept images smaller than the resolution
+        memory_budget_mb: float = 2048,  # a decoded set above this is memory-mapped
+        cache_dir: str | None = None,  # of mapped files; default <user cache>/ganlab/images
+        name: str = "images",  # the data set's name in results
+    ) -> None:
+        super().__init__()
+        self.fitting = Fitting(resolution, channels, fit, filter, enlarge)
+        local_batch(batch_size, 1)
+        self.source, self.name = source, name
+        self.resolution, self.channels, self.batch_size = resolution, channels, batch_size
+        self.flip, self.seed, self.skip_broken = flip, seed, skip_broken
+        self.memory_budget_mb = memory_budget_mb
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else cache_home() / "images"
+        self.position = 0
+        self.num_eval: int | None = None
+        self.batch_size_at: Callable[[int], int] | None = None
+        self._dataset: ImageDataset | None = None
+
+    @property
+    def dataset(self) -> ImageDataset:
+        """The decoded images; raises RuntimeError before `setup`."""
+        if self._dataset is None:
+            raise RuntimeError("images are there after prepare_data() and setup()")
+        return self._dataset
+
+    @property
+    def num_classes(self) -> int:
+        """Number of labels, 0 for unlabelled data."""
+        return len(self.dataset.class_names)
+
+    @property
+    def content_key(self) -> str:
+        """Hash of every decoded pixel and label, and of mirroring."""
+        return hashed(self.dataset.digest, self.dataset.pixels.shape, self.flip)
+
+    @property
+    def world(self) -> tuple[int, int]:
+        """(rank, number of processes)."""
+        trainer = self.trainer
+        return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
+
+    def prepare_data(self) -> None:
+        """Fetch what is missing and decode what is shared; Lightning runs it once per machine."""
+        self.source.prepare()
+        collection = self.source.open()
+        if self._mapped(collection) and not self._file(collection).exists():
+            self._file(collection).write(collection, self.fitting, self.skip_broken)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the images, from the mapped file where there is one; every rank runs it."""
+        local_batch(self.batch_size, self.world[1])
+        if self._dataset is not None:
+            return
+        collection = self.source.open()
+        if not self._mapped(collection):
+            self._dataset = decoded(collection, self.fitting, self.skip_broken)
+            return
+        file = self._file(collection)
+        if not file.exists():
+            file.write(collection, self.fitting, self.skip_broken)
+        self._dataset = file.load()
+
+    def stream(self) -> ImageStream:
+        """A fresh stream of this rank's batches from `position` on."""
+        rank, world_size = self.world
+        size = self.batch_size_at or self.batch_size
+        n = len(self.dataset)
+        return ImageStream(n, size, self.seed, self.flip, rank, world_size, self.position)
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Endless batches of uint8 images, starting at `position` whenever iteration starts."""
+        # a loader without a generator of its own would draw from the global one at each start
+        generator = keyed_generator("loader", self.seed)
+        return DataLoader(_TrainBatches(self), batch_size=None, num_workers=0, generator=generator)
+
+    def test_dataloader(self) -> Iterable[Batch]:
+        """One pass over the first `num_eval` images (all by default) in order, unflipped.
+
+        Rank r of w gets images r, r + w, ...; nothing is padded or repeated.
+        """
+        return _TestBatches(self, self.eval_images(self.num_eval))
+
+    def eval_images(self, num: int | None) -> int:
+        """Bound the test pass to `num` images (None: all) and return how many that is.
+
+        Raises:
+            ValueError: more images are asked for than exist.
+        """
+        existing = len(self.dataset)
+        if num is not None and not 0 < num <= existing:
+            raise ValueError(
+                f"{num:,} real images asked for, but {self.name} has {existing:,}: choose a "
+                "metric protocol with no more than that, or more data"
+            )
+        self.num_eval = num
+        return existing if num is None else num
+
+    def batch(self, indices: Tensor, flips: Tensor | None = None) -> Batch:
+        """The images at these positions as uint8, mirrored where `flips` says so."""
+        images, labels = self.dataset.images(indices), self.dataset.labels
+        if flips is not None and bool(flips.any()):
+            images[flips] = images[flips].flip(-1)
+        return Batch(images, None if labels is None else labels[indices], indices)
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        """Move the batch as uint8, a quarter of the bytes of float."""
+        return batch.to(device, non_blocking=True)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Turn uint8 into float in [-1, 1], on the device."""
+        if batch.image.dtype != torch.uint8:
+            return batch
+        return Batch(batch.image.float().div_(127.5).sub_(1), batch.label, batch.index)
+
+    def _mapped(self, collection: Collection) -> bool:
+        """Large sets always; small ones when several processes would each decode files."""
+        large = nbytes(collection, self.fitting) > self.memory_budget_mb * 2**20
+        return large or (self.source.shared and self.world[1] > 1)
+
+    def _file(self, collection: Collection) -> DecodedFile:
+        key = hashed("v1", collection.fingerprint(), self.fitting, self.skip_broken)
+        return DecodedFile(self.cache_dir, key)
+
+
+class _TrainBatches(IterableDataset[Batch]):
+    def __init__(self, data: ImageData) -> None:
+        self.data = data
+
+    def __iter__(self) -> Iterator[Batch]:
+        for indices, flips in self.data.stream():
+            yield self.data.batch(indices, flips)
+
+
+class _TestBatches:
+    """A finite pass. No DataLoader: Lightning warns of any whose stream has a length."""
+
+    def __init__(self, data: ImageData, num: int) -> None:
+        rank, world_size = data.world
+        size = max(1, data.batch_size // world_size)
+        shares = torch.arange(rank, max(rank, num), world_size).split(size)
+        self.data, self.shares = data, [share for share in shares if len(share)]
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return map(self.data.batch, self.shares)

@@ -1,0 +1,102 @@
+"""What `conf/data/*.yaml` point at: each data set by name, as an `ImageData`.
+
+Every function takes the options of `ImageData` besides its own.
+"""
+
+from typing import Any
+
+from ganlab.data.arrays import ArrayFile
+from ganlab.data.binaries import CIFAR10, STL10
+from ganlab.data.files import ImageFiles
+from ganlab.data.idx import MNIST, FashionMNIST
+from ganlab.data.module import ImageData
+from ganlab.data.synthetic import Synthetic
+
+CELEBA_GUIDE = (
+    "CelebA's folder img_align_celeba (202,599 files of 178x218 px) or img_align_celeba.zip, from "
+    '"Align&Cropped Images" at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html'
+)
+CELEBAHQ_GUIDE = (
+    "a folder or .zip with the 30,000 images of CelebA-HQ, e.g. CelebA-HQ-img of CelebAMask-HQ, "
+    "from https://github.com/switchablenorms/CelebAMask-HQ"
+)
+FFHQ_GUIDE = (
+    "a folder or .zip with FFHQ's 70,000 images (images1024x1024, or thumbnails128x128 for small "
+    "resolutions), from https://github.com/NVlabs/ffhq-dataset"
+)
+LSUN_GUIDE = (
+    "a folder or .zip with the images of one LSUN category: `python download.py -c bedroom`, then "
+    "`python data.py export bedroom_train_lmdb --out_dir bedroom`, both of "
+    "https://github.com/fyu/lsun (the LMDB itself is not read)"
+)
+PLACES365_GUIDE = (
+    "Places365's folder data_256 (class folders a/abbey ... z/zen_garden), unpacked from "
+    "train_256_places365standard.tar at http://places2.csail.mit.edu/download.html"
+)
+
+
+def fashion_mnist(path: str | None = None, full: bool = False, **options: Any) -> ImageData:
+    """Fashion-MNIST: the embedded test split of 10,000 images, or all 70,000 with `full`."""
+    return ImageData(FashionMNIST(path, full), **options)
+
+
+def mnist(path: str | None = None, split: str = "train", **options: Any) -> ImageData:
+    """MNIST's idx files in the folder `path`; `split` is train, test or all."""
+    return ImageData(MNIST(path, split), **options)
+
+
+def folder(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+    """A folder of images; nested folders are classes unless `labels` is off."""
+    return ImageData(ImageFiles(path, labels, "a folder of images"), **options)
+
+
+def zipped(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+    """A zip archive of images, never unpacked; nested folders are classes as in `folder`."""
+    return ImageData(ImageFiles(path, labels, "a .zip of images"), **options)
+
+
+def arrays(
+    path: str | None = None, images: str | None = None, labels: str | None = None, **options: Any
+) -> ImageData:
+    """An .npy or .npz file; `images` and `labels` name arrays in the .npz where that is needed."""
+    return ImageData(ArrayFile(path, images, labels), **options)
+
+
+def synthetic(num: int = 1000, resolution: int = 32, **options: Any) -> ImageData:
+    """`num` procedurally drawn discs, rectangles and gradients, drawn at the resolution."""
+    return ImageData(Synthetic(num, resolution), resolution=resolution, **options)
+
+
+def cifar10(path: str | None = None, split: str = "train", **options: Any) -> ImageData:
+    """CIFAR-10's binary version; `split` is train (50,000), test (10,000) or all."""
+    return ImageData(CIFAR10(path, split), **options)
+
+
+def stl10(path: str | None = None, split: str = "unlabeled", **options: Any) -> ImageData:
+    """STL-10's binary version; `split` is unlabeled (100,000), train (5,000) or test (8,000)."""
+    return ImageData(STL10(path, split), **options)
+
+
+def celeba(path: str | None = None, **options: Any) -> ImageData:
+    """CelebA, aligned and cropped, without labels."""
+    return ImageData(ImageFiles(path, False, CELEBA_GUIDE), **options)
+
+
+def celebahq(path: str | None = None, **options: Any) -> ImageData:
+    """CelebA-HQ, without labels."""
+    return ImageData(ImageFiles(path, False, CELEBAHQ_GUIDE), **options)
+
+
+def ffhq(path: str | None = None, **options: Any) -> ImageData:
+    """FFHQ; its numbered folders are no classes."""
+    return ImageData(ImageFiles(path, False, FFHQ_GUIDE), **options)
+
+
+def lsun(path: str | None = None, **options: Any) -> ImageData:
+    """One LSUN category, exported to image files."""
+    return ImageData(ImageFiles(path, False, LSUN_GUIDE), **options)
+
+
+def places365(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+    """Places365-Standard at 256 px with its 365 scene labels."""
+    return ImageData(ImageFiles(path, labels, PLACES365_GUIDE), **options)

@@ -1,0 +1,94 @@
+"""The endless stream of training images: a pure function of seed and position."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganlab.nn.randomness import keyed_generator
+
+
+class ImageStream:
+    """Endless (indices, flips) of this rank's share of each global batch, resumable anywhere.
+
+    Stream position p is item p mod n of epoch p div n, an epoch being a permutation of all n
+    images; whether position p is flipped is a function of (seed, p) as well. A global batch at
+    position p covers p to p + B - 1, and rank r of w takes p + r, p + r + w, ...: ranks are
+    disjoint, and interleaving them gives the batch of a single process.
+    """
+
+    def __init__(
+        self,
+        num_images: int,  # n
+        batch_size: int | Callable[[int], int],  # global batch B, or position -> B
+        seed: int,
+        flip: bool = False,  # flip half of the images, chosen at random
+        rank: int = 0,
+        world_size: int = 1,
+        position: int = 0,  # images the whole world has taken from the stream so far
+    ) -> None:
+        if num_images < 1:
+            raise ValueError("a stream needs at least one image")
+        self.num_images, self.batch_size, self.seed, self.flip = num_images, batch_size, seed, flip
+        self.rank, self.world_size, self.position = rank, world_size, position
+        self._epochs: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (indices int64, flips bool), advancing `position` by the global batch."""
+        while True:
+            size = local_batch(self.batch_size_now(), self.world_size) * self.world_size
+            positions = torch.arange(self.position + self.rank, self.position + size)
+            self.position += size
+            yield self.at(positions[:: self.world_size])
+
+    def batch_size_now(self) -> int:
+        """The global batch that starts at the present position."""
+        return self.batch_size(self.position) if callable(self.batch_size) else self.batch_size
+
+    def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Image index and flip of ascending stream positions, (n,) int64 and (n,) bool."""
+        indices = torch.empty_like(positions)
+        flips = torch.empty_like(positions, dtype=torch.bool)
+        epochs = positions // self.num_images
+        for epoch in epochs.unique().tolist():
+            here = epochs == epoch
+            order, flipped = self._epoch(epoch)
+            items = positions[here] % self.num_images
+            indices[here], flips[here] = order[items], flipped[items]
+        return indices, flips
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position, and what the meaning of a position rests on."""
+        return {"position": self.position, "seed": self.seed, "num_images": self.num_images}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue at a stored position; raises ValueError if it belongs to another stream."""
+        for name in ("seed", "num_images"):
+            if state[name] != getattr(self, name):
+                raise ValueError(
+                    f"the stored position belongs to a stream with {name}={state[name]}, "
+                    f"not {getattr(self, name)}: the same images cannot follow"
+                )
+        self.position = state["position"]
+
+    def _epoch(self, epoch: int) -> tuple[Tensor, Tensor]:
+        """Order and flips of one epoch, each (num_images,); the two latest are kept."""
+        if epoch not in self._epochs:
+            n = self.num_images
+            order = torch.randperm(n, generator=keyed_generator("epoch", self.seed, epoch))
+            draw = torch.rand(n, generator=keyed_generator("flip", self.seed, epoch))
+            self._epochs[epoch] = order, (draw < 0.5) & self.flip
+            for old in sorted(self._epochs)[:-2]:
+                del self._epochs[old]
+        return self._epochs[epoch]
+
+
+def local_batch(batch_size: int, world_size: int) -> int:
+    """One rank's share of a global batch; raises ValueError unless the shares are equal."""
+    if batch_size < 1 or batch_size % world_size:
+        raise ValueError(
+            f"data.batch_size={batch_size} is the global batch: it must be a positive multiple of "
+            f"the number of processes, {world_size}"
+        )
+    return batch_size // world_size

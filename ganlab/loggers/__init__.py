@@ -1,0 +1,23 @@
+"""Where a run's numbers go: `metrics.csv` always, trackers besides it if asked.
+
+The file in the run's folder is the truth; a tracker is a guest, and what happens to it never
+happens to the run. Every row's step is `images_seen`. A tracker's package is imported when a run
+starts it.
+"""
+
+from ganlab.loggers.guarded import Guarded
+from ganlab.loggers.metrics_csv import CSVLog
+from ganlab.loggers.pictures import ImageTracker
+from ganlab.loggers.tensorboard import TensorBoardTracker, tensorboard_tracker
+from ganlab.loggers.wandb import WandbTracker, finish, wandb_tracker
+
+__all__ = [
+    "CSVLog",
+    "Guarded",
+    "ImageTracker",
+    "TensorBoardTracker",
+    "WandbTracker",
+    "finish",
+    "tensorboard_tracker",
+    "wandb_tracker",
+]

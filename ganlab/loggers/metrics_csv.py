@@ -1,0 +1,151 @@
+"""`metrics.csv`: the curve of a run, one row per moment, exact and whole at any instant."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from ganlab.report.atomic import replace_file
+
+CLOCK = "images_seen"
+Row = dict[str, str]  # column -> number as written, without the clock
+
+
+def line(cells: Iterable[str]) -> str:
+    """One CSV line with its newline."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(cells)
+    return text.getvalue()
+
+
+def number(value: Any, column: str) -> str:
+    """The shortest text that reads back as exactly this number.
+
+    Raises:
+        ValueError: not a single number.
+    """
+    value = value.item() if hasattr(value, "item") else value
+    if not isinstance(value, (int, float)):
+        raise ValueError(f"{CLOCK} curve: {column} is not a number but {value!r}")
+    return repr(int(value) if isinstance(value, int) else value)
+
+
+class CSVLog(Logger):
+    """Writes `metrics.csv` in the run's folder, first column `images_seen`.
+
+    Columns stand in the order in which they first appear. What is logged at equal `images_seen`
+    joins one row. A new row is appended and handed to the operating system before the call returns;
+    every other change replaces the file as a whole. So a process killed at any moment leaves a
+    readable file, at worst with a part of a last line, which is dropped when training goes on.
+    Equal calls give equal bytes. Rank 0 only; pictures and settings are not for this log.
+
+    Raises:
+        ValueError: the folder holds a `metrics.csv` of another kind; the message names the line.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,  # the run's folder
+    ) -> None:
+        super().__init__()
+        self.path = Path(directory) / "metrics.csv"
+        self.columns: list[str] = []
+        self._rows: dict[int, Row] | None = None  # images_seen -> row, ascending; None = unread
+
+    @property
+    def name(self) -> str:
+        """What this logger is called."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """A run has one."""
+        return ""
+
+    @property
+    def save_dir(self) -> str:
+        """The run's folder."""
+        return str(self.path.parent)
+
+    @property
+    def rows(self) -> dict[int, Row]:
+        """images_seen -> row, ascending, read from the file at first need."""
+        if self._rows is None:
+            self._rows = self._read()
+        return self._rows
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Add numbers to the row of `step` images seen.
+
+        Raises:
+            ValueError: no step, or a value that is not a number.
+        """
+        if step is None:
+            raise ValueError(f"metrics.csv is kept by {CLOCK}: log with step=system.images_seen")
+        row = {name: number(value, name) for name, value in metrics.items()}
+        fresh = [name for name in row if name not in self.columns]
+        follows = step > max(self.rows, default=-1)
+        self.columns += fresh
+        self.rows[step] = {**self.rows.get(step, {}), **row}
+        if fresh or not follows:
+            self._rewrite()
+        else:
+            with self.path.open("ab") as file:
+                file.write(self._line(step).encode())
+
+    @rank_zero_only
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: the run's folder holds its config."""
+
+    @rank_zero_only
+    def log_images(self, key: str, images: Any, step: int) -> None:
+        """Nothing: the run's folder holds its pictures."""
+
+    @rank_zero_only
+    def truncate(self, images_seen: int) -> None:
+        """Drop rows beyond `images_seen`, and columns that only they had.
+
+        The file is then what it was when the clock stood there; without any row left it is removed.
+        """
+        kept = {seen: row for seen, row in self.rows.items() if seen <= images_seen}
+        if len(kept) == len(self.rows):
+            return
+        self._rows = kept
+        self.columns = [name for name in self.columns if any(name in row for row in kept.values())]
+        if kept:
+            self._rewrite()
+        else:
+            self.path.unlink(missing_ok=True)
+
+    def _line(self, step: int) -> str:
+        return line([str(step), *(self.rows[step].get(name, "") for name in self.columns)])
+
+    def _rewrite(self) -> None:
+        self._rows = dict(sorted(self.rows.items()))
+        text = "".join([line([CLOCK, *self.columns]), *map(self._line, self.rows)])
+        replace_file(self.path, text.encode())
+
+    def _read(self) -> dict[int, Row]:
+        if not self.path.exists():
+            return {}
+        text = self.path.read_bytes().decode(errors="replace")
+        whole = text[: text.rfind("\n") + 1]  # a kill can leave a part of a last line
+        header, *lines = csv.reader(whole.splitlines()) if whole else [[CLOCK]]
+        if header[:1] != [CLOCK]:
+            raise ValueError(f"{self.path}: line 1 must start with {CLOCK}; move this file away")
+        self.columns = header[1:]
+        rows = dict(self._parsed(at, cells) for at, cells in enumerate(lines, start=2))
+        if whole != text:
+            replace_file(self.path, whole.encode())
+        return rows
+
+    def _parsed(self, at: int, cells: list[str]) -> tuple[int, Row]:
+        if len(cells) != 1 + len(self.columns) or not cells[0].isdecimal():
+            raise ValueError(f"{self.path}: line {at} is damaged; mend it or move this file away")
+        filled = {name: text for name, text in zip(self.columns, cells[1:], strict=True) if text}
+        return int(cells[0]), filled

@@ -1,0 +1,169 @@
+"""What the head of the page says about a run, from whichever files are there."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ganlab.report.reading import Section, spoken
+from ganlab.report.tables import MISSING, Cell, ShownTable
+from ganlab.report.timeline import kimg_text
+
+Fact = tuple[str, str]  # label, value
+
+STAMP = ("n_real", "n_fake", "extractor", "resize", "truncation", "ema", "seed", "images_seen")
+_LOWER_IS_BETTER = ("fid", "kid", "swd", "lpips")
+_UNIT = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def status(section: Section) -> str:
+    """The run's own word, or `unfinished` where it left none."""
+    return str(section.result.get("status") or "unfinished")
+
+
+def choice(section: Section, group: str) -> str:
+    """The option chosen for a config group such as `model`: from the result, else from Hydra."""
+    said = section.result.get(group)
+    if isinstance(said, str) and said:
+        return said
+    tree = section.texts.get("hydra.yaml", "").partition("choices:")[2]
+    line = re.search(rf"^\s+{group}: (\S+)$", tree, re.MULTILINE)
+    chosen = [line[1]] if line else []
+    overrides = [*_overrides(section), *section.texts.get("overrides.yaml", "").splitlines()]
+    for override in overrides:
+        name, _, value = override.strip("- ").partition("=")
+        chosen += [value] if name == group and value else []
+    return chosen[-1] if chosen else ""
+
+
+def _overrides(section: Section) -> list[str]:
+    said = section.result.get("overrides")
+    return [str(item) for item in said] if isinstance(said, list) else []
+
+
+def title(section: Section) -> str:
+    """The section's heading: a study's name, or `Training`."""
+    study = section.result.get("study") or choice(section, "study")
+    if section.kind == "train":
+        return "Training"
+    return spoken(str(study)) if study else "Evaluation"
+
+
+def page_title(section: Section) -> str:
+    """`dcgan on fashion_mnist`, or the directory's name where neither is known."""
+    model, data = choice(section, "model"), choice(section, "data")
+    named = f"{model} on {data}" if model and data else model or data
+    return named or section.directory.resolve().name
+
+
+def key_facts(section: Section) -> list[Fact]:
+    """Model, data, length, seed, time and best score; what is not known is left out."""
+    seconds = section.result.get("seconds")
+    found = {
+        "Model": choice(section, "model"),
+        "Data": choice(section, "data"),
+        "Trained on": length(section),
+        "Seed": section.result.get("seed"),
+        "Time": _duration(seconds) if isinstance(seconds, int | float) else "",
+        "Best score": best_score(section),
+    }
+    return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
+
+
+def length(section: Section) -> str:
+    """How far training came, as kimg, from the result or the last row of the curves."""
+    seen, kimg = section.result.get("images_seen"), section.result.get("kimg")
+    if isinstance(seen, int | float):
+        return kimg_text(seen)
+    if isinstance(kimg, int | float):
+        return kimg_text(1000 * kimg)
+    rows = section.metrics.images_seen if section.metrics else np.empty(0)
+    return kimg_text(float(rows[-1])) if len(rows) else ""
+
+
+def _duration(seconds: float) -> str:
+    if not math.isfinite(seconds) or seconds < 0:
+        return ""
+    for place, (size, unit) in enumerate(_UNIT):
+        if seconds >= size or size == 1:
+            rest = int(seconds % size // _UNIT[place + 1][0]) if size > 1 else 0
+            return f"{seconds // size:.0f} {unit}" + (
+                f" {rest} {_UNIT[place + 1][1]}" if rest else ""
+            )
+    return ""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of this score is the better one."""
+    return metric.lower().startswith(_LOWER_IS_BETTER)
+
+
+def records(section: Section) -> list[Mapping[str, Any]]:
+    """The score records of `result.json`, those that are records at all."""
+    scores = section.result.get("scores")
+    listed: Iterable[Any] = scores if isinstance(scores, list) else []
+    return [r for r in listed if isinstance(r, Mapping) and "metric" in r]
+
+
+def best_score(section: Section) -> str:
+    """The best value of the leading metric: FID where there is one, else the first score."""
+    scores = [(str(r["metric"]), float(r["value"])) for r in records(section) if _is_value(r)]
+    if not scores and section.metrics:
+        columns = section.metrics.columns.items()
+        scores = [(n, float(v)) for n, vs in columns if n.startswith("fid") for v in vs]
+    scores = [(name, value) for name, value in scores if math.isfinite(value)]
+    if not scores:
+        return ""
+    leading = next((name for name, _ in scores if name.startswith("fid")), scores[0][0])
+    values = [value for name, value in scores if name == leading]
+    best = min(values) if lower_is_better(leading) else max(values)
+    return f"{leading} {best:.4g}"
+
+
+def _is_value(record: Mapping[str, Any]) -> bool:
+    return isinstance(record.get("value"), int | float)
+
+
+def score_table(section: Section) -> ShownTable | None:
+    """Every score with the protocol it was measured by; None where there is no score."""
+    scores = records(section)
+    stamp = [key for key in STAMP if any(record.get(key) is not None for record in scores)]
+    rows = [[*_score_cells(r), *(_stamp_cell(key, r) for key in stamp)] for r in scores]
+    return ShownTable(["metric", "value", *stamp], rows) if rows else None
+
+
+def _score_cells(record: Mapping[str, Any]) -> list[Cell]:
+    arrow = "↓" if lower_is_better(str(record["metric"])) else "↑"
+    value = f"{record['value']:.4g}" if _is_value(record) else MISSING
+    return [Cell(f"{record['metric']} {arrow}"), Cell(value, bold=True, number=True)]
+
+
+def _stamp_cell(key: str, record: Mapping[str, Any]) -> Cell:
+    value, weights = record.get(key), record.get("extractor_sha256")
+    if value is None:
+        return Cell(MISSING)
+    if isinstance(value, bool):
+        return Cell("yes" if value else "no")
+    named = key == "extractor" and weights
+    text = f"{value} {str(weights)[:8]}" if named else str(value)
+    return Cell(text, number=isinstance(value, int | float))
+
+
+def setup(section: Section) -> dict[str, str]:
+    """Texts that say exactly what was run: command-line overrides, configuration, versions."""
+    found = {}
+    if overrides := _overrides(section):
+        found["Overrides"] = "\n".join(overrides)
+    if "config.yaml" in section.texts:
+        found["Configuration"] = section.texts["config.yaml"]
+    elif section.result.get("config"):
+        found["Configuration"] = json.dumps(section.result["config"], indent=2, default=str)
+    versions = section.result.get("versions")
+    if isinstance(versions, Mapping):
+        found["Versions"] = "\n".join(f"{name} {version}" for name, version in versions.items())
+    if section.result.get("config_hash"):
+        found["Configuration hash"] = str(section.result["config_hash"])
+    return found

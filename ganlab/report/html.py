@@ -1,0 +1,72 @@
+"""`report.html`: one run and the studies made of it on a page that needs nothing but itself.
+
+    write_report(run)                                          # the run's own page
+    write_report(run, include=[ablation, rates])               # with two studies after it
+
+The page is built from the files on disk alone. It holds its pictures, refers to no address, and
+its content policy forbids the browser to fetch or to run anything else.
+"""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ganlab.report import facts
+from ganlab.report.atomic import replace_file
+from ganlab.report.reading import Section, read_section
+
+NAME = "report.html"
+TEMPLATE = Path(__file__).parent / "template"
+
+
+def write_report(
+    directory: Path,  # a run or study directory; the page is written into it
+    title: str | None = None,  # None = the model and data, or the directory's name
+    include: Sequence[Path] = (),  # further run or study directories, shown after it
+) -> Path:
+    """Build `directory/report.html` atomically from what the directories hold; return its path.
+
+    Files that are missing, broken or half-written are named on the page and otherwise left out.
+    Raises FileNotFoundError where `directory` itself does not exist.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise FileNotFoundError(f"{directory} does not exist: there is no run to report on")
+    folders = [directory, *map(Path, include)]
+    sections = [read_section(folder, f"part-{i}") for i, folder in enumerate(folders)]
+    page = _page(sections, title or facts.page_title(sections[0]))
+    return replace_file(directory / NAME, page.encode("utf-8", "replace"))
+
+
+def _page(sections: list[Section], title: str) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    script = (TEMPLATE / "report.js").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        parts=[_part(section, i) for i, section in enumerate(sections)],
+        style=(TEMPLATE / "report.css").read_text(encoding="utf-8"),
+        script=script,
+        policy=f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'",
+    )
+
+
+def _part(section: Section, index: int) -> dict[str, Any]:
+    scores = facts.score_table(section)
+    return {
+        "id": f"part-{index}",
+        "title": facts.title(section),
+        "status": facts.status(section),
+        "place": "/".join(section.directory.resolve().parts[-4:]),
+        "facts": facts.key_facts(section),
+        "section": section,
+        "scores": scores.html() if scores else "",
+        "tables": [(name, table.html()) for name, table in section.tables],
+        "charts": section.curves,
+        "setup": facts.setup(section),
+    }

@@ -1,0 +1,6 @@
+"""Makes `worlds` importable here and in the processes that its ranks run in."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

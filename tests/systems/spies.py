@@ -1,0 +1,135 @@
+"""Callbacks that a config names through `allow_targets=[spies]`: they kill, poison or take notes."""
+
+import os
+import signal
+from pathlib import Path
+
+import torch
+from lightning import Callback
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Killer(Callback):
+    """Sends this process SIGKILL at an exact moment, once `images` images were seen."""
+
+    def __init__(self, images: int, moment: str):
+        self.images, self.moment = images, moment
+
+    def setup(self, trainer, pl_module, stage):
+        getattr(self, f"arm_{self.moment}")(trainer, pl_module)
+
+    def when_due(self, system, target, name, act):
+        """Wrap a method so that `act` runs instead of it once the clock is past the moment."""
+        original = getattr(target, name)
+
+        def wrapped(*arguments, **options):
+            if system.images_seen >= self.images:
+                act(original, *arguments, **options)
+            return original(*arguments, **options)
+
+        setattr(target, name, wrapped)
+
+    def arm_step(self, trainer, system):
+        """Between the two optimizer steps of one batch."""
+        self.when_due(system, system, "train_generator", lambda *a, **k: die())
+
+    def arm_batch(self, trainer, system):
+        """At a batch boundary."""
+        self.when_due(system, system, "on_train_batch_start", lambda *a, **k: die())
+
+    def arm_write(self, trainer, system):
+        """With half a checkpoint on disk."""
+
+        def half(original, path, *arguments, **options):
+            original(path, *arguments, **options)
+            os.truncate(path, Path(path).stat().st_size // 2)
+            die()
+
+        self.when_due(system, trainer, "save_checkpoint", half)
+
+    def arm_row(self, trainer, system):
+        """With half a row of metrics.csv on disk."""
+
+        def half(original, metrics, step=None):
+            original(metrics, step)
+            path = Path(trainer.log_dir or ".") / "metrics.csv"
+            os.truncate(path, path.stat().st_size - 7)
+            die()
+
+        self.when_due(system, trainer.loggers[0], "log_metrics", half)
+
+    def arm_image(self, trainer, system):
+        """Where a sample grid is about to get its name."""
+        original = os.replace
+
+        def replace(source, target, **options):
+            if str(target).endswith(".png") and system.images_seen >= self.images:
+                die()
+            return original(source, target, **options)
+
+        os.replace = replace
+
+
+class Notes(Callback):
+    """Saves, for each batch of each rank, its image indices, latents and local gradients."""
+
+    def __init__(self, directory: str):
+        self.directory, self.notes = Path(directory), []
+
+    def on_train_start(self, trainer, pl_module):
+        self.gradients = {}
+        for name, parameter in pl_module.discriminator.named_parameters():
+            parameter.register_hook(
+                lambda g, name=name: self.gradients.__setitem__(name, g.clone())
+            )
+        draw = pl_module.draw_latents
+
+        def noted(purpose, n):
+            latents = draw(purpose, n)
+            self.latents[purpose] = latents.clone()
+            return latents
+
+        pl_module.draw_latents = noted
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.latents = {}
+        self.images = batch.image.clone()
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        first = next(iter(self.gradients))
+        self.notes.append(
+            {
+                "index": batch.index,
+                "image": self.images,
+                "latents": dict(self.latents),
+                "gradient": self.gradients[first],
+            }
+        )
+
+    def on_train_end(self, trainer, pl_module):
+        torch.save(self.notes, self.directory / f"notes{trainer.global_rank}.pt")
+
+
+class Raise(Callback):
+    """Raises at an exact moment, as a bug or a full memory would."""
+
+    def __init__(self, images: int):
+        self.images = images
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if pl_module.images_seen >= self.images:
+            raise RuntimeError("out of luck")
+
+
+class Poison(Callback):
+    """Puts a NaN into one named parameter."""
+
+    def __init__(self, images: int, name: str):
+        self.images, self.name = images, name
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if pl_module.images_seen >= self.images:
+            pl_module.get_parameter(self.name).data.view(-1)[0] = float("nan")

@@ -1,0 +1,212 @@
+"""A run killed at any moment and resumed is the run that was never interrupted, bit for bit."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from ganlab.callbacks import TIMING_COLUMNS
+
+ROOT = Path(__file__).parents[2]
+KIMG = 0.96
+RECIPE = [
+    "model=vanilla",  # its discriminator has dropout: the global random stream matters
+    "model.generator.hidden=[32,32]",
+    "model.discriminator.hidden=[16,16]",
+    "data=synthetic",
+    "data.num=100",  # several epochs: the sampler's position matters
+    "data.resolution=16",
+    "data.batch_size=16",
+    f"kimg={KIMG}",
+    "log_every_kimg=0.05",
+    "sample_every_kimg=0.1",
+    "checkpoint_every_kimg=0.1",
+    "score_every_kimg=0.3",
+    "metrics.num_real=100",
+    "metrics.num_fake=100",
+]
+MOMENTS = ("write", "step", "row", "image", "batch")
+
+
+def start(run, *extra):
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}",
+        "GANLAB_CACHE": str(Path(run).parent / "cache"),
+    }
+    return subprocess.Popen(
+        [sys.executable, "train.py", *RECIPE, f"hydra.run.dir={run}", *extra],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def train(run, *extra, expect=0):
+    process = start(run, *extra)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == expect, f"{out}\n{err}"
+    return out + err
+
+
+def killer(images, moment):
+    return [
+        "allow_targets=[spies]",
+        "+callbacks.killer._target_=spies.Killer",
+        f"+callbacks.killer.images={images}",
+        f"+callbacks.killer.moment={moment}",
+    ]
+
+
+def tensors(node, prefix=""):
+    """Every tensor and number of a checkpoint by its path, what only describes the command aside."""
+    if isinstance(node, torch.Tensor):
+        return {prefix: node}
+    if isinstance(node, dict):
+        items = node.items()
+    elif isinstance(node, list | tuple):
+        items = enumerate(node)
+    else:
+        return {prefix: torch.tensor(float(node))} if isinstance(node, int | float) else {}
+    found = {}
+    for key, value in items:
+        if key not in ("recipe", "loops", "callbacks"):
+            found |= tensors(value, f"{prefix}/{key}")
+    return found
+
+
+def checkpoint(run):
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def differing(one, other):
+    a, b = tensors(checkpoint(one)), tensors(checkpoint(other))
+    assert a.keys() == b.keys()
+    return [name for name in a if not torch.equal(a[name], b[name])]
+
+
+def rows(run):
+    with (run / "metrics.csv").open() as file:
+        return [
+            {key: value for key, value in row.items() if key not in TIMING_COLUMNS}
+            for row in csv.DictReader(file)
+        ]
+
+
+def pictures(run):
+    return {path.name: path.read_bytes() for path in (run / "samples").glob("*.png")}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    train(run)
+    return run
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """One run killed five times, at seeded moments, and resumed each time by the same command."""
+    run = tmp_path_factory.mktemp("killed") / "run"
+    rng = random.Random(0)
+    resume = []
+    for number, moment in enumerate(MOMENTS):
+        images = 150 + 150 * number + rng.randrange(100)
+        train(run, *resume, *killer(images, moment), expect=-signal.SIGKILL)
+        assert checkpoint(run)["images_seen"] >= 100, "killed after its first checkpoint"
+        resume = [f"ckpt={run}/checkpoints/last.ckpt"]
+    (run.parent / "middle.ckpt").write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
+    train(run, *resume, *killer(10**9, "batch"))
+    return run
+
+
+def test_every_tensor_is_equal(uninterrupted, killed):
+    assert differing(uninterrupted, killed) == []
+    names = tensors(checkpoint(killed))
+    for part in ("generator_ema", "optimizer_states/0", "optimizer_states/1", "random", "tally"):
+        assert any(part in name for name in names)
+
+
+def test_every_row_is_equal(uninterrupted, killed):
+    assert rows(uninterrupted) == rows(killed)
+    assert [int(row["images_seen"]) for row in rows(killed)][-1] == KIMG * 1000
+
+
+def test_every_picture_is_equal(uninterrupted, killed):
+    assert pictures(uninterrupted) == pictures(killed)
+    assert len(pictures(killed)) > 9
+
+
+@pytest.mark.parametrize("removed", ["sampler", "random"])
+def test_without_the_state_of_sampler_or_generator_the_runs_differ(uninterrupted, killed, removed):
+    """The control: what the checkpoint keeps of each is what makes the tests above pass."""
+    run = killed.parent / f"without_{removed}"
+    path = run / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    state = torch.load(killed.parent / "middle.ckpt", weights_only=True)
+    state["recipe"]["overrides"] = [o for o in state["recipe"]["overrides"] if "killer" not in o]
+    if removed == "sampler":
+        state["sampler"]["position"] = 0
+    else:
+        state["random"] = []
+    torch.save(state, path)
+    train(run, f"ckpt={path}")
+    assert any("generator" in name for name in differing(uninterrupted, run))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_save_at_a_batch_boundary(tmp_path, number):
+    run = tmp_path / "run"
+    process = start(run, "kimg=1000", "checkpoint_every_kimg=null")
+    deadline = time.monotonic() + 120
+    while not (run / "metrics.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, out + err
+    state = checkpoint(run)
+    assert state["images_seen"] > 0
+    assert f"ckpt={run}/checkpoints/last.ckpt" in out
+    assert "interrupted" in (run / "result.json").read_text()
+
+
+def test_an_exception_between_steps_saves(tmp_path):
+    run = tmp_path / "run"
+    spy = ["+callbacks.spy._target_=spies.Raise", "+callbacks.spy.images=320"]
+    output = train(run, "checkpoint_every_kimg=null", "allow_targets=[spies]", *spy, expect=1)
+    assert "out of luck" in output
+    assert checkpoint(run)["images_seen"] == 320
+    assert "failed" in (run / "result.json").read_text()
+
+
+def test_nan_stops_the_run_and_spares_the_checkpoint(tmp_path):
+    run = tmp_path / "run"
+    name = "discriminator.to_logit.weight"
+    spy = ["+callbacks.spy._target_=spies.Poison", "+callbacks.spy.images=320"]
+    spy += [f"+callbacks.spy.name={name}", "allow_targets=[spies]"]
+    output = train(run, *spy, expect=1)
+    assert name in output
+    assert "lower learning rate" in output
+    state = checkpoint(run)
+    assert state["images_seen"] < 320
+    assert all(torch.isfinite(value).all() for value in state["state_dict"].values())
+
+
+def test_changed_recipe_is_refused_unless_forced(uninterrupted, tmp_path):
+    ckpt = f"ckpt={uninterrupted}/checkpoints/last.ckpt"
+    elsewhere = tmp_path / "elsewhere"
+    changed = ["model.generator_optimizer.lr=0.1", "data.batch_size=8"]
+    output = train(elsewhere, ckpt, *changed, expect=1)
+    assert "model.generator_optimizer.lr: 0.0002 -> 0.1" in output
+    assert "data.batch_size: 16 -> 8" in output
+    train(elsewhere, ckpt, *changed, "resume=force", "kimg=1.0")
+    assert checkpoint(elsewhere)["images_seen"] == 1000

@@ -1,0 +1,62 @@
+"""Every choice of loggers and callbacks composes and builds, from the project's own YAML."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from ganlab.config import build, resolved
+from ganlab.loggers import CSVLog, Guarded
+
+ROOT = Path(__file__).parents[1]
+
+PRIMARY = """
+hydra: {searchpath: ["file://%s"]}
+defaults: [_self_, {logger: csv}, {callbacks: none}]
+run_dir: %s
+log_every_kimg: 1.0
+sample_every_kimg: 4.0
+"""
+
+
+@pytest.fixture
+def composed(tmp_path):
+    def compose_with(*overrides):
+        (tmp_path / "primary.yaml").write_text(PRIMARY % (ROOT / "conf", tmp_path))
+        with initialize_config_dir(str(tmp_path), version_base="1.3"):
+            return compose("primary", overrides=list(overrides))
+
+    return compose_with
+
+
+@pytest.mark.parametrize(
+    ("choice", "names"),
+    [
+        ("csv", {"csv"}),
+        ("wandb", {"csv", "wandb"}),
+        ("tensorboard", {"csv", "tensorboard"}),
+        ("[csv,wandb]", {"csv", "wandb"}),
+        ("[csv,tensorboard]", {"csv", "tensorboard"}),
+        ("[wandb,tensorboard]", {"csv", "tensorboard", "wandb"}),
+    ],
+)
+def test_any_choice_of_loggers_writes_the_csv_too(composed, tmp_path, choice, names):
+    settings = resolved(composed(f"logger={choice}"))["logger"]
+    assert set(settings) == names
+    loggers = {name: build(node) for name, node in settings.items()}
+    assert isinstance(loggers["csv"], CSVLog)
+    assert Path(loggers["csv"].save_dir) == tmp_path
+    assert all(isinstance(loggers[name], Guarded) for name in names - {"csv"})
+
+
+def test_the_default_callbacks_are_built_from_their_config(composed, tmp_path):
+    nodes = resolved(composed("callbacks=default"))["callbacks"]
+    assert list(nodes) == ["sample_grid", "progress", "throughput", "health", "metrics_log"]
+    built = {name: build(node) for name, node in nodes.items()}
+    assert built["sample_grid"].directory == tmp_path / "samples"
+    assert built["sample_grid"].every_images == 4000
+    assert {built[name].every_images for name in list(nodes)[1:]} == {1000}
+
+
+def test_nobody_watches_with_callbacks_none(composed):
+    assert not composed("callbacks=none").get("callbacks")

@@ -1,0 +1,202 @@
+"""The command line as a user meets it: quick help, and one line for every mistake."""
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+TINY = [
+    "data=synthetic",
+    "data.resolution=32",
+    "data.batch_size=8",
+    "model=dcgan",
+    "model.generator.width=4",
+    "model.discriminator.width=4",
+    "kimg=0.016",
+    "scores=null",
+    "callbacks=none",
+]
+
+
+def command(script, *arguments):
+    """Run a script's command line in a fresh process."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+@pytest.fixture
+def complaint(tmp_path, monkeypatch, capsys):
+    """Run a command line in this process; give the one line it prints before exit code 1."""
+    import evaluate
+    import train
+
+    from ganlab.cli import run
+
+    def complain(script, *arguments):
+        main = {"train.py": train.main, "evaluate.py": evaluate.main}[script]
+        arguments = (*arguments, f"hydra.run.dir={tmp_path}/run")
+        monkeypatch.setattr(sys, "argv", [script, *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            run(main)
+        assert stopped.value.code == 1
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert lines[-1].startswith("error: ")
+        assert not any("Traceback" in line for line in lines)
+        return lines[-1]
+
+    return complain
+
+
+def test_help_does_not_import_torch():
+    for script in ("train.py", "evaluate.py"):
+        code = f"import sys; sys.argv = ['{script}', '--help']; import runpy\n"
+        code += f"try: runpy.run_path('{script}', run_name='__main__')\nexcept SystemExit: pass\n"
+        code += "assert 'torch' not in sys.modules and 'lightning' not in sys.modules"
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "model:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong", "right"),
+    [
+        ("kimgs=3", "kimgs", "kimg"),
+        ("model.generator.widht=8", "model.generator.widht", "model.generator.width"),
+        ("data.batchsize=8", "data.batchsize", "data.batch_size"),
+        ("+model.discriminator.widht=8", "model.discriminator.widht", "width"),
+        ("+model.generator_optimizer.beta=1", "model.generator_optimizer.beta", "betas"),
+        ("modle=dcgan", "modle", "model"),
+        ("model=dcgn", "model=dcgn", "dcgan"),
+        ("trainer.device=2", "trainer.device", "trainer.devices"),
+    ],
+)
+def test_mistyped_key(complaint, argument, wrong, right):
+    line = complaint("train.py", *TINY, argument)
+    assert wrong in line
+    assert f"did you mean {right}?" in line
+
+
+def test_mistyped_key_in_a_global_experiment(complaint, tmp_path):
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    (folder / "mine.yaml").write_text("# @package _global_\nkimgg: 3\n")
+    line = complaint("train.py", *TINY, f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
+    assert "did you mean kimg?" in line
+
+
+def test_missing_value(complaint):
+    assert "ckpt has no value; give one, as in ckpt=..." in complaint("evaluate.py")
+    assert "data.path" in complaint("train.py", "data=folder", "features=classifier")
+
+
+def test_missing_checkpoint(complaint, tmp_path):
+    line = complaint("evaluate.py", f"ckpt={tmp_path}/nothing.ckpt")
+    assert "nothing.ckpt: no such file" in line
+
+
+def test_text_file_named_ckpt(complaint, tmp_path):
+    (tmp_path / "fake.ckpt").write_text("not a checkpoint")
+    assert "some other kind of file" in complaint("evaluate.py", f"ckpt={tmp_path}/fake.ckpt")
+
+
+class Bomb:
+    """Would run a command if anything unpickled it."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (os.system, (f"touch {self.mark}",))
+
+
+@pytest.mark.parametrize("writer", ["torch", "pickle"])
+def test_checkpoint_with_a_pickled_object_is_not_run(complaint, tmp_path, writer):
+    path, mark = tmp_path / "bomb.ckpt", tmp_path / "exploded"
+    if writer == "torch":
+        torch.save({"state_dict": {}, "recipe": Bomb(mark), "images_seen": 0}, path)
+    else:
+        path.write_bytes(pickle.dumps(Bomb(mark)))
+    line = complaint("evaluate.py", f"ckpt={path}")
+    assert "bomb.ckpt" in line
+    assert not mark.exists()
+
+
+def test_checkpoint_whose_recipe_names_a_forbidden_target(complaint, tmp_path):
+    mark = tmp_path / "exploded"
+    model = {"_target_": "os.system", "command": f"touch {mark}"}
+    recipe = {"model": model, "data": None, "features": None}
+    torch.save({"state_dict": {}, "recipe": recipe, "images_seen": 0}, tmp_path / "bad.ckpt")
+    line = complaint(
+        "evaluate.py", f"ckpt={tmp_path}/bad.ckpt", "data=synthetic", "features=classifier"
+    )
+    assert "os.system is not allowed" in line
+    assert not mark.exists()
+
+
+def test_checkpoint_of_another_project(complaint, tmp_path):
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "other.ckpt")
+    assert "was not written by ganlab" in complaint("evaluate.py", f"ckpt={tmp_path}/other.ckpt")
+
+
+def pictures(folder, count=3, size=32):
+    folder.mkdir()
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 256, (size, size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return folder
+
+
+def folder_of(path):
+    return [*TINY, "data=folder", f"data.path={path}", "data.resolution=32", "features=classifier"]
+
+
+def test_empty_folder(complaint, tmp_path):
+    (tmp_path / "empty").mkdir()
+    line = complaint("train.py", *folder_of(tmp_path / "empty"))
+    assert "empty" in line
+
+
+def test_truncated_image_among_good_ones(complaint, tmp_path):
+    folder = pictures(tmp_path / "images")
+    whole = (folder / "1.png").read_bytes()
+    (folder / "1.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "2.png").write_text("no image at all")
+    line = complaint("train.py", *folder_of(folder))
+    assert "1.png" in line
+    assert "2.png" in line, "all broken files are named, not the first alone"
+    assert "data.skip_broken=true" in line
+
+
+def test_resolution_that_is_no_power_of_two(complaint):
+    assert "data.resolution" in complaint("train.py", *TINY, "data.resolution=48")
+
+
+def test_more_images_asked_than_exist(complaint, tmp_path):
+    folder = pictures(tmp_path / "images")
+    line = complaint(
+        "train.py", *[a for a in folder_of(folder) if a != "scores=null"], "metrics=fid10k"
+    )
+    assert "10000" in line.replace(",", "")
+    assert "3" in line
+
+
+def test_unknown_command_names_the_nearest():
+    done = subprocess.run(
+        [sys.executable, "-m", "ganlab", "layer"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert "did you mean layers?" in done.stderr
