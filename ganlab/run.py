@@ -201,7 +201,8 @@ def refuse_changed_recipe(saved: Settings, settings: Settings) -> None:
 
 def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
     """Fill in the data and features that the command line left to the checkpoint."""
-    config = OmegaConf.create(OmegaConf.to_container(config))
+    config = config.copy()
+    OmegaConf.set_struct(config, False)
     for key in ("data", "features"):
         if config.get(key) is None:
             config[key] = saved[key]

@@ -41,7 +41,6 @@ def complaint(tmp_path, monkeypatch, capsys):
     """Run a command line in this process; give the one line it prints before exit code 1."""
     import evaluate
     import train
-
     from ganlab.cli import run
 
     def complain(script, *arguments):

@@ -1,4 +1,4 @@
-"""Every config composes, and every recipe trains a step, samples, checkpoints, restores, evaluates."""
+"""Every config composes; every recipe trains, samples, checkpoints, restores, evaluates."""
 
 from pathlib import Path
 

@@ -92,9 +92,8 @@ class STL10:
         folder = _inside(existing(self.path, STL10_GUIDE), "stl10_binary")
         place = _file(folder, f"{self.split}_X.bin", STL10_GUIDE)
         records = _records(place, 3 * 96 * 96)
-        images = records.reshape(-1, 3, 96, 96).transpose(
-            0, 3, 2, 1
-        )  # (N, C, W, H) -> (N, H, W, C)
+        columns = records.reshape(-1, 3, 96, 96)  # (N, C, W, H)
+        images = columns.transpose(0, 3, 2, 1)  # (N, H, W, C)
         labels = None if self.split == "unlabeled" else self._labels(folder, len(images))
         names = [] if labels is None else STL10_CLASSES
         return Arrays(images, labels, names, str(place), state(place))

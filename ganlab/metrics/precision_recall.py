@@ -61,7 +61,9 @@ def precision_recall(
 def neighbour_radii(points: Tensor, k: int, memory_mb: int = 256) -> Tensor:
     """Distance from each of (N, d) float64 points to its k-th nearest other point, (N,)."""
     blocks = _blocks(len(points), len(points), memory_mb)
-    return torch.cat([_distances(points, points, b, True).kthvalue(k).values for b in blocks])
+    return torch.cat(
+        [_distances(points, points, b, True).topk(k, largest=False).values[:, -1] for b in blocks]
+    )
 
 
 def inside(points: Tensor, centres: Tensor, radii: Tensor, memory_mb: int = 256) -> Tensor:

@@ -102,7 +102,7 @@ def bars(
         if reference is not None:
             axes.axhline(reference[1], color=INK, linestyle="--", linewidth=1, label=reference[0])
         if len(series) > 1 or reference is not None:
-            figure.legend(ncols=min(4, len(series) + 1), loc="outside lower center")
+            figure.legend(ncols=min(5, len(series) + 1), loc="outside lower center")
     return figure, heights | ({} if reference is None else {"reference": np.array(reference[1])})
 
 

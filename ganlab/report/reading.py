@@ -20,6 +20,7 @@ Value = TypeVar("Value")
 WIDEST = 1600  # pixels; larger pictures are embedded at this size
 MOMENTS = 13  # sample grids shown: the first, the last, the others evenly between
 TEXTS = ("overrides.yaml", "hydra.yaml", "config.yaml")  # of .hydra/, what was run
+BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # how Pillow says so
 LONGEST_TEXT = 40_000  # characters of a configuration file
 
 
@@ -111,7 +112,7 @@ def _read_pictures(section: Section) -> None:
     timed: list[tuple[int, Path]] = []
     other = _visible(section.directory / "figures", "*.png")
     for path in _visible(section.directory / "samples", "*.png"):
-        with suppress(OSError, ValueError, SyntaxError):  # a broken one is named by `_embed`
+        with suppress(*BROKEN):  # such a file is named by `_embed`
             seen = timeline.images_seen(path)
             timed += [(seen, path)] if seen is not None else []
         other += [] if timed and timed[-1][1] == path else [path]
@@ -138,7 +139,7 @@ def _picture(path: Path, name: str, moment: str) -> Picture:
             caption = str(image.info.get("Description", "")) or (moment and f"after {moment}")
             fits = image.format == "PNG" and max(image.size) <= WIDEST
             data, size = (path.read_bytes(), image.size) if fits else _reduced(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise ValueError(f"{name} is not a whole picture ({_reason(error)})") from None
     source = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
     return Picture(source, size[0], size[1], name, caption or spoken(path.stem), moment)

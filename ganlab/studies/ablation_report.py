@@ -53,9 +53,11 @@ def best_overall(outcomes: Sequence[Outcome], baseline: Mapping[str, float], mon
             winner = outcome
     if winner is None:
         return f"no cell has a finite {monitor}"
+    beaten = better(monitor, winner.values[monitor], baseline[monitor])
     return (
         f"best overall: {winner.ablation.label} on {winner.column}, {monitor} "
-        f"{winner.values[monitor]:.4g}; without ablation {baseline[monitor]:.4g}"
+        f"{winner.values[monitor]:.4g}; {'without' if beaten else 'not better than without'} "
+        f"ablation: {baseline[monitor]:.4g}"
     )
 
 

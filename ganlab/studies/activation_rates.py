@@ -7,6 +7,7 @@ from typing import Any
 from lightning import Trainer
 
 from ganlab.metrics import Suite
+from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
 from ganlab.studies.layers import Layer, as_list, default_layers, select_layers
 from ganlab.studies.rate_report import draw_histograms, rate_table
@@ -22,7 +23,8 @@ def rate_seed_of(seed: int, rate_seed: int | None) -> int:
         ValueError: it equals `seed`, whose latents are the ones scored and shown.
     """
     if rate_seed is None:
-        return derived_seed("activation rates", seed)
+        derived = 1_000_000 + derived_seed("activation rates", seed) % 1_000_000  # short to read
+        return derived + (derived == seed)
     if rate_seed == seed:
         raise ValueError(
             f"study.rate_seed={rate_seed} is the seed of the scored latents too; "
@@ -83,6 +85,19 @@ class NeuronStudy(Study):
         self.num_latents, self.rates_file = num_latents, rates_file
         self.rate_seed = rate_seed_of(seed, rate_seed)
 
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Refuse layers that are not there and rates that do not fit before anything is scored."""
+        super().setup(trainer, pl_module, stage)
+        generator = pl_module.generator_ema
+        layers = self.layers_of(generator)
+        if self.rates_file is not None:
+            key = (digest(generator), self.num_latents, self.rate_seed)
+            find_rates(*key, layers, self.rates_file, None)
+
+    def layers_of(self, generator: Generator) -> list[str]:
+        """Names of every layer this study needs rates of, in network order."""
+        raise NotImplementedError
+
     def known_rates(self, trainer: Trainer, system: Any, layers: Sequence[str]) -> Rates:
         """Rates of these layers: a file that matches, else counted by all ranks and kept."""
         generator = system.generator_ema
@@ -127,13 +142,15 @@ class ActivationRates(NeuronStudy):
         self.layers, self.rate = layers, checked_rate(rate)
         self.rates: Rates | None = None  # the result
 
+    def layers_of(self, generator: Generator) -> list[str]:
+        """The chosen layers, or all that see the latent."""
+        if self.layers is None:
+            return default_layers(generator, self.rate_seed)
+        return select_layers(generator, as_list(self.layers))
+
     def investigate(self, trainer: Trainer, system: Any) -> None:
         """Count, and write what was found."""
-        generator = system.generator_ema
-        if self.layers is None:
-            layers = default_layers(generator, self.rate_seed)
-        else:
-            layers = select_layers(generator, as_list(self.layers))
+        layers = self.layers_of(system.generator_ema)
         self.rates = self.known_rates(trainer, system, layers)
         if self.directory is not None and trainer.is_global_zero:
             rate_table(self.rates, layers, self.rate).write(self.directory)

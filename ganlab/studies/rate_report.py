@@ -89,4 +89,5 @@ def draw_layer(panel: Any, name: str, numbers: figures.Numbers, part: dict[str, 
         )
         base = base + bars
     panel.set(title=name, xlabel="activation rate", ylabel="share of neurons", xlim=(0, 1))
-    panel.legend()
+    panel.set_ylim(0, 1.6 * max(base.max(), 1e-9))  # room for the legend
+    panel.legend(loc="upper center")

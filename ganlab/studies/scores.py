@@ -263,7 +263,12 @@ def watched(indices: Sequence[int], title: str, trainer: Trainer) -> Iterable[in
 
 
 def score_table(records: Sequence[dict[str, Any]]) -> Table:
-    """One row per score, with its protocol."""
-    columns = ["metric", "value", "n_real", "n_fake", "extractor", "seed", "images_seen"]
-    rows = [{column: record.get(column) for column in columns} for record in records]
-    return Table(columns, rows, caption="Scores of the averaged generator")
+    """One row, one column a score, with the protocol in the notes."""
+    first = records[0]
+    values = {record["metric"]: record["value"] for record in records}
+    row = {"images_seen": first["images_seen"], "seed": first["seed"], **values}
+    protocol = (
+        f"{first['n_fake']} generated against {first['n_real']} real images; extractor "
+        f"{first['extractor']} {first['extractor_sha256'][:12]}, resize {first['resize']}"
+    )
+    return Table([*row], [row], caption="Scores of the averaged generator", notes=[protocol])

@@ -12,6 +12,7 @@ from typing import Any
 from lightning import Trainer
 from torch import Tensor
 
+from ganlab.networks.base import Generator
 from ganlab.studies.ablation import Census, share_silenced
 from ganlab.studies.ablation_grid import (
     KINDS,
@@ -64,13 +65,21 @@ class SequentialAblation(NeuronStudy):
             raise ValueError("study.num_shown and study.num_counted must be at least 1")
         self.outcomes: list[Outcome] = []  # the result, row by row
 
+    def sets_of(self, generator: Generator) -> list[tuple[str, ...]]:
+        """Each layer set by names in network order, none twice."""
+        sets = [tuple(select_layers(generator, layers)) for layers in self.layer_sets]
+        return list(dict.fromkeys(sets))
+
+    def layers_of(self, generator: Generator) -> list[str]:
+        """Every layer of any set."""
+        return select_layers(
+            generator, [name for names in self.sets_of(generator) for name in names]
+        )
+
     def investigate(self, trainer: Trainer, system: Any) -> None:
         """Find the rates, score the grid, write tables and figure."""
-        generator = system.generator_ema
-        sets = [tuple(select_layers(generator, layers)) for layers in self.layer_sets]
-        sets = list(dict.fromkeys(sets))
-        every = select_layers(generator, [name for names in sets for name in names])
-        rates = self.known_rates(trainer, system, every).rates
+        sets = self.sets_of(system.generator_ema)
+        rates = self.known_rates(trainer, system, self.layers_of(system.generator_ema)).rates
         baseline = dict(self.latest) if self.suite is not None else {}
         self.outcomes = [
             self.outcome(trainer, system, ablation, layers, rates)

@@ -1,4 +1,5 @@
 import errno
+import os
 from collections import namedtuple
 from types import SimpleNamespace
 
@@ -52,12 +53,16 @@ def test_mapped_file_is_decoded_once(pets, monkeypatch, own_cache):
     assert ready(pets_data(pets, memory_budget_mb=0)).content_key == first.content_key
 
 
-@pytest.mark.parametrize("change", ["pixels", "name", "fit", "resolution", "skip_broken", "labels"])
+@pytest.mark.parametrize(
+    "change", ["pixels", "time", "name", "fit", "resolution", "skip_broken", "labels"]
+)
 def test_changed_content_or_preparation_gets_another_file(pets, photo, own_cache, change):
     ready(pets_data(pets, memory_budget_mb=0))
     options = {"resolution": 16, "memory_budget_mb": 0}
     if change == "pixels":
         photo(16, 20).save(pets / "cat" / "a.png")
+    elif change == "time":  # an edit may keep the size
+        os.utime(pets / "cat" / "a.png", ns=(1, 1))
     elif change == "name":
         (pets / "cat" / "a.png").rename(pets / "cat" / "z.png")
     else:

@@ -232,6 +232,12 @@ def test_huge_pictures_are_embedded_smaller_with_their_shape_kept(tmp_path):
         assert image.size == (picture.width, picture.height) == (WIDEST, 400)
 
 
+def test_a_picture_too_large_to_open_is_a_remark(tmp_path, monkeypatch):
+    write_samples(tmp_path, moments=[0])
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    assert "samples/000000000.png is not a whole picture" in report(tmp_path).text
+
+
 def test_a_table_without_its_markdown_is_shown_from_the_csv(tmp_path):
     study(tmp_path / "study")
     (tmp_path / "study" / "table.md").write_text("torn")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganlab.report.markup import latex_text, markdown_text, one_line, plain_text
+from ganlab.report.markup import latex_text, markdown_line, markdown_text, one_line, plain_text
 from ganlab.report.tables import MISSING, Cell, ShownTable, Table, parse_markdown, read_csv
 
 HOSTILE = ["a & b", "50%", "x_y", "a|b", "<script>alert(1)</script>", "{z}", "#1", "$5", "~", "^"]
@@ -119,6 +119,12 @@ def test_markdown_escapes_can_be_undone_and_leave_no_bar_and_no_tag():
 def test_markdown_reads_well_where_nothing_needs_escaping():
     for text in ("fid10k_classifier", "[0, 1, 3]", "R < 0.3", "a & b", "100%", "x#1"):
         assert markdown_text(text) == text
+
+
+@pytest.mark.parametrize("start", ["> q", "# h", "- l", "+ l", "=", "[a]: b"])
+def test_a_line_cannot_begin_a_block(start):
+    assert markdown_line(start) == "\\" + start
+    assert markdown_line("12. " + start) == "12\\. " + start
 
 
 @pytest.mark.parametrize("caption", ["", "# not a heading", "1. not a list", "[not]: a-link"])

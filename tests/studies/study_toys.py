@@ -104,7 +104,8 @@ class Data(lightning.LightningDataModule):
     def loader(self) -> DataLoader:
         self.served += 1
         items = [SimpleNamespace(image=x, index=i) for i, x in enumerate(self.dataset)]
-        return DataLoader(items, batch_size=7, collate_fn=collate)
+        share = items[self.trainer.global_rank :: self.trainer.world_size]
+        return DataLoader(share, batch_size=7, collate_fn=collate)
 
     train_dataloader = test_dataloader = loader
 
@@ -161,6 +162,7 @@ class Log(Logger):
 
 def trainer(*callbacks, logger=False, **options) -> lightning.Trainer:
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": logger}
+    quiet["use_distributed_sampler"] = False
     plain = {"accelerator": "cpu", "devices": 1, "max_epochs": -1, "inference_mode": False}
     quiet["enable_checkpointing"] = False
     return lightning.Trainer(callbacks=list(callbacks), **(quiet | plain | options))

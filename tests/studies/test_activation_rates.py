@@ -6,8 +6,8 @@ import torch
 from PIL import Image
 from study_toys import ConvGenerator, Data, System, suite, trainer
 
-from ganlab.nn.randomness import derived_seed
 from ganlab.studies import ActivationRates
+from ganlab.studies.activation_rates import rate_seed_of
 from ganlab.studies.rate_report import histograms, rate_table, shares
 from ganlab.studies.rates import Rates, activation_rates
 
@@ -50,7 +50,7 @@ def test_the_study_writes_what_it_counted(tmp_path):
     study = run(
         ActivationRates(directory=tmp_path, num_latents=25, batch_size=4, seed=6), generator
     )
-    seed = derived_seed("activation rates", 6)
+    seed = rate_seed_of(6, None)
     expected = activation_rates(generator, range(25), seed, batch_size=4)
     found = Rates.load(tmp_path)
     assert (found.num_latents, found.seed) == (25, seed)
@@ -86,6 +86,14 @@ def test_the_random_state_is_that_of_a_test_without_a_study():
         trainer(*callbacks).test(System(ConvGenerator()), Data(), verbose=False)
         states.append(torch.get_rng_state())
     assert torch.equal(*states)
+
+
+def test_the_counted_latents_are_others_than_the_scored_ones():
+    seeds = [rate_seed_of(seed, None) for seed in range(50)]
+    assert len(set(seeds)) == 50
+    assert not set(seeds) & set(range(50))
+    assert rate_seed_of(seeds[0], None) != seeds[0]
+    assert rate_seed_of(0, 9) == 9
 
 
 @pytest.mark.parametrize(

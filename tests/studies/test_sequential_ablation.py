@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from study_toys import ConvGenerator, Data, System, small_dcgan, suite, trainer
 
-from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at
+from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.studies import ActivationRates, SequentialAblation
 from ganlab.studies.ablation import ablate, low_rate
 from ganlab.studies.ablation_grid import (
@@ -19,6 +19,7 @@ from ganlab.studies.ablation_grid import (
     share_chosen,
 )
 from ganlab.studies.ablation_report import grid_table
+from ganlab.studies.activation_rates import rate_seed_of
 from ganlab.studies.rates import Rates, activation_rates, digest
 from ganlab.studies.sampling import generate, images_at
 
@@ -176,7 +177,9 @@ def test_best_is_marked_per_column_and_overall():
     assert text.count("**") == 4
     assert "**25.00**" in text
     assert "**28.00**" in text
-    assert "best overall: HR R = 0.3 on a, fid10k 25; without ablation 40" in text
+    assert "best overall: HR R = 0.3 on a, fid10k 25; without ablation: 40" in text
+    worse = grid_table(cells, {"fid10k": 20.0}, "fid10k").markdown()
+    assert "fid10k 25; not better than without ablation: 20" in worse
 
 
 def run(study, generator=None, data=None):
@@ -223,7 +226,7 @@ def test_cells_are_scored_and_counted_as_by_hand(tmp_path):
         ),
         generator,
     )
-    rates = activation_rates(generator, range(30), derived_seed("activation rates", SEED), layers)
+    rates = activation_rates(generator, range(30), rate_seed_of(SEED, None), layers)
     reals = Data().dataset.float() / 127.5 - 1
     for found, ablation in zip(study.outcomes, (LOW, HIGH, RANDOM), strict=True):
         edits = ablation_edits(ablation, rates, layers, SEED)
@@ -287,3 +290,12 @@ def test_rates_in_the_directory_that_do_not_match_are_counted_anew(tmp_path):
 def test_a_layer_the_network_lacks_is_named():
     with pytest.raises(ValueError, match="no layer 7; this network has 0 = 4x4/0"):
         run(SequentialAblation(layers=[0, 7], num_latents=3))
+
+
+def test_what_cannot_work_is_refused_before_anything_is_scored(tmp_path):
+    counted = run(ActivationRates(directory=tmp_path, num_latents=9)).directory
+    for wrong in ({"layers": [7]}, {"rates_file": counted, "num_latents": 10}):
+        study, data = SequentialAblation(suite=suite(), **wrong), Data()
+        with pytest.raises(ValueError, match="study"):
+            run(study, data=data)
+        assert data.served == 0

@@ -1,4 +1,4 @@
-"""Callbacks that a config names through `allow_targets=[spies]`: they kill, poison or take notes."""
+"""Callbacks for `allow_targets=[spies]`: they kill, poison or take notes."""
 
 import os
 import signal

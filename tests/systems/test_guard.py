@@ -21,7 +21,7 @@ def test_names_the_poisoned_parameter():
 
 
 def test_names_the_first_module_whose_output_overflows():
-    generator, discriminator = networks()
+    generator, _ = networks()
     with torch.no_grad():
         generator[2].weight.fill_(3e38)
     generator[0].bias.data.fill_(10.0)

@@ -68,7 +68,7 @@ def killer(images, moment):
 
 
 def tensors(node, prefix=""):
-    """Every tensor and number of a checkpoint by its path, what only describes the command aside."""
+    """Every tensor and number of a checkpoint by its path; what describes the command left out."""
     if isinstance(node, torch.Tensor):
         return {prefix: node}
     if isinstance(node, dict):
