@@ -26,9 +26,13 @@ $(DEMO)/train/result.json: | .venv/.core
 	@$(BIN)/python train.py experiment=demo hydra.run.dir=$(DEMO)/train \
 		$(if $(wildcard $(DEMO)/train/checkpoints/last.ckpt),ckpt=$(DEMO)/train/checkpoints/last.ckpt)
 
-$(DEMO)/%/result.json: $(DEMO)/train/result.json
-	@$(BIN)/python evaluate.py ckpt=$(DEMO)/train/checkpoints/last.ckpt study=$* \
-		study.num_latents=2000 hydra.run.dir=$(DEMO)/$*
+$(DEMO)/activation_rates/result.json: $(DEMO)/train/result.json
+	@$(BIN)/python evaluate.py ckpt=$(DEMO)/train/checkpoints/last.ckpt study=activation_rates \
+		study.num_latents=4000 hydra.run.dir=$(@D)
+
+$(DEMO)/sequential_ablation/result.json: $(DEMO)/train/result.json
+	@$(BIN)/python evaluate.py ckpt=$(DEMO)/train/checkpoints/last.ckpt study=sequential_ablation \
+		study.num_latents=4000 'study.layer_sets=[[1],[1,2]]' hydra.run.dir=$(@D)
 
 demo: $(DEMO)/train/result.json $(DEMO)/activation_rates/result.json $(DEMO)/sequential_ablation/result.json ## train DCGAN on Fashion-MNIST, score it, look into its neurons, write one report
 	@$(BIN)/python -m ganlab report $(DEMO)/train $(DEMO)/activation_rates $(DEMO)/sequential_ablation

@@ -21,6 +21,7 @@ from ganlab.config import (
     differences,
     resolved,
 )
+from ganlab.loggers import finish as end_loggers
 from ganlab.provenance import config_hash, provenance
 from ganlab.report.html import write_report
 from ganlab.report.results import write_result
@@ -74,6 +75,7 @@ def train(config: DictConfig) -> Settings:
         outcome |= {"kind": "train", "images_seen": system.images_seen}
         if trainer.is_global_zero:
             finish(settings, outcome, callbacks, "train")
+        end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
     if outcome["exit_code"] and trainer.is_global_zero:
         print(
             f"stopped at {system.images_seen / 1000:g} kimg; go on with ckpt={checkpointing.last}"
@@ -112,6 +114,7 @@ def evaluate(config: DictConfig) -> Settings:
         outcome |= {"kind": "evaluate", "ckpt": str(config.ckpt), "images_seen": system.images_seen}
         if trainer.is_global_zero:
             finish(settings, outcome, [study], "evaluate")
+        end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
     return outcome
 
 

@@ -12,6 +12,7 @@ PACKAGE = ROOT / "ganlab"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 RANKS = {
     "cli": 0,
+    "downloads": 0,
     "nn": 0,
     "features": 1,
     "losses": 1,

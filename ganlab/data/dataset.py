@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import warnings
@@ -139,13 +138,6 @@ class DecodedFile:
             "point data.cache_dir to a disk with room, or raise data.memory_budget_mb to keep "
             "them in memory",
         )
-
-
-def cache_home() -> Path:
-    """Where files the user can delete are kept: GANLAB_CACHE, else XDG_CACHE_HOME/ganlab."""
-    if home := os.environ.get("GANLAB_CACHE"):
-        return Path(home).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ganlab"
 
 
 def _good(

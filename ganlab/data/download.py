@@ -2,14 +2,11 @@
 
 import gzip
 import hashlib
-import shutil
-import tempfile
-import urllib.request
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-TIMEOUT = 30.0  # seconds without a byte
+from ganlab.downloads import download
 
 
 def unpacked(path: Path, sha256: str) -> bytes:
@@ -31,6 +28,11 @@ def unpacked(path: Path, sha256: str) -> bytes:
     return content
 
 
+def check(path: Path, sha256: str) -> None:
+    """Raise ValueError unless the file's content has this SHA-256."""
+    unpacked(path, sha256)
+
+
 def fetch(urls: Sequence[str], destination: Path, sha256: str) -> None:
     """Download the first address that answers with the right content; atomic.
 
@@ -38,21 +40,11 @@ def fetch(urls: Sequence[str], destination: Path, sha256: str) -> None:
         ConnectionError: no address gave the file; says why for each.
         ValueError: an address answered, but the content has another SHA-256.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
     failures = []
     for url in urls:
-        with tempfile.TemporaryDirectory(prefix="partial-", dir=destination.parent) as folder:
-            partial = Path(folder, destination.name)
-            try:
-                with (
-                    urllib.request.urlopen(url, timeout=TIMEOUT) as answer,
-                    partial.open("wb") as f,
-                ):
-                    shutil.copyfileobj(answer, f)
-            except OSError as error:  # URLError, HTTPError and time-outs are OSErrors
-                failures.append(f"{url}: {error}")
-                continue
-            unpacked(partial, sha256)
-            partial.replace(destination)
+        try:
+            download(url, destination, lambda path: check(path, sha256))
             return
+        except ConnectionError as error:
+            failures.append(str(error))
     raise ConnectionError("; ".join(failures))

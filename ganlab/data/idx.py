@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganlab.data.collection import Arrays, hashed
-from ganlab.data.dataset import cache_home
 from ganlab.data.download import fetch, unpacked
 from ganlab.data.files import existing, state
 from ganlab.data.problems import BrokenData, Problem
+from ganlab.downloads import cache_dir
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")  # of the package dataset-fashion-mnist
 HOMES = (
@@ -136,7 +136,7 @@ class FashionMNIST:
     @property
     def cache(self) -> Path:
         """Where downloads go."""
-        return cache_home() / "fashion_mnist"
+        return cache_dir() / "fashion_mnist"
 
     def _folder(self) -> Path:
         if all(_idx_file(DEBIAN, name) for name in SHA256):

@@ -10,9 +10,10 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ganlab.data.batch import Batch
 from ganlab.data.collection import Collection, Source, hashed
-from ganlab.data.dataset import DecodedFile, ImageDataset, cache_home, decoded, nbytes
+from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
 from ganlab.data.decode import Fitting
 from ganlab.data.sampler import ImageStream, local_batch
+from ganlab.downloads import cache_dir as user_cache
 from ganlab.nn.randomness import keyed_generator
 
 
@@ -51,7 +52,7 @@ class ImageData(lightning.LightningDataModule):
         self.resolution, self.channels, self.batch_size = resolution, channels, batch_size
         self.flip, self.seed, self.skip_broken = flip, seed, skip_broken
         self.memory_budget_mb = memory_budget_mb
-        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else cache_home() / "images"
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else user_cache() / "images"
         self.position = 0
         self.num_eval: int | None = None
         self.batch_size_at: Callable[[int], int] | None = None

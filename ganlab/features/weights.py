@@ -5,15 +5,11 @@ A file is looked for where the user says, or else in the user's cache. It is fet
 """
 
 import hashlib
-import http.client
-import os
 import pickle
 import queue
 import socket
 import sys
-import tempfile
 import threading
-import urllib.error
 import urllib.request
 import warnings
 from collections.abc import Mapping
@@ -24,16 +20,9 @@ from urllib.parse import urlsplit
 import torch
 from torch import Tensor, nn
 
+from ganlab.downloads import cache_dir, download
+
 PROBE_SECONDS = 1.0  # how long `preflight` waits for the host that has the file
-STALL_SECONDS = 60.0  # a download that is silent for so long has failed
-
-
-def cache_dir() -> Path:
-    """Where downloads are kept: $GANLAB_CACHE, else ganlab under $XDG_CACHE_HOME or ~/.cache."""
-    if own := os.environ.get("GANLAB_CACHE"):
-        return Path(own).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "ganlab"
 
 
 def sha256_of(path: Path) -> str:
@@ -87,19 +76,11 @@ class WeightsFile:
         """Make sure the file is on this machine, downloading it into the cache if it must be."""
         if self.path or self.place.is_file():
             return self.existing()
-        self.place.parent.mkdir(parents=True, exist_ok=True)
         print(f"downloading {self._offer()} to {self.place}", file=sys.stderr)
-        # A name of its own and an atomic move: processes that fetch together do not disturb
-        # each other, and a download cut short leaves nothing behind.
-        handle, name = tempfile.mkstemp(dir=self.place.parent, suffix=".part")
-        os.close(handle)
         try:
-            self._download(Path(name))
-            self._verify(Path(name), origin=f"what {self.url} sent")
-            Path(name).replace(self.place)
-        finally:
-            Path(name).unlink(missing_ok=True)
-        return self.place
+            return download(self.url, self.place, self._verify_download)
+        except ConnectionError as error:
+            raise ConnectionError(f"{error}; {self._missing()}") from error
 
     def state(self, network: nn.Module) -> dict[str, Tensor]:
         """All of `network`'s tensors as the file has them, in float32 on the CPU.
@@ -133,18 +114,8 @@ class WeightsFile:
             raise self._invalid("holds something else than named tensors")
         return _without_counters(content)
 
-    def _download(self, target: Path) -> None:
-        try:
-            with (
-                urllib.request.urlopen(self.url, timeout=STALL_SECONDS) as answer,
-                target.open("wb") as file,
-            ):
-                while chunk := answer.read(1 << 20):
-                    file.write(chunk)
-                if missing := getattr(answer, "length", 0):
-                    raise ConnectionError(f"cut short by {missing} bytes")
-        except (OSError, http.client.HTTPException) as error:
-            raise ConnectionError(f"download failed ({error}); {self._missing()}") from error
+    def _verify_download(self, path: Path) -> None:
+        self._verify(path, origin=f"what {self.url} sent")
 
     def _verify(self, path: Path, origin: str = "") -> None:
         if self.sha256 is None or (found := sha256_of(path)) == self.sha256:

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ganlab.features.weights import cache_dir
+from ganlab.downloads import cache_dir
 from ganlab.metrics.score import State, rank_and_world
 from ganlab.metrics.suite import Suite
 
@@ -85,8 +85,15 @@ class RealCache:
         """Write the suite's reals, atomically, from rank 0; called on all ranks.
 
         A directory that cannot be written costs a warning: the statistics are computed next time.
+
+        Raises:
+            ValueError: the suite holds another number of reals than the key names.
         """
         state = suite.real_state()
+        if (count := int(state["images"]["real_images"])) != key["num_real"]:  # type: ignore[arg-type]
+            raise ValueError(
+                f"{count} real images were fed instead of {key['num_real']}: feed each image once"
+            )
         if rank_and_world()[0] != 0:
             return
         try:

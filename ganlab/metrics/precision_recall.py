@@ -20,7 +20,7 @@ class PrecisionRecall(StoredFeatures):
     def __init__(
         self,
         k: int = 3,  # the ball around an image reaches to its k-th neighbour, itself not counted
-        memory_mb: int = 256,  # bound on the distances held at once, MiB
+        memory_mb: int = 64,  # bound on the distances held at once, MiB
     ) -> None:
         super().__init__()
         if k < 1:
@@ -48,7 +48,7 @@ def precision_recall(
     real: Tensor,  # (N, d) float64
     fake: Tensor,  # (M, d) float64
     k: int = 3,  # neighbours of an image, itself not counted
-    memory_mb: int = 256,  # bound on the distances held at once, MiB
+    memory_mb: int = 64,  # bound on the distances held at once, MiB
 ) -> tuple[Tensor, Tensor]:
     """Precision and recall of eqs. 1-2; the boundary of a ball belongs to it (`<=`)."""
     centre = real.mean(0)  # distances do not change, their rounding error shrinks
@@ -58,7 +58,7 @@ def precision_recall(
     return precision.double().mean(), recall.double().mean()
 
 
-def neighbour_radii(points: Tensor, k: int, memory_mb: int = 256) -> Tensor:
+def neighbour_radii(points: Tensor, k: int, memory_mb: int = 64) -> Tensor:
     """Distance from each of (N, d) float64 points to its k-th nearest other point, (N,)."""
     blocks = _blocks(len(points), len(points), memory_mb)
     return torch.cat(
@@ -66,7 +66,7 @@ def neighbour_radii(points: Tensor, k: int, memory_mb: int = 256) -> Tensor:
     )
 
 
-def inside(points: Tensor, centres: Tensor, radii: Tensor, memory_mb: int = 256) -> Tensor:
+def inside(points: Tensor, centres: Tensor, radii: Tensor, memory_mb: int = 64) -> Tensor:
     """Whether each of (M, d) points lies in at least one ball around (N, d) centres, (M,) bool."""
     blocks = _blocks(len(points), len(centres), memory_mb)
     return torch.cat([(_distances(points, centres, b) <= radii).any(1) for b in blocks])

@@ -14,11 +14,13 @@ from ganlab.report.figures import FAINT, INK, PALETTE, Series, curves, styled
 from ganlab.report.markup import html_text
 
 CLOCK = "images_seen"
+_FORECASTS = {"seconds_left"}  # true at its moment only: of no use as a curve
+_SHARES = {"sign"}  # values in [0, 1], read as such
 _TITLES = {
     "loss": "Losses",
     "sign": "Sign rate of the discriminator",
     "grad_norm": "Gradient norms",
-    "fake": "Health of the fakes",
+    "health": "Health of the fakes",
     "penalty": "Penalties",
     "images_per_second": "Images per second",
 }
@@ -73,7 +75,7 @@ def draw(found: Curves, prefix: str = "chart") -> list[Chart]:
     """
     groups: dict[str, dict[str, NDArray[np.float64]]] = {}
     for column, values in found.columns.items():
-        if np.isfinite(values).any():
+        if np.isfinite(values).any() and column not in _FORECASTS:
             group, _, name = column.partition("/")
             groups.setdefault(group, {})[name or group] = values
     charts = enumerate(groups.items())
@@ -89,11 +91,12 @@ def _chart(
     title = _TITLES.get(group, group)
     last = max(x[-1] for x, _ in series.values())
     summary = f"{title} up to {last:g} kimg: {ends}"
-    return Chart(title, _svg(identity, series, summary), summary)
+    log = False if group in _SHARES else None
+    return Chart(title, _svg(identity, series, summary, log), summary)
 
 
-def _svg(identity: str, series: Series, summary: str) -> str:
-    figure, _ = curves(series)
+def _svg(identity: str, series: Series, summary: str, log: bool | None) -> str:
+    figure, _ = curves(series, log=log)
     data = io.StringIO()
     with styled():
         figure.set_facecolor("none")

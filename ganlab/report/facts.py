@@ -102,10 +102,11 @@ def lower_is_better(metric: str) -> bool:
 
 
 def records(section: Section) -> list[Mapping[str, Any]]:
-    """The score records of `result.json`, those that are records at all."""
+    """The score records of `result.json`; those of an intervention are in its study's tables."""
     scores = section.result.get("scores")
     listed: Iterable[Any] = scores if isinstance(scores, list) else []
-    return [r for r in listed if isinstance(r, Mapping) and "metric" in r]
+    found = [r for r in listed if isinstance(r, Mapping) and "metric" in r]
+    return [record for record in found if not record.get("intervention")]
 
 
 def best_score(section: Section) -> str:

@@ -169,6 +169,8 @@ def curves(
         axes.set(
             xlabel=xlabel, ylabel=ylabel, title=title, yscale="log" if logarithmic else "linear"
         )
+        if logarithmic:  # powers as plain numbers: text kept as text cannot show exponents
+            axes.yaxis.set_major_formatter("{x:g}")
         if len(kept) > 1:
             axes.legend(ncols=2 if len(kept) > 3 else 1)
     return figure, _series_numbers(series)

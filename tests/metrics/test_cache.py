@@ -158,6 +158,15 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(stored, monkeypatch
     assert cache.path(key).read_bytes() == before
 
 
+@pytest.mark.parametrize("num", [NUM - 1, 0])
+def test_unfinished_reals_are_not_kept(tmp_path, num):
+    cache, scored = RealCache(tmp_path / "reals"), suite()
+    scored.update(REAL[:num], real=True)
+    with pytest.raises(ValueError, match=f"{num} real images were fed instead of {NUM}"):
+        cache.store(scored, key_of(scored))
+    assert not cache.path(key_of(scored)).exists()
+
+
 def test_a_directory_that_cannot_be_made_costs_a_warning(tmp_path):
     (tmp_path / "file").write_text("in the way")
     scored = suite()

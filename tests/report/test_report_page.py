@@ -172,6 +172,15 @@ def test_a_broken_result_is_a_remark(tmp_path, content):
     assert len(report(tmp_path).all("svg")) == 3
 
 
+def test_scores_of_interventions_are_left_to_the_tables(tmp_path):
+    plain = {"metric": "fid1k", "value": 4.0}
+    ablated = {"metric": "fid1k", "value": 2.0, "intervention": "LR R = 0.3 on 4x4/0"}
+    write_result(tmp_path, {"kind": "evaluate", "scores": [plain, ablated]})
+    text = write_report(tmp_path).read_text()
+    assert "fid1k 4" in text, "the best score is the generator's own"
+    assert text.count("<td>fid1k") + text.count('">fid1k') <= 1
+
+
 def test_scores_with_odd_values_are_shown(tmp_path):
     scores = [{"metric": "fid", "value": float("nan")}, {"metric": "x", "value": None}, "text", {}]
     write_result(tmp_path, {"status": "failed", "kind": "train", "scores": scores})

@@ -1,0 +1,141 @@
+import functools
+
+import pytest
+import torch
+from lightning import Callback
+
+from ganlab.data import synthetic
+from ganlab.losses import Nonsaturating
+from ganlab.networks import dcgan
+from ganlab.systems import GAN, Checkpointing
+from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.trainer import make_trainer, quieten
+
+ADAM = functools.partial(torch.optim.Adam, lr=1e-3)
+
+
+def gan(kimg):
+    torch.manual_seed(0)
+    generator = dcgan.Generator(resolution=32, channels=1, latent_dim=6, width=4)
+    discriminator = dcgan.Discriminator(resolution=32, channels=1, width=4)
+    made = GAN(generator, discriminator, Nonsaturating(), ADAM, ADAM, kimg=kimg)
+    made.recipe = {"model": {"width": 4}, "seed": 0}
+    return made
+
+
+def fit(kimg, *callbacks, ckpt=None):
+    quieten()
+    made = gan(kimg)
+    data = synthetic(num=40, resolution=32, channels=1, batch_size=8, seed=3)
+    trainer = make_trainer("cpu", callbacks=list(callbacks))
+    trainer.fit(made, datamodule=data, ckpt_path=ckpt, weights_only=True)
+    return made
+
+
+def test_file_is_plain_data_and_describes_itself(tmp_path):
+    made = fit(0.04, Checkpointing(tmp_path))
+    state = load_checkpoint(tmp_path / "last.ckpt")
+    assert state["recipe"] == made.recipe
+    assert state["images_seen"] == 40
+    assert len(state["optimizer_states"]) == 2
+    prefixes = {name.split(".")[0] for name in state["state_dict"]}
+    assert prefixes == {"generator", "discriminator", "generator_ema"}
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+class Improves(Callback):
+    """A scoring callback that is pleased once, at a given count."""
+
+    improved = False
+
+    def __init__(self, at):
+        self.at = at
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.improved = pl_module.images_seen == self.at
+
+
+def test_best_is_the_state_whose_score_improved(tmp_path):
+    fit(0.08, Improves(at=24), Checkpointing(tmp_path, every_kimg=0.016))
+    assert load_checkpoint(tmp_path / "best.ckpt")["images_seen"] == 24
+    assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 80
+
+
+def test_full_disk_costs_one_checkpoint_and_not_the_run(tmp_path, monkeypatch):
+    class DiskFills(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            full = 32 <= pl_module.images_seen < 64
+            original = type(trainer).save_checkpoint
+
+            def save(path, *arguments, **options):
+                if full:
+                    path.write_bytes(b"half")
+                    raise OSError(28, "No space left on device")
+                original(trainer, path, *arguments, **options)
+
+            trainer.save_checkpoint = save
+            if 48 <= pl_module.images_seen < 64:
+                kept.append(load_checkpoint(tmp_path / "last.ckpt")["images_seen"])
+
+    kept = []
+    with pytest.warns(UserWarning, match="No space left on device.*one before it is kept"):
+        fit(0.08, DiskFills(), Checkpointing(tmp_path, every_kimg=0.016))
+    assert kept == [16, 16]
+    assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 80
+    assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_poisoned_weights_never_replace_a_good_checkpoint(tmp_path):
+    class Poison(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if pl_module.images_seen == 32:
+                pl_module.generator_ema.to_image.weight.data.fill_(float("inf"))
+
+    with pytest.warns(UserWarning, match=r"not saving: generator.*to_image\.weight is not finite"):
+        fit(0.032, Poison(), Checkpointing(tmp_path, every_kimg=0.016))
+    assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 16
+
+
+@pytest.mark.parametrize("stop_at", [0.016, 0.024, 0.040])
+def test_continued_run_is_the_uninterrupted_one(tmp_path, stop_at):
+    """Batch norm's statistics, both Adam states and the counters included."""
+    whole = fit(0.064)
+    fit(stop_at, Checkpointing(tmp_path))
+    continued = fit(0.064, Checkpointing(tmp_path), ckpt=tmp_path / "last.ckpt")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(continued.state_dict()[name], value), name
+    assert continued.tally.read() == whole.tally.read()
+    for ours, theirs in zip(continued.trainer.optimizers, whole.trainer.optimizers, strict=True):
+        for one, other in zip(ours.state.values(), theirs.state.values(), strict=True):
+            assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_an_error_inside_a_step_leaves_the_last_checkpoint_alone(tmp_path):
+    class Breaks(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if pl_module.images_seen == 24:
+                pl_module.train_generator = None  # D's step is done when this is noticed
+
+    with pytest.raises(TypeError):
+        fit(0.064, Breaks(), Checkpointing(tmp_path, every_kimg=0.016))
+    assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 16
+
+
+def test_missing_file_names_its_neighbours(tmp_path):
+    (tmp_path / "best.ckpt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"no such file; there are best\.ckpt"):
+        load_checkpoint(tmp_path / "last.ckpt")
+
+
+def test_directory_is_answered_with_a_file_to_name(tmp_path):
+    with pytest.raises(CheckpointError, match=r"is a directory; name a file"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_cut_off_file_is_said_to_be_damaged(tmp_path, share):
+    fit(0.008, Checkpointing(tmp_path))
+    whole = (tmp_path / "last.ckpt").read_bytes()
+    (tmp_path / "last.ckpt").write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_checkpoint(tmp_path / "last.ckpt")
