@@ -26,6 +26,7 @@ from ganlab.loggers import CSVLog
 from ganlab.losses import Nonsaturating
 from ganlab.networks import dcgan
 from ganlab.nn.randomness import keyed_generator
+from ganlab.provenance import commit
 from ganlab.systems import GAN
 from ganlab.systems.trainer import make_trainer, quieten
 
@@ -109,6 +110,7 @@ def main():
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="write the result as JSON to this file")
     options = parser.parse_args()
     quieten()
     data = synthetic(num=2048, resolution=32, channels=1, batch_size=BATCH, flip=False, seed=0)
@@ -123,10 +125,21 @@ def main():
         assert gap <= 1e-6, f"not the same work: weights differ by {gap}"
         ratios.append(seconds / bare_seconds)
         print(f"bare {bare_seconds:.2f} s  framework {seconds:.2f} s  ratio {ratios[-1]:.3f}")
-    median = statistics.median(ratios)
-    print(
-        json.dumps({"cpu_time_ratio": round(median, 3), "rounds": options.rounds} | vars(options))
-    )
+    result = {
+        "command": "python benchmarks/overhead.py "
+        f"--width {options.width} --steps {options.steps} --rounds {options.rounds}",
+        "commit": commit(),
+        "seed": 0,
+        "threads": torch.get_num_threads(),
+        "batch_size": BATCH,
+        "torch": torch.__version__,
+        "cpu_time_ratios": ratios,
+        "cpu_time_ratio": statistics.median(ratios),
+        "largest_weight_difference": gap,
+    }
+    print(json.dumps(result, indent=2))
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
