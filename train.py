@@ -1,11 +1,9 @@
 """Train a model: `python train.py model=dcgan data=fashion_mnist kimg=500` (--help lists more)."""
 
-import sys
-
 import hydra
 from omegaconf import DictConfig
 
-from ganlab.cli import answered, conf_dir, run
+from ganlab.cli import answered, conf_dir, run, stopped_by
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
@@ -14,7 +12,7 @@ def main(config: DictConfig) -> None:
     from ganlab.run import train  # torch is imported here, so that --help answers at once
 
     with answered():
-        sys.exit(train(config)["exit_code"] or None)
+        stopped_by(train(config))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from ganlab.cli import answered, conf_dir, nearest, run
+from ganlab.cli import answered, conf_dir, nearest, run, stopped_by
 
 USAGE = """usage: python -m ganlab <command> ...
 
@@ -24,7 +24,7 @@ def train(config: DictConfig) -> None:
     from ganlab.run import train
 
     with answered():
-        sys.exit(train(config)["exit_code"] or None)
+        stopped_by(train(config))
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="evaluate")

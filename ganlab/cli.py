@@ -83,6 +83,12 @@ def answered() -> Iterator[None]:
         fail(error)
 
 
+def stopped_by(result: dict[str, Any]) -> None:
+    """Exit with 128 + the signal that stopped a run; after any other end a sweep goes on."""
+    if result["exit_code"]:
+        sys.exit(result["exit_code"])
+
+
 def fail(error: BaseException) -> NoReturn:
     """Print the error's useful sentence (its traceback too under GANLAB_TRACEBACK=1) and exit."""
     if os.environ.get("GANLAB_TRACEBACK"):

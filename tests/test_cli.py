@@ -1,5 +1,6 @@
 """The command line as a user meets it: quick help, and one line for every mistake."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -191,6 +192,17 @@ def test_more_images_asked_than_exist(complaint, tmp_path):
     )
     assert "10000" in line.replace(",", "")
     assert "3" in line
+
+
+def test_sweep_goes_on_after_a_cell_that_fails(tmp_path):
+    done = command(
+        "train.py", "-m", *TINY, "model.critic_steps=0,1,2", f"hydra.sweep.dir={tmp_path}/sweep"
+    )
+    assert done.returncode == 1
+    assert "model.critic_steps must be at least 1" in done.stderr.splitlines()[-1]
+    finished = [json.loads(path.read_text()) for path in tmp_path.glob("sweep/*/result.json")]
+    assert [result["status"] for result in finished] == ["done", "done"]
+    assert {result["config"]["model"]["critic_steps"] for result in finished} == {1, 2}
 
 
 def test_unknown_command_names_the_nearest():
