@@ -22,19 +22,22 @@ help: ## what there is
 	@touch $@
 
 # Interrupted, the demo goes on from its last checkpoint; finished, it prints its report's path at once.
-$(DEMO)/train/result.json: | .venv/.core
+$(DEMO)/train/.done: | .venv/.core
 	@$(BIN)/python train.py experiment=demo hydra.run.dir=$(DEMO)/train \
 		$(if $(wildcard $(DEMO)/train/checkpoints/last.ckpt),ckpt=$(DEMO)/train/checkpoints/last.ckpt)
+	@touch $@
 
-$(DEMO)/activation_rates/result.json: $(DEMO)/train/result.json
+$(DEMO)/activation_rates/.done: $(DEMO)/train/.done
 	@$(BIN)/python evaluate.py ckpt=$(DEMO)/train/checkpoints/last.ckpt study=activation_rates \
 		study.num_latents=4000 hydra.run.dir=$(@D)
+	@touch $@
 
-$(DEMO)/sequential_ablation/result.json: $(DEMO)/train/result.json
+$(DEMO)/sequential_ablation/.done: $(DEMO)/train/.done
 	@$(BIN)/python evaluate.py ckpt=$(DEMO)/train/checkpoints/last.ckpt study=sequential_ablation \
 		study.num_latents=4000 'study.layer_sets=[[1],[1,2]]' hydra.run.dir=$(@D)
+	@touch $@
 
-demo: $(DEMO)/train/result.json $(DEMO)/activation_rates/result.json $(DEMO)/sequential_ablation/result.json ## train DCGAN on Fashion-MNIST, score it, look into its neurons, write one report
+demo: $(DEMO)/train/.done $(DEMO)/activation_rates/.done $(DEMO)/sequential_ablation/.done ## train DCGAN on Fashion-MNIST, score it, look into its neurons, write one report
 	@$(BIN)/python -m ganlab report $(DEMO)/train $(DEMO)/activation_rates $(DEMO)/sequential_ablation
 
 test: .venv/.test ## the whole suite

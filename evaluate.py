@@ -3,6 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
+from ganlab.arguments import overlaid
 from ganlab.cli import answered, conf_dir, run
 
 
@@ -16,4 +17,4 @@ def main(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, overlaid)

@@ -15,5 +15,12 @@ def main(config: DictConfig) -> None:
         stopped_by(train(config))
 
 
+def resumed(words: list[str]) -> list[str]:
+    """The command line of a resume, with what its run was started with."""
+    from ganlab.run import resumed
+
+    return resumed(words)
+
+
 if __name__ == "__main__":
-    run(main)
+    run(main, resumed)

@@ -7,6 +7,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
+from ganlab.arguments import overlaid
 from ganlab.cli import answered, conf_dir, nearest, run, stopped_by
 
 USAGE = """usage: python -m ganlab <command> ...
@@ -14,7 +15,7 @@ USAGE = """usage: python -m ganlab <command> ...
   train ...               as python train.py ...
   evaluate ...            as python evaluate.py ...
   layers ckpt=<file>      index, name, shape and number of neurons of every layer
-  data check <path>       list every image that training would stumble over
+  data check <path> [res] list every image that training would stumble over
   report <dir> [<dir>]    (re)build report.html of a run, with the studies named after it"""
 
 
@@ -38,7 +39,7 @@ def evaluate(config: DictConfig) -> None:
 
 def layers() -> None:
     """Print the layers of a checkpoint's generator."""
-    from ganlab.run import rebuilt
+    from ganlab.recipes import rebuilt
     from ganlab.studies.layers import describe
     from ganlab.systems.checkpoint import load_checkpoint
 
@@ -53,12 +54,12 @@ def data() -> None:
     from ganlab.data import check
 
     match sys.argv[1:]:
-        case ["check", path]:
-            problems = check.check(Path(path).expanduser())
+        case ["check", path, *rest] if len(rest) < 2 and all(map(str.isdigit, rest)):
+            problems = check.check(Path(path).expanduser(), *map(int, rest))
             print(check.report(problems))
             sys.exit(1 if problems else 0)
         case _:
-            raise ValueError("usage: python -m ganlab data check <path>")
+            raise ValueError("usage: python -m ganlab data check <path> [resolution]")
 
 
 def report() -> None:
@@ -72,6 +73,14 @@ def report() -> None:
     print(write_report(directories[0], include=directories[1:]).resolve())
 
 
+def resumed(words: list[str]) -> list[str]:
+    """The command line of a resume, with what its run was started with."""
+    from ganlab.run import resumed
+
+    return resumed(words)
+
+
+REARRANGED = {"train": resumed, "evaluate": overlaid}  # where a checkpoint is given
 COMMANDS: dict[str, Callable[[], None]] = {
     "train": train,
     "evaluate": evaluate,
@@ -90,7 +99,7 @@ def main() -> None:
     if word not in COMMANDS:
         sys.exit(f"error: there is no command {word}{nearest(word, COMMANDS)}\n\n{USAGE}")
     del sys.argv[1]
-    run(COMMANDS[word])
+    run(COMMANDS[word], REARRANGED.get(word))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from ganlab.arguments import arranged
+
 # What a user can cause; anything else is a defect and keeps its traceback.
 EXPECTED = (
     HydraException,
@@ -36,15 +38,20 @@ def conf_dir() -> Path:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A "did you mean" clause for a misspelt word, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    others = [each for each in known if each != word]
+    close = difflib.get_close_matches(word, others, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
 
 
 def training_directory(ckpt: str | None, fresh: str) -> str:
     """Where a training run writes: the checkpoint's own run when it resumes one, else `fresh`."""
-    if ckpt and Path(ckpt).expanduser().parent.name == "checkpoints":
-        return str(Path(ckpt).expanduser().parent.parent)
-    return fresh
+    folder = Path(ckpt).expanduser().resolve().parent if ckpt else Path()
+    return str(folder.parent) if folder.name == "checkpoints" else fresh
+
+
+def config_folder(ckpt: str | None) -> str | None:
+    """Where Hydra keeps the composed config; nowhere on a resume, whose run has its own."""
+    return None if ckpt else ".hydra"
 
 
 def data_choice(ckpt: str | None) -> str:
@@ -57,19 +64,36 @@ def data_choice(ckpt: str | None) -> str:
 
 
 def register_resolvers() -> None:
-    """Make the two path rules usable in YAML."""
+    """Make the path rules usable in YAML."""
+    OmegaConf.register_new_resolver("config_folder", config_folder, replace=True)
     OmegaConf.register_new_resolver("training_directory", training_directory, replace=True)
     OmegaConf.register_new_resolver("data_choice", data_choice, replace=True)
 
 
-def run(main: Callable[[], Any]) -> None:
-    """Call a `@hydra.main` function; answer a mistake with one line and exit code 1."""
+def run(
+    main: Callable[[], Any],  # a `@hydra.main` function
+    rearrange: Callable[[list[str]], list[str]] | None = None,  # asked only if a ckpt is given
+) -> None:
+    """Answer a mistake with one line and exit code 1, an early Ctrl-C with one line and 130."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     register_resolvers()
     try:
+        words = arranged(sys.argv[1:], groups())
+        if rearrange is not None and any(word.startswith("ckpt=") for word in words):
+            words = rearrange(words)
+        sys.argv[1:] = words
         main()
     except EXPECTED as error:
         fail(error)
+    except KeyboardInterrupt:
+        print("stopped before anything was trained", file=sys.stderr)
+        sys.exit(130)
+
+
+def groups() -> list[str]:
+    """Every config group, nested ones as `model/loss`."""
+    folders = (path for path in conf_dir().rglob("*") if path.is_dir())
+    return [path.relative_to(conf_dir()).as_posix() for path in folders]
 
 
 @contextmanager
@@ -107,29 +131,34 @@ def one_line(error: BaseException) -> str:
     for pattern, explain in EXPLANATIONS:
         if match := re.search(pattern, text, re.DOTALL):
             return explain(*match.groups())
-    return " ".join(text.split())
+    # A list of broken files keeps its lines.
+    return text if hasattr(error, "problems") else " ".join(text.split())
 
 
 def _unknown_key(key: str) -> str:
     return f"there is no config key {key}{nearest(key, known_keys())}"
 
 
-def _unknown_option(group: str, option: str, options: str) -> str:
-    names = options.split()
-    return f"there is no {group}={option}; there are {', '.join(names)}{nearest(option, names)}"
+def _unknown_option(path: str) -> str:
+    group = Path()
+    for part in Path(path).parts[:-1]:
+        group = group / part if (conf_dir() / group / part).is_dir() else group
+    option, folder = Path(path).relative_to(group).as_posix(), conf_dir() / group
+    files = (each.relative_to(folder).with_suffix("") for each in sorted(folder.rglob("*.yaml")))
+    names = [each.as_posix() for each in files if not each.name.startswith("_")]
+    close = nearest(option, names)
+    return f"there is no {group.as_posix()}={option}; there are {', '.join(names)}{close}"
+
+
+def _missing_value(key: str) -> str:
+    return f"{key} has no value; give one, as in {key}=..."
 
 
 EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
     (r"Could not override '([^']+)'", _unknown_key),
     (r"Key '[^']*' (?:is )?not in .*?full_key: (\S+)", _unknown_key),
-    (
-        r"Could not find '([^']+)/([^'/]+)'\s+Available options in '[^']+':(.*?)(?:Config s|\Z)",
-        _unknown_option,
-    ),
-    (
-        r"Missing mandatory value: (\S+)",
-        lambda key: f"{key} has no value; give one, as in {key}=...",
-    ),
+    (r"Could not find '([^']+)'", _unknown_option),
+    (r"Missing mandatory value: (\S+)", _missing_value),
 ]
 
 

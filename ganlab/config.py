@@ -2,17 +2,37 @@
 
 import importlib
 import inspect
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_type_hints
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from ganlab.annotations import annotations, fits, spelled
 from ganlab.cli import conf_dir, nearest
 
-# A checkpoint may name a target: the list holds what computes, nothing that acts on the machine.
-PARTS = "nn features losses networks data metrics systems interop studies callbacks loggers"
-ALLOWED = (*(f"ganlab.{part}" for part in PARTS.split()), "torch.optim", "torch.nn")
+# What each section of a config may build. A checkpoint names targets too, so nothing here acts on
+# the machine when it is built: parts that write files are other sections' business.
+SECTIONS = {
+    "model": (
+        "ganlab.networks",
+        "ganlab.nn",
+        "ganlab.losses",
+        "ganlab.systems",
+        "torch.nn",
+        "torch.optim",
+    ),
+    "data": ("ganlab.data",),
+    "features": ("ganlab.features",),
+    "metrics": ("ganlab.metrics", "ganlab.features"),
+    "scores": ("ganlab.studies", "ganlab.metrics", "ganlab.features"),
+    "study": ("ganlab.studies", "ganlab.metrics", "ganlab.features"),
+    "callbacks": ("ganlab.callbacks",),
+    "logger": ("ganlab.loggers",),
+    "trainer": ("ganlab.systems",),
+}
+LISTED = ("data", "features", "losses", "metrics", "studies", "callbacks", "loggers")  # by __all__
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
 Settings = dict[str, Any]  # a resolved config: dicts, lists, strings, numbers, None
@@ -37,15 +57,15 @@ def _within(module: str, packages: Sequence[str]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
-def locate(target: str, extra: Sequence[str] = ()) -> Callable[..., Any]:
-    """The class or function a `_target_` names, if it is defined where targets may come from.
+def locate(target: str, packages: Sequence[str], extra: Sequence[str] = ()) -> Callable[..., Any]:
+    """The class or function a `_target_` names, if it is public in a package that may be named.
 
     Raises:
-        ConfigError: it is outside the allowlist, merely imported there, missing, or not callable.
+        ConfigError: it is elsewhere, merely imported there, not public, missing, or not callable.
     """
-    allowed = (*ALLOWED, *extra)
+    allowed = (*packages, *extra)
     refused = ConfigError(
-        f"_target_ {target} is not allowed; targets come from {', '.join(allowed)}. "
+        f"_target_ {target} is not allowed here; targets come from {', '.join(allowed)}. "
         "To use your own package: allow_targets=[your_package]"
     )
     module_name, _, name = target.rpartition(".")
@@ -56,9 +76,33 @@ def locate(target: str, extra: Sequence[str] = ()) -> Callable[..., Any]:
         raise ConfigError(f"_target_ {target}: {module_name} has no {name}")
     if not (inspect.isclass(found) or inspect.isfunction(found)):
         raise refused
-    if not _within(found.__module__, allowed):
+    if not (
+        _within(found.__module__, allowed)
+        and (_within(module_name, extra) or _public(target, found))
+    ):
         raise refused
     return found
+
+
+def _public(target: str, found: Any) -> bool:
+    """Whether a target of ours or of torch is one that configs are meant to name."""
+    module_name, _, name = target.rpartition(".")
+    package = module_name.split(".")[1]
+    if module_name.startswith("torch."):
+        return inspect.isclass(found) and issubclass(found, _bases(package))
+    if package in LISTED:
+        return module_name == f"ganlab.{package}" and name in _module(module_name, target).__all__
+    return package == "systems" or (inspect.isclass(found) and issubclass(found, _bases("nn")))
+
+
+def _bases(package: str) -> type:
+    base = (
+        _module("torch.optim", "").Optimizer
+        if package == "optim"
+        else _module("torch.nn", "").Module
+    )
+    assert isinstance(base, type)
+    return base
 
 
 def _module(name: str, target: str) -> Any:
@@ -101,17 +145,38 @@ def targets(node: Any, path: str = "") -> Iterator[tuple[str, Settings]]:
 
 
 def check(settings: Settings, extra: Sequence[str] = ()) -> None:
-    """Refuse any key that no constructor takes and any target that is not allowed.
+    """Refuse any target that its section may not name and any key or value its constructor refuses.
 
     Raises:
-        ConfigError: names the key and the nearest valid one.
+        ConfigError: names the key and the nearest valid one, or the type it should have.
     """
-    for path, node in targets(settings):
-        known = parameters(locate(node["_target_"], extra))
-        for key in node:
-            if key not in known and key not in HYDRA_KEYS:
+    for section, packages in SECTIONS.items():
+        check_node(settings.get(section), section, packages, extra)
+
+
+def check_node(node: Any, path: str, packages: Sequence[str], extra: Sequence[str]) -> None:
+    """`check` of one section or of a part of one."""
+    if (text := _interpolated(node)) is not None:
+        raise ConfigError(f"{path} holds {text!r}: an interpolation is not resolved a second time")
+    for where, each in targets(node, path):
+        target = locate(str(each["_target_"]), packages, extra)
+        known, hints = parameters(target), annotations(target)
+        for key, value in each.items():
+            if key in HYDRA_KEYS:
+                continue
+            if key not in known:
                 close = nearest(key, known)
-                raise ConfigError(f"{path}.{key} is no parameter of {node['_target_']}{close}")
+                raise ConfigError(f"{where}.{key} is no parameter of {each['_target_']}{close}")
+            if not fits(value, hints.get(key, Any)):
+                raise ConfigError(f"{where}.{key}={value} should be {spelled(hints[key])}")
+
+
+def _interpolated(node: Any) -> str | None:
+    """The first string in a node that OmegaConf would resolve when it is built."""
+    if isinstance(node, str):
+        return node if "${" in node else None
+    values = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return next((text for value in values if (text := _interpolated(value)) is not None), None)
 
 
 def check_top_level(settings: Settings, name: str) -> None:
@@ -124,6 +189,35 @@ def check_top_level(settings: Settings, name: str) -> None:
     for key in settings:
         if key not in known:
             raise ConfigError(f"there is no config key {key}{nearest(key, known)}")
+
+
+LENGTHS = ("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg")
+
+
+def check_values(settings: Settings) -> None:
+    """Refuse top-level values that no run can have.
+
+    Raises:
+        ConfigError: names the key and what it takes.
+    """
+    seed = settings["seed"]
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
+        raise ConfigError(f"seed={seed} should be a whole number from 0 to 2^63 - 1")
+    if not isinstance(settings["allow_targets"], list):
+        raise ConfigError("allow_targets takes a list of packages, as in allow_targets=[mine]")
+    for key in ("kimg", *LENGTHS):
+        value = settings.get(key)
+        optional = value is None and key in ("score_every_kimg", "checkpoint_every_kimg")
+        if key in settings and not optional and not _positive(value):
+            raise ConfigError(f"{key}={value} should be a number of kimg, at least 0.001")
+    if settings.get("resume", "exact") not in ("exact", "force"):
+        raise ConfigError(f"resume={settings['resume']} should be exact or force")
+
+
+def _positive(value: Any) -> bool:
+    """A finite number of kimg that is at least one image."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value >= 0.001
 
 
 def top_level_keys(name: str) -> set[str]:
@@ -140,13 +234,13 @@ def top_level_keys(name: str) -> set[str]:
     return {str(key) for key in plain} | groups
 
 
-def build(node: Settings, extra: Sequence[str] = (), **given: Any) -> Any:
-    """Instantiate a checked node; `given` are arguments that no config can hold.
+def build(node: Settings, section: str, extra: Sequence[str] = (), **given: Any) -> Any:
+    """Instantiate a node of a section; `given` are arguments that no config can hold.
 
     Raises:
         ConfigError: see `check`.
     """
-    check({"node": node}, extra)
+    check_node(node, section, SECTIONS[section], extra)
     return hydra.utils.instantiate(node, _convert_="all", **given)
 
 

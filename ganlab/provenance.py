@@ -62,4 +62,6 @@ def provenance(settings: dict[str, Any], kind: str) -> dict[str, Any]:
         choices = {name: str(value) for name, value in hydra.runtime.choices.items()}
         facts |= {name: choices[name] for name in ("model", "data", "study") if name in choices}
         facts["command"] = f"python {kind}.py {' '.join(facts['overrides'])}".rstrip()
+    if facts.get("data") in (None, "None"):  # an evaluation on its checkpoint's data
+        facts["data"] = settings["data"].get("name")
     return facts

@@ -1,36 +1,32 @@
 """The two things a user does: train a recipe, evaluate a checkpoint. A config in, a dict out."""
 
+import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.hydra_config import HydraConfig
-from lightning import Callback, LightningModule
-from omegaconf import DictConfig, OmegaConf, open_dict
+from lightning import Callback, LightningModule, Trainer
+from omegaconf import DictConfig, open_dict
 
 from ganlab.cli import conf_dir, register_resolvers
-from ganlab.config import (
-    ConfigError,
-    Settings,
-    build,
-    check,
-    check_top_level,
-    differences,
-    resolved,
-)
+from ganlab.config import Settings, build
 from ganlab.loggers import finish as end_loggers
-from ganlab.provenance import config_hash, provenance
+from ganlab.provenance import provenance
+from ganlab.recipes import (
+    build_system,
+    checked,
+    rebuilt,
+    refuse_changed_recipe,
+    resumed,
+    with_saved_defaults,
+)
 from ganlab.report.html import write_report
-from ganlab.report.results import write_result
+from ganlab.report.results import read_result, write_result
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.trainer import quieten
-
-RECIPE = ("model", "data", "features", "metrics", "seed")
-# Keys that may change between a run and its continuation: they only move or lengthen it.
-FREE = ("model.kimg", "data.path", "data.cache_dir", "data.memory_budget_mb")
 
 
 def train(config: DictConfig) -> Settings:
@@ -40,46 +36,29 @@ def train(config: DictConfig) -> Settings:
         The content of `result.json`, with `exit_code` (0, or 128 + the signal that stopped it).
 
     Raises:
-        ConfigError: a key or target that cannot be, or a resume with a changed recipe.
+        ConfigError: a key, value or target that cannot be, or a resume with a changed recipe.
         CheckpointError: `ckpt` is missing or no checkpoint of ours.
     """
     quieten()
-    checkpoint = load_checkpoint(config.ckpt) if config.ckpt else None
-    overrides = task_overrides()
-    if checkpoint is not None:
-        overrides = merged(checkpoint["recipe"].get("overrides", []), overrides)
-        config = composed_again(config, overrides)
     settings = checked(config, "train")
-    if checkpoint is not None and settings["resume"] != "force":
-        refuse_changed_recipe(checkpoint["recipe"], settings)
-    system = build_system(settings, overrides)
+    checkpoint = load_checkpoint(settings["ckpt"]) if settings["ckpt"] else None
+    forced = settings["resume"] == "force"
+    if checkpoint is not None:
+        if not forced:
+            refuse_changed_recipe(checkpoint["recipe"], settings)
+        if finished(checkpoint, settings):
+            return older_result(Path(settings["run_dir"])) | {"exit_code": 0}
+    system = build_system(settings)
+    system.exact_resume = not forced
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
     preflight(callbacks)
-    checkpointing = Checkpointing(
-        Path(settings["run_dir"]) / "checkpoints", settings["checkpoint_every_kimg"]
-    )
+    folder = Path(settings["run_dir"]) / "checkpoints"
+    checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"])
     trainer = build_trainer(settings, [*callbacks, checkpointing])
-    datamodule = build(settings["data"], settings["allow_targets"])
-    started = time.monotonic()
-    outcome: Settings = {"status": "failed"}
-    try:
+    datamodule = build(settings["data"], "data", settings["allow_targets"])
+    with recorded_run(settings, trainer, system, callbacks, checkpointing) as outcome:
+        cut_curves(trainer, checkpoint)
         trainer.fit(system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True)
-        stopped = checkpointing.signal is not None
-        outcome = {"status": "interrupted" if stopped else "done"}
-    except BaseException as error:
-        outcome["error"] = f"{type(error).__name__}: {error}"
-        raise
-    finally:
-        outcome["exit_code"] = 128 + checkpointing.signal if checkpointing.signal else 0
-        outcome["seconds"] = time.monotonic() - started
-        outcome |= {"kind": "train", "images_seen": system.images_seen}
-        if trainer.is_global_zero:
-            finish(settings, outcome, callbacks, "train")
-        end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
-    if outcome["exit_code"] and trainer.is_global_zero:
-        print(
-            f"stopped at {system.images_seen / 1000:g} kimg; go on with ckpt={checkpointing.last}"
-        )
     return outcome
 
 
@@ -90,31 +69,19 @@ def evaluate(config: DictConfig) -> Settings:
         The content of `result.json`.
 
     Raises:
-        ConfigError: a key or target that cannot be.
+        ConfigError: a key, value or target that cannot be.
         CheckpointError: `ckpt` is missing or no checkpoint of ours.
     """
     quieten()
     checkpoint = load_checkpoint(config.ckpt)
-    settings = checked(with_saved_defaults(config, checkpoint["recipe"]), "evaluate")
-    system = rebuilt(checkpoint, settings["allow_targets"])
-    study: Callback = build(settings["study"], settings["allow_targets"])
+    system = rebuilt(checkpoint, list(config.allow_targets))
+    settings = checked(with_saved_defaults(config, system.recipe), "evaluate")
+    study: Callback = build(settings["study"], "study", settings["allow_targets"])
     preflight([study])
     trainer = build_trainer(settings, [study])
-    datamodule = build(settings["data"], settings["allow_targets"])
-    started = time.monotonic()
-    outcome: Settings = {"status": "failed", "exit_code": 0}
-    try:
+    datamodule = build(settings["data"], "data", settings["allow_targets"])
+    with recorded_run(settings, trainer, system, [study]) as outcome:
         trainer.test(system, datamodule=datamodule, verbose=False)
-        outcome["status"] = "done"
-    except BaseException as error:
-        outcome["error"] = f"{type(error).__name__}: {error}"
-        raise
-    finally:
-        outcome["seconds"] = time.monotonic() - started
-        outcome |= {"kind": "evaluate", "ckpt": str(config.ckpt), "images_seen": system.images_seen}
-        if trainer.is_global_zero:
-            finish(settings, outcome, [study], "evaluate")
-        end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
     return outcome
 
 
@@ -122,106 +89,84 @@ def recipe(name: str, *overrides: str) -> LightningModule:
     """A model as its config makes it, for a notebook: `recipe("dcgan", "data.resolution=64")`.
 
     Raises:
-        ConfigError: a key or target that cannot be.
+        ConfigError: a key, value or target that cannot be.
     """
     register_resolvers()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("train", [f"model={name}", "callbacks=none", "logger=csv", *overrides])
     with open_dict(config):
         config.run_dir = "outputs"
-        config.pop("hydra", None)
-    return build_system(checked(config, "train"))
-
-
-def checked(config: DictConfig, name: str) -> Settings:
-    """Resolve a composed config and refuse what no constructor takes."""
-    settings = resolved(config)
-    check_top_level(settings, name)
-    check(settings, settings["allow_targets"])
-    return settings
-
-
-def build_system(settings: Settings, overrides: list[str] | None = None) -> Any:
-    """Seed, build the LightningModule, and tell it its recipe."""
-    torch.manual_seed(settings["seed"])
-    system = build(settings["model"], settings["allow_targets"])
-    # Assigned: as an argument Hydra would build it.
-    system.recipe = {key: settings[key] for key in RECIPE} | {"overrides": overrides or []}
+    system: LightningModule = build_system(checked(config, "train"))
     return system
 
 
-def task_overrides() -> list[str]:
-    """The command line's overrides; none outside Hydra's own run."""
-    if not HydraConfig.initialized():
-        return []
-    return [str(override) for override in HydraConfig.get().overrides.task]
+def finished(checkpoint: Settings, settings: Settings) -> bool:
+    """Whether a run has reached its length; if so, says how to lengthen it."""
+    seen, kimg = checkpoint["images_seen"], settings["kimg"]
+    if seen < kimg * 1000:
+        return False
+    print(
+        f"nothing to train: this run is finished, {seen / 1000:g} of {kimg:g} kimg; "
+        f"kimg={2 * kimg:g} would go on",
+        file=sys.stderr,
+    )
+    return True
 
 
-def rebuilt(checkpoint: Settings, extra: list[str]) -> Any:
-    """The system a checkpoint describes, with its weights and clock, in evaluation mode."""
-    system = build(checkpoint["recipe"]["model"], extra)
-    system.load_state_dict(checkpoint["state_dict"])
-    system.recipe = checkpoint["recipe"]
-    system.images_seen = checkpoint["images_seen"]
-    return system.eval()
+def cut_curves(trainer: Trainer, checkpoint: Settings | None) -> None:
+    """Drop logged rows that lie ahead of the checkpoint, whatever callbacks there are."""
+    if checkpoint is not None and trainer.is_global_zero:
+        for logger in trainer.loggers:
+            truncate: Any = getattr(logger, "truncate", None)
+            if truncate is not None:
+                truncate(checkpoint["images_seen"])
 
 
-def merged(saved: list[str], now: list[str]) -> list[str]:
-    """The overrides a run was started with and today's, which take precedence."""
-
-    def key(override: str) -> str:
-        return override.lstrip("+~").split("=")[0]
-
-    said = {key(override) for override in now} | {"ckpt", "resume"}
-    return [override for override in saved if key(override) not in said] + now
-
-
-def composed_again(config: DictConfig, overrides: list[str]) -> DictConfig:
-    """The training config with these overrides, in the same directory."""
-    if not HydraConfig.initialized():
-        return config
-    again = compose("train", overrides)
-    with open_dict(again):
-        again.run_dir = config.run_dir
-    return again
-
-
-def refuse_changed_recipe(saved: Settings, settings: Settings) -> None:
-    """Refuse to call a different run the continuation of this one.
-
-    Raises:
-        ConfigError: names every key that differs.
-    """
-    before = {key: saved.get(key) for key in RECIPE}
-    after = {key: settings[key] for key in RECIPE}
-    changed = [line for line in differences(before, after) if not line.startswith(FREE)]
-    if changed:
-        raise ConfigError(
-            f"the recipe differs from the checkpoint's: {'; '.join(changed)}. "
-            "Undo that, start a new run without ckpt=, or say resume=force"
-        )
+@contextmanager
+def recorded_run(
+    settings: Settings,
+    trainer: Trainer,
+    system: Any,
+    callbacks: list[Any],
+    checkpointing: Checkpointing | None = None,  # of a training run
+) -> Iterator[Settings]:
+    """Yield the outcome to be; at the end, however it comes, complete and write it."""
+    started, outcome = time.monotonic(), Settings({"status": "failed", "exit_code": 0})
+    try:
+        yield outcome
+        outcome["status"] = "done"
+    except BaseException as error:
+        outcome["error"] = f"{type(error).__name__}: {error}"
+        if checkpointing is None or checkpointing.signal is None:
+            raise
+    finally:
+        if checkpointing is not None:
+            outcome |= stopping(checkpointing, system, outcome["status"])
+        outcome["seconds"] = time.monotonic() - started
+        outcome["images_seen"] = system.images_seen
+        if trainer.is_global_zero:
+            finish(settings, outcome, callbacks, "evaluate" if checkpointing is None else "train")
+        end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
 
 
-def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
-    """Fill in the data and features that the command line left to the checkpoint."""
-    config = config.copy()
-    OmegaConf.set_struct(config, False)
-    for key in ("data", "features"):
-        if config.get(key) is None:
-            config[key] = saved[key]
-    return config
+def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings:
+    """How a training run ended: a signal that came after its last image changes nothing."""
+    finished = status == "done" and system.images_seen >= system.kimg * 1000
+    if checkpointing.signal is None or finished:
+        return {"status": status, "exit_code": 0}
+    return {"status": "interrupted", "exit_code": 128 + checkpointing.signal}
 
 
 def build_all(settings: Settings, group: str) -> list[Any]:
     """Build each entry of a group that maps names to targets."""
     nodes = (settings.get(group) or {}).values()
-    return [build(node, settings["allow_targets"]) for node in nodes if node]
+    return [build(node, group, settings["allow_targets"]) for node in nodes if node]
 
 
 def scores_of(settings: Settings) -> list[Callback]:
     """The scoring callback, unless `scores=null`."""
     node = settings["scores"]
-    return [build(node, settings["allow_targets"])] if node and settings["metrics"] else []
+    return [build(node, "scores", settings["allow_targets"])] if node else []
 
 
 def preflight(callbacks: list[Callback]) -> None:
@@ -231,28 +176,52 @@ def preflight(callbacks: list[Callback]) -> None:
             callback.preflight()
 
 
-def build_trainer(settings: Settings, callbacks: list[Callback]) -> Any:
+def build_trainer(settings: Settings, callbacks: list[Callback]) -> Trainer:
     """The trainer with its callbacks and loggers, loggers told the config."""
+    Path(settings["run_dir"]).mkdir(parents=True, exist_ok=True)
     loggers = build_all(settings, "logger")
     for logger in loggers:
         logger.log_hyperparams(settings)
-    return build(
-        settings["trainer"],
-        settings["allow_targets"],
-        callbacks=callbacks,
-        loggers=loggers,
-        directory=settings["run_dir"],
-    )
+    given = {"callbacks": callbacks, "loggers": loggers, "directory": settings["run_dir"]}
+    trainer: Trainer = build(settings["trainer"], "trainer", settings["allow_targets"], **given)
+    return trainer
 
 
 def finish(settings: Settings, outcome: Settings, callbacks: list[Any], kind: str) -> None:
-    """Write `result.json` and `report.html`; the report must never cost the result."""
+    """Write `result.json` and `report.html`, and say where they are.
+
+    A run that failed before its first new image leaves an older result as it was.
+    """
     directory = Path(settings["run_dir"])
     records = [record for each in callbacks for record in getattr(each, "records", [])]
-    outcome |= provenance(settings, kind) | {"scores": records}
+    outcome |= {"kind": kind} | provenance(settings, kind) | {"scores": records}
+    older = older_result(directory).get("images_seen", -1)
+    if outcome["status"] == "failed" and older >= outcome["images_seen"]:
+        return
     write_result(directory, outcome)
     with suppress(OSError, ValueError, KeyError):
         write_report(directory)
+    if outcome["status"] != "failed":
+        print(summary(directory, outcome), file=sys.stderr)
 
 
-__all__ = ["config_hash", "evaluate", "recipe", "train"]
+def older_result(directory: Path) -> Settings:
+    """What the run's last `result.json` says; nothing where there is none."""
+    try:
+        return read_result(directory)
+    except (OSError, ValueError):
+        return {}
+
+
+def summary(directory: Path, outcome: Settings) -> str:
+    """What a person wants to read at the end: the scores, the report, how to go on."""
+    plain = [record for record in outcome["scores"] if not record.get("intervention")]
+    scores = "  ".join(f"{record['metric']} {record['value']:.4g}" for record in plain)
+    lines = [scores] if scores else []
+    if outcome["status"] == "interrupted":
+        last = directory / "checkpoints" / "last.ckpt"
+        lines.append(f"stopped at {outcome['images_seen'] / 1000:g} kimg; go on with ckpt={last}")
+    return "\n".join([*lines, f"report: {directory / 'report.html'}"])
+
+
+__all__ = ["evaluate", "recipe", "resumed", "train"]

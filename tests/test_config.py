@@ -4,10 +4,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from ganlab.config import (
+    SECTIONS,
     ConfigError,
     build,
     check,
     check_top_level,
+    check_values,
     differences,
     locate,
     parameters,
@@ -34,7 +36,7 @@ def make_parent(colour="red", **options) -> Parent:
 
 def test_what_is_built_holds_no_config_objects(tmp_path):
     """Otherwise an optimizer's state in a checkpoint could not be opened as plain data."""
-    optimizer = build(ADAM | {"betas": [0.0, 0.99]})([torch.nn.Parameter(torch.zeros(1))])
+    optimizer = build(ADAM | {"betas": [0.0, 0.99]}, "model")([torch.nn.Parameter(torch.zeros(1))])
     torch.save(optimizer.state_dict(), tmp_path / "state.pt")
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert list(state["param_groups"][0]["betas"]) == [0.0, 0.99]
@@ -44,7 +46,7 @@ def test_what_is_built_holds_no_config_objects(tmp_path):
     ("node", "wrong", "right"),
     [
         ({"model": GENERATOR | {"widht": 8}}, "model.widht", "width"),
-        ({"a": [{"b": ADAM | {"lrr": 1}}]}, "a[0].b.lrr", "lr"),
+        ({"model": [{"b": ADAM | {"lrr": 1}}]}, "model[0].b.lrr", "lr"),
         (
             {"model": {"generator": GENERATOR | {"resolutoin": 32}}},
             "model.generator.resolutoin",
@@ -70,6 +72,9 @@ def test_options_are_handed_on_to_the_base_or_the_returned_class():
     assert "wdith" not in parameters(Child)
 
 
+MODEL = SECTIONS["model"]
+
+
 @pytest.mark.parametrize(
     "target",
     [
@@ -77,10 +82,14 @@ def test_options_are_handed_on_to_the_base_or_the_returned_class():
         "subprocess.Popen",
         "builtins.eval",
         "ganlab.run.train",  # acts on the machine
+        "ganlab.data.download.fetch",  # writes a file; of another section besides
+        "ganlab.loggers.CSVLog",  # another section's
         "ganlab.systems.checkpoint.os.unlink",  # imported there, not defined there
+        "ganlab.networks.dcgan.map_widths",  # no module of a network
         "torch.nn.modules.module.torch.load",
         "torch.load",
         "torch.hub.load",
+        "torch.nn.init.normal_",
         "ganlab.provenance.subprocess.run",
         "torch.optim",
         "torch.nn.functional.torch.save",
@@ -88,22 +97,91 @@ def test_options_are_handed_on_to_the_base_or_the_returned_class():
 )
 def test_targets_outside_the_allowlist_are_refused(target):
     with pytest.raises(ConfigError, match=r"not allowed|has no|no module"):
-        locate(target)
+        locate(target, MODEL)
+
+
+def test_a_section_names_public_parts_alone():
+    assert locate("ganlab.data.folder", SECTIONS["data"])
+    for name in ("download.fetch", "check.check", "files.existing"):
+        with pytest.raises(ConfigError, match="not allowed"):
+            locate(f"ganlab.data.{name}", SECTIONS["data"])
 
 
 def test_a_target_inside_a_list_inside_a_partial_is_checked():
-    node = {"x": ADAM | {"betas": [{"_target_": "os.system", "command": "true"}]}}
+    node = {"model": ADAM | {"betas": [{"_target_": "os.system", "command": "true"}]}}
     with pytest.raises(ConfigError, match=r"os\.system is not allowed"):
         check(node)
 
 
+def test_an_interpolation_is_not_resolved_when_a_node_is_built():
+    """`${oc.create:...}` would bring in a target that no check has seen."""
+    hidden = "${oc.create:{_target_: os.system, command: 'true'}}"
+    with pytest.raises(ConfigError, match="interpolation"):
+        build({"_target_": "ganlab.networks.dcgan.Generator", "resolution": hidden}, "model")
+
+
 def test_users_can_allow_their_own_package():
-    assert locate("collections.Counter", extra=["collections"])
+    assert locate("collections.Counter", MODEL, extra=["collections"])
 
 
 def test_missing_target_says_where():
     with pytest.raises(ConfigError, match=r"ganlab\.networks\.dcgan has no Genrator"):
-        locate("ganlab.networks.dcgan.Genrator")
+        locate("ganlab.networks.dcgan.Genrator", MODEL)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("resolution", "abc", "model.resolution=abc should be a whole number"),
+        ("width", 1.5, "model.width=1.5 should be a whole number"),
+        ("prior", 3, "model.prior=3 should be text"),
+        ("channels", True, "model.channels=True should be a whole number"),
+        ("width", [8], "should be a whole number"),
+        ("width", None, "should be a whole number"),
+    ],
+)
+def test_value_of_the_wrong_type_names_its_key_and_the_right_type(key, value, message):
+    with pytest.raises(ConfigError) as caught:
+        check({"model": GENERATOR | {key: value}})
+    assert message in str(caught.value)
+
+
+def test_numbers_may_stand_for_floats_and_null_for_optional_values():
+    average = {"_target_": "ganlab.systems.ExponentialAverage", "half_life_kimg": 10}
+    check({"model": average | {"ramp": None}})
+    with pytest.raises(ConfigError, match="ramp=x should be a number or null"):
+        check({"model": average | {"ramp": "x"}})
+
+
+IMPOSSIBLE = {
+    "kimg": [0, -1.0, float("nan"), float("inf"), "abc", None],
+    "seed": [1.5, None, -1, "abc", 10**23, True],
+    "log_every_kimg": ["abc", None],
+    "sample_every_kimg": [0.0001],
+    "score_every_kimg": [0],
+    "checkpoint_every_kimg": [0, -1],
+    "resume": ["foo"],
+    "allow_targets": ["foo", None],
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in IMPOSSIBLE.items() for value in values]
+)
+def test_top_level_value_that_no_run_can_have(key, value):
+    good = {
+        "kimg": 1.0,
+        "seed": 0,
+        "log_every_kimg": 1.0,
+        "sample_every_kimg": 1.0,
+        "score_every_kimg": None,
+        "checkpoint_every_kimg": None,
+        "resume": "exact",
+        "allow_targets": [],
+    }
+    check_values(good)
+    with pytest.raises(ConfigError, match=key):
+        check_values(good | {key: value})
 
 
 def test_unset_value_is_refused():

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LISTED = 20  # offenders printed by an error; its `problems` attribute holds all of them
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -41,9 +39,7 @@ def _summary(problems: Sequence[Problem], total: int | None) -> str:
     if total is None:
         return "; ".join(map(str, problems))
     lines = [f"{len(problems):,} of {total:,} images cannot be used:"]
-    lines += [f"  {item}" for item in problems[:LISTED]]
-    if len(problems) > LISTED:
-        lines.append(f"  and {len(problems) - LISTED:,} more")
+    lines += [f"  {item}" for item in problems]
     return "\n".join([*lines, "data.skip_broken=true leaves these images out"])
 
 

@@ -15,10 +15,12 @@ from torch import distributed
 
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
+from ganlab.systems.state import gathered
 
 if TYPE_CHECKING:
     from ganlab.systems.gan import GAN
 
+POLL_IMAGES = 1_000  # how often several ranks ask each other for a signal
 REQUIRED = ("recipe", "images_seen", "state_dict")
 
 
@@ -69,6 +71,11 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def agreed(verdict: str | None) -> str | None:
+    """The first rank's complaint, if any: what only one rank sees must stop all of them."""
+    return next((each for each in gathered(verdict) if each is not None), None)
+
+
 class Checkpointing(Checkpoint):
     """Writes `last.ckpt` every K kimg, at the end, and on SIGTERM, SIGINT or an exception.
 
@@ -85,6 +92,8 @@ class Checkpointing(Checkpoint):
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
+        if every_kimg is not None and every_kimg < 0.001:
+            raise ValueError(f"checkpoint_every_kimg={every_kimg} should be at least 0.001")
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)
         self.signal: int | None = None  # the signal that asked this run to stop
         self.saved_at: int | None = None  # images_seen of the newest file
@@ -96,9 +105,13 @@ class Checkpointing(Checkpoint):
         return self.directory / "last.ckpt"
 
     def on_train_start(self, trainer: Trainer, pl_module: "GAN") -> None:  # type: ignore[override]
-        """Take over the two stop signals for the length of the training."""
+        """Take over the stop signals; let callbacks answer the step a crash kept from them."""
         for number in (signal.SIGTERM, signal.SIGINT):
             self._handlers[number] = signal.signal(number, self._request_stop)
+        if pl_module.open_tick is not None:
+            pl_module.images_before, pl_module.open_tick = pl_module.open_tick, None
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                callback.on_train_batch_end(trainer, pl_module, None, None, 0)
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
@@ -115,7 +128,8 @@ class Checkpointing(Checkpoint):
         self, trainer: Trainer, pl_module: "GAN", outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when a boundary was crossed, a score improved, or a signal came."""
-        stop = self._stop_requested(trainer)
+        pl_module.mid_tick = False  # checkpoints are written last: every other callback is done
+        stop = self._stop_requested(trainer, pl_module)
         due = self.every_images is not None and crossed(
             pl_module.images_before, pl_module.images_seen, self.every_images
         )
@@ -125,9 +139,12 @@ class Checkpointing(Checkpoint):
         if stop:
             trainer.should_stop = True
 
-    def _stop_requested(self, trainer: Trainer) -> bool:
+    def _stop_requested(self, trainer: Trainer, system: "GAN") -> bool:
         if trainer.world_size == 1:
             return self.signal is not None
+        # Ranks must agree before they save; asking at every step would cost a synchronization each.
+        if not crossed(system.images_before, system.images_seen, POLL_IMAGES):
+            return False
         number = torch.tensor(self.signal or 0, device=trainer.strategy.root_device)
         distributed.all_reduce(number, distributed.ReduceOp.MAX)
         self.signal = int(number) or None
@@ -153,12 +170,13 @@ class Checkpointing(Checkpoint):
 
         A full disk costs this file, never the one before it, and does not end the run.
         """
-        if (bad := bad_parameter(system.networks())) is not None:
+        bad = agreed(bad_parameter(system.networks()))
+        if bad is not None:
             warnings.warn(f"not saving: {bad} is not finite; kept {self.last}", stacklevel=2)
             return
         partial = self.directory / "last.ckpt.partial"
-        self.directory.mkdir(parents=True, exist_ok=True)
         try:
+            self.directory.mkdir(parents=True, exist_ok=True)
             trainer.save_checkpoint(partial)
             if trainer.is_global_zero:
                 _sync(partial)
@@ -172,8 +190,7 @@ class Checkpointing(Checkpoint):
                 f"the one before it is kept; free some space under {self.directory}",
                 stacklevel=2,
             )
-            return
-        self.saved_at = system.images_seen
+        self.saved_at = system.images_seen  # or tried: ranks must not differ in what comes next
 
     def _name_best(self) -> None:
         link = self.directory / "best.ckpt.partial"

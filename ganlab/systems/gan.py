@@ -122,6 +122,9 @@ class GAN(LightningModule):
         self.tally = Tally()
         self.recipe: dict[str, Any] = {}  # the resolved config, for the checkpoint
         self.mid_step = False  # True while weights are between two consistent states
+        self.mid_tick = False  # True from a step's end until every callback has answered it
+        self.open_tick: int | None = None  # of a resumed run: the clock before an unanswered step
+        self.exact_resume = True  # refuse to continue on other data or another number of processes
         self.pending_random_state: list[dict[str, Any]] | None = []  # one a rank; [] = a fresh run
 
     def configure_optimizers(self) -> list[Optimizer]:
@@ -162,7 +165,7 @@ class GAN(LightningModule):
             with self.toggled_optimizer(generator_optimizer):
                 self.train_generator(generator_optimizer, real, len(batch), condition)
             self.average()
-        self.mid_step = False
+        self.mid_step, self.mid_tick = False, True
         if self.images_seen >= self.kimg * 1000:
             self.trainer.should_stop = True
 

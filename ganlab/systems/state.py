@@ -54,10 +54,18 @@ def run_state(system: "GAN") -> dict[str, Any]:
         "recipe": system.recipe,
         "counters": {name: getattr(system, name) for name in COUNTERS},
         "images_seen": system.images_seen,
-        "tally": system.tally.state_dict(),
-        "sampler": {"position": system.images_seen},  # every image drawn is seen exactly once
+        "tally": gathered(system.tally.state_dict()),
+        # Every image drawn is seen exactly once; the data's content says what a position means.
+        "sampler": {"position": system.images_seen, "content": data_content(system)},
         "random": gathered(random_state()),
+        "open_tick": system.images_before if system.mid_tick else None,
     }
+
+
+def data_content(system: "GAN") -> str | None:
+    """Hash of the images a run is trained on; None outside a datamodule of ours."""
+    content: str | None = getattr(getattr(system.trainer, "datamodule", None), "content_key", None)
+    return content
 
 
 def restore_counters(system: "GAN", checkpoint: dict[str, Any]) -> None:
@@ -65,8 +73,16 @@ def restore_counters(system: "GAN", checkpoint: dict[str, Any]) -> None:
     for name in COUNTERS:
         setattr(system, name, checkpoint["counters"][name])
     system.images_before = system.images_seen
-    system.tally.load_state_dict(checkpoint["tally"], system.device)
+    tallies, rank = checkpoint["tally"], system.trainer.global_rank
+    system.tally.load_state_dict(tallies[min(rank, len(tallies) - 1)], system.device)
     system.pending_random_state = checkpoint["random"]
+    system.open_tick = checkpoint["open_tick"]
+    saved = checkpoint["sampler"]["content"]
+    if system.exact_resume and saved is not None and saved != data_content(system):
+        raise ValueError(
+            "the data is not what this run was trained on (other images, labels or "
+            "preprocessing): restore it, or say resume=force"
+        )
     datamodule = getattr(system.trainer, "datamodule", None)
     if datamodule is not None:
         datamodule.position = checkpoint["sampler"]["position"]
@@ -84,6 +100,8 @@ def restore_random_state(system: "GAN", states: list[dict[str, Any]]) -> None:
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 (a user's augmentation may draw from it)
+    elif len(states) != world and not system.exact_resume:
+        torch.manual_seed(derived_seed("rank", system.seed, rank, system.images_seen))
     elif len(states) != world:
         raise ValueError(
             f"the checkpoint was written by {len(states)} processes and this run has {world}; "

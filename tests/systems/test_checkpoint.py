@@ -121,6 +121,25 @@ def test_an_error_inside_a_step_leaves_the_last_checkpoint_alone(tmp_path):
     assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 16
 
 
+def test_callbacks_answer_after_a_resume_the_step_a_crash_kept_from_them(tmp_path):
+    class Notes(Callback):
+        def __init__(self, breaks_at=None):
+            self.breaks_at, self.seen = breaks_at, []
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if pl_module.images_seen == self.breaks_at:
+                raise RuntimeError("out of luck")
+            self.seen.append((pl_module.images_before, pl_module.images_seen))
+
+    crashed, resumed, whole = Notes(breaks_at=24), Notes(), Notes()
+    with pytest.raises(RuntimeError):
+        fit(0.04, crashed, Checkpointing(tmp_path, every_kimg=0.016))
+    assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 24
+    fit(0.04, resumed, Checkpointing(tmp_path, every_kimg=0.016), ckpt=tmp_path / "last.ckpt")
+    fit(0.04, whole)
+    assert crashed.seen + resumed.seen == whole.seen
+
+
 def test_missing_file_names_its_neighbours(tmp_path):
     (tmp_path / "best.ckpt").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"no such file; there are best\.ckpt"):

@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from ganlab.arguments import arranged, continued, overlaid
+from ganlab.cli import groups
+
+AWKWARD = ["/data/a=b/last.ckpt", "/my data/faces (1)", "/it's/here", "/täglich/größe", "/a&b;c"]
+
+
+@pytest.mark.parametrize("path", AWKWARD)
+@pytest.mark.parametrize("key", ["ckpt", "data.path", "hydra.run.dir", "+data.cache_dir"])
+def test_paths_pass_through_the_grammar_unchanged(key, path):
+    (word,) = arranged([f"{key}={path}"], [])
+    assert OverridesParser.create().parse_override(word).value() == path
+
+
+def test_tilde_is_the_home_folder():
+    assert arranged(["data.path=~/faces"], []) == [f"data.path={Path.home()}/faces"]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "ckpt=null",
+        "ckpt=a.ckpt,b.ckpt",
+        "data.path='a=b'",
+        "kimg=3",
+        "model=dcgan",
+        "-m",
+        "data.path=${x}",
+    ],
+)
+def test_other_words_are_left_alone(word):
+    assert arranged([word], groups()) == [word]
+
+
+def test_null_groups_are_explained():
+    assert arranged(["callbacks=null"], groups()) == ["callbacks=none"]
+    with pytest.raises(ValueError, match="logger=null: logger is a config group"):
+        arranged(["logger=null"], groups())
+
+
+def test_todays_words_take_precedence_over_saved_ones():
+    saved = ["model=dcgan", "kimg=10", "+model.penalties.r1.gamma=3", "data.num=5"]
+    assert continued(["kimg=20", "ckpt=x"], saved) == [
+        "model=dcgan",
+        "+model.penalties.r1.gamma=3",
+        "data.num=5",
+        "kimg=20",
+        "ckpt=x",
+    ]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "allow_targets=[shutil]",
+        "+callbacks.x._target_=shutil.copyfile",
+        "logger.csv.directory=/etc",
+        "run_dir=/etc",
+        "hydra.run.dir=/etc",
+        "hydra.searchpath=[file:///tmp]",
+        "scores.directory=/etc",
+        "data.cache_dir=/etc",
+        "--config-dir=/tmp",
+        "-m",
+    ],
+)
+def test_a_checkpoint_cannot_say_where_to_write_or_what_to_import(word):
+    assert continued(["ckpt=x"], [word]) == ["ckpt=x"]
+
+
+def test_one_key_of_the_checkpoints_data_can_be_changed():
+    assert overlaid(["ckpt=x", "data.path=/new"]) == ["ckpt=x", "+data.path=/new"]
+    assert overlaid(["data=folder", "data.path=/new"]) == ["data=folder", "data.path=/new"]
