@@ -6,6 +6,8 @@ SHELL := bash
 PYTHON ?= $(shell for v in python3.13 python3.12 python3.11 python3.10 python3; do \
 	$$v -c 'import sys; sys.exit(not (3,10) <= sys.version_info < (3,14))' 2>/dev/null && echo $$v && break; done)
 BIN := .venv/bin
+# Threads that wait sleep: on a machine shared with others, spinning ones slow a run down tenfold.
+export OMP_WAIT_POLICY ?= PASSIVE
 DEMO := outputs/demo
 
 .PHONY: help demo test test-all check format docs-check clean

@@ -43,7 +43,7 @@ def composed(tmp_path):
 def test_any_choice_of_loggers_writes_the_csv_too(composed, tmp_path, choice, names):
     settings = resolved(composed(f"logger={choice}"))["logger"]
     assert set(settings) == names
-    loggers = {name: build(node) for name, node in settings.items()}
+    loggers = {name: build(node, "logger") for name, node in settings.items()}
     assert isinstance(loggers["csv"], CSVLog)
     assert Path(loggers["csv"].save_dir) == tmp_path
     assert all(isinstance(loggers[name], Guarded) for name in names - {"csv"})
@@ -52,7 +52,7 @@ def test_any_choice_of_loggers_writes_the_csv_too(composed, tmp_path, choice, na
 def test_the_default_callbacks_are_built_from_their_config(composed, tmp_path):
     nodes = resolved(composed("callbacks=default"))["callbacks"]
     assert list(nodes) == ["sample_grid", "progress", "throughput", "health", "metrics_log"]
-    built = {name: build(node) for name, node in nodes.items()}
+    built = {name: build(node, "callbacks") for name, node in nodes.items()}
     assert built["sample_grid"].directory == tmp_path / "samples"
     assert built["sample_grid"].every_images == 4000
     assert {built[name].every_images for name in list(nodes)[1:]} == {1000}
