@@ -14,7 +14,8 @@ def main(config: DictConfig) -> None:
     from ganlab.run import train  # torch is imported here, so that --help answers at once
 
     with answered():
-        sys.exit(train(config)["exit_code"] or None)
+        if code := train(config)["exit_code"]:  # exit 0 would end a sweep after its first job
+            sys.exit(code)
 
 
 if __name__ == "__main__":

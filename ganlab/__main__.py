@@ -24,7 +24,8 @@ def train(config: DictConfig) -> None:
     from ganlab.run import train
 
     with answered():
-        sys.exit(train(config)["exit_code"] or None)
+        if code := train(config)["exit_code"]:  # exit 0 would end a sweep after its first job
+            sys.exit(code)
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="evaluate")
