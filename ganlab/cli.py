@@ -154,8 +154,19 @@ def _missing_value(key: str) -> str:
     return f"{key} has no value; give one, as in {key}=..."
 
 
+def _not_chosen_here(key: str) -> str:
+    """A key that no defaults list of the chosen configs has, such as `model/norm` of a DCGAN."""
+    group, _, name = key.rpartition("/")
+    if not name or not (conf_dir() / key).is_dir():
+        return _unknown_key(key)
+    listing = re.compile(rf"^ *- (override )?{name}:", re.MULTILINE)
+    paths = sorted((conf_dir() / group).glob("[!_]*.yaml")) if group else []
+    having = [path.stem for path in paths if listing.search(path.read_text(encoding="utf-8"))]
+    return f"this {group} has no choice of {key}; those that have: {', '.join(having) or 'none'}"
+
+
 EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
-    (r"Could not override '([^']+)'", _unknown_key),
+    (r"Could not override '([^']+)'", _not_chosen_here),
     (r"Key '[^']*' (?:is )?not in .*?full_key: (\S+)", _unknown_key),
     (r"Could not find '([^']+)'", _unknown_option),
     (r"Missing mandatory value: (\S+)", _missing_value),

@@ -51,11 +51,12 @@ def test_any_choice_of_loggers_writes_the_csv_too(composed, tmp_path, choice, na
 
 def test_the_default_callbacks_are_built_from_their_config(composed, tmp_path):
     nodes = resolved(composed("callbacks=default"))["callbacks"]
-    assert list(nodes) == ["sample_grid", "progress", "throughput", "health", "metrics_log"]
+    pictures = ["sample_grid", "scales", "reconstructions"]
+    assert list(nodes) == [*pictures, "progress", "throughput", "health", "rho", "metrics_log"]
     built = {name: build(node, "callbacks") for name, node in nodes.items()}
     assert built["sample_grid"].directory == tmp_path / "samples"
-    assert built["sample_grid"].every_images == 4000
-    assert {built[name].every_images for name in list(nodes)[1:]} == {1000}
+    assert {built[name].every_images for name in pictures} == {4000}
+    assert {built[name].every_images for name in list(nodes)[3:]} == {1000}
 
 
 def test_nobody_watches_with_callbacks_none(composed):

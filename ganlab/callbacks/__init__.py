@@ -7,7 +7,20 @@ not watched at all, and a resumed run is watched as if it had never stopped.
 from ganlab.callbacks.health import Health
 from ganlab.callbacks.metrics_log import MetricsLog
 from ganlab.callbacks.progress import Progress
+from ganlab.callbacks.reconstructions import Reconstructions
+from ganlab.callbacks.rho import RhoHistogram
 from ganlab.callbacks.samples import SampleGrid
+from ganlab.callbacks.scales import Scales
 from ganlab.callbacks.throughput import TIMING_COLUMNS, Throughput
 
-__all__ = ["TIMING_COLUMNS", "Health", "MetricsLog", "Progress", "SampleGrid", "Throughput"]
+__all__ = [
+    "TIMING_COLUMNS",
+    "Health",
+    "MetricsLog",
+    "Progress",
+    "Reconstructions",
+    "RhoHistogram",
+    "SampleGrid",
+    "Scales",
+    "Throughput",
+]

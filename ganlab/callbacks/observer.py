@@ -8,9 +8,11 @@ from lightning import Callback, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
+from ganlab.nn.growing import enlarged
 from ganlab.nn.randomness import derived_seed, latents_at
 from ganlab.report.images import Pixels
 from ganlab.systems.clock import crossed
+from ganlab.systems.conditioning import conditions_of
 
 
 def finished(system: Any) -> bool:
@@ -72,15 +74,20 @@ def fixed_fakes(
     seed: int,
     batch_size: int,  # images a forward pass; bounds the memory
 ) -> Iterator[Tensor]:
-    """Yield the averaged generator's images of addressed latents, (N, C, H, W) at finest scale.
+    """Yield the averaged generator's images of addressed latents, (N, C, H, W) at full size.
 
+    Early images of a growing generator are enlarged by repeating pixels. A conditional one is told
+    what its system's conditioner says of these addresses.
     A generator that draws noise of its own gets the same noise each time, and the global random
     streams are left as they were.
     """
+    condition_at = conditions_of(system)
     for start in range(0, num, batch_size):
         indices = range(start, min(start + batch_size, num))
         with isolate_rng():
             torch.manual_seed(derived_seed("noise", seed, start))
             latents = latents_at(system.generator_ema, indices, seed).to(system.device)
-            images = system.generator_ema(latents)
-        yield images[-1] if isinstance(images, list) else images
+            condition = condition_at(indices).to(system.device) if condition_at else None
+            images = system.generator_ema(latents, condition)
+        images = images[-1] if isinstance(images, list) else images
+        yield enlarged(images, system.generator_ema.resolution)

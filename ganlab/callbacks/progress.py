@@ -20,15 +20,25 @@ def duration(seconds: float) -> str:
 
 
 def losses(means: dict[str, float]) -> str:
-    """Both losses, each penalty named after the loss it is part of; empty before the first step."""
+    """Both losses, each penalty named after the loss it is part of; empty before the first step.
+
+    Losses of a system that has no discriminator stand under their own names.
+    """
     penalties = [
         f"{name.removeprefix('penalty/')} {value:.3g}"
         for name, value in means.items()
         if name.startswith("penalty/")
     ]
     part = f" ({', '.join(penalties)})" if penalties else ""
-    shown = (("D", "loss/discriminator", part), ("G", "loss/generator", ""))
-    return " ".join(f"{net} {means[key]:.3f}{tail}" for net, key, tail in shown if key in means)
+    shown = {"loss/discriminator": ("D", part), "loss/generator": ("G", "")}
+    shown |= {
+        name: (name.removeprefix("loss/"), "")
+        for name in means
+        if name.startswith("loss/") and name not in shown
+    }
+    return " ".join(
+        f"{label} {means[name]:.3f}{tail}" for name, (label, tail) in shown.items() if name in means
+    )
 
 
 class Progress(Observer):

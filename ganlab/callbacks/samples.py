@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from lightning import Trainer
 from torch import Tensor
-from torch.nn import functional as F
 
 from ganlab.callbacks.observer import Observer, finished, fixed_fakes, log_picture
 from ganlab.report.images import Pixels, grid, save_grid, save_png
@@ -71,13 +70,9 @@ class SampleGrid(Observer):
             log_picture(trainer, "timeline", self.save_timeline(), seen)
 
     def images(self, system: Any) -> Tensor:
-        """(num, C, H, W) on the CPU; a growing generator's early images enlarged to full size."""
+        """(num, C, H, W) on the CPU."""
         chunks = fixed_fakes(system, self.num, self.seed, self.batch_size)
-        images = torch.cat([chunk.cpu() for chunk in chunks])
-        resolution = getattr(system.generator_ema, "resolution", images.shape[-1])
-        if images.shape[-1] < resolution:
-            images = F.interpolate(images, size=(resolution, resolution), mode="nearest")
-        return images
+        return torch.cat([chunk.cpu() for chunk in chunks])
 
     def save_timeline(self) -> Pixels:
         """Write `timeline.png` from the grids on disk, one row a moment, and return it."""

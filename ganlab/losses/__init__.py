@@ -2,7 +2,8 @@
 
 - `adversarial`: pairs of losses (`Minimax`, `Nonsaturating`, `LeastSquares`, `Hinge`,
   `Wasserstein`, `Relativistic`)
-- `penalties`: on the discriminator (`r1`, `gradient_penalty`, `drift`)
+- `penalties`: on the discriminator (`r1`, `gradient_penalty`, `drift`), on the generator
+  (`path_length`)
 """
 
 from ganlab.losses.adversarial import (
@@ -13,7 +14,7 @@ from ganlab.losses.adversarial import (
     Relativistic,
     Wasserstein,
 )
-from ganlab.losses.penalties import drift, gradient_penalty, r1
+from ganlab.losses.penalties import drift, gradient_penalty, path_length, r1
 
 __all__ = [
     "Hinge",
@@ -24,5 +25,6 @@ __all__ = [
     "Wasserstein",
     "drift",
     "gradient_penalty",
+    "path_length",
     "r1",
 ]

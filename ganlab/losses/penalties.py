@@ -1,22 +1,42 @@
-"""Penalties on the discriminator, added to its adversarial loss.
+"""Penalties, added to the adversarial losses.
 
-Bound to their strengths (`_partial_: true` in a config), all have one call shape:
+Bound to their strengths (`_partial_: true` in a config), those on the discriminator have one call
+shape, and those on the generator another:
 
     penalty(discriminator, real, fake, condition, uniform) -> scalar
+    penalty(generator, latents, condition, normal) -> scalar
 
 `real` and `fake` are images as the discriminator takes them, (N, C, H, W) or a list of scales;
-`uniform(n)` gives n numbers in [0, 1), and is the only randomness a penalty may use. The gradients
-are those of a sample's logits, summed if there are K of them, and can be differentiated again. They
-assume that a logit depends on its own sample only, which batch normalization breaks.
+`uniform(n)` gives n numbers in [0, 1) and `normal(shape)` standard normal ones; a penalty may use
+no other randomness. The gradients on the discriminator are those of a sample's logits, summed if
+there are K of them, and can be differentiated again. They assume that a logit depends on its own
+sample only, which batch normalization breaks.
 """
 
 from collections.abc import Callable
+from math import sqrt
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 Images = Tensor | list[Tensor]  # as in the networks: a list runs from coarse to fine
 Uniform = Callable[[int], Tensor]  # n -> (n,) in [0, 1)
+Normal = Callable[[torch.Size], Tensor]  # shape -> N(0, 1)
+
+
+class StyleGenerator(Protocol):
+    """What a generator with styles offers to `path_length`."""
+
+    mean_path_length: Tensor  # (), running mean that the penalty keeps
+
+    def map(self, latents: Tensor, condition: object) -> Tensor:
+        """(N, Z) -> (N, L, W)."""
+        ...
+
+    def synthesize(self, styles: Tensor) -> Images:
+        """(N, L, W) -> images."""
+        ...
 
 
 def scales(images: Images) -> list[Tensor]:
@@ -101,3 +121,48 @@ def drift(
     of a sample, at the price of one more pass over the reals.
     """
     return weight * discriminator(real, condition).square().mean(dim=0).sum()
+
+
+def path_lengths(
+    images: Tensor,  # (N, C, H, W), made from `styles`
+    styles: Tensor,  # (N, L, W)
+    normal: Normal,
+) -> Tensor:
+    """How far each image moves with its styles in a random direction, (N,), with a graph.
+
+    ||J^T y|| of Karras et al. 2020 (arXiv:1912.04958), eq. 4, with y ~ N(0, I) / sqrt(H W): the
+    root of the mean over the L layers of the squared length of a layer's gradient.
+    """
+    noise = normal(images.shape) / sqrt(images.shape[-2] * images.shape[-1])
+    (gradient,) = torch.autograd.grad((images * noise.to(images)).sum(), styles, create_graph=True)
+    return gradient.square().sum(dim=2).mean(dim=1).sqrt()  # (N, L, W) -> (N,)
+
+
+def path_length(
+    generator: StyleGenerator,
+    latents: Tensor,  # (N, Z)
+    condition: object,  # passed on to the generator
+    normal: Normal,
+    *,
+    weight: float = 2.0,
+    decay: float = 0.01,  # share of the newest lengths in the running mean
+    batch_shrink: int = 2,  # only every batch_shrink-th part of the batch is looked at
+) -> Tensor:
+    """weight E (||J^T y|| - a)^2, with a the running mean of the lengths: equal steps everywhere.
+
+    Karras et al. 2020 (arXiv:1912.04958), section 3.2, eq. 4 and appendix B. `a` is kept in the
+    generator's `mean_path_length` and is a constant to the gradient. An image list counts by its
+    finest scale.
+
+    Raises:
+        ValueError: a batch_shrink below 1.
+    """
+    if batch_shrink < 1:
+        raise ValueError(f"path_length: batch_shrink must be at least 1, got {batch_shrink}")
+    styles = generator.map(latents, condition)[: max(1, len(latents) // batch_shrink)]
+    images = generator.synthesize(styles)
+    lengths = path_lengths(images[-1] if isinstance(images, list) else images, styles, normal)
+    mean = generator.mean_path_length
+    with torch.no_grad():
+        mean.lerp_(lengths.mean().to(mean), decay)
+    return weight * (lengths - mean.clone()).square().mean()

@@ -11,6 +11,7 @@ from ganlab.report import images
 from ganlab.studies.layers import as_list
 from ganlab.studies.sampling import batched, images_at
 from ganlab.studies.scores import Study, watched
+from ganlab.systems.conditioning import conditions_of
 
 
 class Samples(Study):
@@ -57,6 +58,7 @@ class Samples(Study):
             self.seed,
             device=system.device,
             truncation=self.truncation,
+            condition_at=conditions_of(system),
         )
 
     def save(self, image: Tensor, index: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.networks.base import Condition, Generator
+from ganlab.nn.growing import enlarged
 from ganlab.nn.randomness import latents_at
 from ganlab.nn.tracing import Edit, edited
 
@@ -77,7 +78,7 @@ def truncated(
     network: Any = generator
     styles = network.map(latents, condition)  # (N, L, W)
     mean = network.mean_style.to(styles)
-    return finest(network.synthesize(mean + truncation * (styles - mean)))
+    return finest(network.synthesize(mean + truncation * (styles - mean), noise="const"))
 
 
 @torch.no_grad()
@@ -93,6 +94,8 @@ def images_at(
 ) -> Tensor:
     """One batch of images, (N, C, H, W) at full resolution; draws nothing from the global RNG.
 
+    Images of a generator that is still growing are enlarged by repeating pixels.
+
     Raises:
         KeyError: an edit of a layer the generator does not have.
         ValueError: truncation of a generator without styles.
@@ -102,9 +105,11 @@ def images_at(
     condition = condition_at(indices).to(device) if condition_at else None
     changes = edits(indices) if callable(edits) else edits
     with evaluating(generator), edited(generator.layers if changes else {}, changes or {}):
-        if truncation is not None:
-            return truncated(generator, latents, truncation, condition)
-        return finest(generator(latents, condition))
+        if truncation is None:
+            images = finest(generator(latents, condition))
+        else:
+            images = truncated(generator, latents, truncation, condition)
+    return enlarged(images, generator.resolution)
 
 
 def generate(

@@ -20,6 +20,7 @@ from ganlab.report.tables import Table
 from ganlab.studies.reals import Reals, bound_test_pass
 from ganlab.studies.sampling import Edits, EditsAt, generate, rank_indices
 from ganlab.systems.clock import crossed
+from ganlab.systems.conditioning import conditions_of
 
 LOWER = re.compile(r"(fid|kid)")  # distances
 HIGHER = re.compile(r"(precision|recall|pr|realism|is|density|coverage)\d*")
@@ -239,6 +240,7 @@ class Scores(Callback):
             batch_size=self.batch_size,
             device=system.device,
             edits=edits,
+            condition_at=conditions_of(system),
         )
 
     def record(self, values: dict[str, float], system: Any, **intervention: Any) -> None:

@@ -1,7 +1,9 @@
-"""Lightning: the one training step, its clock, its averages and its checkpoints."""
+"""Lightning: the one training step, its clock, its growth, its averages and its checkpoints."""
 
 from ganlab.systems.checkpoint import Checkpointing
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.gan import GAN
+from ganlab.systems.growth import Growth
+from ganlab.systems.penalties import R1
 
-__all__ = ["GAN", "Checkpointing", "ExponentialAverage"]
+__all__ = ["GAN", "R1", "Checkpointing", "ExponentialAverage", "Growth"]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -13,14 +12,17 @@ from torch.optim import Optimizer
 
 from ganlab.data.batch import Batch
 from ganlab.networks.base import Condition, Discriminator, Generator, Images
-from ganlab.nn.randomness import keyed_generator
+from ganlab.systems.checks import check_precision, check_settings
 from ganlab.systems.clock import crossed
+from ganlab.systems.drawing import Draw, draw
 from ganlab.systems.ema import ExponentialAverage
+from ganlab.systems.growth import Growth, grow, share_schedule
 from ganlab.systems.guard import ADVICE, NonFiniteError, diagnose
+from ganlab.systems.penalties import mean_over_ranks, printed
+from ganlab.systems.randomness import StepRandomness, fresh_noise
 from ganlab.systems.state import restore_counters, restore_random_state, run_state
 from ganlab.systems.tally import Tally
 
-Uniform = Callable[[int], Tensor]  # n -> (n,) numbers in [0, 1)
 OptimizerFactory = Callable[..., Optimizer]
 Conditioner = Callable[[Batch], tuple[Batch, Condition | None]]
 
@@ -43,23 +45,9 @@ class Loss(Protocol):
 Penalty = Callable[..., Tensor]
 
 
-@dataclass(frozen=True)
-class Draw:
-    """One generator pass: what went in, what stood between, what came out."""
-
-    latents: Tensor  # (N, Z)
-    images: Images
-    styles: Tensor | None = None  # (N, L, W) in style generators
-
-
 def unconditional(batch: Batch) -> tuple[Batch, Condition | None]:
     """The conditioner of a network that is told nothing."""
     return batch, None
-
-
-def detached(images: Images) -> Images:
-    """The same images without their graph."""
-    return [image.detach() for image in images] if isinstance(images, list) else images.detach()
 
 
 class GAN(LightningModule):
@@ -84,39 +72,32 @@ class GAN(LightningModule):
         discriminator_optimizer: OptimizerFactory,
         penalties: Mapping[str, Penalty]
         | None = None,  # name -> (D, real, fake, condition, uniform) -> scalar
+        generator_penalties: Mapping[str, Penalty]
+        | None = None,  # name -> (G, latents, condition, normal) -> scalar
         intervals: Mapping[str, int]
         | None = None,  # name -> apply every k-th step, k times as strong
         ema: ExponentialAverage | None = None,  # None = the defaults of ExponentialAverage
-        conditioner: Conditioner = unconditional,  # batch -> batch and what the networks are told
+        conditioner: Conditioner | None = None,  # batch -> batch and what the networks are told
+        growth: Growth | None = None,  # images seen -> stage; None = networks stay as they are
+        mixing_probability: float = 0.0,  # share of samples made from the styles of two latents
         critic_steps: int = 1,  # discriminator steps per generator step
         seed: int = 0,
         kimg: float = 1000.0,  # length of the run in thousands of images
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        if critic_steps < 1:
-            raise ValueError(f"model.critic_steps must be at least 1, got {critic_steps}")
-        unknown = set(intervals or {}) - set(penalties or {})
-        if unknown:
-            raise ValueError(
-                f"model.intervals names no penalty of model.penalties: {sorted(unknown)}"
-            )
         self.generator, self.discriminator = generator, discriminator
         self.generator_ema = deepcopy(generator).eval().requires_grad_(False)
-        self.loss, self.penalties, self.intervals = (
-            loss,
-            dict(penalties or {}),
-            dict(intervals or {}),
-        )
+        self.loss = loss
+        self.penalties = dict(penalties or {})
+        self.generator_penalties = dict(generator_penalties or {})
+        self.intervals = dict(intervals or {})
+        self.growth, self.mixing_probability = growth, mixing_probability
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
-        self.ema = ema or ExponentialAverage()
-        self.conditioner, self.critic_steps, self.seed, self.kimg = (
-            conditioner,
-            critic_steps,
-            seed,
-            kimg,
-        )
+        self.ema, self.conditioner = ema or ExponentialAverage(), conditioner or unconditional
+        self.critic_steps, self.seed, self.kimg = critic_steps, seed, kimg
+        check_settings(self)
         self.images_seen = self.images_before = self.steps = self.images_at_ema = 0
         self.global_batch_size = 0  # images in the current step, over all ranks
         self.tally = Tally()
@@ -126,6 +107,7 @@ class GAN(LightningModule):
         self.open_tick: int | None = None  # of a resumed run: the clock before an unanswered step
         self.exact_resume = True  # refuse to continue on other data or another number of processes
         self.pending_random_state: list[dict[str, Any]] | None = []  # one a rank; [] = a fresh run
+        self.shown: tuple[Images, Condition | None] | None = None  # to D in the current step
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Generator first, discriminator second."""
@@ -135,19 +117,22 @@ class GAN(LightningModule):
         ]
 
     def on_fit_start(self) -> None:
-        """Refuse half precision where a penalty needs a second derivative."""
-        if self.penalties and str(self.trainer.precision).startswith("16"):
-            raise ValueError(
-                f"trainer.precision={self.trainer.precision} overflows in the penalties "
-                f"{', '.join(self.penalties)}; use bf16-mixed or 32-true"
-            )
+        """Refuse half precision where a penalty needs a second derivative; share the schedule."""
+        penalties = {**self.penalties, **self.generator_penalties}
+        check_precision(str(self.trainer.precision), list(penalties))
+        if self.growth is not None:
+            share_schedule(self, self.growth)
+        if self.trainer.is_global_zero:
+            printed(penalties)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Move the clock's trailing hand; before the first batch, set the random states."""
+        """Move the clock's trailing hand and grow; before the first batch, set random states."""
         if self.pending_random_state is not None:
             restore_random_state(self, self.pending_random_state)
             self.pending_random_state = None
         self.images_before = self.images_seen
+        if self.growth is not None:
+            grow(self, self.growth)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One discriminator step and, every `critic_steps`, one generator step."""
@@ -156,7 +141,7 @@ class GAN(LightningModule):
         self.global_batch_size = len(batch) * self.trainer.world_size
         batch, condition = self.conditioner(batch)
         real = self.discriminator.views(batch.image)
-        self.mid_step = True
+        self.mid_step, self.shown = True, (real, condition)
         with self.toggled_optimizer(discriminator_optimizer):
             self.train_discriminator(discriminator_optimizer, real, len(batch), condition)
         self.steps += 1
@@ -165,7 +150,7 @@ class GAN(LightningModule):
             with self.toggled_optimizer(generator_optimizer):
                 self.train_generator(generator_optimizer, real, len(batch), condition)
             self.average()
-        self.mid_step, self.mid_tick = False, True
+        self.mid_step, self.mid_tick, self.shown = False, True, None
         if self.images_seen >= self.kimg * 1000:
             self.trainer.should_stop = True
 
@@ -174,7 +159,7 @@ class GAN(LightningModule):
     ) -> None:
         """Descend D's loss with the penalties due every step, then each lazy penalty by itself."""
         with torch.no_grad():
-            fake = detached(self.draw("discriminator", n, condition).images)
+            fake = self.draw("discriminator", n, condition).images
         real_logits = self.discriminator(real, condition)
         fake_logits = self.discriminator(fake, condition)
         loss = self.loss.discriminator(real_logits, fake_logits)
@@ -184,59 +169,77 @@ class GAN(LightningModule):
         for name in self.penalties:
             if self.intervals.get(name, 1) == 1:
                 loss = loss + self.penalty(name, real, fake, condition)
-        self.descend(optimizer, loss, "discriminator", real)
-        for name, interval in self.intervals.items():
-            if interval > 1 and self.steps % interval == 0:
-                penalty = interval * self.penalty(name, real, fake, condition)
-                self.descend(optimizer, penalty, "discriminator", real)
+        self.descend(optimizer, loss, "discriminator")
+        for name in self.lazy(self.penalties, self.steps):
+            penalty = self.intervals[name] * self.penalty(name, real, fake, condition)
+            self.descend(optimizer, penalty, "discriminator")
 
     def train_generator(
         self, optimizer: Any, real: Images, n: int, condition: Condition | None
     ) -> None:
-        """Descend G's loss on fresh latents."""
-        fake_logits = self.discriminator(self.draw("generator", n, condition).images, condition)
+        """Descend G's loss on fresh latents, with its penalties as D's."""
+        images = self.draw("generator", n, condition).images
+        fake_logits = self.discriminator(images, condition)
         relative = getattr(self.loss, "relativistic", False)
         real_logits = self.discriminator(real, condition) if relative else None
         loss = self.loss.generator(fake_logits, real_logits)
         self.tally.add("loss/generator", loss)
-        self.descend(optimizer, loss, "generator", real)
+        for name in self.generator_penalties:
+            if self.intervals.get(name, 1) == 1:
+                loss = loss + self.generator_penalty(name, n, condition)
+        self.descend(optimizer, loss, "generator")
+        for name in self.lazy(self.generator_penalties, self.steps // self.critic_steps - 1):
+            penalty = self.intervals[name] * self.generator_penalty(name, n, condition)
+            self.descend(optimizer, penalty, "generator")
         for module in self.generator.modules():
             project: Any = getattr(module, "project_", None)
             if project is not None:
                 project()
 
+    def lazy(self, penalties: Mapping[str, Penalty], step: int) -> list[str]:
+        """Names of the penalties with an interval that fall due in this step of their network."""
+        intervals = {name: self.intervals.get(name, 1) for name in penalties}
+        return [name for name, every in intervals.items() if every > 1 and step % every == 0]
+
     def draw(self, purpose: str, n: int, condition: Condition | None) -> Draw:
         """Generate n images from this rank's share of the global batch's latents."""
-        latents = self.draw_latents(purpose, n)
-        return Draw(latents, self.generator(latents, condition))
+        return draw(self, purpose, n, condition)
+
+    @property
+    def randomness(self) -> StepRandomness:
+        """All draws of the current step, for the global batch, sliced by rank."""
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        return StepRandomness(self.seed, self.images_before, rank, world, self.device)
 
     def draw_latents(self, purpose: str, n: int) -> Tensor:
         """(n, Z): this rank's rows of the latents that (seed, images_seen, purpose) address."""
-        rng = keyed_generator(purpose, self.seed, self.images_before)
-        latents = self.generator.sample_latents(n * self.trainer.world_size, rng)
-        return self.share(latents).to(self.device)
-
-    def share(self, rows: Tensor) -> Tensor:
-        """This rank's rows of a tensor drawn for the global batch: i mod world."""
-        return rows[self.trainer.global_rank :: self.trainer.world_size]
+        return self.randomness.latents(self.generator, purpose, n)
 
     def penalty(self, name: str, real: Images, fake: Images, condition: Condition | None) -> Tensor:
         """One named penalty in full precision: second derivatives do not survive autocast."""
-        rng = keyed_generator("penalty", name, self.seed, self.images_before)
-
-        def uniform(n: int) -> Tensor:
-            return self.share(torch.rand(n * self.trainer.world_size, generator=rng)).to(
-                self.device
-            )
-
+        uniform = self.randomness.uniform("penalty", name)
         with torch.autocast(self.device.type, enabled=False):
             value = self.penalties[name](self.discriminator, real, fake, condition, uniform)
         self.tally.add(f"penalty/{name}", value)
         return value
 
-    def descend(self, optimizer: Any, loss: Tensor, network: str, real: Images) -> None:
+    def generator_penalty(self, name: str, n: int, condition: Condition | None) -> Tensor:
+        """One named penalty of G on latents and noise of its own, in full precision."""
+        latents, normal = self.draw_latents(name, n), self.randomness.normal("penalty", name)
+        with (
+            torch.autocast(self.device.type, enabled=False),
+            fresh_noise(self.generator, self.randomness, name),
+        ):
+            value = self.generator_penalties[name](self.generator, latents, condition, normal)
+        mean: Any = getattr(self.generator, "mean_path_length", None)
+        if mean is not None:
+            mean.copy_(mean_over_ranks(mean))
+        self.tally.add(f"penalty/{name}", value)
+        return value
+
+    def descend(self, optimizer: Any, loss: Tensor, network: str) -> None:
         """Backward and step, unless the loss is not finite."""
-        self.guard(loss, network, real)
+        self.guard(loss, network)
         optimizer.zero_grad(set_to_none=True)
         self.manual_backward(loss)
         if self.steps % PROBE_STEPS == 0:
@@ -245,18 +248,17 @@ class GAN(LightningModule):
             self.tally.add(f"grad_norm/{network}", get_total_norm(gradients))
         optimizer.step()
 
-    def guard(self, loss: Tensor, network: str, real: Images) -> None:
+    def guard(self, loss: Tensor, network: str) -> None:
         """Stop before a bad loss reaches the weights; on an accelerator look only now and then."""
         after = self.images_before + self.global_batch_size
         due = loss.device.type == "cpu" or crossed(self.images_before, after, GUARD_IMAGES)
-        if not due or bool(torch.isfinite(loss)):
+        if not due or bool(torch.isfinite(loss)) or self.shown is None:
             return
-        found = diagnose(
-            self.generator, self.discriminator, self.draw_latents("generator", 4), real
-        )
-        raise NonFiniteError(
-            f"the {network}'s loss is {float(loss)} at {self.images_seen} images; {found}. {ADVICE}"
-        )
+        real, condition = self.shown
+        latents = self.draw_latents("generator", len(real[-1] if isinstance(real, list) else real))
+        found = diagnose(self.generator, self.discriminator, latents, real, condition)
+        value, seen = loss.detach().item(), self.images_seen
+        raise NonFiniteError(f"the {network}'s loss is {value} at {seen} images; {found}. {ADVICE}")
 
     def average(self) -> None:
         """Let the EMA generator follow; counts the images of all ranks and critic steps."""

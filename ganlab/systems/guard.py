@@ -26,7 +26,7 @@ def bad_parameter(networks: Mapping[str, nn.Module]) -> str | None:
 
 
 @torch.no_grad()
-def bad_output(prefix: str, network: nn.Module, inputs: object) -> str | None:
+def bad_output(prefix: str, network: nn.Module, *inputs: object) -> str | None:
     """Dotted name of the first leaf module, in firing order, whose output is not finite."""
     leaves = {
         name: module
@@ -34,7 +34,7 @@ def bad_output(prefix: str, network: nn.Module, inputs: object) -> str | None:
         if name and not [*module.children()]
     }
     with recorded(leaves) as outputs:
-        network(inputs)
+        network(*inputs)
     for name, value in outputs.items():
         if not _finite(value):
             return f"{prefix}.{name}"
@@ -46,6 +46,7 @@ def diagnose(
     discriminator: nn.Module,
     latents: Tensor,  # (N, Z)
     real: Tensor | list[Tensor],  # what the discriminator sees
+    condition: object = None,  # what both are told
 ) -> str:
     """One phrase that names the module holding the first bad tensor, or says none was found."""
     networks = {"generator": generator, "discriminator": discriminator}
@@ -53,11 +54,12 @@ def diagnose(
         return f"first bad tensor: {name}"
     if not all(map(_finite, real if isinstance(real, list) else [real])):
         return "first bad tensor: the batch of real images"
+    told = () if condition is None else (condition,)
     for prefix, network, inputs in (
         ("generator", generator, latents),
         ("discriminator", discriminator, real),
     ):
-        if (name := bad_output(prefix, network, inputs)) is not None:
+        if (name := bad_output(prefix, network, inputs, *told)) is not None:
             return f"first bad tensor: output of {name}"
     return "weights and activations are finite; the loss or a penalty overflowed"
 

@@ -108,7 +108,7 @@ def test_a_layer_that_ignores_the_latent_is_skipped_and_a_dead_one_is_not():
 
 def test_a_layer_of_vectors_is_counted_too():
     class Vectors(Generator):
-        latent_dim = 3
+        latent_dim, resolution = 3, 1
 
         def __init__(self):
             super().__init__()

@@ -1,0 +1,66 @@
+"""Which normalization each channel of a generator chose, where it may choose."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from torch import Tensor
+
+from ganlab.callbacks.observer import Observer, finished, log_row
+from ganlab.networks.base import Generator
+
+
+def rho_by_resolution(generator: Generator) -> dict[str, Tensor]:
+    """`8x8` -> rho of all channels of that resolution, to the present level; empty without any."""
+    points: dict[str, Any] = getattr(generator, "points", {})
+    found: dict[str, list[Tensor]] = {}
+    for name, module in points.items():
+        rho = getattr(module, "rho", None)
+        if rho is not None:
+            found.setdefault(name.partition("/")[0], []).append(rho.detach().cpu())
+    return {size: torch.cat(each) for size, each in found.items()}
+
+
+class RhoHistogram(Observer):
+    """Logs the mean rho of each resolution; at the end draws the histograms of rho.
+
+    Tan, Wen, Yang: "Systematic Analysis and Removal of Circular Artifacts for StyleGAN", figure 15:
+    0 is instance normalization alone, 1 pixel normalization alone. `figures/rho.png` has one panel
+    a resolution, `rho.npz` every channel's rho. Of the averaged generator; nothing is logged or
+    drawn of one whose norms have no rho. Rank 0 only.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,  # the run's folder
+        every_kimg: float,  # a row each time training crosses this
+        bins: int = 20,  # of a histogram, from 0 to 1
+    ) -> None:
+        super().__init__(every_kimg)
+        if bins < 1:
+            raise ValueError(f"callbacks.rho.bins must be at least 1, got {bins}")
+        self.directory, self.bins = Path(directory), bins
+
+    def observe(self, trainer: Trainer, system: Any) -> None:
+        """Log the means; draw, if this is the end."""
+        rho = rho_by_resolution(system.generator_ema)
+        if not rho or not trainer.is_global_zero:
+            return
+        means = {f"rho/{size}": values.mean().item() for size, values in rho.items()}
+        log_row(trainer, means, system.images_seen)
+        if finished(system):
+            self.draw(rho)
+
+    def draw(self, rho: dict[str, Tensor]) -> None:
+        """Write the figure and its numbers."""
+        from ganlab.report.distributions import histogram
+        from ganlab.report.figures import save
+
+        values = {size: each.numpy() for size, each in rho.items()}
+        figure, numbers = histogram(
+            values, self.bins, xlabel="rho: 0 = IN, 1 = PN", ylabel="share of channels"
+        )
+        caption = "rho of every channel, by resolution"
+        numbers |= {f"{size}/rho": each for size, each in values.items()}
+        save(figure, self.directory / "figures" / "rho.png", numbers, caption)

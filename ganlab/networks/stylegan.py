@@ -1,0 +1,284 @@
+"""StyleGAN: a learned constant, convolved and normalized; styles of the latent scale and shift.
+
+Karras, Laine, Aila: "A Style-Based Generator Architecture for Generative Adversarial Networks"
+(arXiv:1812.04948): figure 1b, sections 2 and 3.1, appendices B and C; the norm is an argument, as
+in Tan, Wen, Yang: "Systematic Analysis and Removal of Circular Artifacts for StyleGAN". Without
+mapping, style, noise and blur, on a traditional input and with PN, this is ProGAN's generator: the
+steps of table 1 are switches. Both networks grow: level l ends at 4 * 2^l px.
+"""
+
+from collections.abc import Callable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.networks import base
+from ganlab.networks.base import Condition, Images
+from ganlab.nn.blocks import Halving, StyleLayer
+from ganlab.nn.equalized import EqualizedConv2d
+from ganlab.nn.growing import Growing, blend, faded_reals
+from ganlab.nn.minibatch import MinibatchStd
+from ganlab.nn.modulation import Normal, noise_source
+from ganlab.nn.norm import InstanceNorm, pixel_norm
+from ganlab.nn.progressive import map_widths
+from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
+from ganlab.nn.style import Mapping
+
+INPUTS = ("const", "latent", "style")
+MEAN_STYLE_DECAY = 0.995  # of the running mean of styles, a step
+
+
+def check_switches(input: str, style: bool, mapping_layers: int, same_width: bool) -> None:
+    """Refuse generators that could not do what they are asked for.
+
+    Raises:
+        ValueError: names the keys.
+    """
+    key = "model.generator."
+    if input not in INPUTS:
+        raise ValueError(f"{key}input must be one of {', '.join(INPUTS)}, got {input!r}")
+    if not style and input == "const":
+        raise ValueError(
+            f"{key}style=false with {key}input=const makes the same image of every latent; "
+            f"set {key}input=latent"
+        )
+    if not style and input == "latent" and mapping_layers:
+        raise ValueError(
+            f"{key}style=false with {key}input=latent has no use for a mapping network; "
+            f"set {key}mapping_layers=0, or {key}input=style"
+        )
+    if input == "latent" and not same_width:
+        raise ValueError(
+            f"{key}input=latent keeps the latent among the styles: latent_dim must equal style_dim"
+        )
+
+
+class Generator(Growing, base.Generator):
+    """Two layers a resolution, from 4x4 on; images are not squashed.
+
+    `layers` are the LeakyReLUs up to the present level, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before
+    the norm. `points` are what follows them, `4x4/0/norm` and `4x4/0/style`. Style n belongs to
+    layer n; with `input=latent` the latent stands before them, in a row of its own, and without
+    style the input's row is the only one. A fresh network stands at its last level.
+
+    Raises:
+        ValueError: a resolution that is no power of two from 8, a width below 1, or switches that
+            make no sense together; the message names the keys.
+    """
+
+    mean_style: Tensor  # (L, W), running mean of the styles in training; 0 in a latent's own row
+
+    def __init__(
+        self,
+        resolution: int = 1024,  # of the last level, a power of two
+        channels: int = 3,  # of the image
+        latent_dim: int = 512,  # numbers in a latent
+        style_dim: int = 512,  # numbers in a style
+        width: int = 16,  # channels of the finest map, doubled at each coarser one
+        max_width: int = 512,  # cap on that doubling
+        mapping_layers: int = 8,  # 0 = the normalized latent is the style
+        mapping_lr_multiplier: float = 0.01,  # relative speed of learning of the mapping
+        input: str = "const",  # of the 4x4 maps: const, or traditional, of the latent or the style
+        style: bool = True,  # scale and shift after each norm
+        noise: bool = True,  # added in each layer
+        blur: bool = True,  # after each enlarging convolution
+        norm: Callable[[int], nn.Module] = InstanceNorm,  # channels -> normalization
+    ) -> None:
+        super().__init__()
+        check_switches(input, style, mapping_layers, latent_dim == style_dim)
+        widths = map_widths("generator", resolution, width, max_width)
+        self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
+        self.input, self.styled, self.widths = input, style, widths
+        self.own_row = int(input == "latent" or not style)  # rows of styles before the layers'
+        self.mapping = Mapping(latent_dim, style_dim, mapping_layers, mapping_lr_multiplier)
+        if input == "const":
+            self.const = nn.Parameter(torch.ones(widths[4], 4, 4))  # appendix C
+        else:  # ProGAN's first layer: a padded 4x4 convolution of a 1x1 map
+            self.dense = EqualizedConv2d(style_dim, widths[4], 4, padding=3, bias=False)
+        self.blocks, self.to_image = nn.ModuleDict(), nn.ModuleList()
+        incoming = widths[4]
+        for size, wide in widths.items():
+            convolutions = self.convolutions(size, incoming, wide, blur)
+            self.blocks[f"{size}x{size}"] = nn.ModuleList(
+                StyleLayer(each, wide, size, norm(wide), noise, style_dim if style else None)
+                for each in convolutions
+            )
+            self.to_image.append(EqualizedConv2d(wide, channels, 1, gain=1.0))
+            incoming = wide
+        self.register_buffer("mean_style", torch.zeros(self.num_styles, style_dim))
+        self.draw_noise: Normal | None = None  # set by whoever wants its noise from elsewhere
+        self.start(len(widths))
+
+    @staticmethod
+    def convolutions(size: int, incoming: int, wide: int, blur: bool) -> tuple[nn.Module, ...]:
+        """What stands before the noise in the two layers of a resolution."""
+        second = EqualizedConv2d(wide, wide, 3, padding=1, bias=False)
+        if size == 4:
+            return nn.Identity(), second
+        first = [
+            nn.Upsample(scale_factor=2),
+            EqualizedConv2d(incoming, wide, 3, padding=1, bias=False),
+        ]
+        return nn.Sequential(*first, *([Blur()] if blur else [])), second
+
+    def active_layers(self) -> dict[str, StyleLayer]:
+        """Every layer up to the present level by its name, input to output."""
+        blocks = list(self.blocks.items())[: self.level + 1]
+        return {
+            f"{size}/{i}": cast(StyleLayer, layer)
+            for size, block in blocks
+            for i, layer in enumerate(cast(nn.ModuleList, block))
+        }
+
+    @property
+    def layers(self) -> dict[str, nn.Module]:
+        """`<size>x<size>/<0 or 1>` -> the LeakyReLU of that layer, to the present level."""
+        return {name: layer.activation for name, layer in self.active_layers().items()}
+
+    @property
+    def points(self) -> dict[str, nn.Module]:
+        """`<layer>/norm`, before the style's affine, and `<layer>/style`, after it."""
+        found: dict[str, nn.Module] = {}
+        for name, layer in self.active_layers().items():
+            found[f"{name}/norm"] = layer.norm
+            if layer.style is not None:
+                found[f"{name}/style"] = layer.style
+        return found
+
+    @property
+    def latent_independent(self) -> list[str]:
+        """Layers that are the same for every latent: the first, of a constant."""
+        return list(self.layers)[:1] if self.input == "const" else []
+
+    @property
+    def affines(self) -> dict[str, nn.Module]:
+        """Layer -> what turns its style into scales and shifts, to the present level."""
+        layers = self.active_layers().items()
+        return {name: layer.style.affine for name, layer in layers if layer.style is not None}
+
+    @property
+    def style_sizes(self) -> list[int]:
+        """Px of the map that each style acts on, (L,)."""
+        styled = [size for size in self.widths for _ in (0, 1)] if self.styled else []
+        return [4] * self.own_row + styled
+
+    @property
+    def num_styles(self) -> int:
+        """L, at the last level."""
+        return len(self.style_sizes)
+
+    @property
+    def active_styles(self) -> int:
+        """How many of the L styles the present level uses."""
+        return self.own_row + (2 * (self.level + 1) if self.styled else 0)
+
+    def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
+        """The style of every layer, all alike but the latent's own row: (N, Z) -> (N, L, W)."""
+        styles = self.mapping(latents)[:, None].expand(-1, self.num_styles, -1)
+        if self.input == "latent":
+            styles = torch.cat([latents[:, None], styles[:, 1:]], dim=1)
+        return styles
+
+    @torch.no_grad()
+    def update_mean_style(self, styles: Tensor) -> None:
+        """Let `mean_style` follow a batch of unmixed styles, (N, L, W)."""
+        first = int(self.input == "latent")
+        mean = styles.mean(dim=0).to(self.mean_style)  # (L, W)
+        self.mean_style[first:].lerp_(mean[first:], 1 - MEAN_STYLE_DECAY)
+
+    def first_maps(self, styles: Tensor) -> Tensor:
+        """What the first layer takes, (N, L, W) -> (N, C, 4, 4)."""
+        if self.input == "const":
+            return self.const.expand(len(styles), -1, -1, -1)
+        # truncation shortens a latent, which has no meaning here: normalized after it
+        row = pixel_norm(styles[:, 0]) if self.input == "latent" else styles[:, 0]
+        return self.dense(row[:, :, None, None])
+
+    def synthesize(self, styles: Tensor, noise: str = "random") -> Tensor:
+        """Styles to images of the present level, (N, L, W) -> (N, C, H, W).
+
+        `noise` is random, const (each layer's own plane) or none; a ValueError if it is not.
+        """
+        source = noise_source(noise, self.draw_noise)
+        rows = styles[:, self.own_row :].unbind(1) if self.styled else [None] * 2 * self.num_levels
+        x = coarser = self.first_maps(styles)
+        for (name, layer), row in zip(self.active_layers().items(), rows, strict=False):
+            coarser = x if name.endswith("/0") else coarser
+            x = layer(x, row, source)
+        image = self.to_image[self.level](x)
+        if self.alpha == 1:
+            return image
+        old = upsample_nearest(self.to_image[self.level - 1](coarser))
+        return blend(old, image, self.alpha)
+
+    def forward(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
+        """Map latents to images, (N, Z) -> (N, C, H, W); evaluation takes the constant noise."""
+        return self.synthesize(self.map(latents), "random" if self.training else "const")
+
+
+class Discriminator(Growing, base.Discriminator):
+    """ProGAN's, with a blur before each halving; minibatch statistics join at 4x4.
+
+    `views` reduces reals to the present level and fades them as the generator fades its images.
+
+    Raises:
+        ValueError: a resolution that is no power of two from 8, or a width below 1.
+    """
+
+    def __init__(
+        self,
+        resolution: int = 1024,  # of the last level, a power of two
+        channels: int = 3,  # of the image
+        width: int = 16,  # channels of the finest map, doubled at each coarser one
+        max_width: int = 512,  # cap on that doubling
+        group_size: int = 4,  # samples whose deviation is measured together; at most a batch
+        blur: bool = True,  # before each halving
+    ) -> None:
+        super().__init__()
+        widths = map_widths("discriminator", resolution, width, max_width)
+        self.resolution = resolution
+        self.blocks, self.from_image = nn.ModuleList(), nn.ModuleList()
+        for size, wide in widths.items():
+            first = EqualizedConv2d(channels, wide, 1)
+            self.from_image.append(nn.Sequential(first, nn.LeakyReLU(0.2)))
+            self.blocks.append(
+                self.head(wide, min(2 * wide, max_width), group_size)
+                if size == 4
+                else self.halving(wide, widths[size // 2], blur)
+            )
+        self.start(len(widths))
+
+    @staticmethod
+    def halving(wide: int, outgoing: int, blur: bool) -> nn.Sequential:
+        """The two convolutions of a resolution above 4x4."""
+        first = EqualizedConv2d(wide, wide, 3, padding=1)
+        return nn.Sequential(first, nn.LeakyReLU(0.2), Halving(wide, outgoing, blur))
+
+    @staticmethod
+    def head(wide: int, last: int, group_size: int) -> nn.Sequential:
+        """4x4 maps to one logit."""
+        return nn.Sequential(
+            MinibatchStd(group_size),
+            EqualizedConv2d(wide + 1, wide, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            EqualizedConv2d(wide, last, 4),
+            nn.LeakyReLU(0.2),
+            EqualizedConv2d(last, 1, 1, gain=1.0),
+            nn.Flatten(0),  # (N, 1, 1, 1) -> (N,)
+        )
+
+    def views(self, images: Tensor) -> Tensor:
+        """Reals as the present stage has them, (N, C, R, R) -> (N, C, 4 * 2^level, ...)."""
+        return faded_reals(images, 4 * 2**self.level, self.alpha)
+
+    def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
+        """Score images of the present level, (N, C, H, W) -> (N,) logits."""
+        assert isinstance(images, Tensor)
+        x = self.from_image[self.level](images)  # (N, width, size, size)
+        for level in range(self.level, -1, -1):
+            x = self.blocks[level](x)
+            if level == self.level and self.alpha < 1:
+                old = self.from_image[level - 1](downsample_average(images))
+                x = blend(old, x, self.alpha)
+        return x

@@ -1,0 +1,64 @@
+"""Layers made of several parts: what stands between two resolutions, and around a norm.
+
+Karras, Laine, Aila: "A Style-Based Generator Architecture for Generative Adversarial Networks"
+(arXiv:1812.04948), figure 1b and section 2.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.nn.equalized import EqualizedConv2d
+from ganlab.nn.resample import Blur, downsample_average
+from ganlab.nn.style import NoiseInjection, NoiseSource, StyleModulation
+
+
+class StyleLayer(nn.Module):
+    """Convolution, noise, bias, LeakyReLU 0.2, norm, style: one layer of neurons (figure 1b).
+
+    Another norm swaps one object and nothing else.
+    """
+
+    def __init__(
+        self,
+        convolution: nn.Module,  # without bias, and with all else that stands before the noise
+        channels: int,  # of the output
+        size: int,  # H = W of the output
+        norm: nn.Module,
+        noise: bool,
+        style_dim: int | None,  # None = without style
+    ) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.noise = NoiseInjection(channels, size) if noise else None
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.activation, self.norm = nn.LeakyReLU(0.2), norm
+        self.style = StyleModulation(channels, style_dim) if style_dim else None
+
+    def forward(self, x: Tensor, style: Tensor | None, source: NoiseSource) -> Tensor:
+        """(N, in, H', W'), (N, W) -> (N, channels, H, W); `source` is that of NoiseInjection."""
+        x = self.convolution(x)
+        if self.noise is not None:
+            x = self.noise(x, source)
+        x = self.norm(self.activation(x + self.bias[:, None, None]))
+        return x if self.style is None else self.style(x, style)
+
+
+class Halving(nn.Module):
+    """Blur, convolution, averaging, bias, LeakyReLU 0.2: half the size (section 2)."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        blur: bool = True,  # filter before going down
+    ) -> None:
+        super().__init__()
+        self.blur = Blur() if blur else nn.Identity()
+        self.convolution = EqualizedConv2d(in_channels, out_channels, 3, padding=1, bias=False)
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.activation = nn.LeakyReLU(0.2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) -> (N, out, H / 2, W / 2)."""
+        x = downsample_average(self.convolution(self.blur(x)))
+        return self.activation(x + self.bias[:, None, None])

@@ -1,0 +1,157 @@
+"""The parts of a style-based generator, and what can be done to styles.
+
+Karras, Laine, Aila: "A Style-Based Generator Architecture for Generative Adversarial Networks"
+(arXiv:1812.04948). A style is one (W,) vector a layer; a generator's are (N, L, W).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.nn.equalized import EqualizedLinear
+from ganlab.nn.norm import PixelNorm
+
+# (layer, N) -> its noise, (N, 1, H, W) or (H, W), or none; see `modulation.noise_source`
+NoiseSource = Callable[[Any, int], Tensor | None]
+
+BANDS = {"coarse": (0, 8), "middle": (16, 32), "fine": (64, 2**20)}  # px, both included
+
+
+class Mapping(nn.Module):
+    """Latents to styles: normalized, then fully connected layers with LeakyReLU 0.2.
+
+    Karras et al. 2019, section 2 and appendix C: 8 layers that learn a hundred times slower than
+    the rest. Without layers a style is the normalized latent itself.
+
+    Raises:
+        ValueError: a negative number of layers; or none, and styles of another width than latents.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        style_dim: int,
+        num_layers: int = 8,  # 0 = without
+        lr_multiplier: float = 0.01,  # relative speed of learning
+        hidden_dim: int | None = None,  # width between layers; None = style_dim
+    ) -> None:
+        super().__init__()
+        if num_layers < 0:
+            raise ValueError(f"model.generator.mapping_layers must be at least 0, got {num_layers}")
+        if num_layers == 0 and latent_dim != style_dim:
+            raise ValueError(
+                f"model.generator.mapping_layers=0 makes styles of latents: style_dim={style_dim} "
+                f"must equal latent_dim={latent_dim}"
+            )
+        widths = [latent_dim, *[hidden_dim or style_dim] * (num_layers - 1), style_dim]
+        self.normalize = PixelNorm()
+        self.layers = nn.Sequential()
+        for i in range(num_layers):
+            linear = EqualizedLinear(widths[i], widths[i + 1], lr_multiplier=lr_multiplier)
+            self.layers.extend([linear, nn.LeakyReLU(0.2)])
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(N, latent_dim) -> (N, style_dim)."""
+        return self.layers(self.normalize(latents))
+
+
+class StyleModulation(nn.Module):
+    """A style scales and shifts each channel: x (s + 1) + b, with s and b affine in the style.
+
+    Karras et al. 2019, eq. 1 without its normalization. The scale starts around 1.
+    """
+
+    def __init__(
+        self,
+        channels: int,  # of the maps
+        style_dim: int,
+    ) -> None:
+        super().__init__()
+        self.affine = EqualizedLinear(style_dim, 2 * channels, gain=1.0)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """(N, C, H, W), (N, style_dim) -> (N, C, H, W)."""
+        scale, shift = self.affine(style)[:, :, None, None].chunk(2, dim=1)  # (N, C, 1, 1) each
+        return x * (scale + 1) + shift
+
+
+class NoiseInjection(nn.Module):
+    """Adds one plane of noise a sample, with a learned strength per channel that starts at 0.
+
+    Karras et al. 2019, section 2. `noise_const` is the layer's plane where noise is to be constant.
+    """
+
+    noise_const: Tensor  # (size, size)
+
+    def __init__(
+        self,
+        channels: int,  # of the maps
+        size: int,  # H = W of the maps
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.strength = nn.Parameter(torch.zeros(channels))
+        self.register_buffer("noise_const", torch.randn(size, size))
+
+    def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
+        """(N, C, H, W) -> same, with what `source(self, N)` gives."""
+        noise = source(self, len(x))
+        return x if noise is None else x + self.strength[:, None, None] * noise
+
+
+def truncate(
+    styles: Tensor,  # (N, L, W)
+    mean: Tensor,  # (W,) or (L, W), a generator's mean_style
+    psi: float,  # 1.0 = as they are, 0.0 = the mean for all
+    cutoff: int | None = None,  # layers truncated, from the coarsest on; None = all
+) -> Tensor:
+    """Styles drawn towards their mean, (N, L, W): less variety, fewer failures.
+
+    Karras et al. 2019, appendix B: w' = mean + psi (w - mean).
+    """
+    drawn = torch.lerp(mean.to(styles).expand_as(styles), styles, psi)
+    layer = torch.arange(styles.shape[1], device=styles.device)[:, None]  # (L, 1)
+    return torch.where(layer < (styles.shape[1] if cutoff is None else cutoff), drawn, styles)
+
+
+def mix(
+    styles_a: Tensor,  # (N, L, W)
+    styles_b: Tensor,  # (N, L, W)
+    crossover: int | Tensor,  # first layer of b, one for all or (N,): 0 = b alone, L = a alone
+) -> Tensor:
+    """Styles of `a` up to the crossover, of `b` from there on: (N, L, W).
+
+    Karras et al. 2019, section 3.1, where a random crossover regularizes training.
+    """
+    layer = torch.arange(styles_a.shape[1], device=styles_a.device)  # (L,)
+    first = torch.as_tensor(crossover, device=styles_a.device).reshape(-1, 1)  # (N or 1, 1)
+    return torch.where((layer >= first)[:, :, None], styles_b, styles_a)
+
+
+def copy_styles(
+    source: Tensor,  # (N, L, W)
+    target: Tensor,  # (N, L, W)
+    layers: Iterable[int],  # whose styles are the source's
+) -> Tensor:
+    """The target's styles, but in some layers the source's: (N, L, W).
+
+    Karras et al. 2019, figure 3: `layers` is one of the `bands`, coarse, middle or fine.
+    """
+    chosen = torch.zeros(target.shape[1], dtype=torch.bool, device=target.device)
+    chosen[list(layers)] = True
+    return torch.where(chosen[:, None], source, target)
+
+
+def bands(
+    sizes: Sequence[int],  # px of the map that each style acts on, a generator's style_sizes
+) -> dict[str, list[int]]:
+    """Layers by what their styles decide: coarse (to 8 px), middle (16 and 32 px), fine (from 64).
+
+    Karras et al. 2019, figure 3. At small resolutions a band can be empty.
+    """
+    return {
+        name: [layer for layer, size in enumerate(sizes) if low <= size <= high]
+        for name, (low, high) in BANDS.items()
+    }

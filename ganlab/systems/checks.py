@@ -1,0 +1,45 @@
+"""What a system refuses before it starts, by the names of the keys."""
+
+from typing import TYPE_CHECKING
+
+from ganlab.systems.growth import check_growth
+
+if TYPE_CHECKING:
+    from ganlab.systems.gan import GAN
+
+
+def check_settings(system: "GAN") -> None:
+    """Refuse steps, intervals, mixing or growth that the networks or penalties cannot have.
+
+    Raises:
+        ValueError: names the key.
+    """
+    if system.critic_steps < 1:
+        raise ValueError(f"model.critic_steps must be at least 1, got {system.critic_steps}")
+    if both := sorted(system.penalties.keys() & system.generator_penalties.keys()):
+        raise ValueError(f"model.penalties and model.generator_penalties share {both}")
+    unknown = sorted(set(system.intervals) - {*system.penalties, *system.generator_penalties})
+    if unknown:
+        raise ValueError(f"model.intervals names no penalty of model.penalties: {unknown}")
+    probability = system.mixing_probability
+    if not 0 <= probability <= 1:
+        raise ValueError(f"model.mixing_probability must be from 0.0 to 1.0, got {probability}")
+    if probability and not hasattr(system.generator, "map"):
+        raise ValueError(
+            f"model.mixing_probability={probability} needs a generator with styles; set it to 0.0"
+        )
+    if system.growth is not None:
+        check_growth(system.growth, system.networks())
+
+
+def check_precision(precision: str, penalties: list[str]) -> None:
+    """Refuse half precision where a penalty needs a second derivative.
+
+    Raises:
+        ValueError: names the penalties.
+    """
+    if penalties and precision.startswith("16"):
+        raise ValueError(
+            f"trainer.precision={precision} overflows in the penalties {', '.join(penalties)}; "
+            "use bf16-mixed or 32-true"
+        )

@@ -1,0 +1,70 @@
+"""What conditional networks are told: from a batch, the batch to train on and its conditions."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from ganlab.data.batch import Batch
+from ganlab.networks.base import Condition
+from ganlab.nn.pyramid import reduce
+
+
+class CoarseReals:
+    """Tells each image's next coarser version, so that every level of a pyramid repaints reals.
+
+    Denton et al. (arXiv:1506.05751), section 2.3: level k is trained on the low-pass version of a
+    real image. At evaluation a generator that gets no condition paints on its own coarser image.
+
+    Raises:
+        ValueError: a size below 1.
+    """
+
+    def __init__(
+        self,
+        size: int | None = None,  # pixels of the coarser version; None = half
+    ) -> None:
+        if size is not None and size < 1:
+            raise ValueError(f"model.conditioner.size must be at least 1, got {size}")
+        self.size = size
+
+    def __call__(self, batch: Batch) -> tuple[Batch, Condition]:
+        """The batch as it is, and d(I) of its images."""
+        size = batch.image.shape[-1] // 2 if self.size is None else self.size
+        return batch, Condition(coarse=reduce(batch.image, size))
+
+
+class Labels:
+    """Tells each image's class, to generator and discriminator alike.
+
+    At evaluation latent i is told class i mod `num_labels`, so every class has its share.
+
+    Raises:
+        ValueError: on construction, fewer than two classes; in training, images without labels.
+    """
+
+    def __init__(
+        self,
+        num_labels: int,  # classes in the data
+    ) -> None:
+        if num_labels < 2:
+            raise ValueError(f"model.conditioner.num_labels must be at least 2, got {num_labels}")
+        self.num_labels = num_labels
+
+    def __call__(self, batch: Batch) -> tuple[Batch, Condition]:
+        """The batch as it is, and its labels."""
+        if batch.label is None:
+            raise ValueError(
+                "model.conditioner tells labels and these images have none: choose labelled data, "
+                "or drop model.conditioner and set model.generator.num_labels=0"
+            )
+        return batch, Condition(label=batch.label)
+
+    def at(self, indices: Sequence[int]) -> Condition:
+        """What latents of these addresses are told, on the CPU."""
+        return Condition(label=torch.tensor(list(indices)) % self.num_labels)
+
+
+def conditions_of(system: Any) -> Callable[[Sequence[int]], Condition] | None:
+    """How the system's networks are conditioned at evaluation; None = they are told nothing."""
+    return getattr(getattr(system, "conditioner", None), "at", None)

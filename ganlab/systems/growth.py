@@ -1,0 +1,150 @@
+"""Progressive growing as a pure function of images seen, and how a system applies it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from ganlab.nn.growing import Stage
+
+if TYPE_CHECKING:
+    from ganlab.systems.gan import GAN
+
+FIRST_RESOLUTION = 4  # of level 0
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Images seen -> stage: train a level, fade the next one in, and so on to the last.
+
+    Karras et al. 2018 (arXiv:1710.10196), section 2 and appendix A.1: a level is trained alone for
+    `stable_kimg`, then alpha of the next rises linearly from 0 to 1 over `fade_kimg`. Level l has
+    4 * 2^l px. Batch sizes and learning rates are those of the level being faded in; they are
+    given by resolution in pixels, and what is not listed keeps data.batch_size or its own rate.
+
+    Raises:
+        ValueError: a resolution, a level, a length, a size or a rate that cannot be; names the key.
+    """
+
+    resolution: int  # of the last level, a power of two from 4
+    stable_kimg: float = 600.0  # thousands of images at each level alone
+    fade_kimg: float = 600.0  # thousands of images from alpha 0 to 1; 0.0 = at once
+    first_level: int = 0  # level the run starts at: 0 = 4x4, 1 = 8x8
+    batch_sizes: Mapping[int, int] | None = None  # pixels -> images per step over all processes
+    learning_rates: Mapping[int, float] | None = None  # pixels -> rate of both optimizers
+    reset_optimizers: bool = True  # forget the optimizers' moments at each new level
+
+    def __post_init__(self) -> None:
+        if self.resolution < FIRST_RESOLUTION or self.resolution & (self.resolution - 1):
+            raise ValueError(
+                f"model.growth.resolution (data.resolution) must be a power of two from 4, got "
+                f"{self.resolution}"
+            )
+        if not 0 <= self.first_level <= self.last_level:
+            raise ValueError(
+                f"model.growth.first_level must be from 0 to {self.last_level} at "
+                f"{self.resolution} px, got {self.first_level}"
+            )
+        if self.stable_images < 1 or self.fade_images < 0:
+            raise ValueError("model.growth.stable_kimg must be above 0, fade_kimg at least 0")
+        for name in ("batch_sizes", "learning_rates"):
+            for key, value in (getattr(self, name) or {}).items():
+                if not isinstance(key, int) or value <= 0:
+                    raise ValueError(
+                        f"model.growth.{name} maps pixels to numbers above 0, as "
+                        f"'model.growth.{name}={{16: 64}}'; got {{{key!r}: {value}}}"
+                    )
+
+    @property
+    def last_level(self) -> int:
+        """Level of the full resolution."""
+        return (self.resolution // FIRST_RESOLUTION).bit_length() - 1
+
+    @property
+    def stable_images(self) -> int:
+        """Images at a level alone."""
+        return round(self.stable_kimg * 1000)
+
+    @property
+    def fade_images(self) -> int:
+        """Images from alpha 0 to 1."""
+        return round(self.fade_kimg * 1000)
+
+    def __call__(self, images_seen: int) -> Stage:
+        """The stage of the batch that starts at `images_seen`."""
+        phase, within = divmod(images_seen, self.stable_images + self.fade_images)
+        level = self.first_level + phase
+        fading = within - self.stable_images
+        if level >= self.last_level:
+            return Stage(self.last_level, 1.0)
+        # at alpha 0 the next level would learn nothing: the batch belongs to the one before
+        return Stage(level + 1, fading / self.fade_images) if fading > 0 else Stage(level, 1.0)
+
+    def batch_size(self, images_seen: int, default: int) -> int:
+        """The global batch that starts at `images_seen`."""
+        return (self.batch_sizes or {}).get(pixels(self(images_seen)), default)
+
+    def learning_rate(self, stage: Stage, default: float) -> float:
+        """The learning rate of a stage."""
+        return (self.learning_rates or {}).get(pixels(stage), default)
+
+
+def pixels(stage: Stage) -> int:
+    """Height and width of a stage's images."""
+    return FIRST_RESOLUTION * 2**stage.level
+
+
+def check_growth(growth: Growth, networks: Mapping[str, nn.Module]) -> None:
+    """Refuse networks that do not grow, or end at another resolution than the schedule.
+
+    Raises:
+        ValueError: names the key.
+    """
+    for name, network in networks.items():
+        levels: Any = getattr(network, "num_levels", None)
+        if levels is None:
+            raise ValueError(f"model.growth: this model's {name} does not grow; leave it null")
+        if levels != growth.last_level + 1:
+            raise ValueError(
+                f"model.growth.resolution={growth.resolution} needs {growth.last_level + 1} levels "
+                f"and the {name} has {levels}: give both the same resolution"
+            )
+
+
+def share_schedule(system: "GAN", growth: Growth) -> None:
+    """Let the data ask the same schedule for its batch sizes.
+
+    Raises:
+        ValueError: a batch that the processes cannot share equally.
+    """
+    world = system.trainer.world_size
+    for key, size in (growth.batch_sizes or {}).items():
+        if size % world:
+            raise ValueError(
+                f"model.growth.batch_sizes: {size} at {key} px must be a multiple of the number of "
+                f"processes, {world}"
+            )
+    data: Any = getattr(system.trainer, "datamodule", None)
+    if data is not None:
+        data.batch_size_at = lambda position: growth.batch_size(position, data.batch_size)
+
+
+def grow(system: "GAN", growth: Growth) -> None:
+    """Bring the networks and the optimizers to the stage of the batch that is about to start."""
+    stage = growth(system.images_seen)
+    generator: Any = system.generator
+    new_level = generator.level != stage.level
+    networks: list[Any] = [*system.networks().values()]
+    for network in networks:
+        network.grow_to(stage)
+    reached = stage.level - 1 + stage.alpha  # 0 = 4x4, 1 = 8x8, in between while it fades in
+    system.tally.add("growth/level", torch.tensor(reached, device=system.device))
+    for optimizer in system.trainer.optimizers:
+        if new_level and growth.reset_optimizers:
+            optimizer.state.clear()
+        base = optimizer.defaults["lr"]
+        for group in optimizer.param_groups:
+            own = group.setdefault("initial_lr", group["lr"])
+            group["lr"] = own * growth.learning_rate(stage, base) / base

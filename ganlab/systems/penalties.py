@@ -1,0 +1,69 @@
+"""R1 whose strength can be left to the resolution and the batch."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.losses import r1
+from ganlab.networks.base import Condition, Images
+
+
+class R1:
+    """`losses.r1` with a number for gamma, or `auto`.
+
+    Karras et al. 2020 (arXiv:2006.06676), appendix C: gamma = 0.0002 * resolution^2 / batch. A
+    gradient's squared length grows with the number of pixels, and a larger batch needs less.
+
+    Raises:
+        ValueError: gamma is neither `auto` nor a number of at least 0.
+    """
+
+    def __init__(
+        self,
+        gamma: float | str = 10.0,  # or auto
+        resolution: int | None = None,  # of the full-size images, for auto
+        batch_size: int | None = None,  # over all processes, for auto
+    ) -> None:
+        self.derivation: str | None = None  # how auto came to its number
+        if gamma == "auto":
+            if not resolution or not batch_size:
+                raise ValueError("model.penalties.r1.gamma=auto needs resolution and batch_size")
+            gamma = 0.0002 * resolution**2 / batch_size
+            self.derivation = (
+                f"R1 gamma=auto: 0.0002 * resolution^2 / batch = "
+                f"0.0002 * {resolution}^2 / {batch_size} = {gamma:.6g}"
+            )
+        if isinstance(gamma, str) or gamma < 0:
+            raise ValueError(f"model.penalties.r1.gamma must be auto or at least 0, got {gamma}")
+        self.gamma = float(gamma)
+
+    def __call__(
+        self,
+        discriminator: nn.Module,
+        real: Images,
+        fake: Images,
+        condition: Condition | None,
+        uniform: Callable[[int], Tensor],
+    ) -> Tensor:
+        """gamma/2 E ||grad D(x)||^2 on reals."""
+        return r1(discriminator, real, fake, condition, uniform, gamma=self.gamma)
+
+
+def printed(penalties: Mapping[str, Any]) -> None:
+    """Say how each strength that was left to the program came about."""
+    for penalty in penalties.values():
+        if (derivation := getattr(penalty, "derivation", None)) is not None:
+            print(derivation)
+
+
+@torch.no_grad()
+def mean_over_ranks(value: Tensor) -> Tensor:
+    """The mean of a tensor over all processes; itself where there is one."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return value
+    total = value.detach().clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()

@@ -1,0 +1,79 @@
+"""What is random in a training step: drawn for the global batch, sliced by rank."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.nn.randomness import LatentSpace, keyed_generator
+
+Uniform = Callable[[int], Tensor]  # n -> (n,) numbers in [0, 1)
+Normal = Callable[[Sequence[int]], Tensor]  # shape, samples first -> N(0, 1) numbers
+
+
+@dataclass(frozen=True)
+class StepRandomness:
+    """All draws of one step, a function of (seed, images_seen, purpose) and of nothing else.
+
+    Row i of the global batch belongs to rank i mod world, so a run depends neither on the number
+    of processes nor on where it was resumed.
+    """
+
+    seed: int
+    images_seen: int  # at the start of the batch
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device | str = "cpu"  # where the draws are wanted
+
+    def share(self, rows: Tensor) -> Tensor:
+        """This rank's rows of a tensor drawn for the global batch, on the device."""
+        return rows[self.rank :: self.world_size].to(self.device)
+
+    def latents(self, space: LatentSpace, purpose: str, n: int) -> Tensor:
+        """(n, Z): this rank's latents."""
+        rng = keyed_generator(purpose, self.seed, self.images_seen)
+        return self.share(space.sample_latents(n * self.world_size, rng))
+
+    def uniform(self, *purpose: str) -> Uniform:
+        """A stream of numbers in [0, 1)."""
+        rng = keyed_generator(*purpose, self.seed, self.images_seen)
+        return lambda n: self.share(torch.rand(n * self.world_size, generator=rng))
+
+    def normal(self, *purpose: str) -> Normal:
+        """A stream of N(0, 1) numbers drawn where they are used: noise is as large as a map."""
+        rng = keyed_generator(*purpose, self.seed, self.images_seen, device=self.device)
+
+        def draw(shape: Sequence[int]) -> Tensor:
+            n, *rest = shape
+            rows = torch.randn(n * self.world_size, *rest, generator=rng, device=self.device)
+            return self.share(rows)
+
+        return draw
+
+    def crossovers(self, purpose: str, n: int, num_styles: int, probability: float) -> Tensor:
+        """(n,) int64: the first style of each sample that comes from its second latent.
+
+        With `probability` uniform on 1 .. num_styles - 1, else `num_styles`: no mixing (Karras et
+        al. 2019, arXiv:1812.04948, section 3.1).
+        """
+        uniform = self.uniform("crossover", purpose)
+        mixed, place = uniform(n) < probability, uniform(n)
+        first = 1 + (place * (num_styles - 1)).long().clamp(max=num_styles - 2)
+        return torch.where(mixed & (num_styles > 1), first, num_styles)
+
+
+@contextmanager
+def fresh_noise(generator: nn.Module, randomness: StepRandomness, purpose: str) -> Iterator[None]:
+    """Inside the block a generator that adds noise draws it from the step's randomness."""
+    network: Any = generator
+    if not hasattr(network, "draw_noise"):
+        yield
+        return
+    before, network.draw_noise = network.draw_noise, randomness.normal("noise", purpose)
+    try:
+        yield
+    finally:
+        network.draw_noise = before

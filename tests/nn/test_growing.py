@@ -1,0 +1,74 @@
+"""Stages of a growing network, and reals as it sees them."""
+
+import pytest
+import torch
+
+from ganlab.nn.growing import Growing, Stage, blend, enlarged, faded_reals
+
+
+class Toy(Growing):
+    def __init__(self):
+        super().__init__()
+        self.start(3)
+
+
+def averaged(images, size):
+    """Means of square blocks."""
+    N, C, H, _ = images.shape
+    k = H // size
+    return images.reshape(N, C, size, k, size, k).mean(dim=(3, 5))
+
+
+def repeated(images, k):
+    return images.repeat_interleave(k, 2).repeat_interleave(k, 3)
+
+
+def test_a_fresh_network_stands_at_its_end():
+    assert (Toy().level, Toy().alpha) == (2, 1.0)
+
+
+def test_stage_travels_with_the_weights():
+    toy, twin = Toy(), Toy()
+    toy.grow_to(Stage(1, 0.3))
+    twin.load_state_dict(toy.state_dict())
+    assert (twin.level, twin.alpha) == (1, 0.3)
+
+
+def test_level_0_has_nothing_to_fade_from():
+    toy = Toy()
+    toy.grow_to(Stage(0, 0.3))
+    assert (toy.level, toy.alpha) == (0, 1.0)
+
+
+@pytest.mark.parametrize("stage", [Stage(3), Stage(-1), Stage(1, 1.1), Stage(1, -0.1)])
+def test_a_stage_that_there_is_not_is_refused(stage):
+    with pytest.raises(ValueError, match=r"model\.growth must end at data\.resolution"):
+        Toy().grow_to(stage)
+
+
+def test_blend_is_exact_at_both_ends():
+    old, new = torch.randn(2, 50)
+    assert torch.equal(blend(old, new, 0.0), old)
+    assert torch.equal(blend(old, new, 1.0), new)
+    torch.testing.assert_close(blend(old, new, 0.25), 0.75 * old + 0.25 * new)
+
+
+def test_reals_are_block_means_blended_with_their_coarser_version():
+    images = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(faded_reals(images, 4, 1.0), averaged(images, 4))
+    expected = 0.3 * averaged(images, 8) + 0.7 * repeated(averaged(images, 4), 2)
+    torch.testing.assert_close(faded_reals(images, 8, 0.3), expected)
+    assert torch.equal(faded_reals(images, 16, 1.0), images)
+
+
+def test_reals_at_alpha_0_are_those_of_the_level_before_enlarged():
+    images = torch.randn(2, 3, 16, 16)
+    for size in (4, 8):
+        before = faded_reals(images, size, 1.0)
+        assert torch.equal(faded_reals(images, 2 * size, 0.0), repeated(before, 2))
+
+
+def test_early_images_are_enlarged_and_others_left_alone():
+    images = torch.randn(2, 1, 4, 4)
+    assert torch.equal(enlarged(images, 16), repeated(images, 4))
+    assert torch.equal(enlarged(images, 4), images)
