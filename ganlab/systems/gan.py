@@ -16,7 +16,7 @@ from ganlab.systems.checks import check_precision, check_settings
 from ganlab.systems.clock import crossed
 from ganlab.systems.drawing import Draw, draw
 from ganlab.systems.ema import ExponentialAverage
-from ganlab.systems.growth import Growth, grow, share_schedule
+from ganlab.systems.growth import Growth, grow, share_schedule, take_first_stage
 from ganlab.systems.guard import ADVICE, NonFiniteError, diagnose
 from ganlab.systems.penalties import mean_over_ranks, printed
 from ganlab.systems.randomness import StepRandomness, fresh_noise
@@ -122,6 +122,7 @@ class GAN(LightningModule):
         check_precision(str(self.trainer.precision), list(penalties))
         if self.growth is not None:
             share_schedule(self, self.growth)
+            take_first_stage(self, self.growth)
         if self.trainer.is_global_zero:
             printed(penalties)
 

@@ -131,6 +131,17 @@ def share_schedule(system: "GAN", growth: Growth) -> None:
         data.batch_size_at = lambda position: growth.batch_size(position, data.batch_size)
 
 
+def take_first_stage(system: "GAN", growth: Growth) -> None:
+    """Let whoever looks at a fresh run before its first batch see the first stage.
+
+    A resumed run stays as its checkpoint says: there the step to a new level is still to come.
+    """
+    if system.images_seen == 0:
+        networks: list[Any] = [*system.networks().values()]
+        for network in networks:
+            network.grow_to(growth(0))
+
+
 def grow(system: "GAN", growth: Growth) -> None:
     """Bring the networks and the optimizers to the stage of the batch that is about to start."""
     stage = growth(system.images_seen)

@@ -4,6 +4,7 @@ from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from lightning import Callback
@@ -227,6 +228,8 @@ def test_pictures_and_health_have_one_size_while_the_images_grow(tmp_path):
     pictures = grid.saved()
     assert len(pictures) > 4
     assert len({Image.open(path).size for path in pictures}) == 1
+    drawn = np.asarray(Image.open(pictures[0]))[2:18, 2:18]  # the first image, untrained
+    assert (drawn == drawn[::4, ::4].repeat(4, 0).repeat(4, 1)).all(), "not the first stage"
     assert (tmp_path / "samples" / "timeline.png").exists()
 
 
