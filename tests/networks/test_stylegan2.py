@@ -33,8 +33,8 @@ def on_meta(network: type, **settings: object) -> nn.Module:
 
 
 # Trainable numbers, the mapping included; noise maps and filters are buffers. At 1024 px they are
-# those that NVIDIA's PyTorch code prints (Karras et al. 2020 round to 30 and 29 million for F, 25 and
-# 24 for E); at 256 px they follow from the same layer table.
+# those that NVIDIA's PyTorch code prints (Karras et al. 2020 round to 30 and 29 million for F, 25
+# and 24 for E); at 256 px they follow from the same layer table.
 PUBLISHED = [
     ({"resolution": 1024, "width": 32, "mapping_layers": 2}, 28_794_124, 29_012_513),  # auto
     ({"resolution": 1024, "width": 32}, 28_794_124 + 6 * 262_656, 29_012_513),  # config F
