@@ -1,6 +1,5 @@
 """A run's recipe: what a checkpoint keeps of its config, and what may follow from it."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -124,16 +123,9 @@ def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
     return config
 
 
-def data_name(settings: Settings) -> str:
-    """The data set's name in results: what its config calls it, else its folder's."""
-    data = settings["data"]
-    return str(data.get("name") or Path(str(data.get("path"))).name)
-
-
 __all__ = [
     "build_system",
     "checked",
-    "data_name",
     "rebuilt",
     "recipe_of",
     "refuse_changed_recipe",

@@ -20,28 +20,11 @@ from ganlab.nn.equalized import EqualizedConv2d, EqualizedLinear
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import Noise, Normal, ScaledLeakyReLU, StyledConv, ToImage, noise_source
 from ganlab.nn.norm import PixelNorm
+from ganlab.nn.progressive import map_widths
 from ganlab.nn.resample import downsample2x, fir_kernel, upfirdn, upsample2x
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 MEAN_STYLE_DECAY = 0.995  # of the running mean of styles, a step
-
-
-def map_widths(network: str, resolution: int, width: int, max_width: int) -> dict[int, int]:
-    """Size of each map -> min(width * resolution / size, max_width) channels, from 4 px up.
-
-    Raises:
-        ValueError: a resolution that is no power of two from 8 on, or a width below 1; the message
-            names the key of `network`, "generator" or "discriminator".
-    """
-    if resolution < 8 or resolution & (resolution - 1):
-        raise ValueError(
-            f"model.{network}.resolution (data.resolution) must be a power of two, at least 8, "
-            f"for stylegan2, got {resolution}"
-        )
-    if min(width, max_width) < 1:
-        raise ValueError(f"model.{network}.width and max_width must be at least 1")
-    sizes = [2**i for i in range(2, resolution.bit_length())]
-    return {size: min(width * resolution // size, max_width) for size in sizes}
 
 
 def one_hot_labels(condition: Condition | None, num_labels: int) -> Tensor:
