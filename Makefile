@@ -1,4 +1,4 @@
-# make demo | test | test-all | check | docs-check | clean; each creates .venv when it must.
+# make demo | gallery | test | test-all | check | docs-check | clean; each creates .venv when it must.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +10,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 DEMO := outputs/demo
 
-.PHONY: help demo test test-all check format docs-check clean
+.PHONY: help demo gallery test test-all check format docs-check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ $(DEMO)/sequential_ablation/.done: $(DEMO)/train/.done
 
 demo: $(DEMO)/train/.done $(DEMO)/activation_rates/.done $(DEMO)/sequential_ablation/.done ## train DCGAN on Fashion-MNIST, score it, look into its neurons, write one report
 	@$(BIN)/python -m ganlab report $(DEMO)/train $(DEMO)/activation_rates $(DEMO)/sequential_ablation
+
+gallery: .venv/.core ## train the small preset of every model, hours; interrupted, it goes on; writes docs/gallery
+	@$(BIN)/python scripts/gallery.py $(GALLERY)
 
 test: .venv/.test ## the whole suite
 	@$(BIN)/python -m pytest -m "not slow"

@@ -1,0 +1,181 @@
+"""Train the small preset of every model on Fashion-MNIST and write docs/gallery.
+
+    python scripts/gallery.py                 # every conf/experiment/gallery/*.yaml, one by one
+    python scripts/gallery.py stylegan_pin    # one of them
+
+Interrupted, the same command goes on: finished runs are kept, a broken one resumes from its last
+checkpoint. Under each grid stand the scores of the run beside those of the same generator before
+training, and how its samples fall into the classes of the data, by the embedded classifier.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganlab.config import build
+from ganlab.features import Classifier
+from ganlab.nn.growing import Stage
+from ganlab.recipes import rebuilt
+from ganlab.report.images import grid, save_png
+from ganlab.report.results import read_result
+from ganlab.studies.sampling import generate, images_at
+from ganlab.systems.checkpoint import load_checkpoint
+from ganlab.systems.conditioning import conditions_of
+
+ROOT = Path(__file__).parent.parent
+RUNS, PICTURES, RESULTS = ROOT / "outputs/gallery", ROOT / "docs/gallery", ROOT / "docs/results"
+EXPERIMENTS = ROOT / "conf/experiment/gallery"
+SEED, SHOWN, NUM_CLASSES = 0, 64, 10
+KEPT = ("status", "command", "commit", "seed", "config_hash", "images_seen", "versions", "scores")
+
+
+def trained(name: str) -> dict[str, Any]:
+    """The result of the run of that name, trained or resumed where it is not finished."""
+    folder = RUNS / name
+    result = finished_result(folder)
+    if result is not None:
+        return result
+    last = folder / "checkpoints/last.ckpt"
+    words = [f"experiment=gallery/{name}", f"hydra.run.dir={folder.relative_to(ROOT)}"]
+    words += [f"ckpt={last.relative_to(ROOT)}"] if last.is_file() else []
+    status = subprocess.run([sys.executable, "train.py", *words], check=False, cwd=ROOT).returncode
+    add_seconds(folder)
+    if status:
+        sys.exit(f"{name} stopped with exit code {status}; the same command goes on from there")
+    return finished_result(folder) or sys.exit(f"{name} left no result in {folder}")
+
+
+def finished_result(folder: Path) -> dict[str, Any] | None:
+    """What the run in `folder` found, if it ran to its end."""
+    if not (folder / "result.json").is_file():
+        return None
+    result = read_result(folder)
+    return result if result["status"] == "done" else None
+
+
+def add_seconds(folder: Path) -> None:
+    """Add the newest part of a run to the time of its earlier ones."""
+    path = folder / "seconds.json"
+    parts = json.loads(path.read_text()) if path.is_file() else []
+    if (folder / "result.json").is_file():
+        path.write_text(json.dumps([*parts, read_result(folder)["seconds"]]))
+
+
+def untrained_scores(checkpoint: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
+    """Scores, by the run's own protocol, of its generator as it was before the first image."""
+    torch.manual_seed(settings["seed"])
+    system = build(settings["model"], "model")
+    if hasattr(system.generator_ema, "grow_to"):
+        system.generator_ema.grow_to(Stage(system.generator_ema.num_levels - 1, 1.0))
+    data = build(settings["data"], "data")
+    data.prepare_data()
+    data.setup("test")
+    system.recipe = checkpoint["recipe"]
+    suite = build(settings["metrics"], "metrics")
+    for chosen in suite.real_indices(len(data.dataset)).split(500):
+        suite.update(data.dataset.images(chosen).float() / 127.5 - 1, real=True)
+    for images in samples(system, suite.num_fake):
+        suite.update(images, real=False)
+    return dict(suite.compute())
+
+
+def samples(system: Any, num: int) -> Any:
+    """Batches of images of latents 0 .. num-1 by the averaged generator."""
+    condition_at = conditions_of(system)
+    return generate(system.generator_ema, range(num), SEED, condition_at=condition_at)
+
+
+def class_shares(system: Any, num: int) -> Tensor:
+    """Share of the samples that the embedded classifier gives to each class, (10,)."""
+    classifier = Classifier()
+    found = [classifier(images)["logits"].argmax(1) for images in samples(system, num)]
+    return torch.cat(found).bincount(minlength=NUM_CLASSES) / num
+
+
+def record(name: str) -> dict[str, Any]:
+    """Train, measure and draw one model; returns what docs/results keeps of it."""
+    result = trained(name)
+    checkpoint = load_checkpoint(RUNS / name / "checkpoints/last.ckpt")
+    system = rebuilt(checkpoint, [])
+    indices = range(SHOWN)
+    images = images_at(system.generator_ema, indices, SEED, condition_at=conditions_of(system))
+    save_png(grid(images, columns=16), PICTURES / f"{name}.png", {"latents": f"0-63, seed {SEED}"})
+    num = result["scores"][0]["n_fake"]
+    kept = {key: result[key] for key in KEPT if key in result}
+    before = untrained_scores(checkpoint, result["config"])
+    kept["untrained"] = before
+    kept["class_shares"] = class_shares(system, num).tolist()
+    kept["smallest_class_share"] = min(kept["class_shares"])
+    kept["kimg"] = result["images_seen"] / 1000
+    kept["minutes"] = sum(json.loads((RUNS / name / "seconds.json").read_text())) / 60
+    return kept
+
+
+def scored(result: dict[str, Any], metric: str) -> tuple[str, float]:
+    """Full name and value of the first score whose name starts with `metric`."""
+    found = next(each for each in result["scores"] if each["metric"].startswith(metric))
+    return found["metric"], found["value"]
+
+
+def section(name: str, result: dict[str, Any]) -> str:
+    """The Markdown under one grid; each number links to the result it comes from."""
+
+    def link(key: str, value: float, digits: int) -> str:
+        return f"[{value:.{digits}f}](../results/gallery_{name}.json#{key})"
+
+    fid, precision, recall = (scored(result, metric) for metric in ("fid", "precision", "recall"))
+    before = result["untrained"][fid[0]]
+    facts = [
+        f"`{fid[0]}` {link(*fid, 1)} (untrained {link(f'untrained.{fid[0]}', before, 1)})",
+        f"precision {link(*precision, 2)}, recall {link(*recall, 2)}",
+        f"smallest class {link('smallest_class_share', result['smallest_class_share'], 3)} of "
+        "the samples",
+        f"{link('kimg', result['kimg'], 0)} kimg in {link('minutes', result['minutes'], 1)} min",
+        f"commit `{result['commit']}`",
+    ]
+    command = f"python train.py experiment=gallery/{name}"
+    return f"## {name}\n\n![{name}]({name}.png)\n\n`{command}`: {'; '.join(facts)}.\n"
+
+
+INTRODUCTION = """# Gallery
+
+Every model's small preset, trained on the 10,000 Fashion-MNIST images of the package on two CPU
+cores. Each grid shows latents 0 to 63 of seed 0, none picked. Scores are of the averaged generator:
+10,000 images against the 10,000 real ones in the features of the embedded classifier, which was
+trained on the other 60,000; the same seed throughout (0). `make gallery` makes this page.
+"""
+
+
+def write_page() -> None:
+    """Write docs/gallery/README.md from every result at hand."""
+    found = sorted(RESULTS.glob("gallery_*.json"))
+    results = {path.stem.removeprefix("gallery_"): json.loads(path.read_text()) for path in found}
+    parts = [section(name, result) for name, result in results.items()]
+    (PICTURES / "README.md").write_text("\n".join([INTRODUCTION, *parts]))
+
+
+def main() -> None:
+    """Train what is asked for and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(known))
+    names = parser.parse_args().names or known
+    if unknown := sorted(set(names) - set(known)):
+        parser.error(f"no gallery experiment {unknown[0]}; there are {', '.join(known)}")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        result = record(name)
+        path = RESULTS / f"gallery_{name}.json"
+        path.write_text(json.dumps(result, indent=2) + "\n")
+        write_page()
+        print(f"{name}: {path}")
+
+
+if __name__ == "__main__":
+    main()
