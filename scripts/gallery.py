@@ -32,23 +32,39 @@ ROOT = Path(__file__).parent.parent
 RUNS, PICTURES, RESULTS = ROOT / "outputs/gallery", ROOT / "docs/gallery", ROOT / "docs/results"
 EXPERIMENTS = ROOT / "conf/experiment/gallery"
 SEED, SHOWN, NUM_CLASSES = 0, 64, 10
-KEPT = ("status", "command", "commit", "seed", "config_hash", "images_seen", "versions", "scores")
+KEPT = ("status", "command", "commit", "seed", "config_hash", "images_seen", "versions")
 
 
 def trained(name: str) -> dict[str, Any]:
     """The result of the run of that name, trained or resumed where it is not finished."""
     folder = RUNS / name
-    result = finished_result(folder)
-    if result is not None:
+    if (result := finished_result(folder)) is not None:
         return result
     last = folder / "checkpoints/last.ckpt"
     words = [f"experiment=gallery/{name}", f"hydra.run.dir={folder.relative_to(ROOT)}"]
     words += [f"ckpt={last.relative_to(ROOT)}"] if last.is_file() else []
-    status = subprocess.run([sys.executable, "train.py", *words], check=False, cwd=ROOT).returncode
+    status = run("train.py", words)
     add_seconds(folder)
     if status:
         sys.exit(f"{name} stopped with exit code {status}; the same command goes on from there")
     return finished_result(folder) or sys.exit(f"{name} left no result in {folder}")
+
+
+def scored(name: str, images_seen: int) -> dict[str, Any]:
+    """The result of scoring that run's last generator on 10,000 images."""
+    folder, last = RUNS / name / "scores", RUNS / name / "checkpoints/last.ckpt"
+    result = finished_result(folder)
+    if result is not None and result["images_seen"] == images_seen:
+        return result
+    words = [f"ckpt={last.relative_to(ROOT)}", "metrics=fid10k"]
+    if run("evaluate.py", [*words, f"hydra.run.dir={folder.relative_to(ROOT)}"]):
+        sys.exit(f"{name} could not be scored")
+    return read_result(folder)
+
+
+def run(program: str, words: list[str]) -> int:
+    """Exit code of one command of the product, run from the project's root."""
+    return subprocess.run([sys.executable, program, *words], check=False, cwd=ROOT).returncode
 
 
 def finished_result(folder: Path) -> dict[str, Any] | None:
@@ -101,15 +117,16 @@ def class_shares(system: Any, num: int) -> Tensor:
 def record(name: str) -> dict[str, Any]:
     """Train, measure and draw one model; returns what docs/results keeps of it."""
     result = trained(name)
+    scores = scored(name, result["images_seen"])
     checkpoint = load_checkpoint(RUNS / name / "checkpoints/last.ckpt")
     system = rebuilt(checkpoint, [])
     indices = range(SHOWN)
     images = images_at(system.generator_ema, indices, SEED, condition_at=conditions_of(system))
     save_png(grid(images, columns=16), PICTURES / f"{name}.png", {"latents": f"0-63, seed {SEED}"})
-    num = result["scores"][0]["n_fake"]
     kept = {key: result[key] for key in KEPT if key in result}
-    before = untrained_scores(checkpoint, result["config"])
-    kept["untrained"] = before
+    kept["scores"], num = scores["scores"], scores["scores"][0]["n_fake"]
+    settings = {**result["config"], "metrics": scores["config"]["metrics"]}
+    kept["untrained"] = untrained_scores(checkpoint, settings)
     kept["class_shares"] = class_shares(system, num).tolist()
     kept["smallest_class_share"] = min(kept["class_shares"])
     kept["kimg"] = result["images_seen"] / 1000
@@ -117,7 +134,7 @@ def record(name: str) -> dict[str, Any]:
     return kept
 
 
-def scored(result: dict[str, Any], metric: str) -> tuple[str, float]:
+def first_score(result: dict[str, Any], metric: str) -> tuple[str, float]:
     """Full name and value of the first score whose name starts with `metric`."""
     found = next(each for each in result["scores"] if each["metric"].startswith(metric))
     return found["metric"], found["value"]
@@ -129,7 +146,9 @@ def section(name: str, result: dict[str, Any]) -> str:
     def link(key: str, value: float, digits: int) -> str:
         return f"[{value:.{digits}f}](../results/gallery_{name}.json#{key})"
 
-    fid, precision, recall = (scored(result, metric) for metric in ("fid", "precision", "recall"))
+    fid, precision, recall = (
+        first_score(result, metric) for metric in ("fid", "precision", "recall")
+    )
     before = result["untrained"][fid[0]]
     facts = [
         f"`{fid[0]}` {link(*fid, 1)} (untrained {link(f'untrained.{fid[0]}', before, 1)})",
