@@ -1,4 +1,4 @@
-# make demo | gallery | test | test-all | check | docs-check | clean; each creates .venv when it must.
+# make demo | faces | gallery | test | test-all | check | docs-check | clean; each creates .venv when it must.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +10,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 DEMO := outputs/demo
 
-.PHONY: help demo gallery test test-all check format docs-check clean
+.PHONY: help demo faces gallery test test-all check format docs-check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +21,10 @@ help: ## what there is
 
 .venv/.test: .venv/.core
 	@PYTHON="$(PYTHON)" scripts/install '.[test]'
+	@touch $@
+
+.venv/.test-all: .venv/.test
+	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray]'
 	@touch $@
 
 # Interrupted, the demo goes on from its last checkpoint; finished, it prints its report's path at once.
@@ -36,7 +40,8 @@ $(DEMO)/activation_rates/.done: $(DEMO)/train/.done
 
 $(DEMO)/sequential_ablation/.done: $(DEMO)/train/.done
 	@$(BIN)/python evaluate.py ckpt=$(DEMO)/train/checkpoints/last.ckpt study=sequential_ablation \
-		study.num_latents=4000 'study.layer_sets=[[1],[1,2]]' hydra.run.dir=$(@D)
+		study.num_latents=4000 study.latents=0:1000 'study.rates=[0.3,0.5]' \
+		'study.layer_sets=[[1],[1,2]]' hydra.run.dir=$(@D)
 	@touch $@
 
 demo: $(DEMO)/train/.done $(DEMO)/activation_rates/.done $(DEMO)/sequential_ablation/.done ## train DCGAN on Fashion-MNIST, score it, look into its neurons, write one report
@@ -44,11 +49,37 @@ demo: $(DEMO)/train/.done $(DEMO)/activation_rates/.done $(DEMO)/sequential_abla
 
 gallery: .venv/.core ## train the small preset of every model, hours; interrupted, it goes on; writes docs/gallery
 	@$(BIN)/python scripts/gallery.py $(GALLERY)
+# A DCGAN of faces trained elsewhere (ckpt=faces): rates of all layers, then the studies that read them.
+FACES := outputs/faces
+FACES_RATES := study.num_latents=10000 study.rates_file=$(FACES)/activation_rates
+
+$(FACES)/activation_rates/.done: | .venv/.core
+	@$(BIN)/python evaluate.py ckpt=faces study=activation_rates study.num_latents=10000 hydra.run.dir=$(@D)
+	@touch $@
+
+$(FACES)/artifact_detection/.done: $(FACES)/activation_rates/.done
+	@$(BIN)/python evaluate.py ckpt=faces study=artifact_detection $(FACES_RATES) 'study.layers=[0,1]' \
+		study.num_samples=10000 study.num=500 study.num_shown=36 hydra.run.dir=$(@D)
+	@touch $@
+
+$(FACES)/sequential_ablation/.done: $(FACES)/artifact_detection/.done
+	@$(BIN)/python evaluate.py ckpt=faces study=sequential_ablation $(FACES_RATES) features=classifier \
+		study.latents=$(FACES)/artifact_detection study.num_artifacts=500 'study.layer_sets=[[0],[1],[0,1]]' \
+		'study.rates=[0.3,0.2,0.1]' 'study.high_rates=[0.3]' study.num_shown=12 hydra.run.dir=$(@D)
+	@touch $@
+
+$(FACES)/neuron_figures/.done: $(FACES)/artifact_detection/.done
+	@$(BIN)/python evaluate.py ckpt=faces study=neuron_figures $(FACES_RATES) \
+		study.latents=$(FACES)/artifact_detection 'study.layers=[0,1]' hydra.run.dir=$(@D)
+	@touch $@
+
+faces: $(addprefix $(FACES)/,$(addsuffix /.done,activation_rates artifact_detection sequential_ablation neuron_figures)) ## which neurons spoil a face generator's images: detection, ablation, figures, one report
+	@$(BIN)/python -m ganlab report $(FACES)/artifact_detection $(FACES)/sequential_ablation $(FACES)/neuron_figures $(FACES)/activation_rates
 
 test: .venv/.test ## the whole suite
 	@$(BIN)/python -m pytest -m "not slow"
 
-test-all: .venv/.test ## the suite with its long checks
+test-all: .venv/.test-all ## the suite with its long checks and the engines of clusters
 	@$(BIN)/python -m pytest
 
 check: .venv/.test ## lint, format, types
@@ -63,5 +94,5 @@ format: .venv/.test ## let ruff rewrite the files
 docs-check: .venv/.test ## compare every number in the docs with its run's result.json
 	@$(BIN)/python scripts/docs_check.py
 
-clean: ## remove the environment and the demo
-	rm -rf .venv $(DEMO)
+clean: ## remove the environment, the demo and the faces
+	rm -rf .venv $(DEMO) $(FACES)

@@ -4,15 +4,20 @@ import hydra
 from omegaconf import DictConfig
 
 from ganlab.cli import answered, conf_dir, run, stopped_by
+from ganlab.grid.process import run_cell, sweeping
+from ganlab.grid.sweep import tabulated
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float | None:
     """Hydra composes `config` from conf/train.yaml and the command line."""
+    if sweeping():
+        return run_cell(config)
     from ganlab.run import train  # torch is imported here, so that --help answers at once
 
     with answered():
         stopped_by(train(config))
+    return None
 
 
 def resumed(words: list[str]) -> list[str]:
@@ -23,4 +28,4 @@ def resumed(words: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    run(main, resumed)
+    run(main, resumed, tabulated)

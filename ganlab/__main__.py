@@ -1,65 +1,112 @@
-"""`python -m ganlab <command>`: train, evaluate, layers, data, report."""
+"""`python -m ganlab <command>`: train, evaluate, table, layers, data, report."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
 from ganlab.arguments import overlaid
 from ganlab.cli import answered, conf_dir, nearest, run, stopped_by
+from ganlab.grid.process import run_cell, sweeping
+from ganlab.grid.sweep import tabulated
 
 USAGE = """usage: python -m ganlab <command> ...
 
   train ...               as python train.py ...
   evaluate ...            as python evaluate.py ...
+  table <grid> [<grid>]   (re)build table and index.html of grids: rows= columns= metrics= into=
+  table <file.json> ...   what people found on real_or_fake.html: rows=person into=
   layers ckpt=<file>      index, name, shape and number of neurons of every layer
   data check <path> [res] list every image that training would stumble over
+  data stats ...          keep statistics of the reals; data= metrics= features= as in train
   report <dir> [<dir>]    (re)build report.html of a run, with the studies named after it"""
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
-def train(config: DictConfig) -> None:
+def train(config: DictConfig) -> float | None:
     """Train what the config describes."""
+    if sweeping():
+        return run_cell(config)
     from ganlab.run import train
 
     with answered():
         stopped_by(train(config))
+    return None
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="evaluate")
-def evaluate(config: DictConfig) -> None:
+def evaluate(config: DictConfig) -> float | None:
     """Run a study on a checkpoint."""
+    if sweeping():
+        return run_cell(config)
     from ganlab.run import evaluate
 
     with answered():
         evaluate(config)
+    return None
 
 
 def layers() -> None:
     """Print the layers of a checkpoint's generator."""
-    from ganlab.recipes import rebuilt
+    from ganlab.recipes import open_checkpoint, rebuilt
     from ganlab.studies.layers import describe
-    from ganlab.systems.checkpoint import load_checkpoint
+    from ganlab.systems.conditioning import conditions_of
 
     argument = next((each for each in sys.argv[1:] if each.startswith("ckpt=")), None)
     if argument is None:
         raise ValueError("say which checkpoint: python -m ganlab layers ckpt=<file>")
-    print(describe(rebuilt(load_checkpoint(argument.removeprefix("ckpt=")), []).generator_ema))
+    system = rebuilt(open_checkpoint(argument.removeprefix("ckpt=")), [])
+    print(describe(system.generator_ema, conditions_of(system)))
+
+
+@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
+def stats(config: DictConfig) -> None:
+    """Print where the statistics of the reals are, computed unless they are there."""
+    from ganlab.run import statistics
+
+    with answered():
+        path, found = statistics(config)
+        print(f"{path}{' (it was there already)' if found else ''}")
 
 
 def data() -> None:
-    """Check a folder, zip or array file, without training."""
+    """Check a folder, zip or array file, or keep the statistics of its images; no training."""
     from ganlab.data import check
 
     match sys.argv[1:]:
+        case ["stats", *words]:
+            # Hydra's own folder is not wanted: the result lies in the user's cache.
+            sys.argv[1:] = ["hydra.run.dir=.", "hydra.output_subdir=null", *words]
+            stats()
         case ["check", path, *rest] if len(rest) < 2 and all(map(str.isdigit, rest)):
             problems = check.check(Path(path).expanduser(), *map(int, rest))
             print(check.report(problems))
             sys.exit(1 if problems else 0)
         case _:
-            raise ValueError("usage: python -m ganlab data check <path> [resolution]")
+            raise ValueError(
+                "usage: python -m ganlab data check <path> [resolution], "
+                "or python -m ganlab data stats data=... metrics=... features=..."
+            )
+
+
+def table() -> None:
+    """Write and print the table of grids, or of what people found, from their files."""
+    from ganlab.grid.page import publish
+    from ganlab.grid.people import are_judgements, publish_judgements
+    from ganlab.grid.table import Choice
+
+    words = [argument.partition("=") for argument in sys.argv[1:]]
+    directories = [Path(word).expanduser() for word, sign, _ in words if not sign]
+    said = {key: value for key, sign, value in words if sign}
+    into = Path(said.pop("into")) if "into" in said else None
+    if are_judgements(directories):
+        print(publish_judgements(directories, said, into))
+        return
+    print(publish(directories, Choice.from_words(said), into))
 
 
 def report() -> None:
@@ -80,18 +127,22 @@ def resumed(words: list[str]) -> list[str]:
     return resumed(words)
 
 
+COMMAND = "GANLAB_COMMAND"  # the first word, for the ranks that Lightning starts
 REARRANGED = {"train": resumed, "evaluate": overlaid}  # where a checkpoint is given
-COMMANDS: dict[str, Callable[[], None]] = {
+COMMANDS: dict[str, Callable[[], Any]] = {
     "train": train,
     "evaluate": evaluate,
     "layers": layers,
     "data": data,
+    "table": table,
     "report": report,
 }
 
 
 def main() -> None:
     """Dispatch on the first word; the rest is the command's."""
+    if "LOCAL_RANK" in os.environ and COMMAND in os.environ:  # a rank is started without its word
+        sys.argv.insert(1, os.environ[COMMAND])
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if word in ("-h", "--help", "help"):
         print(USAGE)
@@ -99,7 +150,8 @@ def main() -> None:
     if word not in COMMANDS:
         sys.exit(f"error: there is no command {word}{nearest(word, COMMANDS)}\n\n{USAGE}")
     del sys.argv[1]
-    run(COMMANDS[word], REARRANGED.get(word))
+    os.environ[COMMAND] = word
+    run(COMMANDS[word], REARRANGED.get(word), tabulated)
 
 
 if __name__ == "__main__":

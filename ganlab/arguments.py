@@ -24,10 +24,15 @@ def key_of(word: str) -> str:
 def arranged(words: Iterable[str], groups: Iterable[str]) -> list[str]:
     """Words that Hydra's grammar takes: `~` expanded, odd paths quoted, `callbacks=null` = none.
 
+    With `sweep=` among them they begin with `--multirun`.
+
     Raises:
         ValueError: another config group was set to null.
     """
-    return [_without_null(_quoted(word), set(groups)) for word in words]
+    found = [_without_null(_quoted(word), set(groups)) for word in words]
+    # A sweep's file asks for many runs, yet Hydra does not see it beside `seed=0,1`.
+    several = any(word.startswith("sweep=") for word in found) and "--multirun" not in found
+    return ["--multirun", *found] if several and "-m" not in found else found
 
 
 def _quoted(word: str) -> str:

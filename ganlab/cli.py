@@ -6,7 +6,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -73,6 +73,7 @@ def register_resolvers() -> None:
 def run(
     main: Callable[[], Any],  # a `@hydra.main` function
     rearrange: Callable[[list[str]], list[str]] | None = None,  # asked only if a ckpt is given
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,  # what concludes a sweep
 ) -> None:
     """Answer a mistake with one line and exit code 1, an early Ctrl-C with one line and 130."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
@@ -82,7 +83,8 @@ def run(
         if rearrange is not None and any(word.startswith("ckpt=") for word in words):
             words = rearrange(words)
         sys.argv[1:] = words
-        main()
+        with around():
+            main()
     except EXPECTED as error:
         fail(error)
     except KeyboardInterrupt:

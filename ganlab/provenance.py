@@ -4,21 +4,60 @@ import hashlib
 import json
 import platform
 import subprocess
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from ganlab import __version__
 
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "numpy")
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a run was started with."""
+
+    overrides: list[str]  # the words of the command line
+    choices: dict[str, str]  # config group -> option
+    grid: str = ""  # name of the grid it is a cell of
+    cell: dict[str, Any] = field(default_factory=dict)  # swept key -> value
+
+
+_declared: list[Origin] = []  # of a process that Hydra did not start
+
+
+def declare(origin: Origin) -> None:
+    """Say what this process's run was started with, where Hydra is not there to tell."""
+    _declared[:] = [origin]
+
+
+def origin() -> Origin | None:
+    """What this process's run was started with; None where nobody said."""
+    if _declared:
+        return _declared[0]
+    if not HydraConfig.initialized():
+        return None
+    hydra = HydraConfig.get()
+    choices = {name: str(value) for name, value in hydra.runtime.choices.items()}
+    return Origin(raw_words(hydra.overrides.task), choices)
+
+
+def raw_words(words: Any) -> list[str]:
+    """Override words as they were typed: an interpolation in one waits for its run."""
+    plain: Any = OmegaConf.to_container(words, resolve=False)
+    return [str(word) for word in plain]
+
+
 def config_hash(settings: dict[str, Any]) -> str:
     """Twelve hexadecimal digits that agree for equal configs, whatever their output directory."""
     kept = {
-        key: value for key, value in settings.items() if key not in ("run_dir", "ckpt", "logger")
+        key: value
+        for key, value in settings.items()
+        if key not in ("run_dir", "ckpt", "logger", "grid")
     }
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -56,11 +95,10 @@ def provenance(settings: dict[str, Any], kind: str) -> dict[str, Any]:
             **{name: version(name) for name in PACKAGES},
         },
     }
-    if HydraConfig.initialized():
-        hydra = HydraConfig.get()
-        facts["overrides"] = [str(override) for override in hydra.overrides.task]
-        choices = {name: str(value) for name, value in hydra.runtime.choices.items()}
+    if started := origin():
+        facts["overrides"], choices = started.overrides, started.choices
         facts |= {name: choices[name] for name in ("model", "data", "study") if name in choices}
+        facts |= {"grid": started.grid, "cell": started.cell} if started.grid else {}
         facts["command"] = f"python {kind}.py {' '.join(facts['overrides'])}".rstrip()
     if facts.get("data") in (None, "None"):  # an evaluation on its checkpoint's data
         facts["data"] = settings["data"].get("name")

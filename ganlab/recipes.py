@@ -1,9 +1,10 @@
 """A run's recipe: what a checkpoint keeps of its config, and what may follow from it."""
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.arguments import continued
@@ -17,9 +18,12 @@ from ganlab.config import (
     differences,
     resolved,
 )
+from ganlab.interop import NAMED, open_foreign, titles
+from ganlab.provenance import origin
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
+NO_IMAGES = "ganlab.data.NoImages"  # the data of a checkpoint that comes without any
 # Keys that may change between a run and its continuation: they only move or lengthen it.
 FREE = ("model.kimg", "data.path", "data.cache_dir", "data.memory_budget_mb")
 
@@ -33,11 +37,38 @@ def checked(config: DictConfig, name: str) -> Settings:
     return settings
 
 
+def open_checkpoint(ckpt: str | Path) -> Settings:
+    """A checkpoint for evaluation: one of ours, or another project's file read into one.
+
+    Raises:
+        CheckpointError: no such file, or one of no known kind.
+        FileNotFoundError, ValueError: see `interop.open_foreign`.
+    """
+    if str(ckpt) in NAMED:
+        named = open_foreign(ckpt)
+        assert named is not None
+        return named
+    try:
+        return load_checkpoint(ckpt)
+    except CheckpointError as error:
+        foreign = open_foreign(ckpt)
+        if foreign is None and Path(ckpt).expanduser().is_file():
+            raise CheckpointError(f"{error}; of other formats {titles()} is read") from error
+        if foreign is None:
+            raise
+        return foreign
+
+
 def resumed(words: list[str]) -> list[str]:
     """The words of a resume: those its run was started with, then today's."""
     ckpt = next(word for word in words if word.startswith("ckpt="))
     if ckpt in ("ckpt=null", "ckpt=None"):
         return words
+    if (name := ckpt.removeprefix("ckpt=")) in NAMED:
+        raise CheckpointError(
+            f"ckpt={name} was trained elsewhere: it can be evaluated, not trained further; "
+            f"data=generated data.ckpt={name} trains on its images"
+        )
     recipe = load_checkpoint(ckpt.removeprefix("ckpt=").strip("'\"")).get("recipe")
     saved = recipe.get("overrides", []) if isinstance(recipe, dict) else []
     return continued(words, [word for word in saved if isinstance(word, str)])
@@ -48,11 +79,10 @@ def recipe_of(settings: Settings) -> Settings:
     kept = {key: settings[key] for key in RECIPE if key in settings}
     kept["precision"] = settings["trainer"]["precision"]
     kept["overrides"], kept["choices"] = [], {}
-    if HydraConfig.initialized():
-        hydra = HydraConfig.get()
-        words = [str(word) for word in hydra.overrides.task]
+    if started := origin():
+        words = started.overrides
         kept["overrides"] = [word for word in words if not word.startswith(("ckpt=", "resume="))]
-        kept["choices"] = {key: str(hydra.runtime.choices.get(key)) for key in ("model", "data")}
+        kept["choices"] = {key: str(started.choices.get(key)) for key in ("model", "data")}
     return kept
 
 
@@ -123,12 +153,33 @@ def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
     return config
 
 
+def without_reals(config: DictConfig, ckpt: str) -> DictConfig:
+    """Score nothing where there is no real image to compare with: `study.suite` becomes null.
+
+    Raises:
+        ConfigError: a study that does nothing but score.
+    """
+    if config.data.get("_target_") != NO_IMAGES:
+        return config
+    if config.study.get("_target_") == "ganlab.studies.Scores":
+        raise ConfigError(
+            f"study=scores needs real images and ckpt={ckpt} names none: give some, as in "
+            f"data=folder data.path=<folder> data.resolution={config.data.resolution}"
+        )
+    if config.study.get("suite") is not None:
+        print(f"ckpt={ckpt} comes without real images: nothing is scored", file=sys.stderr)
+    config.metrics = config.study.suite = None
+    return config
+
+
 __all__ = [
     "build_system",
     "checked",
+    "open_checkpoint",
     "rebuilt",
     "recipe_of",
     "refuse_changed_recipe",
     "resumed",
     "with_saved_defaults",
+    "without_reals",
 ]

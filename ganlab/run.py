@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,27 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig, open_dict
 
+from ganlab.callbacks.agreement import SameConfig
 from ganlab.cli import conf_dir, register_resolvers
-from ganlab.config import Settings, build
+from ganlab.config import ConfigError, Settings, build
 from ganlab.loggers import finish as end_loggers
-from ganlab.provenance import provenance
+from ganlab.loggers import show_scores
+from ganlab.networks.base import Generator
+from ganlab.painting import CheckpointPainter
+from ganlab.provenance import config_hash, provenance
 from ganlab.recipes import (
     build_system,
     checked,
+    open_checkpoint,
     rebuilt,
     refuse_changed_recipe,
     resumed,
     with_saved_defaults,
+    without_reals,
 )
 from ganlab.report.html import write_report
 from ganlab.report.results import read_result, write_result
+from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.trainer import quieten
 
@@ -55,8 +63,9 @@ def train(config: DictConfig) -> Settings:
     folder = Path(settings["run_dir"]) / "checkpoints"
     checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"])
     trainer = build_trainer(settings, [*callbacks, checkpointing])
-    datamodule = build(settings["data"], "data", settings["allow_targets"])
+    datamodule = build_data(settings)
     with recorded_run(settings, trainer, system, callbacks, checkpointing) as outcome:
+        outcome |= sources(system, datamodule)
         cut_curves(trainer, checkpoint)
         trainer.fit(system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True)
     return outcome
@@ -73,16 +82,49 @@ def evaluate(config: DictConfig) -> Settings:
         CheckpointError: `ckpt` is missing or no checkpoint of ours.
     """
     quieten()
-    checkpoint = load_checkpoint(config.ckpt)
+    checkpoint = open_checkpoint(config.ckpt)
     system = rebuilt(checkpoint, list(config.allow_targets))
-    settings = checked(with_saved_defaults(config, system.recipe), "evaluate")
+    config = without_reals(with_saved_defaults(config, system.recipe), config.ckpt)
+    settings = checked(config, "evaluate")
     study: Callback = build(settings["study"], "study", settings["allow_targets"])
     preflight([study])
+    relabel(settings)
     trainer = build_trainer(settings, [study])
-    datamodule = build(settings["data"], "data", settings["allow_targets"])
+    datamodule = build_data(settings)
     with recorded_run(settings, trainer, system, [study]) as outcome:
+        outcome |= sources(system, datamodule)
         trainer.test(system, datamodule=datamodule, verbose=False)
     return outcome
+
+
+def statistics(config: DictConfig) -> tuple[Path, bool]:
+    """Compute the statistics of the reals that a training of this config would score against.
+
+    Returns:
+        The file they are in, and whether it was there already.
+
+    Raises:
+        ConfigError: a key, value or target that cannot be, or nothing to score with.
+    """
+    quieten()
+    settings = checked(config, "train")
+    reals = [scores.reals for scores in scores_of(settings) if scores.reals is not None]
+    if not reals:
+        raise ConfigError("scores=null leaves nothing to compute statistics for")
+    data = build_data(settings)
+    trainer = build(settings["trainer"], "trainer", settings["allow_targets"])
+    return precomputed(reals[0], data, trainer.strategy.root_device)
+
+
+def generator_of(ckpt: str | Path) -> Generator:
+    """The averaged generator of a checkpoint (a file, or `faces`), for a notebook.
+
+    Raises:
+        ConfigError: the checkpoint's recipe names what it may not.
+        CheckpointError: `ckpt` is missing or of no known kind.
+    """
+    generator: Generator = rebuilt(open_checkpoint(ckpt), []).generator_ema
+    return generator
 
 
 def recipe(name: str, *overrides: str) -> LightningModule:
@@ -146,6 +188,7 @@ def recorded_run(
         outcome["images_seen"] = system.images_seen
         if trainer.is_global_zero:
             finish(settings, outcome, callbacks, "evaluate" if checkpointing is None else "train")
+            show_scores(trainer.loggers, outcome["scores"])
         end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
 
 
@@ -157,13 +200,39 @@ def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings
     return {"status": "interrupted", "exit_code": 128 + checkpointing.signal}
 
 
+def build_data(settings: Settings) -> Any:
+    """The data module; one of a generator's samples is told how to open its checkpoint."""
+    node, extra = settings["data"], settings["allow_targets"]
+    if node["_target_"] != "ganlab.data.generated":
+        return build(node, "data", extra)
+    return build(node, "data", extra, painter=partial(CheckpointPainter, extra=extra))
+
+
+def sources(system: Any, datamodule: Any) -> Settings:
+    """Where a generator trained elsewhere and images drawn from a generator come from."""
+    source, choices = system.recipe.get("source"), system.recipe.get("choices") or {}
+    found = {
+        "model": source["name"] if source else choices.get("model"),
+        "source": source,
+        "data_source": getattr(getattr(datamodule, "source", None), "record", None),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def relabel(settings: Settings) -> None:
+    """Tell a tracker that this run is an evaluation."""
+    for node in (settings.get("logger") or {}).values():
+        if node.get("job_type") == "train":
+            node["job_type"] = "evaluate"
+
+
 def build_all(settings: Settings, group: str) -> list[Any]:
     """Build each entry of a group that maps names to targets."""
     nodes = (settings.get(group) or {}).values()
     return [build(node, group, settings["allow_targets"]) for node in nodes if node]
 
 
-def scores_of(settings: Settings) -> list[Callback]:
+def scores_of(settings: Settings) -> list[Any]:
     """The scoring callback, unless `scores=null`."""
     node = settings["scores"]
     return [build(node, "scores", settings["allow_targets"])] if node else []
@@ -182,6 +251,7 @@ def build_trainer(settings: Settings, callbacks: list[Callback]) -> Trainer:
     loggers = build_all(settings, "logger")
     for logger in loggers:
         logger.log_hyperparams(settings)
+    callbacks = [SameConfig(config_hash(settings)), *callbacks]
     given = {"callbacks": callbacks, "loggers": loggers, "directory": settings["run_dir"]}
     trainer: Trainer = build(settings["trainer"], "trainer", settings["allow_targets"], **given)
     return trainer
@@ -224,4 +294,4 @@ def summary(directory: Path, outcome: Settings) -> str:
     return "\n".join([*lines, f"report: {directory / 'report.html'}"])
 
 
-__all__ = ["evaluate", "recipe", "resumed", "train"]
+__all__ = ["evaluate", "generator_of", "recipe", "resumed", "statistics", "train"]

@@ -30,8 +30,10 @@ RANKS = {
     "provenance": 4,
     "config": 4,
     "recipes": 5,
-    "run": 6,
-    "__main__": 7,
+    "painting": 6,
+    "run": 7,
+    "grid": 8,
+    "__main__": 9,
 }
 PURE = {"nn", "losses", "networks"}  # torch and the standard library only
 FOREIGN = {"lightning", "hydra", "omegaconf", "torchmetrics", "logging", "numpy", "wandb"}

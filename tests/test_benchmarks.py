@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,59 @@ def test_both_loops_end_at_the_same_weights(tmp_path):
     assert max(map(overhead.largest_difference, longer, ours)) > 1e-6, "the comparison can fail"
 
 
+@pytest.fixture(scope="module")
+def scores(tmp_path_factory):
+    """The benchmark of the scores with tiny features, and their folder."""
+    module, folder = loaded("metrics"), tmp_path_factory.mktemp("features")
+    module.SIZES["tiny"] = (150, 12)
+    module.make_features(folder, "tiny")
+    return module, folder
+
+
+def test_all_sides_of_a_score_compute_the_same(scores):
+    module, folder = scores
+    for comparison, tasks in module.TASKS.items():
+        found = module.summary({who: [module.measure(comparison, who, folder)] for who in tasks})
+        assert next(iter(found.values()))["time_ratio"] == 1
+        assert all(sides["largest_relative_difference"] < 1e-6 for sides in found.values())
+        assert all(sides["peak_mib"] > 1 for sides in found.values())
+
+
+def test_scores_that_differ_are_not_compared(scores):
+    module, folder = scores
+    run = module.measure("fid", "ganlab", folder)
+    with pytest.raises(AssertionError, match="other computes something else"):
+        module.summary({"ganlab": [run], "other": [run | {"values": [1.01 * run["values"][0]]}]})
+
+
+def test_the_parent_of_measured_processes_stays_small():
+    """On Linux a child's peak memory starts at what its parent held."""
+    tree = ast.parse((FOLDER / "metrics.py").read_text())
+    top = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    names = {n.module if isinstance(n, ast.ImportFrom) else n.names[0].name for n in top}
+    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+
+
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_every_benchmark_is_described(path):
     assert f"`{path.name}`" in (FOLDER / "README.md").read_text()
     assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("name", ["dcgan", "stylegan2"])
+def test_every_way_of_counting_rates_ends_at_the_same(name):
+    rates = loaded("rates")
+    generator = rates.network(name, 4)
+    found = {way: rates.seconds(way, generator, 110)[1] for way in rates.WAYS}
+    for way in ("ours", "ours_and_images"):
+        rates.check_equal(found[way], found["naive"])
+    with pytest.raises(AssertionError, match="not the same rates"):
+        rates.check_equal(rates.ours(generator, 109), found["naive"])
+
+
+def test_ratios_of_rates_are_of_what_was_added():
+    rows = [{"plain": 10.0, "ours": 11.0, "ours_and_images": 12.0, "naive": 15.0}] * 3
+    found = loaded("rates").time_ratios(rows)
+    assert found["ours_over_generation"] == pytest.approx(1.1)
+    assert found["ours_and_images_overhead_over_naive_overhead"] == pytest.approx(0.4)
+    assert found["naive_over_generation"] == pytest.approx(1.5)

@@ -1,5 +1,6 @@
 """Images from any source: one LightningDataModule, uint8 until the device."""
 
+from ganlab.data.absent import NoImages
 from ganlab.data.batch import Batch
 from ganlab.data.dataset import ImageDataset
 from ganlab.data.decode import Fitting
@@ -12,6 +13,7 @@ from ganlab.data.presets import (
     fashion_mnist,
     ffhq,
     folder,
+    generated,
     lsun,
     mnist,
     places365,
@@ -29,6 +31,7 @@ __all__ = [
     "ImageData",
     "ImageDataset",
     "ImageStream",
+    "NoImages",
     "Problem",
     "arrays",
     "celeba",
@@ -37,6 +40,7 @@ __all__ = [
     "fashion_mnist",
     "ffhq",
     "folder",
+    "generated",
     "lsun",
     "mnist",
     "places365",

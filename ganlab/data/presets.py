@@ -3,11 +3,13 @@
 Every function takes the options of `ImageData` besides its own.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from ganlab.data.arrays import ArrayFile
 from ganlab.data.binaries import CIFAR10, STL10
 from ganlab.data.files import ImageFiles
+from ganlab.data.generated import Generated, Painter
 from ganlab.data.idx import MNIST, FashionMNIST
 from ganlab.data.module import ImageData
 from ganlab.data.synthetic import Synthetic
@@ -60,6 +62,18 @@ def arrays(
 ) -> ImageData:
     """An .npy or .npz file; `images` and `labels` name arrays in the .npz where that is needed."""
     return ImageData(ArrayFile(path, images, labels), **options)
+
+
+def generated(
+    ckpt: str = "faces",
+    num: int = 20_000,
+    latent_seed: int = 0,
+    painter: Callable[[str], Painter] | None = None,
+    **options: Any,
+) -> ImageData:
+    """`num` samples of the generator in `ckpt`, drawn once; `painter` opens the checkpoint."""
+    needed = 1 if options.get("enlarge") else options.get("resolution", 1)
+    return ImageData(Generated(ckpt, num, latent_seed, painter, needed), **options)
 
 
 def synthetic(num: int = 1000, resolution: int = 32, **options: Any) -> ImageData:

@@ -3,5 +3,6 @@
 from ganlab.features.base import Extractor
 from ganlab.features.classifier import Classifier
 from ganlab.features.inception import Inception
+from ganlab.features.vgg16 import VGG16, VGG16Weights
 
-__all__ = ["Classifier", "Extractor", "Inception"]
+__all__ = ["VGG16", "Classifier", "Extractor", "Inception", "VGG16Weights"]

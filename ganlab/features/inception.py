@@ -185,8 +185,9 @@ class Network(nn.Module):
 
 
 class Inception(Extractor):
-    """FID's features (N, 2048) and logits (N, 1008).
+    """FID's features (N, 2048) and logits (N, 1008), these also as `logits_unbiased`.
 
+    The published Inception Score leaves out the last layer's bias.
     Resize to 299x299 is `tf1` (bilinear without antialiasing, as published FIDs) or `clean`
     (bicubic with antialiasing; Parmar et al., arXiv 2104.11222). Weights come from a local file or
     from the user's cache, into which `prepare` downloads them once; both are held to `sha256`.
@@ -208,6 +209,13 @@ class Inception(Extractor):
         path = None if weights is None else Path(weights).expanduser()
         super().__init__(WeightsFile(path, url, BYTES, sha256))
         self.resize = {"tf1": "bilinear-tf1-299", "clean": "bicubic-antialias-299"}[resize]
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Map (N, 1 or 3, H, W) to `features`, `logits` and `logits_unbiased`, float32."""
+        outputs: dict[str, Tensor] = super().forward(images)
+        bias: Tensor = self._loaded().fc.bias  # type: ignore[union-attr, assignment]
+        return {**outputs, "logits_unbiased": outputs["logits"] - bias}
 
     def build(self) -> nn.Module:
         """The network without weights."""

@@ -16,12 +16,20 @@ def quantized(images: Tensor) -> Tensor:
     Generated and real images are thereby treated alike; what lies outside [-1, 1] is clamped.
     Raises `ValueError` for anything but float (N, 1 or 3, H, W).
     """
+    return continuous(images.clamp(-1, 1) if images.is_floating_point() else images).round()
+
+
+def continuous(images: Tensor) -> Tensor:
+    """Images in [-1, 1] as values 0..255 in float32, neither clamped nor rounded: differentiable.
+
+    Raises `ValueError` for anything but float (N, 1 or 3, H, W).
+    """
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
         raise ValueError(
             "an extractor takes float images in [-1, 1] of shape (N, 1 or 3, H, W), "
             f"not {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
         )
-    return ((images.float().clamp(-1, 1) + 1) * 127.5).round()
+    return (images.float() + 1) * 127.5
 
 
 def with_channels(grid: Tensor, channels: int) -> Tensor:

@@ -4,7 +4,9 @@ A file is looked for where the user says, or else in the user's cache. It is fet
 `WeightsFile.fetch`, which is called before training; opening never touches the network.
 """
 
+import functools
 import hashlib
+import os
 import pickle
 import queue
 import socket
@@ -12,7 +14,8 @@ import sys
 import threading
 import urllib.request
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -34,6 +37,17 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _version(path: Path) -> tuple[Path, int, int]:
+    status = path.stat()
+    return path, status.st_size, status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=16)
+def _remembered_sha256(path: Path, size: int, changed: int) -> str:
+    """The digest of one version of a file, so that every record does not read it again."""
+    return sha256_of(path)
+
+
 @dataclass(frozen=True)
 class WeightsFile:
     """One file of weights and where it may come from.
@@ -48,16 +62,18 @@ class WeightsFile:
     size: int = 0  # bytes of the file at `url`, for messages
     sha256: str | None = None  # what the file's digest must be; None accepts any
     key: str = "features.weights"  # the config key by which a user names a file
+    name: str = ""  # of the file in the cache; empty = the last part of `url`
+    advice: str = ""  # what to say after a tensor of another shape
 
     @property
     def place(self) -> Path:
         """Where the file is, or will be after a download."""
-        return self.path or cache_dir() / self.url.rpartition("/")[2]
+        return self.path or cache_dir() / (self.name or self.url.rpartition("/")[2])
 
     @property
     def digest(self) -> str:
         """SHA-256 of the file: the expected one, or else that of the bytes on disk."""
-        return self.sha256 or sha256_of(self.existing())
+        return self.sha256 or _remembered_sha256(*_version(self.existing()))
 
     def existing(self) -> Path:
         """The file's path, once it is known to be there."""
@@ -69,18 +85,21 @@ class WeightsFile:
         """Raise unless the file is here and intact, or its host answers within a second."""
         if self.place.is_file() or self.path:
             self._verify(self.existing())
-        elif not _reachable(self.url):
+        elif not (self.url and _reachable(self.url)):
             raise FileNotFoundError(self._missing())
 
     def fetch(self) -> Path:
         """Make sure the file is on this machine, downloading it into the cache if it must be."""
-        if self.path or self.place.is_file():
+        if self.path or not self.url or self.place.is_file():
             return self.existing()
-        print(f"downloading {self._offer()} to {self.place}", file=sys.stderr)
-        try:
-            return download(self.url, self.place, self._verify_download)
-        except ConnectionError as error:
-            raise ConnectionError(f"{error}; {self._missing()}") from error
+        with _alone(self.place.parent):
+            if self.place.is_file():  # another process has fetched it meanwhile
+                return self.place
+            print(f"downloading {self._offer()} to {self.place}", file=sys.stderr)
+            try:
+                return download(self.url, self.place, self._verify_download)
+            except ConnectionError as error:
+                raise ConnectionError(f"{error}; {self._missing()}") from error
 
     def state(self, network: nn.Module) -> dict[str, Tensor]:
         """All of `network`'s tensors as the file has them, in float32 on the CPU.
@@ -95,7 +114,7 @@ class WeightsFile:
                 raise self._invalid(f"has no tensor {name!r}")
             if tensors[name].shape != tensor.shape:
                 shapes = f"{tuple(tensors[name].shape)}, not {tuple(tensor.shape)}"
-                raise self._invalid(f"has {name!r} in shape {shapes}")
+                raise self._invalid(f"has {name!r} in shape {shapes}{self.advice}")
         if extra := [name for name in tensors if name not in wanted]:
             raise self._invalid(f"has a tensor {extra[0]!r} this network lacks")
         counter = torch.zeros((), dtype=torch.int64)
@@ -127,13 +146,13 @@ class WeightsFile:
         )
 
     def _offer(self) -> str:
-        return f"{self.url} ({self.size / 1e6:.0f} MB)" if self.size else self.url
+        return " ".join(filter(None, (self.url, f"({self.size / 1e6:.0f} MB)" * bool(self.size))))
 
     def _missing(self) -> str:
         text = f"no weights at {self.place}"
         if self.path or not self.url:
-            text += f" ({self.key}={self.path})"
-        if not self.url:
+            text += f" ({self.key}={'null' if self.path is None else self.path})"
+        if not self._offer():
             return f"{text}; correct {self.key}"
         return (
             f"{text}; put the file {self._offer()} there, or name your copy with {self.key}=<file>"
@@ -141,6 +160,23 @@ class WeightsFile:
 
     def _invalid(self, problem: str) -> ValueError:
         return ValueError(f"{self.place} ({self.key}) {problem}")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep the machine's other processes out, so that several ranks download a file once.
+
+    Where there are no locks, each downloads for itself, which costs time and nothing else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as undo:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            descriptor = os.open(folder, os.O_RDONLY)
+            undo.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 def _is_state_dict(content: object) -> bool:

@@ -8,6 +8,7 @@ starts it.
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.metrics_csv import CSVLog
 from ganlab.loggers.pictures import ImageTracker
+from ganlab.loggers.score_tables import show_scores
 from ganlab.loggers.tensorboard import TensorBoardTracker, tensorboard_tracker
 from ganlab.loggers.wandb import WandbTracker, finish, wandb_tracker
 
@@ -18,6 +19,7 @@ __all__ = [
     "TensorBoardTracker",
     "WandbTracker",
     "finish",
+    "show_scores",
     "tensorboard_tracker",
     "wandb_tracker",
 ]

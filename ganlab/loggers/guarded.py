@@ -82,6 +82,11 @@ class Guarded(Logger):
         self._pass_on("log_images", key, images, step)
 
     @rank_zero_only
+    def log_table(self, key: str, columns: Any, rows: Any) -> None:
+        """Pass a table on, if the tracker takes tables."""
+        self._pass_on("log_table", key, columns, rows)
+
+    @rank_zero_only
     def truncate(self, images_seen: int) -> None:
         """Let the tracker hide what lies ahead of the clock, if it can."""
         self._pass_on("truncate", images_seen)

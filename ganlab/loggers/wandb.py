@@ -108,7 +108,9 @@ class WandbTracker(WandbLogger):
     def _remembered_id(self) -> str:
         path = self.directory / "wandb_id.txt"
         if not path.exists():
-            path.write_text(secrets.token_hex(4) + "\n")  # leaves the run's random streams alone
+            given = os.environ.get("WANDB_RUN_ID")  # by a sweep's agent, which waits for that run
+            # not from the run's random streams, which stay as they are
+            path.write_text((given or secrets.token_hex(4)) + "\n")
         return path.read_text().strip()
 
     @rank_zero_only
@@ -126,6 +128,17 @@ class WandbTracker(WandbLogger):
         # an array could be rescaled by its content; a PIL image is taken as it is
         picture = wandb.Image(Image.fromarray(as_pixels(images)))
         self.log_metrics({key: picture}, step)
+
+    @rank_zero_only
+    def log_table(  # type: ignore[override]
+        self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> None:
+        """Show a table, its values as they are."""
+        import wandb
+
+        data = [list(row) for row in rows]
+        table = wandb.Table(columns=list(columns), data=data, allow_mixed_types=True)
+        self.experiment.log({key: table})
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

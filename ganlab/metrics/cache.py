@@ -1,6 +1,7 @@
 """Statistics of real images in a file, so that a data set goes through an extractor once."""
 
 import hashlib
+import inspect
 import json
 import os
 import tempfile
@@ -13,11 +14,12 @@ from typing import Any
 import torch
 
 from ganlab.downloads import cache_dir
-from ganlab.metrics.score import State, rank_and_world
+from ganlab.metrics.score import Score, State, rank_and_world
 from ganlab.metrics.suite import Suite
 
 Key = dict[str, str | int | bool | None]
-_FORMAT = 1  # raise when the choice of reals or the meaning of a state changes
+_FORMAT = 2  # raise when the choice of reals or the meaning of a state changes
+_FREE = ("memory_mb",)  # parameters of scores that bound memory or time and change no value
 
 
 def real_key(
@@ -27,7 +29,10 @@ def real_key(
     num_images: int,  # images the data has, of which the suite's choice is a function
     mirror: bool = False,  # whether `num_images` counts each image's mirror image too
 ) -> Key:
-    """All that the statistics of the reals depend on. Loads no image."""
+    """All that the statistics of the reals depend on, each score's parameters among it.
+
+    Loads no image.
+    """
     return {
         "format": _FORMAT,
         "data": content_key,
@@ -38,8 +43,24 @@ def real_key(
         "extractor": suite.extractor.name,
         "extractor_sha256": suite.extractor.sha256,
         "resize": suite.extractor.resize,
-        "scores": ",".join(f"{n}:{type(m).__name__}" for n, m in sorted(suite.metrics.items())),
+        "scores": json.dumps({n: parameters_of(m) for n, m in sorted(suite.metrics.items())}),
     }
+
+
+def parameters_of(score: Score) -> dict[str, Any]:
+    """A score's class and the values of its constructor's parameters, as plain data.
+
+    A parameter is found under its own name; one that the score does not keep is left out.
+    """
+    names = [name for name in inspect.signature(type(score)).parameters if name not in _FREE]
+    kept = {name: getattr(score, name) for name in names if hasattr(score, name)}
+    return {"class": type(score).__name__, **{name: _plain(v) for name, v in kept.items()}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | None) else repr(value)
 
 
 class RealCache:

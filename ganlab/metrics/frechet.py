@@ -76,17 +76,41 @@ class FrechetDistance(Score, FrechetInceptionDistance):
 def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> Tensor:
     """Squared Fréchet distance of two Gaussians: (d,) means, (d, d) covariances, float64.
 
-    Heusel et al., eq. 6: |m_a - m_b|^2 + Tr(C_a + C_b - 2 (C_a C_b)^(1/2)). The last trace is the
-    sum of the singular values of C_a^(1/2) C_b^(1/2), which stays real and accurate where a
-    covariance is singular and the general matrix root or eigenvalues of C_a C_b do not.
+    Heusel et al., eq. 6: |m_a - m_b|^2 + Tr(C_a + C_b - 2 (C_a C_b)^(1/2)). With C = R R^T the last
+    trace is the sum of the singular values of R_a^T R_b, so the roots of the eigenvalues of a
+    symmetric matrix. Where those would cost more than 1e-7 of the distance, as for covariances
+    that are singular or nearly equal, the singular values themselves are computed.
     """
-    cross = torch.linalg.svdvals(_square_root(cov_a).T @ _square_root(cov_b)).sum()
-    distance = (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace() - 2 * cross
-    return distance.clamp(min=0)  # equal sets end at minus a rounding error
+    apart = (mean_a - mean_b).square().sum() + cov_a.trace() + cov_b.trace()
+    product = _root(cov_a).T @ _root(cov_b)  # (rank of C_a, rank of C_b)
+    cross, error = _sum_of_roots(product)
+    if 2 * error > 1e-7 * (apart - 2 * cross):
+        cross = torch.linalg.svdvals(product).sum()
+    return (apart - 2 * cross).clamp(min=0)  # equal sets end at minus a rounding error
 
 
-def _square_root(covariance: Tensor) -> Tensor:
-    """A matrix R with R R^T = the covariance; eigenvalues below rounding error count as 0."""
+def _sum_of_roots(product: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum of the singular values of P as roots of eigenvalues of P P^T, and its rounding error.
+
+    Each eigenvalue is off by about the machine's epsilon times the largest, which a root turns into
+    at most its own root: much for an eigenvalue near 0.
+    """
+    product = product.T if product.shape[0] > product.shape[1] else product
+    values = torch.linalg.eigvalsh(product @ product.T).clamp(min=0)
+    noise = 4 * torch.finfo(values.dtype).eps * values.amax() if len(values) else values.sum()
+    roots = values.sqrt()
+    return roots.sum(), torch.minimum(noise.sqrt(), noise / roots.clamp(min=noise.sqrt())).sum()
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """A matrix R with R R^T = the covariance, (d, rank); what is below rounding error counts as 0.
+
+    Cholesky's where the covariance is well inside the positive definite ones, as it is cheap.
+    """
+    noise = len(covariance) * torch.finfo(covariance.dtype).eps
+    triangle, failed = torch.linalg.cholesky_ex(covariance)
+    if not failed and triangle.diag().square().amin() > 100 * noise * covariance.diag().amax():
+        return triangle
     values, vectors = torch.linalg.eigh(covariance)
-    noise = values[-1].clamp(min=0) * len(values) * torch.finfo(values.dtype).eps
-    return vectors * torch.where(values > noise, values, 0.0).sqrt()
+    kept = values > noise * values[-1].clamp(min=0)
+    return vectors[:, kept] * values[kept].sqrt()

@@ -41,19 +41,21 @@ class KernelDistance(StoredFeatures):
 
     def compute(self) -> dict[str, Tensor]:
         """`kid`, the mean over subsets, and `kid_std`, their standard deviation; float64."""
-        real, fake = self.ordered("real"), self.ordered("fake")
+        real, fake = self.rows("real"), self.rows("fake")
         self.check_sizes(len(real), len(fake))
         values = kernel_distances(real, fake, self.subset_size, self.num_subsets)
         return {"kid": values.mean(), "kid_std": values.std(correction=0)}
 
 
 def kernel_distances(real: Tensor, fake: Tensor, subset_size: int, num_subsets: int) -> Tensor:
-    """One unbiased squared MMD (section 4, k(x, y) = (x.y / d + 1)^3) for each keyed subset."""
+    """One unbiased squared MMD (section 4, k(x, y) = (x.y / d + 1)^3) for each keyed subset,
+    (num_subsets,) float64; features are (N, d) and (M, d).
+    """
 
     def drawn(features: Tensor, side: str, subset: int) -> Tensor:
         generator = keyed_generator("kid", side, subset)
         chosen = torch.randperm(len(features), generator=generator)[:subset_size]
-        return features[chosen.to(features.device)]
+        return features[chosen.to(features.device)].double()
 
     subsets = range(num_subsets)
     values = [poly_mmd(drawn(real, "real", s), drawn(fake, "fake", s)) for s in subsets]

@@ -1,6 +1,7 @@
 """What every score is: a torchmetrics Metric that compares generated images with reals."""
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,18 +18,25 @@ class Score(Metric):
     and `compute()`. `compute` returns one scalar, named after the suite's key, or a dict of them.
     """
 
-    source: ClassVar[str] = "features"  # which output of the extractor `update` receives
+    source: str = "features"  # which output of the extractor `update` receives, or "images"
     full_state_update = False
     protocol: str = ""  # what a reader must know beyond the counts, as "k3"; part of the name
 
     def __init__(self, **options: Any) -> None:
         super().__init__(compute_with_cache=False, **options)
 
+    def source_of(self, outputs: Mapping[str, Tensor]) -> Tensor | None:
+        """What `update` receives of an extractor's outputs; None = it is not there."""
+        return outputs.get(self.source)
+
     def allocate(self, width: int) -> None:
         """Learn the feature width, so that a rank without images still has states of that width."""
 
     def check_sizes(self, num_real: int | None, num_fake: int) -> None:
         """Raise ValueError where so few images leave the score undefined; None = not known yet."""
+
+    def check_resolution(self, resolution: int) -> None:
+        """Raise ValueError where images of this side, in pixels, are too small for the score."""
 
     def reset_fakes(self) -> None:
         """Forget the fakes and keep the reals."""
@@ -100,49 +108,91 @@ class StoredFeatures(Score):
     Memory is 4 * d bytes an image and rank, and of all images in `compute`.
     """
 
+    real_features: list[Tensor]
+    fake_features: list[Tensor]
+    stored: torch.dtype = torch.float32  # type of a row's numbers
+
     def __init__(self) -> None:
         super().__init__()
-        self.width = 0
         for side in ("real", "fake"):
             self.add_state(f"{side}_features", [], "cat")
             self.add_state(f"{side}_index", [], "cat")
 
-    def allocate(self, width: int) -> None:
-        """Set the width of the empty rows that a rank without images contributes."""
-        self.width = width
-
     def update(self, features: Tensor, real: bool, index: Tensor | None = None) -> None:
         """Keep (N, d) features with their (N,) int64 index."""
         side = "real" if real else "fake"
-        seen = sum(len(chunk) for chunk in getattr(self, f"{side}_index"))
-        index = _strided(seen, len(features)) if index is None else index
-        if index.shape != features.shape[:1]:
-            raise ValueError(f"{len(features)} images came with {len(index)} indices")
+        index = self.index_of(features, side, index)
         getattr(self, f"{side}_features").append(features.detach())
         getattr(self, f"{side}_index").append(index.to(features.device, torch.int64))
 
+    def index_of(self, batch: Tensor, side: str, index: Tensor | None) -> Tensor:
+        """Each image's position in its set, (N,): as given, or as this rank counts its images.
+
+        Raises:
+            ValueError: not one index an image.
+        """
+        seen = sum(len(chunk) for chunk in getattr(self, f"{side}_index"))
+        index = _strided(seen, len(batch)) if index is None else index
+        if index.shape != batch.shape[:1]:
+            raise ValueError(f"{len(batch)} images came with {len(index)} indices")
+        return index
+
     def ordered(self, side: str) -> Tensor:
-        """Every feature of `real` or `fake` by ascending index, (N, d) float64.
+        """Every feature of `real` or `fake` by ascending index, (N, d) float64; see `rows`."""
+        return self.rows(side).double()
+
+    def rows(self, side: str) -> Tensor:
+        """What is kept of `real` or `fake` by ascending index, (N, d) of the type it came in.
 
         Raises:
             ValueError: an image that was counted twice, or none at all.
         """
-        features, index = getattr(self, f"{side}_features"), getattr(self, f"{side}_index")
-        if not len(features):
+        index = _concatenated(getattr(self, f"{side}_index"))
+        if not len(index):
             raise ValueError(f"{type(self).__name__} has seen no {side} images")
-        index, order = dim_zero_cat(index).sort()
+        index, order = index.sort()
         if (index[1:] == index[:-1]).any():
             raise ValueError(f"a {side} image was counted twice: split images over ranks unpadded")
-        return dim_zero_cat(features)[order].double()
+        return _in_order(getattr(self, f"{side}_features"), order)
 
     def sync(self, *args: Any, **options: Any) -> None:
         """Gather from all ranks; one that has no images takes part with no rows."""
+        empty = torch.empty(0, self._agreed_width(), dtype=self.stored, device=self.device)
+        no_index = torch.empty(0, dtype=torch.int64, device=self.device)
         for side in ("real", "fake"):
-            if not getattr(self, f"{side}_features"):
-                empty = torch.empty(0, self.width, device=self.device)
-                getattr(self, f"{side}_features").append(empty)
-                getattr(self, f"{side}_index").append(empty[:, :0].sum(1).long())
+            for state, none in ((f"{side}_features", empty), (f"{side}_index", no_index)):
+                # an earlier, empty gathering may have left chunks of another width
+                filled = [chunk for chunk in getattr(self, state) if len(chunk)]
+                setattr(self, state, filled or [none])
         super().sync(*args, **options)
+
+    def _agreed_width(self) -> int:
+        """The width of a row on the ranks that have one, on every rank; 0 if none has."""
+        chunks = [*self.real_features, *self.fake_features]
+        width = torch.tensor(max((c.shape[1] for c in chunks), default=0), device=self.device)
+        if rank_and_world()[1] > 1:
+            torch.distributed.all_reduce(width, torch.distributed.ReduceOp.MAX)
+        return int(width)
+
+
+def _concatenated(chunks: Tensor | list[Tensor]) -> Tensor:
+    """All rows; chunks without any, whose width says nothing, are left out."""
+    if isinstance(chunks, Tensor):
+        return chunks
+    return dim_zero_cat([chunk for chunk in chunks if len(chunk)] or [torch.empty(0)])
+
+
+def _in_order(chunks: Tensor | list[Tensor], order: Tensor) -> Tensor:
+    """`torch.cat(chunks)[order]` without a second copy of them all."""
+    if isinstance(chunks, Tensor):
+        return chunks[order]
+    chunks = [chunk for chunk in chunks if len(chunk)]
+    found = chunks[0].new_empty(len(order), *chunks[0].shape[1:])
+    places = torch.empty_like(order)
+    places[order] = torch.arange(len(order), device=order.device)
+    for chunk, place in zip(chunks, places.split([len(c) for c in chunks]), strict=True):
+        found[place] = chunk
+    return found
 
 
 def _strided(start: int, count: int) -> Tensor:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from ganlab.features.pixels import quantized
 from ganlab.metrics.score import ImageCount, Score, State, rank_and_world
 from ganlab.nn.randomness import keyed_generator
 
@@ -20,9 +21,11 @@ class Suite:
     """Scores of generated images against real ones, named and recorded by their protocol.
 
     A name is score, number of images, score's own protocol and extractor: `fid10k_classifier`,
-    `recall10k_k3_classifier`. Inception has no suffix; `_full` means against all reals; unequal
-    counts are both named (`fid1300_of10k`). Every method but `records` and `real_indices` is to be
-    called on all ranks, each with its own share of the images and no image twice.
+    `recall10k_k3_classifier`. Inception has no suffix, scores of the images themselves end in
+    `_pixels`; `_full` means against all reals; unequal counts are both named (`fid1300_of10k`).
+    A score's `source` is an output of the extractor, or "images": those of `update` on the 8-bit
+    grid. Every method but `records` and `real_indices` is to be called on all ranks, each with its
+    own share of the images and no image twice.
 
     It is a plain object on purpose: as a submodule it would put the extractor into checkpoints.
     """
@@ -42,6 +45,7 @@ class Suite:
         self.device = torch.device("cpu")
         self._expected_real = num_real
         self._counted: dict[str, int] | None = None
+        self._sources: dict[str, str] = {}  # full name -> source, of all that was computed
         self._real_loaded = False
         self._scores: dict[str, Score] = {**self.metrics, _COUNT: ImageCount()}
         for name, metric in self.metrics.items():
@@ -81,6 +85,11 @@ class Suite:
         self._expected_real = wanted
         return wanted
 
+    def check_resolution(self, resolution: int) -> None:
+        """Raise ValueError where images of this side, in pixels, are too small for a score."""
+        for metric in self.metrics.values():
+            metric.check_resolution(resolution)
+
     def real_indices(self, num_images: int) -> Tensor:
         """Which of the data's images are the reals: ascending, (n,) int64, the same in every run.
 
@@ -108,18 +117,20 @@ class Suite:
                 metric.update(self._source(outputs, name, metric), real, positions)
 
     def _extracted(self, images: Tensor, side: str) -> dict[str, Tensor]:
-        outputs: dict[str, Tensor] = self.extractor(images.to(self.device).float())
+        images = images.to(self.device).float()
+        outputs: dict[str, Tensor] = self.extractor(images)
         if not outputs["features"].isfinite().all():
             raise ValueError(f"{self.extractor.name} features of {side} images are not finite")
-        return outputs
+        return {**outputs, "images": quantized(images) / 127.5 - 1}
 
     def _source(self, outputs: Mapping[str, Tensor], name: str, metric: Score) -> Tensor:
-        if metric.source not in outputs:
+        found = metric.source_of(outputs)
+        if found is None:
             raise ValueError(
                 f"metrics.metrics.{name} needs {metric.source}, which the extractor "
                 f"{self.extractor.name} does not give: choose other features="
             )
-        return outputs[metric.source]
+        return found
 
     def compute(self) -> dict[str, float]:
         """Every score by its full name.
@@ -142,12 +153,15 @@ class Suite:
             result = metric.compute()
             parts = result if isinstance(result, dict) else {name: result}
             for part, value in parts.items():
-                yield self.name_of(part, metric.protocol), float(value)
+                full = self.name_of(part, metric.protocol, metric.source)
+                self._sources[full] = metric.source
+                yield full, float(value)
 
-    def name_of(self, score: str, protocol: str = "") -> str:
+    def name_of(self, score: str, protocol: str = "", source: str = "features") -> str:
         """The full name of a score: `fid` -> `fid10k_classifier`."""
         extractor = "" if self.extractor.name == "inception" else self.extractor.name
-        return "_".join(filter(None, (score + self._counts_name(), protocol, extractor)))
+        space = "pixels" if source == "images" else extractor
+        return "_".join(filter(None, (score + self._counts_name(), protocol, space)))
 
     def _counts_name(self) -> str:
         if self.num_real is None:
@@ -201,15 +215,25 @@ class Suite:
         stamp: dict[str, Any] = {
             "n_real": self._counted["real"],
             "n_fake": self._counted["fake"],
-            "extractor": self.extractor.name,
-            "extractor_sha256": self.extractor.sha256,
-            "resize": self.extractor.resize,
             "truncation": truncation,
             "ema": ema,
             "seed": seed,
             "images_seen": images_seen,
         }
-        return [{"metric": name, "value": value, **stamp} for name, value in values.items()]
+        return [
+            {"metric": name, "value": value, **self._space_of(name), **stamp}
+            for name, value in values.items()
+        ]
+
+    def _space_of(self, name: str) -> Record:
+        """What the images went through before they were compared under this full name."""
+        if self._sources.get(name) == "images":
+            return {"extractor": "pixels", "extractor_sha256": "", "resize": "none"}
+        return {
+            "extractor": self.extractor.name,
+            "extractor_sha256": self.extractor.sha256,
+            "resize": self.extractor.resize,
+        }
 
 
 def short(count: int) -> str:

@@ -16,6 +16,10 @@ from torch import Tensor, nn
 Edit = Callable[[Tensor], Tensor]
 
 
+class Reached(Exception):  # noqa: N818 - a way out of the forward pass, not an error
+    """The last layer asked for has fired; the rest of the forward pass is not needed."""
+
+
 def _require(layers: Mapping[str, nn.Module], names: Mapping[str, object] | list[str]) -> None:
     unknown = [name for name in names if name not in layers]
     if unknown:
@@ -26,8 +30,12 @@ def _require(layers: Mapping[str, nn.Module], names: Mapping[str, object] | list
 def recorded(
     layers: Mapping[str, nn.Module],  # name -> activation module, a generator's `layers`
     names: list[str] | None = None,  # which of them; None = all
+    received: bool = False,  # what each module was given, before its nonlinearity, instead
+    stop: bool = False,  # end the forward pass after the last of them
 ) -> Iterator[dict[str, Tensor]]:
     """Yield a dict that each forward pass fills with the chosen layers' outputs, in firing order.
+
+    With `stop` a forward pass raises `Reached`, which the caller suppresses.
 
     Raises:
         KeyError: a name that the network does not have; the message lists those it has.
@@ -35,10 +43,13 @@ def recorded(
     names = list(layers) if names is None else names
     _require(layers, names)
     outputs: dict[str, Tensor] = {}
+    last = [name for name in layers if name in names][-1] if stop and names else None
 
     def keep(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: object, output: Tensor) -> None:
-            outputs[name] = output
+        def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            outputs[name] = inputs[0] if received else output
+            if name == last:
+                raise Reached
 
         return hook
 
@@ -67,5 +78,28 @@ def edited(layers: Mapping[str, nn.Module], edits: Mapping[str, Edit]) -> Iterat
     with ExitStack() as stack:
         for name, edit in edits.items():
             handle = layers[name].register_forward_hook(replace(edit))
+            stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def guided(
+    activations: Mapping[str, nn.Module],  # name -> ReLU or LeakyReLU module
+) -> Iterator[None]:
+    """Let gradients pass these activations only where value and gradient are both positive.
+
+    Guided backpropagation (Springenberg et al., arXiv:1412.6806, figure 1): of a forward pass made
+    inside the block, R^l = (f^l > 0) (R^{l+1} > 0) R^{l+1}. Values are as without it, and so is the
+    slope where the gradient passes.
+    """
+
+    def gate(module: nn.Module, inputs: object, output: Tensor) -> None:
+        if output.requires_grad:
+            active = output.detach() > 0
+            output.register_hook(lambda gradient: gradient.clamp(min=0) * active)
+
+    with ExitStack() as stack:
+        for module in activations.values():
+            handle = module.register_forward_hook(gate)
             stack.callback(handle.remove)
         yield

@@ -95,6 +95,13 @@ def _chart(
     return Chart(title, _svg(identity, series, summary, log), summary)
 
 
+def overlay(identity: str, title: str, series: Series) -> Chart:
+    """One chart of several runs: name -> (kimg, values), finite points only."""
+    ends = ", ".join(f"{name} ends at {np.asarray(y)[-1]:.4g}" for name, (_, y) in series.items())
+    summary = f"{title} of {len(series)} runs: {ends}"
+    return Chart(title, _svg(identity, series, summary, None), summary)
+
+
 def _svg(identity: str, series: Series, summary: str, log: bool | None) -> str:
     figure, _ = curves(series, log=log)
     data = io.StringIO()

@@ -8,14 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from ganlab.report.directions import lower_is_better, way_of
 from ganlab.report.reading import Section, spoken
 from ganlab.report.tables import MISSING, Cell, ShownTable
 from ganlab.report.timeline import kimg_text
 
 Fact = tuple[str, str]  # label, value
 
-STAMP = ("n_real", "n_fake", "extractor", "resize", "truncation", "ema", "seed", "images_seen")
-_LOWER_IS_BETTER = ("fid", "kid", "swd", "lpips")
+STAMP = (
+    *("n_real", "n_fake", "mirror", "extractor", "resize", "truncation", "ema", "seed"),
+    "images_seen",
+)
+ARROWS = {"min": "↓", "max": "↑", None: ""}
+UNSCORED = "left out: there are no real images to compare with"
 _UNIT = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -64,13 +69,30 @@ def key_facts(section: Section) -> list[Fact]:
     seconds = section.result.get("seconds")
     found = {
         "Model": choice(section, "model"),
+        "Source": origin(section, "source"),
         "Data": choice(section, "data"),
+        "Source of the data": origin(section, "data_source"),
+        "Scores": UNSCORED if section.result.get("data") == "none" else "",
         "Trained on": length(section),
         "Seed": section.result.get("seed"),
         "Time": _duration(seconds) if isinstance(seconds, int | float) else "",
         "Best score": best_score(section),
     }
     return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
+
+
+def origin(section: Section, key: str) -> str:
+    """A file of another project, or a generator's samples: where they come from, and on what terms.
+
+    Empty where the result names no such source.
+    """
+    source = section.result.get(key)
+    if not isinstance(source, Mapping):
+        return ""
+    said = [str(source[name]) for name in ("ckpt", "file", "origin", "licence") if name in source]
+    said += [f"{source['num']} images"] if "num" in source else []
+    said += [f"sha256 {str(source['sha256'])[:12]}"] if "sha256" in source else []
+    return "; ".join(said)
 
 
 def length(section: Section) -> str:
@@ -94,11 +116,6 @@ def _duration(seconds: float) -> str:
                 f" {rest} {_UNIT[place + 1][1]}" if rest else ""
             )
     return ""
-
-
-def lower_is_better(metric: str) -> bool:
-    """Whether a smaller value of this score is the better one."""
-    return metric.lower().startswith(_LOWER_IS_BETTER)
 
 
 def records(section: Section) -> list[Mapping[str, Any]]:
@@ -137,9 +154,9 @@ def score_table(section: Section) -> ShownTable | None:
 
 
 def _score_cells(record: Mapping[str, Any]) -> list[Cell]:
-    arrow = "↓" if lower_is_better(str(record["metric"])) else "↑"
+    arrow = ARROWS[way_of(str(record["metric"]))]
     value = f"{record['value']:.4g}" if _is_value(record) else MISSING
-    return [Cell(f"{record['metric']} {arrow}"), Cell(value, bold=True, number=True)]
+    return [Cell(f"{record['metric']} {arrow}".rstrip()), Cell(value, bold=True, number=True)]
 
 
 def _stamp_cell(key: str, record: Mapping[str, Any]) -> Cell:

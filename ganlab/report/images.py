@@ -115,7 +115,7 @@ def _placed(rows: Sequence[Sequence[Pixels]], padding: int) -> Pixels:
 
 def _caption_column(captions: Sequence[str], middles: Sequence[float], height: int) -> Pixels:
     """Captions, right-aligned and centred on their rows, as wide as the widest needs."""
-    font = _font(size=max(11, min(16, height // (4 * len(captions)))))
+    font = lettering(size=max(11, min(16, height // (4 * len(captions)))))
     measure = ImageDraw.Draw(Image.new("L", (1, 1)))
     widest = max(measure.multiline_textbbox((0, 0), text, font=font)[2] for text in captions)
     image = Image.new("L", (math.ceil(widest) + 16, height), PAPER)
@@ -126,8 +126,8 @@ def _caption_column(captions: Sequence[str], middles: Sequence[float], height: i
     return np.repeat(np.asarray(image)[:, :, None], 3, axis=2)
 
 
-def _font(size: int) -> Any:
-    """The font of the figures (shipped with matplotlib): the same letters on every machine."""
+def lettering(size: int) -> Any:
+    """The font of the figures (shipped with matplotlib) at this size in pixels."""
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path(), "fonts/ttf/DejaVuSans.ttf")), size)

@@ -4,12 +4,14 @@
     table.write(directory)                      # table.csv, table.md, table.tex
 
 CSV keeps every digit; the other three round a column to common decimals and set its best in bold.
+Values that do not compare carry a mark and are explained in a note: `ganlab.report.protocols`.
 """
 
 import csv
 import io
 import math
 import numbers
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +26,7 @@ from ganlab.report.markup import (
     plain_text,
     split_markdown_row,
 )
+from ganlab.report.spread import Mean
 
 MISSING = "\N{EN DASH}"  # shown for a value that a row does not have
 DIGITS = 4  # significant digits of a column's largest value
@@ -36,6 +39,7 @@ class Cell:
     text: str
     bold: bool = False  # the best of its column
     number: bool = False  # aligned to the right
+    mark: str = ""  # letters of the notes that it refers to
 
 
 @dataclass
@@ -51,6 +55,7 @@ class Table:
     best: dict[str, str] = field(default_factory=dict)  # column -> "min" or "max"
     caption: str = ""  # one sentence above the table
     notes: list[str] = field(default_factory=list)  # lines under it: protocol, what was assumed
+    marks: dict[tuple[int, str], str] = field(default_factory=dict)  # (row, column) -> letters
 
     def __post_init__(self) -> None:
         known = f"; the columns are {', '.join(self.columns)}"
@@ -72,19 +77,25 @@ class Table:
         finite = [float(v) for v in values if _is_number(v) and math.isfinite(v)]
         winner = _BEST[self.best[column]](finite) if column in self.best and finite else None
         decimals = _decimals([float(v) for v in values if _is_number(v)])
+        marks = [self.marks.get((row, column), "") for row in range(len(values))]
         return [
-            Cell(_text(v, decimals), _is_number(v) and winner == float(v), _is_number(v))
-            for v in values
+            Cell(_text(v, decimals), _is_number(v) and winner == float(v), _is_number(v), mark)
+            for v, mark in zip(values, marks, strict=True)
         ]
 
     def csv(self) -> str:
-        """Header and rows with full precision; a missing value is an empty cell."""
+        """Header and rows with full precision; a missing value is an empty cell.
+
+        A column with marks is followed, at the end, by one that holds them.
+        """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        for row in self.rows:
+        marked = [c for c in self.columns if any(column == c for _, column in self.marks)]
+        writer.writerow([*self.columns, *(f"{column} protocol" for column in marked)])
+        for number, row in enumerate(self.rows):
             values = [_scalar(row.get(column)) for column in self.columns]
-            writer.writerow(["" if value is None else value for value in values])
+            marks = [self.marks.get((number, column), "") for column in marked]
+            writer.writerow(["" if value is None else value for value in values] + marks)
         return text.getvalue()
 
     def markdown(self) -> str:
@@ -215,10 +226,15 @@ def parse_markdown(text: str) -> ShownTable:
     return ShownTable([plain_text(c) for c in header], cells, caption, notes)
 
 
+_MARK = re.compile(r"<sup>([a-z,]+)</sup>$")  # a text's own `<` are escaped
+
+
 def _parsed_cell(source: str, right: bool) -> Cell:
+    marked = _MARK.search(source)
+    source = source[: marked.start()] if marked else source
     bold = len(source) > 4 and source.startswith("**") and source.endswith("**")
     text = plain_text(source[2:-2] if bold else source)
-    return Cell(text, bold, number=right and text != MISSING)
+    return Cell(text, bold, right and text != MISSING, marked[1] if marked else "")
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
@@ -226,7 +242,8 @@ def _markdown_row(cells: Sequence[str]) -> str:
 
 
 def _markdown_cell(cell: Cell) -> str:
-    return f"**{markdown_text(cell.text)}**" if cell.bold else markdown_text(cell.text)
+    text = f"**{markdown_text(cell.text)}**" if cell.bold else markdown_text(cell.text)
+    return f"{text}<sup>{cell.mark}</sup>" if cell.mark else text
 
 
 def _latex_row(cells: Sequence[str]) -> str:
@@ -236,14 +253,16 @@ def _latex_row(cells: Sequence[str]) -> str:
 def _latex_cell(cell: Cell) -> str:
     text = latex_text(cell.text)
     text = f"${text}$" if cell.number and text.startswith("-") else text  # a minus, not a hyphen
-    return rf"\textbf{{{text}}}" if cell.bold else text
+    text = rf"\textbf{{{text}}}" if cell.bold else text
+    return rf"{text}\textsuperscript{{{cell.mark}}}" if cell.mark else text
 
 
 def _html_cell(tag: str, cell: Cell, right: bool) -> str:
     scope = ' scope="col"' if tag == "th" else ""
     style = ' class="number"' if right else ""
     text = html_text(cell.text)
-    return f"<{tag}{scope}{style}>{f'<strong>{text}</strong>' if cell.bold else text}</{tag}>"
+    text = f"<strong>{text}</strong>" if cell.bold else text
+    return f"<{tag}{scope}{style}>{text}{f'<sup>{cell.mark}</sup>' * bool(cell.mark)}</{tag}>"
 
 
 def _scalar(value: Any) -> Any:
@@ -266,6 +285,8 @@ def _decimals(values: Sequence[float]) -> int:
 def _text(value: Any, decimals: int) -> str:
     if value is None or (isinstance(value, str) and not value):
         return MISSING
+    if isinstance(value, Mean):
+        return f"{_float_text(value, decimals)} ± {_float_text(value.spread, decimals)}"
     if isinstance(value, float):
         return _float_text(value, decimals)
     return str(value)

@@ -58,12 +58,23 @@ def strip(
 
     Raises ValueError where there is no grid, or where a file says neither its moment nor its cells.
     """
+    rows = top_rows(paths, count, moments, cell, padding)
+    return captioned_rows([(kimg_text(seen), row) for seen, row in rows], scale=scale)
+
+
+def top_rows(
+    paths: Sequence[Path],  # these arguments as in `strip`
+    count: int = 8,
+    moments: int = 7,
+    cell: tuple[int, int] | None = None,
+    padding: int | None = None,
+) -> list[tuple[int, list[Pixels]]]:
+    """Images seen, and the first images of the grid then, for each moment; see `strip`."""
     timed = sorted((_moment(path), path) for path in paths)
     if not timed:
         raise ValueError("strip needs at least one sample grid; none was saved yet")
     chosen = evenly_spaced(timed, moments)
-    rows = [(kimg_text(seen), _top_row(path, count, cell, padding)) for seen, path in chosen]
-    return captioned_rows(rows, scale=scale)
+    return [(seen, _top_row(path, count, cell, padding)) for seen, path in chosen]
 
 
 def _moment(path: Path) -> int:

@@ -10,6 +10,7 @@ A neuron is one position (channel, y, x) of a layer's output; it is activated wh
     repaired = images_at(generator, indices, seed, edits=edits)  # sequential: one forward pass
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -30,6 +31,19 @@ def low_rate(rates: Tensor, rate: float, include_dead: bool = True) -> Tensor:
 def high_rate(rates: Tensor, rate: float) -> Tensor:
     """Mask of the HR neurons, R_n > R (Choi et al. 2022, section 3.1), of the shape of `rates`."""
     return rates > rate
+
+
+def quantile_rate(rates: Tensor, quantile: float, include_dead: bool = True) -> float:
+    """The rate R at which LR neurons are the `quantile`, in [0, 1], of this layer's neurons.
+
+    It is the smallest counted rate with at least that share of neurons at or below it, so equal
+    rates fall on one side; -1, which selects none, for 0 or where there is no neuron to choose.
+    Without dead neurons the share is of the others. A layer whose neurons are mostly rare, so that
+    a rate of 0.3 silences nearly all of it, keeps most of them under a quantile of 0.3.
+    """
+    known = (rates if include_dead else rates[rates > 0]).flatten().sort().values
+    rank = math.ceil(quantile * len(known))
+    return float(known[rank - 1]) if rank else -1.0
 
 
 def silenced(activations: Tensor, chosen: Tensor) -> Tensor:

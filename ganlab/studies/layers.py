@@ -1,15 +1,16 @@
 """Naming the layers of a generator: by name or by position, as the papers do."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from math import prod
 from typing import Any
 
 import torch
 
 from ganlab.networks.base import Generator
-from ganlab.nn.tracing import recorded
+from ganlab.nn.tracing import Reached, recorded
 from ganlab.report.tables import Table
-from ganlab.studies.sampling import images_at
+from ganlab.studies.sampling import ConditionAt, images_at
 
 Layer = int | str
 
@@ -40,17 +41,25 @@ def listing(generator: Generator) -> str:
 
 
 def layer_shapes(
-    generator: Generator, names: Sequence[str] | None = None, seed: int = 0
+    generator: Generator,
+    names: Sequence[str] | None = None,  # None = all
+    seed: int = 0,
+    condition_at: ConditionAt | None = None,  # for conditional generators
 ) -> dict[str, tuple[int, ...]]:
-    """Layer -> shape of its output for one latent, (C, H, W) or (C,); all layers by default."""
+    """Layer -> shape of its output for one latent, (C, H, W) or (C,)."""
     names = list(generator.layers) if names is None else list(names)
-    with recorded(generator.layers, names) as activations:
-        images_at(generator, [0], seed)
+    with recorded(generator.layers, names, stop=True) as activations:
+        with suppress(Reached):
+            images_at(generator, [0], seed, condition_at=condition_at)
         return {name: tuple(activations[name].shape[1:]) for name in names}
 
 
-def describe(generator: Generator) -> str:
+def describe(
+    generator: Generator,
+    condition_at: ConditionAt | None = None,  # for conditional generators
+) -> str:
     """Position, name, shape and number of neurons of every layer, as a Markdown table."""
+    shapes = layer_shapes(generator, condition_at=condition_at)
     rows = [
         {
             "index": index,
@@ -58,7 +67,7 @@ def describe(generator: Generator) -> str:
             "shape": " x ".join(map(str, shape)),
             "neurons": prod(shape),
         }
-        for index, (name, shape) in enumerate(layer_shapes(generator).items())
+        for index, (name, shape) in enumerate(shapes.items())
     ]
     return Table(["index", "layer", "shape", "neurons"], rows).markdown()
 
@@ -90,13 +99,18 @@ def select_layers(generator: Generator, layers: Sequence[Layer]) -> list[str]:
 
 
 @torch.no_grad()
-def latent_independent(generator: Generator, seed: int, num_latents: int = 4) -> list[str]:
+def latent_independent(
+    generator: Generator,
+    seed: int,
+    num_latents: int = 4,
+    condition_at: ConditionAt | None = None,  # for conditional generators
+) -> list[str]:
     """Layers whose output is the same, and not all zero, for different latents.
 
     StyleGAN's constant at 4x4 under fixed noise is one: its neurons have no rate worth the name.
     """
     with recorded(generator.layers) as activations:
-        images_at(generator, range(num_latents), seed)
+        images_at(generator, range(num_latents), seed, condition_at=condition_at)
     return [
         name
         for name, output in activations.items()
@@ -104,7 +118,27 @@ def latent_independent(generator: Generator, seed: int, num_latents: int = 4) ->
     ]
 
 
-def default_layers(generator: Generator, seed: int) -> list[str]:
+def default_layers(
+    generator: Generator,
+    seed: int,
+    condition_at: ConditionAt | None = None,  # for conditional generators
+) -> list[str]:
     """Every layer that depends on the latent, in network order."""
-    skipped = set(latent_independent(generator, seed))
+    skipped = set(latent_independent(generator, seed, condition_at=condition_at))
     return [name for name in generator.layers if name not in skipped]
+
+
+def early_layers(
+    generator: Generator,
+    seed: int,
+    condition_at: ConditionAt | None = None,  # for conditional generators
+    num_sizes: int = 3,
+) -> list[str]:
+    """The first layer that depends on the latent at each of the `num_sizes` coarsest sizes.
+
+    Of StyleGAN2 these are layers 0, 1, 3 (Choi et al. 2022, section 4.1).
+    """
+    first: dict[str, str] = {}
+    for name in default_layers(generator, seed, condition_at):
+        first.setdefault(name.rpartition("/")[0], name)
+    return list(first.values())[:num_sizes]

@@ -1,7 +1,7 @@
 """Activation rates as a table and as histograms, one row and one panel a layer."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ganlab.report import figures
 from ganlab.report.tables import Table
-from ganlab.studies.rates import Rates
+from ganlab.studies.counting import NEAR
+from ganlab.studies.rates import FILE, HIGH, LOW, Rates
 
 BINS = 50  # of the histograms over [0, 1]
 MAX_COLUMNS = 4
@@ -24,23 +25,57 @@ def shares(rates: Tensor, rate: float) -> dict[str, float]:
     return {"dead": float(dead), "LR": float(1 - dead - high), "HR": float(high)}
 
 
-def rate_table(rates: Rates, layers: Sequence[str], rate: float) -> Table:
+def rate_table(
+    rates: Rates,
+    layers: Sequence[str],
+    rate: float,  # R, the bound of a low rate
+    confidence: float | None = None,  # of Wilson intervals; None = without them
+) -> Table:
     """One row per layer: mean rate and the shares of neurons within bounds of it.
 
-    The columns are those of the authors' measurements, with `rate` as the bound of a low rate.
+    The columns are those of the authors' measurements, then the shares that the counts leave open.
     """
-    rows = [rate_row(name, rates.rates[name], dict.fromkeys([rate, 0.1])) for name in layers]
-    notes = [f"{rates.num_latents} latents of seed {rates.seed}; active means output > 0"]
+    rows = [rate_row(name, rates.rates[name], rate) for name in layers]
+    notes = [
+        f"{rates.num_latents} latents of seed {rates.seed}, noise {rates.noise}; "
+        f"active means output > 0; LR: rate ≤ {rate:g}, HR: rate > {rate:g}"
+    ]
+    if confidence is not None:
+        for row, name in zip(rows, layers, strict=True):
+            row["undecided"] = _share(undecided(rates, name, rate, confidence))
+        notes.append(
+            f"undecided: share of neurons whose {confidence:.0%} Wilson interval holds {rate:g}; "
+            f"the intervals are in {FILE} as <layer>{LOW} and <layer>{HIGH}"
+        )
+    if near := [name for name in layers if name in rates.near_zero]:
+        for row, name in zip(rows, layers, strict=True):
+            row["near 0"] = _share(rates.near_zero[name] > 0) if name in near else None
+        notes.append(
+            "near 0: share of neurons that some latent brings within 1e-5 of 0, the only ones "
+            f"whose count can depend on batches and ranks; {FILE} lists on how many, as "
+            f"<layer>{NEAR}"
+        )
     caption = "Activation rates of the neurons of each layer"
     return Table(list(rows[0]), rows, caption=caption, notes=notes)
 
 
-def rate_row(name: str, values: Tensor, lows: Iterable[float]) -> dict[str, Any]:
+def rate_row(name: str, values: Tensor, rate: float) -> dict[str, Any]:
     """One layer's row of the table."""
-    alive = {f"0 < rate ≤ {low:g}": (values > 0) & (values <= low) for low in lows}
-    masks = {"rate = 0": values == 0, **alive, "rate ≥ 0.9": values >= 0.9}
-    part = {column: float(mask.double().mean()) for column, mask in masks.items()}
+    alive = {f"0 < rate ≤ {low:g}": (values > 0) & (values <= low) for low in (rate, 0.1)}
+    high = {f"rate > {rate:g}": values > rate, "rate ≥ 0.9": values >= 0.9}
+    masks = {"rate = 0": values == 0, **alive, **high}
+    part = {column: _share(mask) for column, mask in masks.items()}
     return {"layer": name, "neurons": values.numel(), "mean rate": float(values.mean()), **part}
+
+
+def undecided(rates: Rates, layer: str, rate: float, confidence: float) -> Tensor:
+    """Mask of the neurons whose Wilson interval holds `rate`: neither surely LR nor surely HR."""
+    low, high = rates.interval(layer, confidence)
+    return (low <= rate) & (rate < high)
+
+
+def _share(mask: Tensor) -> float:
+    return float(mask.double().mean())
 
 
 def histograms(rates: Mapping[str, Tensor], rate: float) -> figures.Numbers:

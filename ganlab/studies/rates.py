@@ -1,27 +1,30 @@
 """Activation rates of a generator's neurons, counted once and kept in a file.
 
 rates = activation_rates(generator, range(30_000), seed=1)       # layer -> (C, H, W)
-Rates(rates, 30_000, 1, digest(generator)).save("rates.pt")
+Rates(rates, 30_000, 1, digest(generator)).save("rates.safetensors")
 """
 
 import hashlib
-import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from ganlab.metrics import ActivationRate
+from ganlab.metrics import wilson_interval
 from ganlab.networks.base import Generator
-from ganlab.nn.tracing import recorded
 from ganlab.report.atomic import replace_file
-from ganlab.studies.layers import Layer, default_layers, layer_shapes, select_layers
-from ganlab.studies.sampling import ConditionAt, batched, device_of, images_at
+from ganlab.studies.counting import NEAR, Counting, read_tensors
+from ganlab.studies.layers import Layer, default_layers, select_layers
+from ganlab.studies.sampling import ConditionAt
 
-FORMAT = "ganlab.rates/1"
-FILE = "rates.pt"
+FORMAT = "ganlab.rates/2"
+FILE = "rates.safetensors"
+LOW, HIGH = ".low", ".high"  # after a layer's name in the file: the ends of the Wilson interval
 
 
 def activation_rates(
@@ -32,6 +35,7 @@ def activation_rates(
     batch_size: int = 100,
     device: torch.device | str | None = None,  # None = where the generator is
     condition_at: ConditionAt | None = None,  # for conditional generators
+    noise: str = "fixed",  # see `images_at`
 ) -> dict[str, Tensor]:
     """Share of latents on which each neuron is above 0: layer -> (C, H, W) float64 on the CPU.
 
@@ -41,14 +45,14 @@ def activation_rates(
     Raises:
         ValueError: no indices, or a layer the generator does not have.
     """
-    names = default_layers(generator, seed) if layers is None else select_layers(generator, layers)
-    device = device_of(generator) if device is None else torch.device(device)
-    count = ActivationRate(layer_shapes(generator, names, seed)).to(device)
-    with recorded(generator.layers, names) as activations:
-        for batch in batched(indices, batch_size):
-            images_at(generator, batch, seed, device=device, condition_at=condition_at)
-            count.update({name: activations[name] for name in names})
-    return {name: rate.cpu() for name, rate in count.compute().items()}
+    names = (
+        default_layers(generator, seed, condition_at)
+        if layers is None
+        else select_layers(generator, layers)
+    )
+    counting = Counting(generator, names, seed, batch_size, device, condition_at, noise)
+    counting.feed(indices)
+    return counting.rates()
 
 
 def checked_rate(rate: float, key: str = "study.rate") -> float:
@@ -83,24 +87,43 @@ class Rates:
     num_latents: int  # addresses 0 .. num_latents-1
     seed: int  # of those latents
     generator: str  # `digest` of the generator
+    noise: str = "fixed"  # of a generator that takes noise, see `sampling.images_at`
+    near_zero: Mapping[str, Tensor] = field(default_factory=dict)  # layer -> latents, int64, on
+    # which a neuron was given a value within 1e-5 of 0; empty = not counted
 
-    def save(self, path: str | Path) -> Path:
-        """Write plain tensors and numbers, atomically; opens under `weights_only=True`."""
-        payload = {
+    def interval(self, layer: str, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
+        """Ends of the Wilson interval of each neuron of a layer, shaped as its rates."""
+        return wilson_interval(self.rates[layer], self.num_latents, confidence)
+
+    def save(
+        self,
+        path: str | Path,
+        confidence: float | None = None,  # keep Wilson intervals too, of this probability
+    ) -> Path:
+        """Write a safetensors file, atomically: one tensor a layer under its name.
+
+        Beside it stand `<layer>.near_zero` where counted, and `<layer>.low` and `<layer>.high`, the
+        ends of the interval. The metadata say what the rates were counted on.
+        """
+        tensors = dict(self.rates) | {name + NEAR: n for name, n in self.near_zero.items()}
+        for name in self.rates if confidence is not None else ():
+            low, high = self.interval(name, confidence or 0.0)
+            tensors |= {name + LOW: low, name + HIGH: high}
+        metadata = {
             "format": FORMAT,
-            "layers": list(self.rates),
-            "num_latents": self.num_latents,
-            "seed": self.seed,
+            "layers": json.dumps(list(self.rates)),  # in network order; tensors are sorted
+            "num_latents": str(self.num_latents),
+            "seed": str(self.seed),
             "generator": self.generator,
-            "rates": {name: rate.clone() for name, rate in self.rates.items()},
+            "noise": self.noise,
+            "confidence": "" if confidence is None else str(confidence),
         }
-        file = io.BytesIO()
-        torch.save(payload, file)
-        return replace_file(Path(path), file.getvalue())
+        contents = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        return replace_file(Path(path), save(contents, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> "Rates":
-        """Read a file of `save`, or `rates.pt` of a run directory.
+        """Read a file of `save`, or `rates.safetensors` of a run directory.
 
         Raises:
             FileNotFoundError: there is none.
@@ -114,20 +137,34 @@ class Rates:
                 "run study=activation_rates, or leave it out"
             )
         try:
-            payload = torch.load(path, map_location="cpu", weights_only=True)
-            found = payload["format"]
-            rates = {name: payload["rates"][name] for name in payload["layers"]}
-            result = cls(rates, payload["num_latents"], payload["seed"], payload["generator"])
-        except Exception as error:
+            found, tensors = read_tensors(path)
+            if found["format"] == FORMAT:
+                return cls._of(found, tensors)
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise ValueError(f"study.rates_file={path} is no file of activation rates") from error
-        if found != FORMAT:
-            raise ValueError(f"study.rates_file={path} has format {found}, this reads {FORMAT}")
-        return result
+        raise ValueError(
+            f"study.rates_file={path} has format {found['format']}, this reads {FORMAT}"
+        )
+
+    @classmethod
+    def _of(cls, found: Mapping[str, str], tensors: Mapping[str, Tensor]) -> "Rates":
+        layers = json.loads(found["layers"])
+        rates = {name: tensors[name] for name in layers}
+        near = {name: tensors[name + NEAR] for name in layers if name + NEAR in tensors}
+        num, seed = int(found["num_latents"]), int(found["seed"])
+        return cls(rates, num, seed, found["generator"], found["noise"], near)
 
     def differences(
-        self, generator: str, num_latents: int, seed: int, layers: Iterable[str]
+        self,
+        generator: str,  # `digest`
+        num_latents: int,
+        seed: int,
+        layers: Iterable[str],
+        noise: str = "fixed",
+        near_zero: bool = False,  # whether near-zero counts are needed too
     ) -> list[str]:
         """What keeps these rates from standing in for a count of the given kind; [] if nothing."""
+        layers = list(layers)
         missing = [name for name in layers if name not in self.rates]
         found = []
         if self.generator != generator:
@@ -136,6 +173,10 @@ class Rates:
             found.append(f"num_latents is {self.num_latents}, not {num_latents}")
         if self.seed != seed:
             found.append(f"rate_seed is {self.seed}, not {seed}")
+        if self.noise != noise:
+            found.append(f"noise is {self.noise}, not {noise}")
         if missing:
             found.append(f"they lack {', '.join(missing)}")
+        elif near_zero and not set(layers) <= set(self.near_zero):
+            found.append("they lack the near-zero counts (study.near_zero)")
         return found

@@ -1,10 +1,13 @@
 """The real side of every score: the protocol's choice of images, fed once and kept on disk."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Trainer
+from lightning import LightningDataModule, Trainer
+from torch import Tensor
+from tqdm import tqdm
 
 from ganlab.data.batch import Batch
 from ganlab.metrics import RealCache, Suite, real_key
@@ -15,7 +18,9 @@ class Reals:
     """Fills a suite's real statistics from disk, or from each rank's share of the data.
 
     Which images are the reals is the suite's fixed choice among all images of the data, found by
-    their index; so they are the same on any number of ranks and in any order.
+    their index; so they are the same on any number of ranks and in any order. Data that is trained
+    with mirroring (`data.flip`) counts double, each image and its mirror image, which is the
+    protocol of StyleGAN2-ADA: image i of n has the mirror image n + i.
     """
 
     def __init__(
@@ -25,62 +30,112 @@ class Reals:
     ) -> None:
         self.suite, self.cache = suite, RealCache(cache)
         self.complete = False
-        self.chosen = torch.empty(0, dtype=torch.bool)  # (images of the data,)
+        self.chosen = torch.empty(0, dtype=torch.bool)  # (images of the data and their mirrors,)
+        self.num_stored = 0  # images of the data without their mirrors
 
     def check(self, trainer: Trainer) -> None:
         """Fetch the extractor's weights, and refuse data that is too small, before any work.
 
         Raises:
-            ValueError: fewer images than the protocol compares.
+            ValueError: fewer images than the protocol compares, or too small for a score.
         """
         self.suite.extractor.preflight()
         self.suite.extractor.prepare()
-        self.suite.check_available(num_images(trainer))
+        self.suite.check_available(num_images(data_of(trainer)))
+        self.suite.check_resolution(data_of(trainer).resolution)
         bound_test_pass(trainer, None)
 
     def begin(self, trainer: Trainer, device: torch.device) -> None:
         """Move the suite to the device, forget other data, and look on disk."""
+        self._begin(data_of(trainer), device)
+
+    def _begin(self, data: Any, device: torch.device) -> None:
         self.suite.to(device)
         self.suite.reset(real=True)
-        self.chosen = torch.zeros(num_images(trainer), dtype=torch.bool)
+        self.num_stored = len(data.dataset)
+        self.chosen = torch.zeros(num_images(data), dtype=torch.bool)
         self.chosen[self.suite.real_indices(len(self.chosen))] = True
-        key = self.key(trainer)
+        key = self.key(data)
         self.complete = key is not None and self.cache.restore(self.suite, key)
 
+    @property
+    def mirror(self) -> bool:
+        """Whether the mirror image of each image counts as a real too; known once begun."""
+        return len(self.chosen) > self.num_stored
+
     def feed(self, batch: Batch) -> None:
-        """Take those images of a batch, float in [-1, 1], that are among the reals."""
+        """Take those images of a batch, float in [-1, 1], that are among the reals, or mirrored."""
         if self.complete:
             return
         index = batch.index.cpu()
+        self._take(batch.image, index)
+        if self.mirror:
+            self._take(batch.image.flip(-1), index + self.num_stored)
+
+    def _take(self, images: Tensor, index: Tensor) -> None:
         rows = self.chosen[index].nonzero().flatten()
         if len(rows):
-            images = batch.image[rows.to(batch.image.device)]
-            self.suite.update(images, real=True, index=index[rows])
+            self.suite.update(images[rows.to(images.device)], real=True, index=index[rows])
 
     def finish(self, trainer: Trainer) -> None:
         """All of this rank's reals are in: keep them on disk."""
-        if not self.complete and (key := self.key(trainer)) is not None:
+        self._finish(data_of(trainer))
+
+    def _finish(self, data: Any) -> None:
+        if not self.complete and (key := self.key(data)) is not None:
             self.cache.store(self.suite, key)
         self.complete = True
 
     def fill(self, trainer: Trainer, device: torch.device) -> None:
         """Fill from disk or from the test loader, unless that was done before."""
-        if self.complete:
-            return
-        self.begin(trainer, device)
         if not self.complete:
-            data = data_of(trainer)
-            for batch in data.test_dataloader():
-                self.feed(data.on_after_batch_transfer(batch.to(device), 0))
-        self.finish(trainer)
+            self.fill_from(data_of(trainer), device, hidden=not trainer.is_global_zero)
 
-    def key(self, trainer: Trainer) -> Key | None:
+    def fill_from(self, data: Any, device: torch.device, hidden: bool = False) -> bool:
+        """Fill from disk or from the data's test loader; whether they were on disk.
+
+        A progress bar shows on a terminal unless `hidden`.
+        """
+        self._begin(data, device)
+        found = self.complete
+        if not found:
+            batches: Iterable[Batch] = data.test_dataloader()
+            disable = True if hidden else None  # None = hidden unless on a terminal
+            for batch in tqdm(batches, "reals", unit="batch", leave=False, disable=disable):
+                self.feed(data.on_after_batch_transfer(batch.to(device), 0))
+        self._finish(data)
+        return found
+
+    def key(self, data: Any) -> Key | None:
         """What the statistics depend on; None where the data does not say what it is."""
-        data = data_of(trainer)
         content = getattr(data, "content_key", None)
         if content is None:
             return None
-        return real_key(self.suite, content, data.resolution, num_images(trainer))
+        return real_key(self.suite, content, data.resolution, num_images(data), mirrored(data))
+
+
+def precomputed(
+    reals: Reals,
+    data: LightningDataModule,
+    device: torch.device,  # where the extractor works
+) -> tuple[Path, bool]:
+    """The file of these reals, and whether it was there already; without training anything.
+
+    Raises:
+        ValueError: fewer images than the protocol compares, or data that does not say what it is.
+        OSError: the file could not be written.
+    """
+    reals.suite.extractor.preflight()
+    data.prepare_data()
+    data.setup("test")
+    key = reals.key(data)
+    if key is None:
+        raise ValueError(f"{type(data).__name__} has no content_key, so nothing can be kept")
+    reals.suite.extractor.prepare()
+    found, path = reals.fill_from(data, device), reals.cache.path(key)
+    if not path.is_file():
+        raise OSError(f"{path} was not written: point GANLAB_CACHE to a folder that can be")
+    return path, found
 
 
 def data_of(trainer: Trainer) -> Any:
@@ -101,6 +156,11 @@ def bound_test_pass(trainer: Trainer, num: int | None) -> None:
         data.eval_images(num)
 
 
-def num_images(trainer: Trainer) -> int:
-    """How many images the trainer's data has."""
-    return len(data_of(trainer).dataset)
+def mirrored(data: Any) -> bool:
+    """Whether the data is trained with mirror images."""
+    return bool(getattr(data, "flip", False))
+
+
+def num_images(data: Any) -> int:
+    """How many images the data has; a mirror image that it is trained with counts too."""
+    return len(data.dataset) * (2 if mirrored(data) else 1)

@@ -5,7 +5,7 @@ for images in generate(generator, range(1000), seed=0, batch_size=100):
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ganlab.networks.base import Condition, Generator
 from ganlab.nn.growing import enlarged
-from ganlab.nn.randomness import latents_at
+from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.nn.tracing import Edit, edited
 
 Edits = Mapping[str, Edit]  # layer -> what replaces its output
@@ -22,6 +22,8 @@ EditsAt = Callable[
     [Sequence[int]], Edits
 ]  # the same for edits that depend on the latents' addresses
 ConditionAt = Callable[[Sequence[int]], Condition]  # what images of these addresses are told
+
+NOISES = ("fixed", "random")  # each layer's own plane for all images, or planes of each image
 
 
 def rank_indices(num: int, rank: int = 0, world_size: int = 1) -> range:
@@ -62,10 +64,54 @@ def finest(images: Tensor | list[Tensor]) -> Tensor:
     return images[-1] if isinstance(images, list) else images
 
 
-def truncated(
-    generator: Generator, latents: Tensor, truncation: float, condition: Condition | None
+def checked_noise(noise: str) -> str:
+    """The kind of noise itself.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if noise not in NOISES:
+        raise ValueError(f"study.noise must be {' or '.join(NOISES)}, got {noise!r}")
+    return noise
+
+
+@contextmanager
+def noise_at(generator: Generator, indices: Sequence[int], seed: int) -> Iterator[None]:
+    """Noise by address inside the block: that of latent i of a seed is the same in any batch.
+
+    Raises:
+        ValueError: the generator takes no noise.
+    """
+    if not hasattr(generator, "draw_noise"):
+        raise ValueError(
+            f"study.noise=random needs a generator with noise, {type(generator).__module__} has "
+            "none; leave it at fixed"
+        )
+    network: Any = generator
+    sources = [keyed_generator("image noise", seed, i) for i in indices]
+    device = device_of(generator)
+
+    def draw(shape: torch.Size) -> Tensor:  # (N, 1, H, W)
+        rows = [torch.randn(1, *shape[1:], generator=source) for source in sources]
+        return torch.cat(rows).to(device)
+
+    before, network.draw_noise = network.draw_noise, draw
+    try:
+        yield
+    finally:
+        network.draw_noise = before
+
+
+def synthesized(
+    generator: Generator,
+    latents: Tensor,
+    condition: Condition | None,
+    truncation: float | None,  # psi
+    noise: str,  # as `synthesize` takes it
 ) -> Tensor:
-    """Images of styles pulled to their mean: w' = mean + psi (w - mean) (StyleGAN, appendix B).
+    """Images of styles, perhaps pulled to their mean: w' = mean + psi (w - mean).
+
+    That is the truncation trick (StyleGAN, appendix B).
 
     Raises:
         ValueError: the generator has no styles.
@@ -77,8 +123,10 @@ def truncated(
         )
     network: Any = generator
     styles = network.map(latents, condition)  # (N, L, W)
-    mean = network.mean_style.to(styles)
-    return finest(network.synthesize(mean + truncation * (styles - mean), noise="const"))
+    if truncation is not None:
+        mean = network.mean_style.to(styles)
+        styles = mean + truncation * (styles - mean)
+    return finest(network.synthesize(styles, noise=noise))
 
 
 @torch.no_grad()
@@ -91,6 +139,7 @@ def images_at(
     edits: Edits | EditsAt | None = None,  # layer -> edit of its output
     truncation: float | None = None,  # psi of the truncation trick; style generators only
     condition_at: ConditionAt | None = None,  # for conditional generators
+    noise: str = "fixed",  # random = drawn for each image, keyed by its address
 ) -> Tensor:
     """One batch of images, (N, C, H, W) at full resolution; draws nothing from the global RNG.
 
@@ -98,17 +147,21 @@ def images_at(
 
     Raises:
         KeyError: an edit of a layer the generator does not have.
-        ValueError: truncation of a generator without styles.
+        ValueError: truncation of a generator without styles, or random noise of one without noise.
     """
     device = device_of(generator) if device is None else torch.device(device)
     latents = latents_at(generator, indices, seed).to(device)
     condition = condition_at(indices).to(device) if condition_at else None
     changes = edits(indices) if callable(edits) else edits
-    with evaluating(generator), edited(generator.layers if changes else {}, changes or {}):
-        if truncation is None:
+    drawn = checked_noise(noise) == "random"
+    drawing = noise_at(generator, indices, seed) if drawn else nullcontext()
+    editing = edited(generator.layers if changes else {}, changes or {})
+    with evaluating(generator), editing, drawing:
+        if truncation is None and not drawn:
             images = finest(generator(latents, condition))
         else:
-            images = truncated(generator, latents, truncation, condition)
+            kind = "random" if drawn else "const"
+            images = synthesized(generator, latents, condition, truncation, kind)
     return enlarged(images, generator.resolution)
 
 
@@ -122,6 +175,7 @@ def generate(
     edits: Edits | EditsAt | None = None,  # layer -> edit of its output
     truncation: float | None = None,  # psi of the truncation trick; style generators only
     condition_at: ConditionAt | None = None,  # for conditional generators
+    noise: str = "fixed",  # random = drawn for each image, keyed by its address
 ) -> Iterator[Tensor]:
     """Yield batches of images, (N, C, H, W), in the order of `indices`; see `images_at`."""
     for batch in batched(indices, batch_size):
@@ -133,4 +187,5 @@ def generate(
             edits=edits,
             truncation=truncation,
             condition_at=condition_at,
+            noise=noise,
         )

@@ -1,7 +1,5 @@
 """Scores of the averaged generator: on a clock while it trains, and once over a test pass."""
 
-import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,49 +14,12 @@ from tqdm import tqdm
 from ganlab.data.batch import Batch
 from ganlab.metrics import Suite
 from ganlab.nn.randomness import derived_seed
-from ganlab.report.tables import Table
+from ganlab.studies.directions import better, chosen_monitor, refuse_unknown
 from ganlab.studies.reals import Reals, bound_test_pass
-from ganlab.studies.sampling import Edits, EditsAt, generate, rank_indices
+from ganlab.studies.sampling import Edits, EditsAt, generate
+from ganlab.studies.score_report import score_table
 from ganlab.systems.clock import crossed
 from ganlab.systems.conditioning import conditions_of
-
-LOWER = re.compile(r"(fid|kid)")  # distances
-HIGHER = re.compile(r"(precision|recall|pr|realism|is|density|coverage)\d*")
-
-
-def direction(metric: str) -> str:
-    """`min` or `max`: which way the named metric improves.
-
-    Raises:
-        ValueError: a name of no known family.
-    """
-    if LOWER.match(metric):
-        return "min"
-    if HIGHER.match(metric):
-        return "max"
-    raise ValueError(f"monitor={metric}: cannot tell whether less or more is better")
-
-
-def better(metric: str, new: float, old: float | None) -> bool:
-    """Whether a score beats the best so far; NaN never does, anything finite beats nothing."""
-    if math.isnan(new):
-        return False
-    if old is None:
-        return True
-    return new < old if direction(metric) == "min" else new > old
-
-
-def chosen_monitor(names: Sequence[str], asked: str | None) -> str:
-    """The metric that decides which checkpoint is best: the one asked for, else the first FID.
-
-    Raises:
-        ValueError: a metric that is not computed; the message lists those that are.
-    """
-    if asked is None:
-        return next((name for name in names if name.startswith("fid")), names[0])
-    if asked not in names:
-        raise ValueError(f"monitor={asked} is not computed; there are {', '.join(names)}")
-    return asked
 
 
 class Scores(Callback):
@@ -72,6 +33,8 @@ class Scores(Callback):
     Raises:
         ValueError: fewer images in the data than the protocol compares, or an unknown `monitor`.
     """
+
+    noise = "fixed"  # of the images, see `sampling.images_at`
 
     def __init__(
         self,
@@ -104,6 +67,8 @@ class Scores(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse in the first second what would fail after an hour."""
+        if self.suite is not None and stage == "fit" and self.asked is not None:
+            refuse_unknown(self.asked, self.suite)
         if self.reals is not None:
             self.reals.check(trainer)
         elif stage == "test":
@@ -212,42 +177,49 @@ class Scores(Callback):
         system: Any,
         title: str,  # of the progress bar
         edits: Edits | EditsAt | None = None,  # an intervention; the latents stay the same
+        indices: Sequence[int] | None = None,  # these latents; None = 0 .. num_fake-1
     ) -> dict[str, float]:
-        """Metric -> value over `num_fake` images of the averaged generator, all ranks together."""
+        """Metric -> value over images of the averaged generator, all ranks together.
+
+        The names say how many images were scored, as in `fid1300_of10k`.
+        """
         if self.suite is None:
             raise ValueError("study.suite is null, so there is nothing to score with")
+        chosen = range(self.suite.num_fake) if indices is None else indices
         self.suite.reset()
-        for images in self.fakes(trainer, system, title, self.suite.num_fake, edits):
-            self.suite.update(images, real=False)
-        return self.suite.compute()
+        with comparing(self.suite, len(chosen)):
+            for images in self.fakes(trainer, system, title, chosen, edits):
+                self.suite.update(images, real=False)
+            return self.suite.compute()
 
     def fakes(
         self,
         trainer: Trainer,
         system: Any,
         title: str,  # of the progress bar
-        num: int,  # addresses 0 .. num-1, of which this rank takes its share
+        indices: int | Sequence[int],  # addresses, or how many of the first; shared out to ranks
         edits: Edits | EditsAt | None = None,
     ) -> Iterator[Tensor]:
         """Batches of images of the averaged generator."""
-        indices = watched(
-            rank_indices(num, trainer.global_rank, trainer.world_size), title, trainer
-        )
+        chosen = range(indices) if isinstance(indices, int) else indices
+        share = chosen[trainer.global_rank :: trainer.world_size]
         yield from generate(
             system.generator_ema,
-            indices,
+            watched(share, title, trainer),
             self.seed,
             batch_size=self.batch_size,
             device=system.device,
             edits=edits,
             condition_at=conditions_of(system),
+            noise=self.noise,
         )
 
     def record(self, values: dict[str, float], system: Any, **intervention: Any) -> None:
         """Append one record per value; `intervention` says what was done to the generator."""
         if self.suite is not None:
             found = self.suite.records(values, seed=self.seed, images_seen=system.images_seen)
-            self.records += [{**record, **intervention} for record in found]
+            mirror = self.reals is not None and self.reals.mirror
+            self.records += [{**record, "mirror": mirror, **intervention} for record in found]
 
 
 class Study(Scores):
@@ -264,13 +236,17 @@ def watched(indices: Sequence[int], title: str, trainer: Trainer) -> Iterable[in
     return tqdm(indices, title, unit="img", leave=False, disable=hidden)
 
 
-def score_table(records: Sequence[dict[str, Any]]) -> Table:
-    """One row, one column a score, with the protocol in the notes."""
-    first = records[0]
-    values = {record["metric"]: record["value"] for record in records}
-    row = {"images_seen": first["images_seen"], "seed": first["seed"], **values}
-    protocol = (
-        f"{first['n_fake']} generated against {first['n_real']} real images; extractor "
-        f"{first['extractor']} {first['extractor_sha256'][:12]}, resize {first['resize']}"
-    )
-    return Table([*row], [row], caption="Scores of the averaged generator", notes=[protocol])
+@contextmanager
+def comparing(suite: Suite, num_fake: int) -> Iterator[None]:
+    """Let the suite compare this many generated images inside the block, and name scores so.
+
+    Raises:
+        ValueError: too few for one of its scores.
+    """
+    for metric in suite.metrics.values():
+        metric.check_sizes(suite.num_real, num_fake)
+    asked, suite.num_fake = suite.num_fake, num_fake
+    try:
+        yield
+    finally:
+        suite.num_fake = asked

@@ -1,6 +1,7 @@
 """`study=sequential_ablation`: images without some neurons (Choi et al. 2022, Table 1).
 
-One evaluation scores a grid of kinds x rates x layer sets on the same latents. Each cell is one
+One evaluation scores a grid of {LR, HR, random} x rates x layer sets on the same latents: the
+artifact images, those that activate most LR neurons, unless others are given. Each cell is one
 forward pass a batch in which every layer of the set is ablated before the next one sees it
 (Algorithm 1); a set of one layer is the paper's single ablation.
 """
@@ -12,8 +13,10 @@ from typing import Any
 from lightning import Trainer
 from torch import Tensor
 
+from ganlab.networks import stylegan2
 from ganlab.networks.base import Generator
 from ganlab.studies.ablation import Census, share_silenced
+from ganlab.studies.ablation_figures import draw_before_after
 from ganlab.studies.ablation_grid import (
     KINDS,
     Ablation,
@@ -23,76 +26,98 @@ from ganlab.studies.ablation_grid import (
     neuron_masks,
     share_chosen,
 )
-from ganlab.studies.ablation_report import cell_table, grid_table, save_before_after
-from ganlab.studies.activation_rates import NeuronStudy
-from ganlab.studies.layers import Layer, as_list, checked_sets, select_layers
+from ganlab.studies.ablation_report import (
+    cell_table,
+    grid_table,
+    paper_table,
+    repair_table,
+    selection_notes,
+)
+from ganlab.studies.ablation_study import AblationStudy
+from ganlab.studies.layers import Layer, as_list, checked_sets, early_layers, select_layers
 from ganlab.studies.sampling import EditsAt, images_at
 
+COLUMNS = ((0,), (1,), (2,), (0, 1), (0, 1, 2), (0, 1, 2, 3))  # Table 1's, among the early layers
 
-class SequentialAblation(NeuronStudy):
-    """Scores every cell of the grid beside the unablated baseline, and shows before and after.
+
+class SequentialAblation(AblationStudy):
+    """Scores every cell of the grid beside the unablated images, and shows before and after.
 
     Writes `table.*` (Table 1: the monitored score by ablation and layer set), `cells.*` (every
-    score of every cell with the shares of neurons chosen and silenced) and `figures/ablation.png`.
-    No truncation (section 4.1).
+    score of every cell with the shares of neurons chosen and silenced), `repair.*` (repaired or
+    replaced), `paper.*` (the printed Table 1 beside ours, for StyleGAN2) and
+    `figures/ablation.png`. No truncation (section 4.1).
 
     Raises:
-        ValueError: a bad rate, kind or share, or a layer that the network lacks.
+        ValueError: a bad rate, quantile, kind or share, or a layer that the network lacks.
     """
 
     def __init__(
         self,
         *,
-        rates: Sequence[float] = (0.3, 0.5),  # R: at most this is a low rate, above a high one
-        layer_sets: Sequence[Sequence[Layer]] = ((0,), (0, 1)),  # names or positions
+        rates: Sequence[float] | None = None,  # R: at most this is LR, above HR; None = Table 1's
+        high_rates: Sequence[float] | None = None,  # R of the HR rows; None = as `rates`
+        quantiles: Sequence[float] = (),  # more rows: R is this quantile of each layer's rates
+        layer_sets: Sequence[Sequence[Layer]] | None = None,  # names or positions; None = Table 1's
         rate: float | None = None,  # shorthand for one rate
         layers: Sequence[Layer] | None = None,  # shorthand for one layer set
         kinds: Sequence[str] = KINDS,  # some of low, high, random
         random_share: float = 0.3,  # of each image's activated neurons
-        include_dead: bool = True,  # never-activated neurons count as LR (the paper's text)
-        num_shown: int = 8,  # images in the before / after figure: addresses 0 .. num_shown-1
-        num_counted: int = 1000,  # images a cell is made of where nothing is scored
-        **options: Any,  # of `NeuronStudy`
+        **options: Any,  # of `AblationStudy`
     ) -> None:
         super().__init__(**options)
+        given = rates if rate is None else [rate]
         self.ablations = ablation_rows(
-            as_list(kinds), as_list(rates if rate is None else rate), random_share
+            as_list(kinds),
+            None if given is None else as_list(given),
+            random_share,
+            as_list(quantiles),
+            None if high_rates is None else as_list(high_rates),
         )
-        self.layer_sets = checked_sets(layer_sets if layers is None else [as_list(layers)])
-        self.include_dead, self.num_shown = include_dead, num_shown
-        self.num_counted = num_counted
-        if min(num_shown, num_counted) < 1:
-            raise ValueError("study.num_shown and study.num_counted must be at least 1")
+        sets = layer_sets if layers is None else [as_list(layers)]
+        self.layer_sets = None if sets is None else checked_sets(sets)
         self.outcomes: list[Outcome] = []  # the result, row by row
 
     def sets_of(self, generator: Generator) -> list[tuple[str, ...]]:
-        """Each layer set by names in network order, none twice."""
+        """Each layer set by names in network order, none twice.
+
+        Table 1's sets are made of the first layer of each of the four coarsest sizes, which are
+        StyleGAN2's 0, 1, 3, 5; in a smaller network those with a layer it lacks are left out.
+        """
+        if self.layer_sets is None:
+            names = early_layers(generator, self.rate_seed, self.condition_at, num_sizes=4)
+            fit = [columns for columns in COLUMNS if max(columns) < len(names)]
+            return [tuple(names[i] for i in columns) for columns in fit]
         sets = [tuple(select_layers(generator, layers)) for layers in self.layer_sets]
         return list(dict.fromkeys(sets))
 
     def layers_of(self, generator: Generator) -> list[str]:
-        """Every layer of any set."""
-        return select_layers(
-            generator, [name for names in self.sets_of(generator) for name in names]
-        )
+        """Every layer of any set, and those artifacts are found by."""
+        ablated = [name for names in self.sets_of(generator) for name in names]
+        return select_layers(generator, [*ablated, *self.detection_layers_of(generator)])
 
     def investigate(self, trainer: Trainer, system: Any) -> None:
-        """Find the rates, score the grid, write tables and figure."""
-        sets = self.sets_of(system.generator_ema)
-        rates = self.known_rates(trainer, system, self.layers_of(system.generator_ema)).rates
-        baseline = dict(self.latest) if self.suite is not None else {}
+        """Find rates and latents, score the grid, write tables and figure."""
+        generator = system.generator_ema
+        sets = self.sets_of(generator)
+        rates = self.known_rates(trainer, system, self.layers_of(generator)).rates
+        indices = self.latents_of(trainer, system, rates)
+        baseline = self.baseline(trainer, system, indices)
         self.outcomes = [
-            self.outcome(trainer, system, ablation, layers, rates)
+            self.outcome(trainer, system, indices, ablation, layers, rates)
             for ablation in self.ablations
             for layers in sets
         ]
         if self.directory is not None and trainer.is_global_zero:
-            self.write(system, baseline, sets, rates)
+            self.write_tables(generator, baseline, self.notes(sets, indices))
+            shown = sets[-2] if self.layer_sets is None and len(sets) > 5 else sets[-1]
+            self.draw(system, shown, rates, indices[: self.num_shown])  # the paper's {0, 1, 3}
 
     def outcome(
         self,
         trainer: Trainer,
         system: Any,
+        indices: Sequence[int],
         ablation: Ablation,
         layers: tuple[str, ...],
         rates: Mapping[str, Tensor],
@@ -101,13 +126,14 @@ class SequentialAblation(NeuronStudy):
         census = Census()
         edits = self.edits(system, ablation, layers, rates, census)
         title = f"{ablation.label} on {', '.join(layers)}"
-        values = self.measure(trainer, system, title, edits)
+        values, features = self.measured(trainer, system, title, indices, edits)
         counts = trainer.strategy.reduce(census.counts.to(system.device), reduce_op="sum")
         chosen = None
         if ablation.kind != "random":
             chosen = share_chosen(neuron_masks(ablation, rates, layers, self.include_dead))
-        self.record(values, system, intervention=title)
-        return Outcome(ablation, layers, values, share_silenced(counts), chosen)
+        silenced = share_silenced(counts)
+        self.record(values, system, intervention=title, silenced=silenced)
+        return Outcome(ablation, layers, values, silenced, chosen, self.compared(features))
 
     def edits(
         self,
@@ -122,46 +148,52 @@ class SequentialAblation(NeuronStudy):
             ablation, rates, layers, self.seed, self.include_dead, system.device, census
         )
 
-    def measure(
-        self, trainer: Trainer, system: Any, title: str, edits: EditsAt
-    ) -> dict[str, float]:
-        """Scores under the edits; without a suite the images are made for the census alone."""
-        if self.suite is not None:
-            return self.score(trainer, system, title, edits)
-        for _ in self.fakes(trainer, system, title, self.num_counted, edits):
-            pass
-        return {}
+    def write_tables(
+        self, generator: Generator, baseline: Mapping[str, float], notes: Sequence[str]
+    ) -> None:
+        """Every table, on one rank."""
+        directory = self.directory or Path()
+        monitor = self.monitor if baseline else None
+        grid_table(self.outcomes, baseline, monitor, notes).write(directory)
+        cell_table(self.outcomes, baseline, monitor, notes).write(directory, "cells")
+        if self.extractor is not None:
+            repair_table(self.outcomes, notes).write(directory, "repair")
+        if isinstance(generator, stylegan2.Generator):
+            names = list(generator.layers)
+            paper_table(self.outcomes, baseline, monitor, names).write(directory, "paper")
 
-    def write(
+    def draw(
         self,
         system: Any,
-        baseline: Mapping[str, float],
-        sets: Sequence[tuple[str, ...]],
+        layers: Sequence[str],
         rates: Mapping[str, Tensor],
+        indices: Sequence[int],
     ) -> None:
-        """Tables and figure, on one rank."""
-        directory = self.directory or Path()
-        notes = self.notes()
-        grid_table(self.outcomes, baseline, self.monitor, notes).write(directory)
-        cell_table(self.outcomes, baseline, self.monitor, notes).write(directory, "cells")
-        rows: dict[str, EditsAt | None] = {"original": None}
-        rows |= {a.label: self.edits(system, a, sets[-1], rates) for a in self.ablations}
-        indices = range(self.num_shown)
+        """Images before and after every ablation of the last layer set."""
+        rows: dict[str, EditsAt | None] = {"not ablated": None}
+        rows |= {a.label: self.edits(system, a, layers, rates) for a in self.ablations}
         pictures = {
             label: images_at(
-                system.generator_ema, indices, self.seed, device=system.device, edits=edits
-            )
+                system.generator_ema, indices, self.seed, edits=edits, **self.how(system)
+            ).cpu()
             for label, edits in rows.items()
         }
-        path = directory / "figures" / "ablation.png"
-        save_before_after(pictures, indices, sets[-1], path)
+        path = (self.directory or Path()) / "figures" / "ablation.png"
+        draw_before_after(pictures, indices, layers, path)
 
-    def notes(self) -> list[str]:
+    def notes(self, sets: Sequence[Sequence[str]], indices: Sequence[int]) -> list[str]:
         """What a reader of the tables must know."""
         dead = "count" if self.include_dead else "do not count"
+        by_quantile = any(ablation.quantile is not None for ablation in self.ablations)
+        left_out = self.layer_sets is None and len(sets) < len(COLUMNS)
         return [
+            *self.unscored(),
             f"LR: rate ≤ R, HR: rate > R; never-activated neurons {dead} as LR",
-            f"rates: {self.num_latents} latents of seed {self.rate_seed}; "
-            f"images: latents of seed {self.seed}, no truncation, averaged generator",
+            *(["q: R is this quantile of each layer's rates"] if by_quantile else []),
+            *(["Table 1's sets with layers that this network lacks are left out"] * left_out),
+            *selection_notes(self.outcomes),
+            f"rates: {self.num_latents} latents of seed {self.rate_seed}",
+            f"images: {self.described(indices)}; no truncation, {self.noise} noise, "
+            "averaged generator",
             "silenced: share of the layers' activated neurons set to 0, over all images",
         ]

@@ -9,7 +9,7 @@ from ganlab.data import ImageData
 
 CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
 COMMON = set(inspect.signature(ImageData).parameters) - {"source"}
-WITHOUT_FILES = ("fashion_mnist", "synthetic")
+WITHOUT_FILES = ("fashion_mnist", "generated", "synthetic")
 
 
 def node(config_path, **values):

@@ -128,8 +128,16 @@ def test_features_and_logits_have_their_shapes_in_float32(inception, images):
     assert {name: tuple(value.shape) for name, value in outputs.items()} == {
         "features": (3, 2048),
         "logits": (3, 1008),
+        "logits_unbiased": (3, 1008),
     }
     assert {value.dtype for value in outputs.values()} == {torch.float32}
+
+
+def test_unbiased_logits_are_the_product_with_the_last_layer_alone(inception, images):
+    outputs = inception(images)
+    expected = outputs["features"] @ inception.network.fc.weight.T
+    torch.testing.assert_close(outputs["logits_unbiased"], expected, rtol=1e-4, atol=1e-5)
+    assert not torch.equal(outputs["logits_unbiased"], outputs["logits"])
 
 
 def test_features_do_not_depend_on_the_batch(inception, images):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,20 @@ def test_a_missing_file_is_downloaded_once_and_only_by_fetch(served, network, ow
     assert [path.name for path in own_cache.iterdir()] == ["net.pth"]
     for name, tensor in network.state_dict().items():
         assert torch.equal(file.state(network)[name], tensor)
+
+
+def test_processes_that_fetch_together_download_once(served, network, own_cache):
+    file = published(served, network.state_dict())
+    with ThreadPoolExecutor(4) as ranks:
+        assert set(ranks.map(lambda _: file.fetch(), range(4))) == {own_cache / "net.pth"}
+    assert served[2] == ["/net.pth"]
+
+
+def test_without_locks_each_fetches_for_itself(served, network, own_cache, monkeypatch):
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    file = published(served, network.state_dict())
+    assert file.fetch() == own_cache / "net.pth"
+    assert served[2] == ["/net.pth"]
 
 
 def test_a_wrong_checksum_keeps_nothing(served, network, own_cache):
@@ -140,6 +155,28 @@ def test_a_file_of_ones_own_needs_no_digest_and_reports_its_own(tmp_path, networ
     assert file.digest == sha256_of(tmp_path / "mine.pth")
 
 
+def test_the_digest_of_a_file_is_read_once_and_again_when_it_changes(
+    tmp_path, network, monkeypatch
+):
+    read = []
+    monkeypatch.setattr(weights, "sha256_of", lambda path: read.append(path) or sha256_of(path))
+    torch.save(network.state_dict(), tmp_path / "mine.pth")
+    digests = [WeightsFile(tmp_path / "mine.pth").digest for _ in range(3)]
+    assert digests == [sha256_of(tmp_path / "mine.pth")] * 3
+    assert len(read) == 1
+    torch.save({"other": torch.zeros(3)}, tmp_path / "mine.pth")
+    assert WeightsFile(tmp_path / "mine.pth").digest == sha256_of(tmp_path / "mine.pth")
+
+
+def test_a_file_without_an_address_is_asked_for_and_never_fetched(own_cache, monkeypatch):
+    monkeypatch.setattr(weights, "download", None)
+    monkeypatch.setattr(weights, "_reachable", None)
+    file = WeightsFile(None, size=543_000_000, name="net.pth", key="features.weights.file")
+    for use in (file.preflight, file.fetch):
+        with pytest.raises(FileNotFoundError, match=r"net\.pth \(features\.weights\.file=null\)"):
+            use()
+
+
 def test_half_precision_and_missing_counters_are_fine(tmp_path, network):
     state = {k: v.half() for k, v in network.state_dict().items() if v.is_floating_point()}
     torch.save(state, tmp_path / "mine.pth")
@@ -209,7 +246,7 @@ def test_importing_features_opens_no_connection():
         "def refuse(*a, **k): raise SystemExit('a connection at import')\n"
         "socket.socket.connect = refuse\n"
         "import ganlab.features as f\n"
-        "f.Inception(); f.Classifier()\n"
+        "f.Inception(); f.Classifier(); f.VGG16()\n"
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True)

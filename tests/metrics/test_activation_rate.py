@@ -2,7 +2,7 @@ import pytest
 import torch
 from scipy.stats import binomtest
 
-from ganlab.metrics import ActivationRate, wilson_interval
+from ganlab.metrics import ActivationRate, NearZero, wilson_interval
 
 
 def batch(num, seed):
@@ -78,3 +78,45 @@ def test_wilson_interval_agrees_with_scipy(confidence):
 def test_wilson_interval_needs_latents():
     with pytest.raises(ValueError, match="num_latents >= 1"):
         wilson_interval(torch.zeros(1), 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("layout", ["plain", "channels last", "strided"])
+def test_counts_are_those_of_a_loop_in_every_type_and_layout(dtype, layout):
+    maps = batch(300, 3)["2x2/0"].to(dtype) - 0.5
+    maps[5, 1], maps[7, 0] = torch.nan, torch.inf
+    if layout == "channels last":
+        maps = maps.to(memory_format=torch.channels_last)
+    if layout == "strided":
+        maps = maps.repeat(2, 1, 1, 2)[::2, :, :, ::2]
+    rate, near = ActivationRate(), NearZero(tolerance=0.25)
+    rate.update({"a": maps})
+    near.update({"a": maps})
+    plain = maps.float().reshape(len(maps), -1).T.tolist()
+    assert rate.counts()[0]["a"].flatten().tolist() == [sum(v > 0 for v in row) for row in plain]
+    expected = [sum(abs(v) <= 0.25 for v in row) for row in plain]
+    assert near.counts()[0]["a"].flatten().tolist() == expected
+
+
+def test_near_zero_is_of_either_sign_and_holds_its_bounds():
+    given = torch.tensor([[1e-5, -1e-5, 2e-5, 0.0, -3e-6, 1.0]])
+    near = NearZero()
+    near.update({"a": given})
+    near.update({"a": -given})
+    assert near.counts()[0]["a"].tolist() == [2, 2, 0, 2, 2, 0]
+    assert given[0, 4] == -3e-6, "what was given is left as it was"
+
+
+def test_counts_go_on_where_they_were():
+    first, whole = ActivationRate(), ActivationRate()
+    second = ActivationRate({"2x2/0": (3, 2, 2), "1x1/0": (3,)})
+    for seed, parts in ((1, [first, whole]), (2, [second, whole])):
+        if seed == 2:
+            second.resume(*first.counts())
+        for part in parts:
+            part.update(batch(10, seed))
+    assert second.counts()[1] == 20
+    for name, rate in whole.compute().items():
+        assert torch.equal(second.compute()[name], rate)
+    with pytest.raises(ValueError, match="but these counts are"):
+        second.resume({"1x1/0": torch.zeros(3)}, 1)

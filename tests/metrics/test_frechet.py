@@ -122,3 +122,55 @@ def test_symmetry_of_the_function():
     moments_a, moments_b = (a.mean(0), a.T.cov()), (b.mean(0), b.T.cov())
     there, back = frechet_distance(*moments_a, *moments_b), frechet_distance(*moments_b, *moments_a)
     assert there.item() == pytest.approx(back.item(), rel=1e-12)
+
+
+def graded(width, seed, decades):
+    """A covariance whose eigenvalues fall by so many decades, and its moments' mean."""
+    generator = torch.Generator().manual_seed(seed)
+    axes = torch.linalg.qr(torch.randn(width, width, generator=generator).double()).Q
+    values = torch.logspace(0, -decades, width, dtype=torch.float64)
+    return torch.zeros(width).double(), (axes * values) @ axes.T
+
+
+@pytest.mark.parametrize("decades", [1, 4, 7])
+def test_graded_covariances_agree_with_sqrtm(decades):
+    """As pooled features have them: most directions with next to no variance."""
+    a, b = graded(80, 1, decades), graded(80, 2, decades)
+    root = scipy.linalg.sqrtm((a[1] @ b[1]).numpy()).real
+    expected = (a[1].trace() + b[1].trace()).item() - 2 * np.trace(root)
+    assert frechet_distance(*a, *b).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("decades", [0, 6, 12])
+def test_commuting_covariances_have_a_closed_form(decades):
+    """With one set of axes the distance is the sum of (s_a - s_b)^2, however small the s."""
+    mean, cov = graded(60, 1, decades)
+    values, axes = torch.linalg.eigh(cov)
+    values = torch.logspace(-decades, 0, 60, dtype=torch.float64)
+    cov, other = (axes * values) @ axes.T, (axes * (1.01**2 * values)) @ axes.T
+    expected = (0.01**2 * values).sum().item()
+    assert frechet_distance(mean, cov, mean, other).item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("rank_a", "rank_b"), [(3, 20), (20, 3), (20, 20), (0, 5), (0, 0)])
+def test_any_ranks(rank_a, rank_b):
+    """Against the singular values of the factors that the covariances are made of."""
+    generator = torch.Generator().manual_seed(7)
+    a, b = (torch.randn(20, n, generator=generator).double() for n in (rank_a, rank_b))
+    expected = a.square().sum() + b.square().sum() - 2 * torch.linalg.svdvals(a.T @ b).sum()
+    mean = torch.zeros(20).double()
+    found = frechet_distance(mean, a @ a.T, mean, b @ b.T).item()
+    assert found == pytest.approx(expected.item(), rel=1e-9, abs=1e-12)
+
+
+def test_regular_covariances_need_no_singular_values(monkeypatch):
+    """They cost four times the eigenvalues of a symmetric matrix."""
+    real, fake = features(500, 30, 1), features(500, 30, 2, shift=0.5)
+    expected = definition(real, fake)
+
+    def refused(*_):
+        raise AssertionError("singular values of a well-conditioned pair")
+
+    monkeypatch.setattr(torch.linalg, "svdvals", refused)
+    monkeypatch.setattr(torch.linalg, "eigh", refused)
+    assert fid(real, fake) == pytest.approx(expected, rel=1e-6)

@@ -4,7 +4,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 
 from ganlab.metrics import PrecisionRecall, precision_recall
-from ganlab.metrics.precision_recall import neighbour_radii
+from ganlab.metrics.neighbours import neighbour_radii
 
 
 def normal(num, width, seed, shift=0.0):
@@ -34,6 +34,8 @@ def by_loops(real, fake, k):
 
 
 def by_sklearn(real, fake, k):
+    real, fake = (np.asarray(x, np.float64) for x in (real, fake))
+
     def share(points, centres):
         radii = NearestNeighbors(n_neighbors=k).fit(centres).kneighbors()[0][:, -1]  # without self
         distances = np.linalg.norm(points[:, None] - centres[None], axis=-1)
@@ -106,19 +108,39 @@ def test_an_image_is_not_its_own_neighbour():
     assert neighbour_radii(points, 2).tolist() == [3, 2, 3, 6]
 
 
-def test_blocks_do_not_matter(monkeypatch):
+def test_blocks_do_not_matter():
     real, fake = normal(120, 3, 1), normal(110, 3, 2)
-    whole = scores(real, fake)
-    rows = []
-    cdist = torch.addmm
+    assert scores(real, fake, memory_mb=0) == scores(real, fake)
 
-    def counted(scale, block, *args, **options):
-        rows.append(len(block))
-        return cdist(scale, block, *args, **options)
 
-    monkeypatch.setattr(torch, "addmm", counted)
-    assert scores(real, fake, memory_mb=0) == whole
-    assert max(rows) == 1
+def test_single_precision_features_score_as_their_values_in_double():
+    """Clusters far from the origin, where float32 distances would be noise."""
+    means = 300 * normal(5, 16, 3)
+    real, fake = ((means[torch.arange(200) % 5] + normal(200, 16, s)).float() for s in (1, 2))
+    found = scores(real, fake)
+    assert found == scores(real.double(), fake.double()) == by_sklearn(real, fake, 3)
+    assert 0 < found[0] < 1
+
+
+def test_a_memorised_set_is_precise_and_recalls_what_it_copied():
+    """Copies are inside their originals' balls; of the reals in no fake's ball none was copied."""
+    real = normal(300, 8, 1)
+    copied = torch.arange(300) % 3 == 0
+    precision, recall = scores(real, real[copied])
+    assert precision == 1
+    assert copied.double().mean() <= recall < 1
+
+
+def test_features_are_not_copied_to_double_precision(monkeypatch):
+    """The whole set in float64 would be two thirds of the memory."""
+    metric, sizes, double = PrecisionRecall(memory_mb=4), [], torch.Tensor.double
+    for side in (True, False):
+        metric.update(torch.rand(2000, 600), real=side)
+    monkeypatch.setattr(
+        torch.Tensor, "double", lambda self: sizes.append(self.numel()) or double(self)
+    )
+    metric.compute()
+    assert max(sizes) < 2000 * 600 / 2
 
 
 def test_the_metric_takes_batches_in_any_order():
@@ -137,5 +159,6 @@ def test_too_few_images_for_k_neighbours():
     metric.update(normal(9, 2, 1), real=False)
     with pytest.raises(ValueError, match="k=3 need more than 3 images"):
         metric.compute()
-    with pytest.raises(ValueError, match="k >= 1"):
-        PrecisionRecall(k=0)
+    for options in ({"k": 0}, {"memory_mb": -1}):
+        with pytest.raises(ValueError, match="k >= 1 and memory_mb >= 0"):
+            PrecisionRecall(**options)

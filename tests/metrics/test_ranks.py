@@ -29,7 +29,13 @@ def agree(scores, alone):
     assert scores["fid61_classifier"] == pytest.approx(alone["scores"]["fid61_classifier"], 1e-10)
 
 
-@pytest.mark.parametrize("scene", ["strided", "contiguous", "lonely"])
+def test_ranks_agree_to_the_bit(ranks):
+    """Each computes the scores itself, and a choice such as the best checkpoint follows them."""
+    for scene in ("strided", "contiguous", "ragged", "lonely"):
+        assert ranks[0][scene] == ranks[1][scene]
+
+
+@pytest.mark.parametrize("scene", ["strided", "contiguous", "ragged", "lonely"])
 def test_any_split_scores_as_one_process(ranks, alone, scene):
     for rank in ranks:
         agree(rank[scene], alone)

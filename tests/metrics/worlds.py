@@ -78,6 +78,7 @@ def rank_work(rank: int, world: int, folder: str) -> None:
     found = {
         "strided": strided(share, rank),
         "contiguous": contiguous(rank),
+        "ragged": ragged(rank),
         "lonely": lonely(rank),
         "cached": cached(share, rank, Path(folder)),
         "padded": padded(rank),
@@ -100,6 +101,17 @@ def contiguous(rank: int) -> dict[str, float]:
     mine = torch.arange(NUM).tensor_split(2)[rank].flip(0)
     scored.update(REAL[mine], real=True, index=mine)
     scored.update(FAKE[mine], real=False, index=mine)
+    return scored.compute()
+
+
+def ragged(rank: int) -> dict[str, float]:
+    """Unequal shares in any order, other ones for each side, in batches of 1 to 9 images."""
+    scored = suite(batch_size=1 + 4 * rank)
+    generator = torch.Generator().manual_seed(3)  # the same on both ranks, so that shares are whole
+    for data, side, cut in ((FAKE, False, 11), (REAL, True, 50)):
+        order = torch.randperm(NUM, generator=generator)
+        for chunk in (order[:cut], order[cut:])[rank].split(9 - rank):
+            scored.update(data[chunk], real=side, index=chunk)
     return scored.compute()
 
 

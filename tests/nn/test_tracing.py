@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganlab.nn.tracing import edited, recorded
+from ganlab.nn.tracing import Reached, edited, recorded
 
 
 class Chain(nn.Module):
@@ -156,3 +156,26 @@ def test_unknown_layers_are_named_with_those_there_are(chain):
     ):
         pass
     assert hooks(chain) == 0
+
+
+def test_what_a_layer_was_given_can_be_recorded(chain: Chain):
+    with recorded(chain.layers, ["8x8/0", "16x16/0"], received=True) as given:
+        chain(X)
+    assert list(given) == ["8x8/0", "16x16/0"]
+    assert torch.equal(given["8x8/0"], 2 * X)
+    assert torch.equal(given["16x16/0"], 2 * X + 1)
+
+
+def test_a_pass_can_end_after_the_last_recorded_layer(chain: Chain):
+    chain.third.register_forward_hook(lambda *_: pytest.fail("went on"))
+    for names in (["8x8/0", "4x4/0"], ["4x4/0"]):
+        with recorded(chain.layers, names, stop=True) as outputs:
+            with pytest.raises(Reached):
+                chain(X)
+            assert set(outputs) == set(names)
+            assert torch.equal(outputs["4x4/0"], 2 * X)
+    assert hooks(chain) == 1
+    with edited(chain.layers, {"4x4/0": lambda x: x - 1}):
+        with recorded(chain.layers, ["8x8/0"], stop=True) as outputs, pytest.raises(Reached):
+            chain(X)
+        assert torch.equal(outputs["8x8/0"], 2 * X)

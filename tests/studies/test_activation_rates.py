@@ -3,13 +3,17 @@ import csv
 import numpy as np
 import pytest
 import torch
+from layer_oracles import labels_at, small
 from PIL import Image
+from safetensors.torch import load_file
+from scipy import stats
 from study_toys import ConvGenerator, Data, System, suite, trainer
 
 from ganlab.studies import ActivationRates
-from ganlab.studies.activation_rates import rate_seed_of
+from ganlab.studies.activation_rates import PARTIAL, rate_seed_of
 from ganlab.studies.rate_report import histograms, rate_table, shares
-from ganlab.studies.rates import Rates, activation_rates
+from ganlab.studies.rates import FILE, Rates, activation_rates
+from ganlab.systems.conditioning import Labels
 
 RATES = {"4x4/0": torch.tensor([0.0, 0.0, 0.1, 0.3, 0.31, 0.9, 0.95, 1.0], dtype=torch.float64)}
 
@@ -29,6 +33,7 @@ def test_table_columns_are_the_authors():
             "rate = 0": 2 / 8,
             "0 < rate ≤ 0.3": 2 / 8,
             "0 < rate ≤ 0.1": 1 / 8,
+            "rate > 0.3": 4 / 8,
             "rate ≥ 0.9": 3 / 8,
         }
     ]
@@ -77,6 +82,102 @@ def test_layers_and_rate_are_options(tmp_path):
 def test_with_a_suite_the_generator_is_scored_too(tmp_path):
     study = run(ActivationRates(suite=suite(), directory=tmp_path, num_latents=5))
     assert {record["metric"] for record in study.records} >= {"fid20_of24_classifier"}
+    assert {record["noise"] for record in study.records} == {"fixed"}
+
+
+def test_doubtful_neurons_are_tabulated(tmp_path):
+    generator = ConvGenerator()
+    generator.second.weight.data[2], generator.second.bias.data[2] = 0.0, 5e-6  # near 0, always
+    study = ActivationRates(directory=tmp_path, num_latents=25, confidence=0.9)
+    rates = run(study, generator).rates
+    with (tmp_path / "table.csv").open() as file:
+        rows = {row["layer"]: row for row in csv.DictReader(file)}
+    assert float(rows["4x4/1"]["near 0"]) == float((rates.near_zero["4x4/1"] > 0).double().mean())
+    assert rates.near_zero["4x4/1"][2].unique().tolist() == [25]
+    found = []
+    for name, rate in rates.rates.items():
+        tests = [stats.binomtest(round(25 * each), 25) for each in rate.flatten().tolist()]
+        ends = [test.proportion_ci(0.9, "wilson") for test in tests]
+        held = [bool(end.low <= 0.3 < end.high) for end in ends]
+        assert float(rows[name]["undecided"]) == sum(held) / len(held)
+        found += held
+    assert set(found) == {True, False}
+    assert torch.equal(load_file(tmp_path / FILE)["4x4/1.near_zero"], rates.near_zero["4x4/1"])
+    assert "4x4/1.high" in load_file(tmp_path / FILE)
+    run(ActivationRates(directory=tmp_path / "plain", num_latents=25, near_zero=False), generator)
+    assert "near 0" not in (tmp_path / "plain" / "table.csv").read_text()
+
+
+class Failing(ConvGenerator):
+    """Stops, as a kill would, before it makes image number `fuse`."""
+
+    fuse, made = 10**9, 0
+
+    def forward(self, latents, condition=None):
+        if self.made + len(latents) > self.fuse:
+            raise KeyboardInterrupt
+        self.made += len(latents)
+        return super().forward(latents)
+
+
+@pytest.mark.parametrize(("num", "fuse"), [(25, 17), (24, 20), (24, 3)])
+def test_a_run_that_was_stopped_goes_on(tmp_path, capsys, num, fuse):
+    """Batches of 4, kept every 8 latents: what was counted is not counted again."""
+    options = {"num_latents": num, "batch_size": 4, "save_every": 7, "layers": [0, 2]}
+    whole = run(ActivationRates(directory=tmp_path / "whole", **options), Failing())
+    generator, directory = Failing(), tmp_path / "stopped"
+    study = ActivationRates(directory=directory, **options)
+    probe = 1  # one more image tells the layers' shapes
+    generator.fuse = fuse + probe
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(study, generator)
+    kept = fuse // 8 * 8
+    assert (directory / PARTIAL).exists() == (kept > 0)
+    generator.fuse, generator.made = 10**9, 0
+    again = run(ActivationRates(directory=directory, **options), generator)
+    assert generator.made == num - kept + probe
+    assert (f"go on after {kept} latents" in capsys.readouterr().err) == (kept > 0)
+    assert not (directory / PARTIAL).exists()
+    for name, rate in whole.rates.rates.items():
+        assert torch.equal(again.rates.rates[name], rate)
+        assert torch.equal(again.rates.near_zero[name], whole.rates.near_zero[name])
+    run(ActivationRates(directory=directory, **options), generator)
+    assert generator.made == num - kept + probe, "rates that are there are not counted again"
+
+
+def test_counts_of_something_else_are_left_alone(tmp_path):
+    options = {"directory": tmp_path, "num_latents": 24, "batch_size": 4, "save_every": 8}
+    generator = Failing()
+    generator.fuse = 20
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(ActivationRates(layers=[0], **options), generator)
+    other = ConvGenerator(seed=1)
+    found = run(ActivationRates(layers=[0], **options), other).rates
+    expected = activation_rates(other, range(24), rate_seed_of(0, None), [0], batch_size=4)
+    assert torch.equal(found.rates["4x4/0"], expected["4x4/0"])
+
+
+def test_conditions_come_from_the_system(tmp_path):
+    generator = small("labels")
+    system = System(generator)
+    system.conditioner = Labels(3)
+    study = ActivationRates(directory=tmp_path, num_latents=9)
+    trainer(study).test(system, Data(), verbose=False)
+    seed = rate_seed_of(0, None)
+    expected = activation_rates(generator, range(9), seed, condition_at=labels_at)
+    assert all(torch.equal(study.rates.rates[name], rate) for name, rate in expected.items())
+
+
+def test_random_noise_is_said(tmp_path):
+    generator = small("stylegan2")
+    study = run(ActivationRates(directory=tmp_path, num_latents=9, noise="random"), generator)
+    seed = rate_seed_of(0, None)
+    expected = activation_rates(generator, range(9), seed, noise="random")
+    assert all(torch.equal(study.rates.rates[name], rate) for name, rate in expected.items())
+    assert Rates.load(tmp_path).noise == "random"
+    assert "noise random" in (tmp_path / "table.md").read_text()
+    with pytest.raises(ValueError, match=r"study\.noise=random needs a generator with noise"):
+        run(ActivationRates(noise="random", num_latents=2))
 
 
 def test_the_random_state_is_that_of_a_test_without_a_study():
@@ -101,6 +202,9 @@ def test_the_counted_latents_are_others_than_the_scored_ones():
     [
         ({"rate": 1.5}, r"study.rate must be in \[0, 1\], got 1.5"),
         ({"num_latents": 0}, "study.num_latents must be at least 1"),
+        ({"save_every": 0}, "study.save_every, got 0"),
+        ({"noise": "loud"}, "study.noise must be fixed or random"),
+        ({"confidence": 1.0}, "study.confidence must be between 0 and 1"),
         ({"rate_seed": 0}, "study.rate_seed=0 is the seed of the scored latents"),
     ],
 )

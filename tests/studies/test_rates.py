@@ -1,10 +1,15 @@
+import io
 from copy import deepcopy
 
 import pytest
 import torch
+from layer_oracles import labels_at, small
+from safetensors.torch import load_file, save
+from scipy import stats
 from study_toys import ConvGenerator, small_dcgan
 from torch import nn
 
+from ganlab.networks import progan, stylegan2
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import latents_at
 from ganlab.studies.layers import (
@@ -12,68 +17,11 @@ from ganlab.studies.layers import (
     checked_sets,
     default_layers,
     describe,
+    early_layers,
     latent_independent,
     select_layers,
 )
 from ganlab.studies.rates import Rates, activation_rates, digest
-
-NUM, SEED = 23, 5
-
-
-@torch.no_grad()
-def dcgan_maps(generator, latents):
-    """Every layer's output, the network's own modules called one by one: no hook, no forward."""
-    maps, x = {}, latents[:, :, None, None]
-    for name, stage in generator.stages.items():
-        x = stage.activation(stage.norm(stage.convolution(x)))
-        maps[f"{name}/0"] = x
-    return maps
-
-
-def explicit_rates(generator, num, seed, batch_size):
-    """Eq. 1 as a loop over latents, in Python integers."""
-    counts = {}
-    for start in range(0, num, batch_size):
-        indices = range(start, min(start + batch_size, num))
-        for name, maps in dcgan_maps(generator, latents_at(generator, indices, seed)).items():
-            for image in maps:
-                on = (image > 0).int()
-                counts[name] = counts.get(name, torch.zeros_like(on)) + on
-    return {name: count.double() / num for name, count in counts.items()}
-
-
-@pytest.mark.parametrize("batch_size", [5, 23, 100])
-def test_dcgan_rates_are_those_of_an_explicit_loop(batch_size):
-    generator = small_dcgan()
-    rates = activation_rates(generator, range(NUM), SEED, batch_size=batch_size)
-    expected = explicit_rates(generator, NUM, SEED, batch_size)
-    assert list(rates) == list(expected) == list(generator.layers)
-    for name in rates:
-        assert torch.equal(rates[name], expected[name])
-        assert rates[name].dtype == torch.float64
-    middle = torch.cat([rate.flatten() for rate in rates.values()])
-    assert (middle == 0).any()
-    assert ((middle > 0.1) & (middle < 0.9)).any()
-
-
-def test_batches_and_order_change_no_count_but_of_neurons_near_zero():
-    generator = small_dcgan()
-    one = activation_rates(generator, range(NUM), SEED, batch_size=1)
-    shuffled = torch.randperm(NUM, generator=torch.Generator().manual_seed(0)).tolist()
-    other = activation_rates(generator, shuffled, SEED, batch_size=7)
-    for name, values in dcgan_inputs(generator, latents_at(generator, range(NUM), SEED)).items():
-        nearest = values.abs().amin(0)  # how near each neuron came to its threshold
-        assert not ((one[name] != other[name]) & (nearest > 1e-5)).any()
-
-
-@torch.no_grad()
-def dcgan_inputs(generator, latents):
-    """What each activation module receives."""
-    maps, x = {}, latents[:, :, None, None]
-    for name, stage in generator.stages.items():
-        maps[f"{name}/0"] = stage.norm(stage.convolution(x))
-        x = stage.activation(maps[f"{name}/0"])
-    return maps
 
 
 def test_layers_are_chosen_by_name_or_position():
@@ -86,6 +34,23 @@ def test_layers_are_chosen_by_name_or_position():
             select_layers(generator, [0, wrong])
     with pytest.raises(ValueError, match=listing):
         select_layers(generator, [])
+
+
+def test_positions_are_those_of_the_papers():
+    """Choi et al. 2022, section 4.1: PGGAN 1, 3, 5 and StyleGAN2 0, 1, 3 are 4x4, 8x8, 16x16."""
+    with torch.device("meta"):
+        style = stylegan2.Generator(32, width=4, latent_dim=8, style_dim=8)
+        growing = progan.Generator(32, width=4, latent_dim=8)
+    assert select_layers(style, [0, 1, 3, 5]) == ["4x4/0", "8x8/0", "16x16/0", "32x32/0"]
+    assert [style.get_submodule(f"blocks.{size}.convs.0").up for size in ("4x4", "8x8")] == [0, 1]
+    assert select_layers(growing, [1, 3, 5]) == ["4x4/1", "8x8/1", "16x16/1"]
+
+
+def test_early_layers_are_the_first_of_the_coarsest_sizes():
+    assert early_layers(small("stylegan2"), 0) == ["4x4/0", "8x8/0", "16x16/0"]
+    assert early_layers(small("labels"), 0, labels_at) == ["4x4/0", "8x8/0", "16x16/0"]
+    assert early_layers(small("dcgan"), 0) == ["2x2/0", "4x4/0", "8x8/0"]
+    assert early_layers(ConvGenerator(constant=True), 0) == ["4x4/1", "8x8/0"]
 
 
 def test_layer_sets_are_lists_of_lists():
@@ -132,6 +97,9 @@ def test_layers_are_described():
     assert "16 x 2 x 2" in lines[2]
     assert " 64 |" in lines[2]
     assert len(lines) == 2 + 4
+    with pytest.raises(ValueError, match="labels"):
+        describe(small("labels"))
+    assert "| 4 x 16 x 16 |" in describe(small("labels"), labels_at)
 
 
 def test_no_latents_is_an_error():
@@ -140,44 +108,74 @@ def test_no_latents_is_an_error():
 
 
 def known(**changed):
-    rates = {"4x4/0": torch.rand(5, 4, 4, dtype=torch.float64), "8x8/0": torch.rand(3, 8, 8)}
+    counts = {"8x8/0": torch.randint(8, (5, 4, 4)), "10x10/0": torch.randint(8, (3, 8, 8))}
+    rates = {name: count.double() / 7 for name, count in counts.items()}
     return Rates(**{"rates": rates, "num_latents": 7, "seed": 2, "generator": "ab"} | changed)
 
 
 def test_a_file_gives_back_what_was_saved(tmp_path):
     rates = known()
-    path = rates.save(tmp_path / "rates.pt")
+    path = rates.save(tmp_path / "rates.safetensors")
     for place in (path, str(path), tmp_path):
         found = Rates.load(place)
         assert (found.num_latents, found.seed, found.generator) == (7, 2, "ab")
-        assert list(found.rates) == ["4x4/0", "8x8/0"]
+        assert found.noise == "fixed"
+        assert not found.near_zero
+        assert list(found.rates) == ["8x8/0", "10x10/0"]  # the network's order, not the file's
         assert all(torch.equal(found.rates[name], rate) for name, rate in rates.rates.items())
-    content = torch.load(path, weights_only=True)
-    assert content["layers"] == ["4x4/0", "8x8/0"]
+    assert load_file(path).keys() == {"8x8/0", "10x10/0"}
+
+
+def test_near_zero_counts_and_intervals_stand_beside_the_rates(tmp_path):
+    near = {"8x8/0": torch.arange(80).view(5, 4, 4)}
+    rates = known(near_zero=near, noise="random")
+    tensors = load_file(rates.save(tmp_path / "rates.safetensors", confidence=0.9))
+    found = Rates.load(tmp_path)
+    assert found.near_zero.keys() == near.keys()
+    assert torch.equal(found.near_zero["8x8/0"], near["8x8/0"])
+    assert found.noise == "random"
+    for name, rate in rates.rates.items():
+        counts = (rate.flatten() * 7).round().int().tolist()
+        ends = [stats.binomtest(k, 7).proportion_ci(0.9, "wilson") for k in counts]
+        for end, values in (("low", [e.low for e in ends]), ("high", [e.high for e in ends])):
+            assert torch.allclose(tensors[f"{name}.{end}"].flatten(), torch.tensor(values).double())
 
 
 def test_a_file_that_is_none_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"study.rates_file=.*rates.pt: no such file"):
+    with pytest.raises(FileNotFoundError, match=r"rates_file=.*rates.safetensors: no such file"):
         Rates.load(tmp_path)
-    text = tmp_path / "text.pt"
-    text.write_text("hello")
-    foreign = tmp_path / "foreign.pt"
-    torch.save({"state_dict": {}}, foreign)
-    pickled = tmp_path / "pickled.pt"
-    torch.save({"format": print}, pickled)
-    for path in (text, foreign, pickled):
-        with pytest.raises(ValueError, match=f"{path.name} is no file of activation rates"):
-            Rates.load(path)
-    path = known().save(tmp_path / "rates.pt")
-    torch.save({**torch.load(path, weights_only=True), "format": "ganlab.rates/99"}, path)
+    whole = known().save(tmp_path / "rates.safetensors").read_bytes()
+    contents = {
+        "text": b"hello",
+        "empty": b"",
+        "cut": whole[:-9],
+        "foreign": save({"w": torch.zeros(2)}),
+        "pickled": pickled(),
+        "headless": save({"8x8/0": torch.zeros(2)}, {"format": "ganlab.rates/2"}),
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=f"{name} is no file of activation rates"):
+            Rates.load(tmp_path / name)
+    (tmp_path / "other").write_bytes(save({"w": torch.zeros(2)}, {"format": "ganlab.rates/99"}))
     with pytest.raises(ValueError, match=r"format ganlab\.rates/99"):
-        Rates.load(path)
+        Rates.load(tmp_path / "other")
+
+
+def pickled():
+    file = io.BytesIO()
+    torch.save({"format": print}, file)
+    return file.getvalue()
 
 
 def test_differences_are_named():
     rates = known()
-    assert rates.differences("ab", 7, 2, ["8x8/0"]) == []
+    assert rates.differences("ab", 7, 2, iter(["8x8/0"])) == []
     assert rates.differences("cd", 7, 2, []) == ["they belong to another generator"]
+    assert rates.differences("ab", 7, 2, [], "random") == ["noise is fixed, not random"]
+    assert rates.differences("ab", 7, 2, ["8x8/0"], near_zero=True) == [
+        "they lack the near-zero counts (study.near_zero)"
+    ]
     assert rates.differences("ab", 8, 3, ["16x16/0"]) == [
         "num_latents is 7, not 8",
         "rate_seed is 2, not 3",

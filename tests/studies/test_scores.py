@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader
 
 from ganlab.data.batch import Batch
 from ganlab.studies import Samples, Scores, Study
+from ganlab.studies.directions import better, chosen_monitor, direction
 from ganlab.studies.sampling import images_at
-from ganlab.studies.scores import better, chosen_monitor, direction
 
 FID = "fid20_of24_classifier"
 

@@ -6,8 +6,16 @@ import pytest
 import torch
 from study_toys import ConvGenerator, Data, System, suite, trainer
 
-from ganlab.studies import SequentialAblation
+from ganlab.studies import ActivationRates, ArtifactDetection, SequentialAblation, UnitAblation
+from ganlab.studies.detection import read_ranking
 from ganlab.studies.rates import Rates
+
+SCORES = ("silenced", "fid19_of23_classifier", "recall19_of23_k3_classifier")
+COMPARED = ("silenced", "distance", "spread kept", "recognized")
+
+
+class ByMagnitude(UnitAblation):
+    """Another class, as Lightning takes one callback of each."""
 
 
 def rows_of(path):
@@ -15,20 +23,46 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
+def studies(folder):
+    """Odd counts, so that the ranks' shares differ in size; more ranks than some have items."""
+    grid = {"num_latents": 21, "rate": 0.3, "layer_sets": [[0, 2]], "num_shown": 2}
+    found = {"num_samples": 41, "num_artifacts": 19}
+    ranked = {"layer": 0, "num_ranked": 31, "num_top": 5, "steps": [1, 2]}
+    counted = {"num_latents": 21, "save_every": 5, "batch_size": 2}
+    ends = {"num_samples": 41, "num": 7, "num_shown": 3, **counted}
+    return [
+        ActivationRates(directory=folder / "rates", **counted),
+        ArtifactDetection(suite=suite(23, 7), directory=folder / "found", **ends),
+        SequentialAblation(suite=suite(23, 19), directory=folder / "grid", **grid, **found),
+        UnitAblation(suite=suite(23, 19), directory=folder / "fid", ranking="fid", **ranked),
+        ByMagnitude(directory=folder / "one", latents=[5], ranking="magnitude", **ranked),
+    ]
+
+
 def test_ranks_share_one_study(tmp_path):
-    """Odd counts, so that the ranks' shares differ in size."""
-    options = {"num_latents": 21, "rate": 0.3, "layer_sets": [[0, 2]], "num_shown": 2}
     for name, devices in (("one", {}), ("two", {"devices": 2, "strategy": "ddp_spawn"})):
-        study = SequentialAblation(
-            suite=suite(num_real=23, num_fake=19), directory=tmp_path / name, **options
-        )
-        trainer(study, **devices).test(System(ConvGenerator()), Data(23), verbose=False)
-    one, two = (Rates.load(tmp_path / name) for name in ("one", "two"))
-    assert one.generator == two.generator
-    assert all(torch.equal(one.rates[name], two.rates[name]) for name in one.rates)
-    cells = [rows_of(tmp_path / name / "cells.csv") for name in ("one", "two")]
-    assert len(cells[0]) == len(cells[1]) == 4
-    for first, second in zip(*cells, strict=True):
-        assert first["ablation"] == second["ablation"]
-        for column in ("silenced", "fid19_of23_classifier", "recall19_of23_k3_classifier"):
-            assert float(first[column]) == pytest.approx(float(second[column]), rel=1e-4)
+        all_studies = studies(tmp_path / name)
+        trainer(*all_studies, **devices).test(System(ConvGenerator()), Data(23), verbose=False)
+    for folder in ("grid", "rates"):
+        one, two = (Rates.load(tmp_path / name / folder) for name in ("one", "two"))
+        assert one.generator == two.generator
+        assert all(torch.equal(one.rates[name], two.rates[name]) for name in one.rates)
+        near = [one.near_zero[n] + two.near_zero[n] for n in one.near_zero]
+        assert not any(each.any() for each in near), "so that equal rates are no luck"
+    for folder in ("grid", "found"):
+        rankings = [read_ranking(tmp_path / name / folder) for name in ("one", "two")]
+        assert rankings[0] == rankings[1]
+    for table, columns, count in (
+        ("found/table", ("LR neurons", "fid7_of23_classifier", "recall7_of23_k3_classifier"), 3),
+        ("grid/cells", SCORES, 4),
+        ("grid/repair", COMPARED, 4),
+        ("fid/table", (*SCORES, "distance", "spread kept"), 3),
+        ("one/table", ("silenced",), 3),
+    ):
+        first, second = (rows_of(tmp_path / name / f"{table}.csv") for name in ("one", "two"))
+        assert len(first) == len(second) == count
+        for a, b in zip(first, second, strict=True):
+            assert [a[c] for c in list(a)[:2]] == [b[c] for c in list(b)[:2]]
+            assert [float(a[c]) for c in columns] == pytest.approx(
+                [float(b[c]) for c in columns], rel=1e-4, abs=1e-6
+            )

@@ -1,0 +1,241 @@
+"""One cell of a grid on disk: what it is, how its last attempt went, what is to be done now."""
+
+import fcntl
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from omegaconf import OmegaConf
+
+from ganlab.config import differences
+from ganlab.report.atomic import replace_file
+from ganlab.report.results import read_result
+
+CELL, ATTEMPT, LOCK, LOG, ASIDE = "cell.yaml", "attempt.json", ".lock", "cell.log", ".attempts"
+KEPT = (".hydra", LOCK)  # of this attempt already when an older one is set aside
+# Keys that may change under the same name: they lengthen a cell or only say how it is run.
+FREE = (
+    *(
+        "kimg",
+        "model.kimg",
+        "trainer.",
+        "logger.",
+        "callbacks.",
+        "allow_targets",
+        "run_dir",
+        "ckpt",
+    ),
+    *("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg"),
+    *("scores.every_kimg", "data.cache_dir", "data.memory_budget_mb", "resume"),
+)
+
+
+class GridError(ValueError):
+    """A cell that cannot be run or did not finish; the message names it and the way out."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What `cell.yaml` holds."""
+
+    kind: str  # train or evaluate
+    grid: str  # name of the grid
+    values: dict[str, Any]  # swept key -> value
+    overrides: list[str]  # the command line that makes this cell alone
+    choices: dict[str, str]  # config group -> option
+    config: dict[str, Any]  # of `ganlab.run.train` or `evaluate`; run_dir is this directory
+    inputs: dict[str, Any] = field(default_factory=dict)  # files it reads -> [bytes, time changed]
+
+    @property
+    def directory(self) -> Path:
+        """Where it runs."""
+        return Path(self.config["run_dir"])
+
+    def write(self) -> Path:
+        """Put `cell.yaml` into its directory."""
+        text = OmegaConf.to_yaml(OmegaConf.create(asdict(self)))  # interpolations stay as they are
+        return replace_file(self.directory / CELL, text.encode())
+
+
+def read_cell(directory: Path) -> Cell:
+    """The cell of a directory, which may have been moved since.
+
+    Raises:
+        GridError: no `cell.yaml`, or a damaged one.
+    """
+    path = Path(directory) / CELL
+    try:
+        found: Any = OmegaConf.to_container(OmegaConf.load(path))
+        found["config"]["run_dir"] = str(path.parent.absolute())
+        return Cell(**found)
+    except FileNotFoundError:
+        raise GridError(f"{path} does not exist: {directory} is no cell of a grid") from None
+    except Exception as error:  # YAML and OmegaConf have many
+        raise GridError(f"{path} is damaged; delete {directory} and run again ({error})") from error
+
+
+def file_hash(directory: Path) -> str:
+    """Twelve hexadecimal digits of `cell.yaml` as it stands."""
+    return hashlib.sha256((Path(directory) / CELL).read_bytes()).hexdigest()[:12]
+
+
+def write_attempt(directory: Path, **facts: Any) -> None:
+    """Add facts to `attempt.json`: state, number, error, exit_code, started, ended, pid, host."""
+    text = json.dumps(read_attempt(directory) | facts, indent=2)
+    replace_file(Path(directory) / ATTEMPT, text.encode("utf-8", "replace"))
+
+
+def read_attempt(directory: Path) -> dict[str, Any]:
+    """What is known of the last attempt; nothing where there was none or its file is damaged."""
+    try:
+        found = json.loads((Path(directory) / ATTEMPT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def begin_attempt(directory: Path) -> None:
+    """Note that this process is at it."""
+    number = read_attempt(directory).get("number", 0) + 1
+    facts = {"number": number, "state": "running", "pid": os.getpid(), "host": socket.gethostname()}
+    facts |= {"started": time.time(), "ended": None, "error": None, "exit_code": None}
+    write_attempt(directory, **facts)
+
+
+@contextmanager
+def locked(directory: Path, patience: float = 3.0) -> Iterator[None]:
+    """Hold a cell for this process; the lock goes with the process, however it ends.
+
+    Waits some seconds, as a look at the cell's state holds the lock for a moment.
+
+    Raises:
+        GridError: another process holds it.
+    """
+    until = time.monotonic() + patience
+    with (Path(directory) / LOCK).open("a") as file:
+        while not _taken(file):
+            if time.monotonic() > until:
+                raise GridError(f"{directory} is being run by another process")
+            time.sleep(0.05)
+        yield
+
+
+def _taken(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def is_held(directory: Path) -> bool:
+    """Whether a process on this machine runs the cell at this moment."""
+    if not (Path(directory) / LOCK).exists():
+        return False
+    try:
+        with locked(directory, patience=0):
+            return False
+    except GridError:
+        return True
+
+
+def state(directory: Path) -> str:
+    """`missing`, `waiting`, `running`, `done`, `interrupted`, `failed` or `killed`, from files."""
+    if not (Path(directory) / CELL).exists():
+        return "missing"
+    said = str(read_attempt(directory).get("state", "waiting"))
+    if said == "running" and not is_held(directory):
+        return "killed"
+    return said
+
+
+def result_of(directory: Path) -> dict[str, Any]:
+    """The cell's `result.json`; nothing where there is none to read."""
+    try:
+        return read_result(directory)
+    except (OSError, ValueError):
+        return {}
+
+
+def stamps(config: dict[str, Any]) -> dict[str, Any]:
+    """The checkpoint a cell reads, with size and time: another file is another evaluation."""
+    path = Path(str(config.get("ckpt"))).expanduser()
+    if not path.is_file():
+        return {}
+    return {str(path): [path.stat().st_size, path.stat().st_mtime_ns]}
+
+
+def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
+    """What to do with a cell: `skip`, `continue` with a checkpoint, or `start`.
+
+    Raises:
+        GridError: the directory holds a cell of other settings, or somebody runs it.
+    """
+    directory = cell.directory
+    if is_held(directory):
+        raise GridError(f"{directory.name} is being run by another process")
+    if fresh or not (directory / CELL).exists():
+        return "start", cell.config.get("ckpt")
+    older = read_cell(directory)
+    last = directory / "checkpoints" / "last.ckpt"
+    if last.is_file() or state(directory) == "done":  # there is something to lose
+        refuse_other_settings(older, cell)
+    if state(directory) == "done" and older.inputs == cell.inputs and long_enough(cell):
+        return "skip", None
+    if cell.kind == "train" and last.is_file():
+        return "continue", str(last)
+    return "start", cell.config.get("ckpt")
+
+
+def long_enough(cell: Cell) -> bool:
+    """Whether a finished cell has the length that is asked for today."""
+    kimg = cell.config.get("kimg") if cell.kind == "train" else None
+    return kimg is None or result_of(cell.directory).get("images_seen", 0) >= 1000 * kimg
+
+
+def refuse_other_settings(older: Cell, cell: Cell) -> None:
+    """Refuse to call a cell of other settings the same one.
+
+    Raises:
+        GridError: names every key that differs.
+    """
+    changed = differences(comparable(older), comparable(cell))
+    changed = [line for line in changed if not line.startswith(FREE)]
+    if changed:
+        raise GridError(
+            f"made with other settings before ({'; '.join(changed)}): "
+            "give this grid a name of its own (grid.name=...), or say grid.fresh=true"
+        )
+
+
+def comparable(cell: Cell) -> dict[str, Any]:
+    """A cell's settings as they are compared between two runs of a command."""
+    return {"kind": cell.kind, **cell.config}
+
+
+def together(problems: Sequence[tuple[str, str]]) -> list[str]:
+    """`a, b failed (why)` from pairs of a cell's name and its fate; equal fates are one."""
+    by_fate: dict[str, list[str]] = {}
+    for name, fate in problems:
+        by_fate.setdefault(fate, []).append(name)
+    return [f"{', '.join(filter(None, names))} {fate}".strip() for fate, names in by_fate.items()]
+
+
+def set_aside(directory: Path) -> None:
+    """Move what an older attempt left to `.attempts` beside the cells; nothing is deleted."""
+    directory = Path(directory)
+    old = [path for path in directory.iterdir() if path.name not in KEPT]
+    if not old:
+        return
+    places = (directory.parent / ASIDE / f"{directory.name}-{n}" for n in range(1, 10**6))
+    place = next(each for each in places if not each.exists())
+    place.mkdir(parents=True)
+    for path in old:
+        path.rename(place / path.name)

@@ -1,0 +1,198 @@
+"""The table of grids as files and as `index.html`: a page to sort, with curves and thumbnails.
+
+The page needs nothing but itself: no address is fetched, no script but its own runs.
+"""
+
+import base64
+import hashlib
+import io
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+from PIL import Image
+
+from ganlab.grid.cell import result_of
+from ganlab.grid.dashboard import share
+from ganlab.grid.progress import TIMING, duration
+from ganlab.grid.records import CellRecord, axes_of, collect
+from ganlab.grid.sweep import read_grid
+from ganlab.grid.table import Choice, grid_table
+from ganlab.report import charts, html, timeline
+from ganlab.report.atomic import replace_file
+from ganlab.report.directions import way_of
+from ganlab.report.reading import BROKEN, spoken
+from ganlab.report.spread import Mean
+from ganlab.report.tables import Table
+
+TEMPLATE = Path(__file__).parent / "template"
+ARROWS = {"min": "↓", "max": "↑", None: ""}
+NAME, STEM = "index.html", "table"
+THUMBNAIL = 160  # pixels, the longer side
+MOST_CURVES, MOST_CHARTS = 12, 8  # on one chart, on one page
+
+
+def publish(
+    directories: Sequence[Path],  # grids, cells or runs
+    choice: Choice | None = None,  # over what the first grid says of its table
+    into: Path | None = None,  # where the files go; None = the first directory
+    shared: bool = False,  # show it on the dashboard of the cells too, if they have one
+) -> str:
+    """Write table.csv, .md, .tex and index.html of these grids from their files; what to print.
+
+    Raises:
+        GridError: no directory, one without cells, or a row, column or metric that is not there.
+    """
+    records = collect(directories)
+    grids = [facts for each in directories if (facts := read_grid(Path(each)))]
+    said = Choice.of(grids[0].get("table") or {}) if grids else Choice()
+    table = grid_table(records, (choice or Choice()).over(said))
+    stem = STEM if len(directories) == 1 else "merged"
+    into = Path(directories[0] if into is None else into)
+    table.write(into, stem)
+    plain_table = with_spreads(table)
+    replace_file(into / f"{stem}.csv", plain_table.csv().encode("utf-8", "replace"))
+    if shared:
+        share(into, records, plain_table)
+    title = " + ".join(Path(each).resolve().name for each in directories)
+    page = into / (NAME if stem == STEM else f"{stem}.html")
+    replace_file(
+        page, page_of(records, table, title, grids, page.parent).encode("utf-8", "replace")
+    )
+    return f"{table.markdown()}\npage: {page.absolute()}"
+
+
+def with_spreads(table: Table) -> Table:
+    """The same table with standard deviations in columns of their own, for its CSV form."""
+    columns: list[str] = []
+    rows = [dict(row) for row in table.rows]
+    for column in table.columns:
+        columns.append(column)
+        if any(isinstance(row.get(column), Mean) for row in table.rows):
+            columns.append(f"{column} std")
+            for row in rows:
+                value = row.get(column)
+                row[f"{column} std"] = value.spread if isinstance(value, Mean) else None
+                row[column] = None if value is None else float(value)
+    return Table(columns, rows, marks=table.marks)
+
+
+def page_of(
+    records: Sequence[CellRecord],
+    table: Table,
+    title: str,
+    grids: Sequence[dict[str, Any]],  # what `grid.json` of each says
+    home: Path,  # where the page stands, for its links
+) -> str:
+    """The page as text."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    script = (TEMPLATE / "index.js").read_text(encoding="utf-8")
+    style = (html.TEMPLATE / "report.css").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
+    )
+    axes = axes_of(records)
+    scores = list(dict.fromkeys(s["metric"] for r in records for s in plain(r)))
+    return environment.get_template("index.html.j2").render(
+        title=title,
+        commands=[str(grid["command"]) for grid in grids if grid.get("command")],
+        counts=counted(records),
+        table=table.html(),
+        axes=axes,
+        scores=[(name, ARROWS[way_of(name)]) for name in scores],
+        cells=[cell_facts(record, axes, scores, home) for record in records],
+        charts=overlaid(records),
+        style=style + (TEMPLATE / "index.css").read_text(encoding="utf-8"),
+        script=script,
+        policy=f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'",
+    )
+
+
+def counted(records: Sequence[CellRecord]) -> list[tuple[str, int]]:
+    """How many cells are in which state."""
+    states = [record.state for record in records]
+    return [(state, states.count(state)) for state in dict.fromkeys(states)]
+
+
+def plain(record: CellRecord) -> list[Any]:
+    """A cell's scores without those of an intervention."""
+    inner = ("intervention", "ablation")
+    return [s for s in record.scores if all(s.get(key, "none") == "none" for key in inner)]
+
+
+def cell_facts(
+    record: CellRecord, axes: Sequence[str], scores: Sequence[str], home: Path
+) -> dict[str, Any]:
+    """One row of the page's table of cells."""
+    result = result_of(record.directory)
+    found = {score["metric"]: float(score["value"]) for score in plain(record)}
+    seen, seconds = result.get("images_seen"), result.get("seconds")
+    return {
+        "name": record.name,
+        "state": record.state,
+        "why": record.why,
+        "link": link_to(record.directory / "report.html", home),
+        "values": ["" if record.value(axis) is None else str(record.value(axis)) for axis in axes],
+        "scores": [(number(found.get(name)), found.get(name)) for name in scores],
+        "kimg": (f"{seen / 1000:g}" if seen else "", seen),
+        "time": (duration(seconds) if seconds else "", seconds),
+        "picture": thumbnail(record.directory),
+    }
+
+
+def number(value: float | None) -> str:
+    """A score on the page."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def link_to(path: Path, home: Path) -> str:
+    """A relative address where there is something to open; it survives a move of the whole grid."""
+    if not path.is_file():
+        return ""
+    with suppress(ValueError):
+        return quote(path.resolve().relative_to(home.resolve()).as_posix())
+    return path.resolve().as_uri()
+
+
+def thumbnail(directory: Path) -> str:
+    """The newest sample grid, or else a figure, made small, as a data: address; or nothing."""
+    timed = [
+        (timeline.images_seen(path) or -1, path) for path in (directory / "samples").glob("*.png")
+    ]
+    pictures = [path for _, path in sorted(timed, reverse=True)]
+    pictures += sorted((directory / "figures").glob("*.png"))
+    for path in pictures:
+        with suppress(*BROKEN), Image.open(path) as image:
+            small = image.convert("RGB")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+            data = io.BytesIO()
+            small.save(data, format="PNG")
+            return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+    return ""
+
+
+def overlaid(records: Sequence[CellRecord]) -> list[charts.Chart]:
+    """One chart a curve that cells have in common: scores first, then losses and the rest."""
+    series: dict[str, dict[str, Any]] = {}
+    for record in records:
+        with suppress(OSError, ValueError):
+            found = charts.read_curves(record.directory / "metrics.csv")
+            for name, values in found.columns.items():
+                finite = np.isfinite(values)
+                if finite.any() and name not in TIMING:
+                    points = (found.images_seen[finite] / 1000, values[finite])
+                    series.setdefault(name, {})[record.name] = points
+    names = sorted(series, key=lambda name: ("/" in name, not name.startswith("loss/")))
+    return [chart(i, name, series[name]) for i, name in enumerate(names[:MOST_CHARTS])]
+
+
+def chart(index: int, name: str, series: dict[str, Any]) -> charts.Chart:
+    """One curve of many cells; of too many, the first ones."""
+    kept = dict(list(series.items())[:MOST_CURVES])
+    title = spoken(name.replace("/", " ")) if "/" in name else name
+    title += f" (first {MOST_CURVES} of {len(series)} cells)" if len(series) > len(kept) else ""
+    return charts.overlay(f"chart-{index}", title, kept)

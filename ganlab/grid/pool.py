@@ -1,0 +1,126 @@
+"""Runs prepared cells on one machine, several at a time, and lives through their failures."""
+
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ganlab.grid import cell as cells
+from ganlab.grid.devices import Devices
+from ganlab.grid.preparing import Prepared
+from ganlab.grid.process import conclude, start, stop
+from ganlab.grid.progress import LiveTable
+
+POLL = 0.2  # seconds
+
+
+@dataclass
+class Running:
+    """A cell's process and the places it holds."""
+
+    process: "subprocess.Popen[bytes]"
+    places: list[str]
+    log: Any = None  # its open file
+
+
+@dataclass
+class Pool:
+    """Starts waiting cells where places are free until all have ended or a signal asks to stop.
+
+    The first Ctrl-C or SIGTERM is passed on to the cells, which save and end; so is a second one,
+    on which they end at once; a third kills them.
+    """
+
+    prepared: Sequence[Prepared]
+    devices: Devices
+    seconds: float = 2.0  # between two drawings of the table
+    states: dict[Path, str] = field(default_factory=dict)
+    running: dict[Path, Running] = field(default_factory=dict)
+    signals: list[int] = field(default_factory=list)
+
+    def run(self) -> dict[Path, str]:
+        """Directory -> how its cell ended; `waiting` where a signal kept it from starting."""
+        waiting = {
+            each.cell.directory: each.cell for each in self.prepared if each.action != "skip"
+        }
+        for each in self.prepared:
+            self.states[each.cell.directory] = "done" if each.action == "skip" else "waiting"
+        table = LiveTable(list(self.states), self.seconds)
+        announce(table, self.prepared, self.devices)
+        with self.answering(), self.last_rites():
+            while self.running or (waiting and not self.signals):
+                self.start_some(waiting)
+                self.collect()
+                table.update(self.states)
+                time.sleep(POLL)
+        table.update(self.states, now=True)
+        return self.states
+
+    def start_some(self, waiting: dict[Path, cells.Cell]) -> None:
+        """Start cells in their order; one that needs more places than are free holds the others."""
+        while waiting and not self.signals:
+            directory, cell = next(iter(waiting.items()))
+            places = self.devices.take(self.devices.wanted(cell.config))
+            if places is None:
+                return
+            log = (directory / cells.LOG).open("ab")
+            environment = self.devices.environment(cell.config, places)
+            self.running[directory] = Running(start(directory, environment, log), places, log)
+            self.states[directory] = "running"
+            del waiting[directory]
+
+    def collect(self) -> None:
+        """Take note of the cells that have ended."""
+        for directory, each in list(self.running.items()):
+            if each.process.poll() is not None:
+                stop(each.process, signal.SIGKILL)  # ranks that outlived their first process
+                self.states[directory] = conclude(
+                    directory, each.process.returncode, bool(self.signals)
+                )
+                each.log.close()
+                self.devices.give_back(each.places)
+                del self.running[directory]
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Pass signals on while cells run."""
+        with ExitStack() as stack:
+            if threading.current_thread() is threading.main_thread():
+                for number in (signal.SIGINT, signal.SIGTERM):
+                    before = signal.signal(number, self.pass_on)
+                    stack.callback(signal.signal, number, before)
+            yield
+
+    def pass_on(self, number: int, frame: Any) -> None:
+        """Answer a signal."""
+        self.signals.append(number)
+        for each in self.running.values():
+            stop(each.process, number if len(self.signals) < 3 else signal.SIGKILL)
+
+    @contextmanager
+    def last_rites(self) -> Iterator[None]:
+        """Leave no process behind if we must go."""
+        try:
+            yield
+        finally:
+            for each in self.running.values():
+                stop(each.process, signal.SIGTERM)
+
+
+def announce(table: LiveTable, prepared: Sequence[Prepared], devices: Devices) -> None:
+    """Say how many cells there are, what is done already, and how many run at a time."""
+    actions = [each.action for each in prepared]
+    if not actions:
+        return
+    counts = [(actions.count("skip"), "done already"), (actions.count("continue"), "to continue")]
+    known = "".join(f", {n} {what}" for n, what in counts if n)
+    kind = "GPU" if devices.gpus else "CPU slot"
+    table.say(
+        f"{len(prepared)} cell{'s' * (len(prepared) > 1)}{known}; {devices.size} at a time, "
+        f"one a {kind}; what a cell prints is in its {cells.LOG}"
+    )

@@ -1,0 +1,155 @@
+"""The process of a cell, seen from the process that started it."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from ganlab.grid import cell as cells
+from ganlab.grid.cell import GridError
+from ganlab.grid.preparing import external_rank, prepare_together
+from ganlab.report.directions import way_of
+
+ROOT = Path(__file__).parents[2]
+HASH = "GANLAB_CELL"  # a cell's hash of its file, for the ranks it starts
+SAVING = 120  # seconds a stopped cell has to save when this process must go
+
+
+def sweeping() -> bool:
+    """Whether Hydra runs this job for a sweep."""
+    return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
+
+
+def start(
+    directory: Path,
+    environment: Mapping[str, str] | None = None,  # None = this process's own
+    log: IO[bytes] | None = None,  # None = on this process's terminal
+) -> subprocess.Popen[bytes]:
+    """Start a cell's process in a session of its own, so that signals reach it once, through us."""
+    given = dict(os.environ if environment is None else environment)
+    given.pop(HASH, None)
+    paths = [str(ROOT), *filter(None, [given.get("PYTHONPATH")])]
+    given["PYTHONPATH"] = os.pathsep.join(paths)  # `-m` must find this very package
+    command = [sys.executable, "-m", "ganlab.grid", str(directory)]
+    return subprocess.Popen(
+        command, env=given, stdout=log, stderr=log and subprocess.STDOUT, start_new_session=True
+    )
+
+
+def stop(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> None:
+    """Send a signal to a cell and to all its ranks."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+def run_cell(config: DictConfig) -> float | None:
+    """A sweep's job under a launcher that runs one job a process or a task: run it and wait.
+
+    Returns:
+        The cell's objective, for sweepers that look for the best.
+
+    Raises:
+        GridError: the cell failed; the message names it and says why.
+    """
+    prepared = prepare_together(config)
+    directory = prepared.cell.directory
+    if prepared.action != "skip":
+        process = start(directory)
+        with forwarding(process) as stopped:
+            process.wait()
+        if external_rank() != 0:  # the first task keeps the record
+            sys.exit(process.returncode)
+        conclude(directory, process.returncode, bool(stopped))
+        if stopped:
+            sys.exit(128 + stopped[0])
+    if problem := complaint(directory):
+        raise GridError(f"{directory.name} {problem}; the same command runs it again")
+    return objective(cells.result_of(directory), (config.get("grid") or {}).get("objective"))
+
+
+@contextmanager
+def forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
+    """Pass stop signals on to a cell, and stop it if this process must leave; yields them."""
+    received: list[int] = []
+
+    def forward(number: int, frame: Any) -> None:
+        received.append(number)
+        stop(process, number)
+
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGINT) if main else ()
+    before = {number: signal.signal(number, forward) for number in numbers}
+    try:
+        yield received
+    except BaseException:  # a cluster's requeue comes as SystemExit: the cell must save first
+        stop(process)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SAVING)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop(process, signal.SIGKILL)  # a rank that outlived its first process
+
+
+def conclude(directory: Path, returncode: int, stopped: bool = False) -> str:
+    """Complete the record of an attempt whose process has ended; returns the cell's state."""
+    facts: dict[str, Any] = {"exit_code": returncode}
+    said = cells.read_attempt(directory).get("state")
+    if said in ("running", "waiting"):  # its process could not say more
+        facts |= {"state": "interrupted" if stopped else "killed" if returncode < 0 else "failed"}
+        facts["error"] = death(returncode)
+    cells.write_attempt(directory, **facts)
+    return cells.state(directory)
+
+
+def death(returncode: int) -> str:
+    """How a process ended that left no word: by which signal, or with which exit code."""
+    if returncode >= 0:
+        return f"its process ended with exit code {returncode}"
+    try:
+        name = signal.Signals(-returncode).name
+    except ValueError:
+        name = f"signal {-returncode}"
+    hint = "; SIGKILL is often the system's answer to full memory" if name == "SIGKILL" else ""
+    return f"its process was ended by {name}{hint}"
+
+
+def complaint(directory: Path) -> str | None:
+    """What became of a cell that is not done, and why; None for one that is done."""
+    state = cells.state(directory)
+    if state == "done":
+        return None
+    why = cells.read_attempt(directory).get("error")
+    return f"{state} ({why})" if why else state
+
+
+def objective(result: Mapping[str, Any], metric: str | None = None) -> float | None:
+    """The score that a sweeper minimizes: the metric asked for, else the first FID; None without.
+
+    A score of which more is better comes with a minus.
+
+    Raises:
+        GridError: the metric asked for was not computed, or improves in no known direction.
+    """
+    plain = [r for r in result.get("scores") or [] if not r.get("intervention")]
+    values = {str(record["metric"]): float(record["value"]) for record in plain}
+    if metric is not None and metric not in values:
+        raise GridError(f"grid.objective={metric} was not computed; there are {', '.join(values)}")
+    first = next((name for name in values if name.startswith("fid")), next(iter(values), None))
+    name = metric or first
+    if name is None:
+        return None
+    way = way_of(name)
+    if way is None:
+        raise GridError(f"grid.objective={name}: cannot tell whether less or more is better")
+    return values[name] if way == "min" else -values[name]

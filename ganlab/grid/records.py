@@ -1,0 +1,142 @@
+"""The cells of grids as their files tell: values, state, scores."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ganlab.grid import cell as cells
+from ganlab.grid.cell import GridError
+from ganlab.grid.sweep import read_grid
+
+Score = Mapping[str, Any]  # one record of result.json
+CONDITIONS = (
+    "ablation",
+    "layers",
+    "intervention",
+    "truncation",
+)  # what studies vary inside one run
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """One cell of a table."""
+
+    directory: Path
+    values: dict[str, Any]  # swept key -> value; of a run outside any grid, its name
+    state: str  # see `cell.state`
+    why: str = ""  # of a failure
+    choices: dict[str, str] = field(default_factory=dict)  # config group -> option
+    config: dict[str, Any] = field(default_factory=dict)
+    scores: list[Score] = field(default_factory=list)  # of a cell that is done
+
+    @property
+    def name(self) -> str:
+        """As its directory is called."""
+        return self.directory.name
+
+    @property
+    def fate(self) -> str:
+        """Its state, and why it failed."""
+        return f"{self.state} ({self.why})" if self.why else self.state
+
+    def value(self, axis: str) -> Any:
+        """Its value on an axis that may be another grid's: swept, chosen or configured; or None."""
+        if axis in self.values:
+            return self.values[axis]
+        if self.choices.get(axis) not in (None, "None", "null"):
+            return self.choices[axis]
+        node: Any = self.config
+        for part in axis.split("."):
+            node = node.get(part) if isinstance(node, dict) else None
+        return node if isinstance(node, str | int | float) else None
+
+
+def collect(directories: Sequence[Path]) -> list[CellRecord]:
+    """Every cell of these grids, in the order of their commands; runs and single cells count too.
+
+    A cell that a grid should have and that is not there is `missing`.
+
+    Raises:
+        GridError: a directory that does not exist, or one without a cell or a run.
+    """
+    found: dict[Path, CellRecord] = {}
+    for directory in map(Path, directories):
+        if not directory.is_dir():
+            raise GridError(f"{directory} does not exist; name the directory of a grid")
+        inside = records_of(directory.absolute())
+        if not inside:
+            raise GridError(f"{directory} holds no cell of a grid and no run")
+        found |= {record.directory: record for record in inside}
+    return list(found.values())
+
+
+def records_of(directory: Path) -> list[CellRecord]:
+    """The cells below one directory, the expected ones first."""
+    if (directory / cells.CELL).exists() or (directory / "result.json").exists():
+        return [record_of(directory)]
+    expected = {directory / name: v for name, v in read_grid(directory).get("cells", {}).items()}
+    there = [
+        path
+        for path in sorted(directory.iterdir())
+        if path not in expected
+        and not path.name.startswith(".")
+        and ((path / cells.CELL).exists() or (path / "result.json").exists())
+    ]
+    return [record_of(path, values) for path, values in expected.items()] + [*map(record_of, there)]
+
+
+def record_of(directory: Path, values: dict[str, Any] | None = None) -> CellRecord:
+    """One cell; `values` are those it should have, for one that never came to be."""
+    result = cells.result_of(directory)
+    if not (directory / cells.CELL).exists():
+        return _run(directory, result, values)
+    try:
+        cell = cells.read_cell(directory)
+    except GridError as error:
+        return CellRecord(directory, values or {"run": directory.name}, "failed", str(error))
+    state = cells.state(directory)
+    chosen = {key: str(result[key]) for key in ("model", "data", "study") if result.get(key)}
+    return CellRecord(
+        directory,
+        cell.values,
+        state,
+        str(cells.read_attempt(directory).get("error") or ""),
+        {**cell.choices, **chosen},
+        {**cell.config, **(result.get("config") or {})},
+        scores_of(result) if state == "done" else [],
+    )
+
+
+def _run(directory: Path, result: dict[str, Any], values: dict[str, Any] | None) -> CellRecord:
+    """A run that no grid started, or nothing at all."""
+    if not result:
+        return CellRecord(directory, values or {"run": directory.name}, "missing")
+    choices = {key: str(result[key]) for key in ("model", "data", "study") if result.get(key)}
+    state, config = str(result.get("status", "done")), result.get("config") or {}
+    scores = scores_of(result) if state == "done" else []
+    why = str(result.get("error") or "")
+    return CellRecord(directory, {"run": directory.name}, state, why, choices, config, scores)
+
+
+def scores_of(result: Mapping[str, Any]) -> list[Score]:
+    """The score records of a result, with what a study varied as fields of their own."""
+    records = [dict(each) for each in result.get("scores") or [] if isinstance(each, dict)]
+    records = [each for each in records if isinstance(each.get("value"), int | float)]
+    titles = [str(each.get("intervention") or "") for each in records]
+    for each, title in zip(records, titles, strict=True):
+        if any(" on " in other for other in titles):
+            ablation, _, layers = title.partition(" on ")
+            each |= {"ablation": ablation or "none", "layers": layers or "none"}
+            each.pop("intervention", None)
+        elif any(titles):
+            each["intervention"] = title or "none"
+    return [each for each in records if each.get("metric")]
+
+
+def axes_of(records: Iterable[CellRecord]) -> list[str]:
+    """Every swept key of any of them, in order of appearance."""
+    return list(dict.fromkeys(axis for record in records for axis in record.values))
+
+
+__all__ = ["CONDITIONS", "CellRecord", "axes_of", "collect"]

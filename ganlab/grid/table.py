@@ -1,0 +1,267 @@
+"""The table of a grid: rows and columns from what was swept, means over seeds, nothing left unsaid.
+
+By itself a table has one row for each combination of swept values, seeds apart, and one column for
+each score. Several runs of one row become mean and standard deviation. With one score and two or
+more axes it can be spread out: `columns` names the axis that goes across.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ganlab.grid.cell import GridError, together
+from ganlab.grid.naming import short_names
+from ganlab.grid.records import CONDITIONS, CellRecord, Score, axes_of
+from ganlab.report.directions import is_spread, way_of
+from ganlab.report.protocols import mark_protocols, protocol_stamp, protocol_text
+from ganlab.report.spread import Mean
+from ganlab.report.tables import Table
+
+Key = tuple[tuple[str, Any], ...]  # (axis, value), one row
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a table is to look; what is left empty is chosen from the swept keys."""
+
+    caption: str = ""
+    metrics: list[str] = field(default_factory=list)  # names or their beginnings, in this order
+    rows: list[str] = field(default_factory=list)  # axes
+    columns: list[str] = field(default_factory=list)  # the axis that goes across
+    labels: dict[str, dict[str, str]] = field(default_factory=dict)  # axis -> value -> as shown
+    paper: dict[str, Any] = field(default_factory=dict)  # source; values: axes and numbers
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Choice":
+        """From `grid.table`.
+
+        Raises:
+            GridError: a key that it does not have.
+        """
+        known = [each.name for each in fields(cls)]
+        for key in settings:
+            if key not in known:
+                raise GridError(f"there is no key grid.table.{key}; there are {', '.join(known)}")
+        return cls(**{key: value for key, value in settings.items() if value})
+
+    @classmethod
+    def from_words(cls, words: Mapping[str, str]) -> "Choice":
+        """From `rows=a,b columns=c metrics=fid` of a command line."""
+        listed = {key: [part for part in text.split(",") if part] for key, text in words.items()}
+        for key in listed:
+            if key not in ("rows", "columns", "metrics"):
+                raise GridError(f"table takes rows=, columns=, metrics= and into=, not {key}=")
+        return cls(**listed)  # type: ignore[arg-type]
+
+    def over(self, other: "Choice") -> "Choice":
+        """This choice, and the other's where this one is silent."""
+        return Choice(
+            **{f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)}
+        )
+
+
+@dataclass
+class Group:
+    """What stands in one row: the scores of equal cells with different seeds."""
+
+    key: Key
+    cells: list[CellRecord] = field(default_factory=list)
+    scores: list[Score] = field(default_factory=list)
+
+    def value(self, metric: str) -> float | None:
+        """The mean over its runs, with spread; None without a score."""
+        values = [float(each["value"]) for each in self.scores if each["metric"] == metric]
+        return Mean.of(values) if values else None
+
+    def count(self) -> int:
+        """How many runs its scores come from."""
+        metrics = [each["metric"] for each in self.scores]
+        return max((metrics.count(metric) for metric in set(metrics)), default=0)
+
+
+def is_seed(axis: str) -> bool:
+    """Whether an axis repeats a run instead of changing it."""
+    return axis == "seed" or axis.endswith((".seed", "_seed"))
+
+
+def grid_table(records: Sequence[CellRecord], choice: Choice) -> Table:
+    """The table of these cells.
+
+    Raises:
+        GridError: a row, column or metric that these cells do not have.
+    """
+    axes = row_axes(records, choice)
+    groups = grouped(records, axes)
+    metrics = chosen_metrics(records, choice.metrics)
+    across = next((axis for axis in choice.columns if axis in axes), None)
+    if across and len(metrics) == 1 and len(stamps(groups, metrics[0])) < 2:
+        table = spread_out(groups, axes, across, metrics[0], choice)
+    else:
+        table = listed(groups, axes, metrics, choice)
+    table.notes[:0] = notes_on(records, axes)
+    return table
+
+
+def row_axes(records: Sequence[CellRecord], choice: Choice) -> list[str]:
+    """The axes that tell rows apart: those asked for, else all swept ones that differ."""
+    there = [axis for axis in axes_of(records) if not is_seed(axis)]
+    inner = [
+        name for name in CONDITIONS if len({s.get(name) for r in records for s in r.scores}) > 1
+    ]
+    known = [*there, *inner]
+    asked = [*choice.rows, *(axis for axis in choice.columns if axis not in choice.rows)]
+    for axis in asked:
+        if axis not in known and all(record.value(axis) is None for record in records):
+            raise GridError(f"no cell has {axis}; rows and columns can be {', '.join(known)}")
+    several = [a for a in there if len({str(r.value(a)) for r in records}) > 1]
+    if not choice.rows:
+        several = several or there
+    # What differs is never averaged over, asked for or not: seeds alone are.
+    return list(dict.fromkeys([*choice.rows, *several, *inner, *choice.columns]))
+
+
+def grouped(records: Sequence[CellRecord], axes: Sequence[str]) -> list[Group]:
+    """Cells that differ in seeds alone, together; a study's own conditions make further rows."""
+    inner = [axis for axis in axes if axis in CONDITIONS]
+    groups: dict[Key, Group] = {}
+    for record in records:
+        conditions = dict.fromkeys(tuple(s.get(name) for name in inner) for s in record.scores)
+        for condition in conditions or {tuple(None for _ in inner): None}:
+            told = dict(zip(inner, condition, strict=True))
+            key = tuple((axis, told.get(axis, record.value(axis))) for axis in axes)
+            group = groups.setdefault(key, Group(key))
+            group.cells.append(record)
+            group.scores += [s for s in record.scores if all(s.get(n) == told[n] for n in inner)]
+    filled = [group for group in groups.values() if group.scores or not inner]
+    return filled or list(groups.values())
+
+
+def chosen_metrics(records: Sequence[CellRecord], asked: Sequence[str]) -> list[str]:
+    """Metrics by name or beginning, in the order asked for; all where nothing was asked.
+
+    Raises:
+        GridError: none of the finished cells has such a metric.
+    """
+    there = list(dict.fromkeys(str(s["metric"]) for record in records for s in record.scores))
+    if not asked or not there:
+        return [name for name in there if not is_spread(name)]
+    found = [
+        [n for n in there if n.startswith(each) and (is_spread(each) or not is_spread(n))]
+        for each in asked
+    ]
+    if not any(found):
+        raise GridError(f"no score is called {', '.join(asked)}; there are {', '.join(there)}")
+    return list(dict.fromkeys(name for names in found for name in names))
+
+
+def listed(
+    groups: Sequence[Group], axes: Sequence[str], metrics: Sequence[str], choice: Choice
+) -> Table:
+    """One row a group, one column a metric, the paper's numbers after them."""
+    titles = titles_of(axes)
+    paper = paper_columns(groups, choice)
+    rows: list[dict[str, Any]] = []
+    for group in groups:
+        row: dict[str, Any] = {titles[axis]: label(choice, axis, v) for axis, v in group.key}
+        row |= {metric: group.value(metric) for metric in metrics}
+        row |= {title: paper_value(choice, group, name) for title, name in paper.items()}
+        rows.append(row | {"n": group.count()})
+    several = any(group.count() > 1 for group in groups)
+    columns = [*titles.values(), *metrics, *(["n"] if several else []), *paper]
+    rows = [{key: value for key, value in row.items() if key in columns} for row in rows]
+    ranked = metrics if len(groups) > 1 else []  # one row is no winner
+    best = {metric: way for metric in ranked if (way := way_of(metric))}
+    table = Table(columns, rows, best, choice.caption, source_notes(choice))
+    return mark_protocols(table, [group.scores for group in groups])
+
+
+def spread_out(
+    groups: Sequence[Group], axes: Sequence[str], across: str, metric: str, choice: Choice
+) -> Table:
+    """One row a combination of the other axes, one column a value of `across`."""
+    down = [axis for axis in axes if axis != across]
+    titles = titles_of(down)
+    heads = list(dict.fromkeys(dict(group.key)[across] for group in groups))
+    paper = paper_columns(groups, choice)
+    rows: dict[Key, dict[str, Any]] = {}
+    for group in groups:
+        value = dict(group.key)[across]
+        key = tuple(pair for pair in group.key if pair[0] != across)
+        row = rows.setdefault(key, {titles[a]: label(choice, a, v) for a, v in key})
+        head = label(choice, across, value)
+        row[head] = group.value(metric)
+        if paper:
+            row[f"{head} (paper)"] = paper_value(choice, group, next(iter(paper.values())))
+    shown = [label(choice, across, value) for value in heads]
+    filled = {column for row in rows.values() for column, v in row.items() if v is not None}
+    pairs = [(head, f"{head} (paper)") for head in shown]
+    columns = [*titles.values(), *(c for a, b in pairs for c in (a, b) if c == a or b in filled)]
+    down_rows = [{c: v for c, v in row.items() if c in columns} for row in rows.values()]
+    way = way_of(metric)
+    best = dict.fromkeys(shown, way) if way else {}
+    caption = choice.caption or f"{metric} by {', '.join(titles.values())} and {across}"
+    counts = sorted({group.count() for group in groups if group.scores})
+    notes = [f"{metric}; {across} across"]
+    notes += [f"mean ± standard deviation of n = {' or '.join(map(str, counts))}"] * (
+        counts[-1:] > [1]
+    )
+    notes += [protocol_text(stamp) for stamp in stamps(groups, metric)]
+    notes += source_notes(choice) if paper else []
+    return Table(columns, down_rows, best, caption, notes)
+
+
+def stamps(groups: Iterable[Group], metric: str) -> list[Any]:
+    """The different protocols a metric was measured by."""
+    every = [s for group in groups for s in group.scores if s["metric"] == metric]
+    return list(dict.fromkeys(protocol_stamp(score, without=CONDITIONS) for score in every))
+
+
+def titles_of(axes: Iterable[str]) -> dict[str, str]:
+    """Axis -> its column's title, never that of another column."""
+    return {axis: name if name != "n" else axis for axis, name in short_names(axes).items()}
+
+
+def label(choice: Choice, axis: str, value: Any) -> str:
+    """A value of an axis as it is shown."""
+    text = "" if value is None else str(value)
+    return str(choice.labels.get(axis, {}).get(text, text))
+
+
+def paper_axes(choice: Choice) -> list[str]:
+    """The keys of the paper's entries that say which row they belong to."""
+    return [str(axis) for axis in choice.paper.get("axes") or []]
+
+
+def paper_columns(groups: Sequence[Group], choice: Choice) -> dict[str, str]:
+    """Column title -> name of a number that the paper gives for any of these rows."""
+    entries, axes = choice.paper.get("values") or [], paper_axes(choice)
+    names = dict.fromkeys(key for entry in entries for key in entry if key not in axes)
+    known = [n for n in names if any(paper_value(choice, g, n) is not None for g in groups)]
+    return {f"{name} (paper)": name for name in known}
+
+
+def paper_value(choice: Choice, group: Group, name: str) -> Any:
+    """The paper's number for a row: of the entry that agrees on all of its axes."""
+    axes, key = paper_axes(choice), dict(group.key)
+    said = {axis: str(key.get(axis, group.cells[0].value(axis))) for axis in axes}
+    for entry in choice.paper.get("values") or []:
+        if name in entry and all(str(entry[axis]) == said[axis] for axis in axes if axis in entry):
+            return entry[name]
+    return None
+
+
+def source_notes(choice: Choice) -> list[str]:
+    """Where the paper's numbers come from."""
+    source = choice.paper.get("source")
+    return [f"paper: {source}"] if source else []
+
+
+def notes_on(records: Sequence[CellRecord], axes: Sequence[str]) -> list[str]:
+    """What is not in the rows: constant axes, seeds, and every cell that is not done, by name."""
+    rest = [axis for axis in axes_of(records) if axis not in axes and axis != "run"]
+    notes = []
+    for axis in rest:
+        values = list(dict.fromkeys(str(record.value(axis)) for record in records))
+        notes.append(f"{axis}: {', '.join(values)}")
+    unfinished = [(r.name, r.fate) for r in records if r.state != "done"]
+    return [*notes, *together(unfinished)]

@@ -1,0 +1,59 @@
+"""Generators of other projects: a foreign file read into a checkpoint of ours, for evaluation.
+
+| format | file | reader |
+|---|---|---|
+| the PyTorch DCGAN tutorial's | `.tar`, `.pth`, `.pt`: `netG_state_dict`, or bare `main.N.*` | `tutorial_dcgan` |
+
+`faces` is such a file by name: see `interop.faces`. A new format is one module with `TITLE`,
+`recognised(content)` and `checkpoint(file)`, and its place in `FORMATS`.
+"""  # noqa: E501
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from ganlab.interop import faces, tutorial_dcgan
+from ganlab.interop.foreign import ForeignFile, opened
+
+__all__ = ["FORMATS", "NAMED", "open_foreign", "titles"]
+
+
+class Format(Protocol):
+    """What the module of a format offers."""
+
+    TITLE: str  # the format in a sentence
+
+    def recognised(self, content: Any) -> bool:
+        """Whether a file's content, plain data, looks like this format, sound or not."""
+        ...
+
+    def checkpoint(self, file: ForeignFile) -> dict[str, Any]:
+        """The file as a checkpoint; ValueError says what keeps it from being one."""
+        ...
+
+
+FORMATS: Sequence[Format] = (tutorial_dcgan,)
+NAMED = {"faces": faces.opened}  # files that a name stands for
+
+
+def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:
+    """A checkpoint made of another project's file, or None where no format here knows the file.
+
+    It has what `recipes.rebuilt` needs: a recipe (with the file's source), weights, and a clock at
+    zero. Nothing in the file is run.
+
+    Raises:
+        FileNotFoundError: a named file is neither here nor to be had; the message has the way out.
+        ValueError: a file of a known format that is damaged or has an unknown structure.
+    """
+    named = NAMED.get(str(ckpt))
+    file = opened(Path(ckpt).expanduser()) if named is None else named()
+    if file is None:
+        return None
+    known = next((each for each in FORMATS if each.recognised(file.content)), None)
+    return None if known is None else known.checkpoint(file)
+
+
+def titles() -> str:
+    """The formats read here, for messages."""
+    return ", ".join(each.TITLE for each in FORMATS)

@@ -1,0 +1,138 @@
+"""Sets of images in the files that other programs read: a zip of PNGs, or one array.
+
+with ImageZip(path, total) as file:
+    file.add(images, names, labels)                    # batches, in order
+"""
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+from ganlab.report.images import to_uint8
+
+
+class ImageArchive:
+    """A zip that appears under its name when it is complete, or not at all; the same each time."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        total: int,  # images that will be added
+    ) -> None:
+        self.path, self.total, self.added = Path(path), total, 0
+        self.names: list[str] = []
+        self.labels: list[int] = []
+        self.partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+
+    def __enter__(self) -> "ImageArchive":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.archive = zipfile.ZipFile(self.partial, "w")
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is None:
+                self.finish()
+            self.archive.close()
+            if kind is None:
+                self.partial.replace(self.path)
+        finally:
+            self.partial.unlink(missing_ok=True)
+
+    def add(
+        self,
+        images: Tensor,  # (N, 1 or 3, H, W) in [-1, 1]
+        texts: Sequence[Mapping[str, str]],  # one an image; "name" is its file's
+        labels: Sequence[int] | None = None,  # their classes
+    ) -> None:
+        """Store a batch."""
+        self.store(images, texts)
+        self.added += len(images)
+        self.names += [text["name"] for text in texts]
+        self.labels += labels or []
+
+    def store(self, images: Tensor, texts: Sequence[Mapping[str, str]]) -> None:
+        """Write the images of a batch."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """Write what comes last."""
+        raise NotImplementedError
+
+    def write(self, name: str, data: bytes) -> None:
+        """One member, dated 1980 in every run."""
+        self.archive.writestr(zipfile.ZipInfo(name), data)
+
+
+class ImageZip(ImageArchive):
+    """PNG files, not compressed a second time; classes, if any, as folders and in `dataset.json`.
+
+    The form of StyleGAN2-ADA's data sets; any program that reads a zip of images reads it too.
+    """
+
+    def store(self, images: Tensor, texts: Sequence[Mapping[str, str]]) -> None:
+        """Write the images of a batch."""
+        for image, text in zip(images, texts, strict=True):
+            self.write(text["name"], png(image, text))
+
+    def finish(self) -> None:
+        """The classes, where there are any."""
+        if self.labels:
+            pairs = [list(pair) for pair in zip(self.names, self.labels, strict=True)]
+            self.write("dataset.json", json.dumps({"labels": pairs}).encode())
+
+
+class ImageArray(ImageArchive):
+    """An `.npz` with `arr_0`, (N, H, W, C) uint8, and the classes as `arr_1`, (N,) int64.
+
+    Written as it comes, so that no set is too large for memory. The form of the evaluation suite
+    of Dhariwal and Nichol (arXiv:2105.05233), which wants three channels.
+    """
+
+    def store(self, images: Tensor, texts: Sequence[Mapping[str, str]]) -> None:
+        """Append the images of a batch."""
+        pixels = to_uint8(images).cpu().permute(0, 2, 3, 1).numpy()  # (N, H, W, C)
+        if not self.added:
+            member = zipfile.ZipInfo("arr_0.npy")
+            self.stream = self.archive.open(member, "w", force_zip64=True)
+            header = {"descr": "|u1", "fortran_order": False}
+            header |= {"shape": (self.total, *pixels.shape[1:])}
+            np.lib.format.write_array_header_1_0(self.stream, header)
+        self.stream.write(np.ascontiguousarray(pixels).tobytes())
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if self.added:
+            self.stream.close()
+        super().__exit__(kind, error, trace)
+
+    def finish(self) -> None:
+        """The classes, where there are any.
+
+        Raises:
+            ValueError: fewer or more images came than were announced.
+        """
+        if self.added != self.total:
+            raise ValueError(f"{self.path}: {self.added} images came, {self.total} were announced")
+        if self.labels:
+            array = io.BytesIO()
+            np.lib.format.write_array(array, np.array(self.labels, dtype=np.int64))
+            self.write("arr_1.npy", array.getvalue())
+
+
+def png(image: Tensor, text: Mapping[str, str]) -> bytes:
+    """A (1 or 3, H, W) image in [-1, 1] as a PNG file with these texts, without its name's."""
+    pixels = to_uint8(image).cpu().permute(1, 2, 0).numpy()
+    info, data = PngImagePlugin.PngInfo(), io.BytesIO()
+    for key in sorted(set(text) - {"name"}):
+        info.add_text(key, text[key])
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    picture.save(data, format="PNG", pnginfo=info)
+    return data.getvalue()

@@ -1,0 +1,53 @@
+"""Which latents a study works on, as its options say it: a list, a range, or a file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+Latents = int | Sequence[int] | str | None  # addresses, "0:1300", or a file
+
+
+def addresses(latents: int | Sequence[int] | str, key: str = "study.latents") -> list[int]:
+    """The addresses a list, a range `start:stop[:step]` or a text file of numbers stands for.
+
+    Raises:
+        FileNotFoundError: a text that is neither a range nor a file.
+        ValueError: no address, one below 0, one that is named twice, or a file of something else.
+    """
+    found: list[int]
+    if isinstance(latents, int):
+        found = [latents]
+    elif isinstance(latents, str):
+        found = _from_range(latents, key) or _from_file(Path(latents).expanduser(), key)
+    else:
+        found = [int(index) for index in latents]
+    if not found or min(found) < 0 or len(set(found)) < len(found):
+        raise ValueError(f"{key} needs latent indices from 0, each once, got {_short(latents)}")
+    return found
+
+
+def _short(latents: object) -> str:
+    text = str(latents)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _from_range(text: str, key: str) -> list[int]:
+    """`start:stop[:step]`; nothing where the text is no range."""
+    parts = text.split(":")
+    if len(parts) not in (2, 3) or not all(part.strip().isdigit() for part in parts):
+        return []
+    found = list(range(*map(int, parts))) if parts[2:] != ["0"] else []
+    if not found:
+        raise ValueError(f"{key}={text} is an empty range; 0:1300 are the first 1,300 latents")
+    return found
+
+
+def _from_file(path: Path, key: str) -> list[int]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{key}={path}: no such file; give a list such as [3,17], a range such as 0:1300, "
+            "or a file of indices"
+        )
+    words = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").split()
+    if not all(word.isdigit() for word in words):
+        raise ValueError(f"{key}={path} is no file of latent indices separated by spaces or lines")
+    return [int(word) for word in words]

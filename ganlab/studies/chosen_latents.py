@@ -1,0 +1,107 @@
+"""Latents as a study's options name them: addresses of a seed, or rows of an `.npy` file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganlab.networks.base import Generator
+from ganlab.nn.randomness import latents_at
+from ganlab.studies.address import Latents, addresses
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """Latents, each with an address; the address of a file's row is its number."""
+
+    values: Tensor  # (N, Z) latents, or (N, L, W) styles from a file
+    addresses: list[int]
+    source: str  # where they are from, for captions
+    filed: bool = False  # whether they are a file's rows
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def names(self) -> list[str]:
+        """`17`, or `row 3` of a file."""
+        return [f"row {i}" if self.filed else str(i) for i in self.addresses]
+
+
+def is_array(latents: object) -> bool:
+    """Whether this names an `.npy` file."""
+    return isinstance(latents, str | Path) and Path(latents).suffix == ".npy"
+
+
+def listed(latents: int | Sequence[int] | str, key: str = "study.latents") -> list[int]:
+    """The addresses of a number, a list (repeats are kept), a range `0:8` or a text file.
+
+    Raises:
+        FileNotFoundError: a text that is neither a range nor a file.
+        ValueError: no address, or one below 0.
+    """
+    if isinstance(latents, int | str):
+        return addresses(latents, key)
+    found = [int(index) for index in latents]
+    if not found or min(found) < 0:
+        raise ValueError(f"{key} needs latent indices from 0, got {list(latents)}")
+    return found
+
+
+def chosen(
+    generator: Generator,
+    latents: Latents,  # a number, a list, "0:8", a text file of indices, or an .npy of latents
+    seed: int,  # of addressed latents
+    key: str = "study.latents",  # the option, for messages
+) -> Chosen:
+    """The latents themselves.
+
+    Raises:
+        FileNotFoundError: a file that is not there.
+        ValueError: no latents, or an array that this generator cannot take.
+    """
+    if latents is None:
+        raise ValueError(f"{key} is null; give indices such as [3,17], 0:8, or an .npy of latents")
+    if is_array(latents):
+        path = Path(str(latents)).expanduser()
+        values = read_latents(path, generator, key)
+        return Chosen(values, list(range(len(values))), f"rows of {path.name}", filed=True)
+    indices = listed(latents, key)
+    return Chosen(latents_at(generator, indices, seed), indices, f"latents of seed {seed}")
+
+
+def read_latents(path: Path, generator: Generator, key: str = "study.latents") -> Tensor:
+    """The array of an `.npy` file, (N, Z) latents or (N, L, W) styles, as float32.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: no array, another shape than this generator's, or numbers that are not finite.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{key}={path}: no such file")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{key}={path} is no readable NumPy array") from error
+    shapes = accepted(generator)
+    numeric = isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
+    if not numeric or not len(array.shape) or not len(array) or array.shape[1:] not in shapes:
+        wanted = " or ".join(f"(N, {', '.join(map(str, shape))})" for shape in shapes)
+        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "something"
+        raise ValueError(f"{key}={path} holds {found}, this generator takes numbers {wanted}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{key}={path} holds numbers that are not finite")
+    return torch.from_numpy(array.astype(np.float32))
+
+
+def accepted(generator: Generator) -> list[tuple[int, ...]]:
+    """Shapes of one latent and, where there are styles, of one image's styles."""
+    network: Any = generator
+    latent = (int(generator.latent_dim),)
+    if not hasattr(generator, "map"):
+        return [latent]
+    return [latent, (int(network.num_styles), int(network.mean_style.shape[-1]))]

@@ -1,0 +1,168 @@
+"""Finding artifact images by their activated LR neurons (Choi et al. 2022, section 4.1).
+
+rates = activation_rates(generator, range(30_000), seed=1, layers=[0, 1, 3])
+masks = {name: low_rate(rate, 0.3) for name, rate in rates.items()}
+counts = activated_neurons(generator, range(50_000), 0, masks)    # a number for each image
+ranking = Ranking.of(counts, seed=0)
+worst = images_at(generator, ranking.top(64), seed=0)             # the most LR neurons first
+"""
+
+import io
+import zipfile
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganlab.networks.base import Generator
+from ganlab.nn.tracing import Reached, recorded
+from ganlab.report.atomic import replace_file
+from ganlab.studies.sampling import ConditionAt, batched, device_of, images_at
+
+FILE = "ranking.npz"
+ENDS = ("top", "bottom")  # the most LR neurons, the fewest
+
+
+def activated_neurons(
+    generator: Generator,
+    indices: Iterable[int],  # addresses of this process's latents
+    seed: int,
+    masks: Mapping[str, Tensor],  # layer -> (C, H, W) bool: the neurons that are counted
+    batch_size: int = 100,
+    device: torch.device | str | None = None,  # None = where the generator is
+    condition_at: ConditionAt | None = None,  # for conditional generators
+    noise: str = "fixed",  # see `images_at`
+) -> Tensor:
+    """How many of the masked neurons each latent activates, (N,) int64 on the CPU.
+
+    The sum over the layers of |[f_R]+| (Choi et al. 2022, section 4.1). The forward pass ends at
+    the last of the layers. Nothing but the result grows with the number of latents.
+
+    Raises:
+        KeyError: a layer the generator does not have; the message lists those it has.
+        ValueError: no indices.
+    """
+    device = device_of(generator) if device is None else torch.device(device)
+    chosen = {name: mask.to(device) for name, mask in masks.items()}
+    found: list[Tensor] = []
+    with recorded(generator.layers, list(chosen), stop=True) as outputs:
+        for batch in batched(indices, batch_size):
+            with suppress(Reached):
+                images_at(
+                    generator, batch, seed, device=device, condition_at=condition_at, noise=noise
+                )
+            found.append(count_active(outputs, chosen).cpu())
+    if not found:
+        raise ValueError("there are no latents to count on: raise study.num_samples")
+    return torch.cat(found)
+
+
+def count_active(outputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
+    """Activated neurons of the masks in each of N images, over all layers: (N,) int64."""
+    counts = [((outputs[name] > 0) & mask).flatten(1).sum(1) for name, mask in masks.items()]
+    return torch.stack(counts).sum(0)
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Latents by the number of LR neurons they activate, the most first, equals by index."""
+
+    index: Tensor  # (N,) int64, addresses of the latents
+    count: Tensor  # (N,) int64, their activated LR neurons
+    seed: int  # of those latents
+    generator: str = ""  # `rates.digest` of the generator
+    noise: str = "fixed"  # of its images
+
+    @classmethod
+    def of(cls, counts: Tensor, seed: int, generator: str = "", noise: str = "fixed") -> "Ranking":
+        """The ranking of latents 0 .. N-1 with these (N,) counts."""
+        order = counts.argsort(descending=True, stable=True)
+        return cls(order, counts[order], seed, generator, noise)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def top(self, num: int) -> list[int]:
+        """Addresses of the `num` latents with the most activated LR neurons, from the first on.
+
+        Raises:
+            ValueError: there are not so many.
+        """
+        return self._end(self.index, num)
+
+    def bottom(self, num: int) -> list[int]:
+        """Addresses of the `num` latents with the fewest, from the last on; see `top`."""
+        return self._end(self.index.flip(0), num)
+
+    def _end(self, ordered: Tensor, num: int) -> list[int]:
+        if not 1 <= num <= len(self):
+            raise ValueError(f"a ranking of {len(self)} latents has no {num} of an end")
+        found: list[int] = ordered[:num].tolist()
+        return found
+
+    def save(self, path: str | Path) -> Path:
+        """Write `index` and `count`, sorted as here, with what they belong to, as .npz."""
+        file = io.BytesIO()
+        np.savez_compressed(
+            file,
+            index=self.index.numpy(),
+            count=self.count.numpy(),
+            seed=np.array(self.seed),
+            generator=np.array(self.generator),
+            noise=np.array(self.noise),
+        )
+        return replace_file(Path(path), file.getvalue())
+
+    @classmethod
+    def load(cls, path: str | Path, key: str = "study.latents") -> "Ranking":
+        """Read a file of `save`, or `ranking.npz` of a run directory; `key` is for messages.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is no ranking.
+        """
+        path = Path(path).expanduser()
+        path = path / FILE if path.is_dir() else path
+        if not path.is_file():
+            raise FileNotFoundError(f"{key}={path}: no such file; run study=artifact_detection")
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                index, count = (torch.from_numpy(file[name]) for name in ("index", "count"))
+                seed, labels = int(file["seed"]), (str(file["generator"]), str(file["noise"]))
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{key}={path} is no ranking of latents") from error
+        whole = all(x.dtype == torch.int64 and x.ndim == 1 for x in (index, count))
+        if not whole or len(index) != len(count) or not len(index) or index.min() < 0:
+            raise ValueError(f"{key}={path} is no ranking of latents")
+        return cls(index, count, seed, *labels)
+
+
+def read_ranking(
+    path: str | Path,  # ranking.npz, or the run directory of study=artifact_detection
+    which: str = "top",  # or "bottom": the most or the fewest LR neurons
+    num: int | None = None,  # so many, the most extreme first; None = all
+    seed: int | None = None,  # the reader's; None = do not look
+    key: str = "study.latents",  # the option that holds `path`, for messages
+) -> list[int]:
+    """Addresses of ranked latents, to be drawn again by any other command.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is no ranking, has fewer latents, or is of another seed's latents.
+    """
+    if which not in ENDS:
+        raise ValueError(f"study.which must be {' or '.join(ENDS)}, got {which!r}")
+    ranking = Ranking.load(path, key)
+    if seed is not None and seed != ranking.seed:
+        raise ValueError(
+            f"{key}={path} ranks latents of seed {ranking.seed}, these are of seed {seed}: "
+            f"add seed={ranking.seed}"
+        )
+    num = len(ranking) if num is None else num
+    if not 1 <= num <= len(ranking):
+        raise ValueError(f"{key}={path} ranks {len(ranking)} latents, {num} were asked for")
+    return ranking.top(num) if which == "top" else ranking.bottom(num)

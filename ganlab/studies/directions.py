@@ -1,0 +1,66 @@
+"""Which way each score improves, and which of them decides what is best."""
+
+import math
+from collections.abc import Sequence
+
+from ganlab.metrics import Suite
+from ganlab.report.directions import way_of
+
+
+def direction(metric: str) -> str:
+    """`min` or `max`: which way the named metric improves.
+
+    Raises:
+        ValueError: a name of no known family, or one that improves neither way.
+    """
+    found = way_of(metric)
+    if found is None:
+        raise ValueError(f"monitor={metric}: cannot tell whether less or more is better")
+    return found
+
+
+def better(metric: str, new: float, old: float | None) -> bool:
+    """Whether a score beats the best so far; NaN never does, anything finite beats nothing.
+
+    Of a metric that improves neither way the first stays.
+    """
+    if math.isnan(new):
+        return False
+    if old is None:
+        return True
+    way = way_of(metric)
+    return way is not None and (new < old if way == "min" else new > old)
+
+
+def chosen_monitor(names: Sequence[str], asked: str | None) -> str:
+    """The metric that decides which checkpoint is best: the one asked for, else the first FID.
+
+    Without a FID it is the first that improves in one way, if any does.
+
+    Raises:
+        ValueError: one that is not computed, of which the message lists those that are, or one of
+            which neither less nor more is better.
+    """
+    if asked is None:
+        fids = [name for name in names if name.startswith("fid")]
+        return [*fids, *filter(way_of, names), *names][0]
+    if asked not in names:
+        raise ValueError(f"monitor={asked} is not computed; there are {', '.join(names)}")
+    direction(asked)
+    return asked
+
+
+def refuse_unknown(metric: str, suite: Suite) -> None:
+    """Refuse, before anything is trained, a metric that no score of the suite can go by.
+
+    Raises:
+        ValueError: its name ends otherwise than those of the suite's scores, or improves neither
+            way.
+    """
+    direction(metric)
+    endings = {suite.name_of("", score.protocol, score.source) for score in suite.metrics.values()}
+    if not any(metric.endswith(ending) for ending in endings):
+        raise ValueError(
+            f"scores.monitor={metric} is not computed: the names of these scores end in "
+            f"{', '.join(sorted(endings))}"
+        )

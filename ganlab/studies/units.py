@@ -1,0 +1,179 @@
+"""Units, the channels of a layer: ranking them, and switching whole ones off.
+
+Bau et al.: "GAN Dissection: Visualizing and Understanding Generative Adversarial Networks"
+(arXiv:1811.10597), sections 3.2 and 4.3. Unlike the ablation of neurons, a unit is set to zero at
+every position and whatever its sign.
+
+    order = ranked(unit_rates(rates["8x8/0"]))                       # rarest units first
+    edits = {"8x8/0": ablate_units(order[:20])}
+    images = images_at(generator, indices, seed, edits=edits)
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganlab.networks.base import Generator
+from ganlab.nn.tracing import Edit, recorded
+from ganlab.studies.sampling import batched, images_at
+
+Region = Sequence[float]  # top, left, bottom, right as shares of height and width
+
+
+def ablate_units(units: Sequence[int]) -> Edit:
+    """The edit that sets these channels of (N, C, ...) to zero; the input is kept."""
+
+    def edit(activations: Tensor) -> Tensor:
+        off = torch.zeros(activations.shape[1], dtype=torch.bool)
+        off[list(units)] = True
+        shape = [1, -1] + [1] * (activations.ndim - 2)
+        return activations.masked_fill(off.to(activations.device).view(shape), 0)
+
+    return edit
+
+
+def unit_rates(rates: Tensor) -> Tensor:
+    """(C, H, W) or (C,) rates of neurons -> (C,) mean rate of each unit's neurons."""
+    return rates.double().flatten(1).mean(1) if rates.ndim > 1 else rates.double()
+
+
+def region_weights(region: Region | None, size: Sequence[int]) -> Tensor:
+    """How much of a region lies in each cell of an H x W grid: (H, W) float64 that sums to 1.
+
+    Raises:
+        ValueError: not four shares in [0, 1] with top < bottom and left < right.
+    """
+    top, left, bottom, right = checked_region(region)
+    down = _overlaps(top, bottom, size[0])
+    return down[:, None] * _overlaps(left, right, size[1])
+
+
+def checked_region(region: Region | None) -> tuple[float, float, float, float]:
+    """The region's four shares; the whole image for None.
+
+    Raises:
+        ValueError: not four shares in [0, 1] with top < bottom and left < right.
+    """
+    values = [0.0, 0.0, 1.0, 1.0] if region is None else list(region)
+    if len(values) != 4 or not (
+        0 <= values[0] < values[2] <= 1 and 0 <= values[1] < values[3] <= 1
+    ):
+        raise ValueError(
+            "study.region must be [top,left,bottom,right] as shares of height and width, such as "
+            f"[0.5,0.25,1.0,0.75], got {region}"
+        )
+    top, left, bottom, right = values
+    return top, left, bottom, right
+
+
+def _overlaps(start: float, end: float, cells: int) -> Tensor:
+    """Share of the interval [start, end] in each of `cells` equal parts of [0, 1]."""
+    edges = torch.linspace(0, 1, cells + 1, dtype=torch.float64).clamp(start, end)
+    return edges.diff() / (end - start)
+
+
+def unit_magnitudes(
+    generator: Generator,
+    indices: Iterable[int],  # addresses of the images looked at
+    seed: int,
+    layer: str,
+    region: Region | None = None,  # part of the image; None = all of it
+    batch_size: int = 100,
+    **options: Any,  # of `images_at`: device, condition_at, noise
+) -> Tensor:
+    """Summed mean magnitude |a| of each unit within the region, (C,) float64 on the CPU.
+
+    A sum over images, so that the shares of several processes add up. Of a fully connected layer
+    there is no region: its magnitudes are those of its neurons.
+    """
+    total: Tensor | None = None
+    with recorded(generator.layers, [layer]) as activations:
+        for batch in batched(indices, batch_size):
+            images_at(generator, batch, seed, **options)
+            found = _regional(activations[layer].abs(), region).sum(0)
+            total = found if total is None else total + found
+    if total is None:  # a process without images
+        return torch.zeros(unit_count(generator, layer, seed, **options), dtype=torch.float64)
+    return total.cpu()
+
+
+def _regional(values: Tensor, region: Region | None) -> Tensor:
+    """(N, C, H, W) or (N, C) -> (N, C) float64, means weighted by the region."""
+    if values.ndim == 2:
+        return values.double()
+    weights = region_weights(region, values.shape[2:]).to(values.device)
+    return (values.double() * weights).sum((2, 3))
+
+
+def unit_count(
+    generator: Generator,
+    layer: str,
+    seed: int = 0,
+    **options: Any,  # of `images_at`
+) -> int:
+    """Number of channels of a layer."""
+    with recorded(generator.layers, [layer]) as activations:
+        images_at(generator, [0], seed, **options)
+    return activations[layer].shape[1]
+
+
+def ranked(values: Tensor, descending: bool = False) -> list[int]:
+    """Units by value, NaN last whichever way; equal values by number."""
+    last = values.nan_to_num(nan=-torch.inf if descending else torch.inf)
+    return last.argsort(descending=descending, stable=True).tolist()
+
+
+def peaks(activations: Tensor) -> Tensor:
+    """Largest activation of each unit in each image: (N, C, H, W) or (N, C) -> (N, C)."""
+    return activations if activations.ndim == 2 else activations.amax((2, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and covariance of real features, prepared for many distances to them."""
+
+    mean: Tensor  # (d,) float64
+    root: Tensor  # (d, d), root @ root.T is the covariance
+    trace: Tensor  # () of the covariance
+
+    @classmethod
+    def of(cls, mean: Tensor, covariance: Tensor) -> "Moments":
+        """From (d,) and (d, d)."""
+        values, vectors = torch.linalg.eigh(covariance.double())
+        return cls(mean.double(), vectors * values.clamp(min=0).sqrt(), values.sum())
+
+    def distance(self, features: Tensor) -> Tensor:
+        """FID of (K, d) features to the reals, K >= 2: Heusel et al. 2017, eq. 6, a scalar.
+
+        With X the centred features over sqrt(K - 1), C = X^T X, and the trace of the root of
+        C_real C is the sum of the singular values of X root: K x d is small where K < d.
+        """
+        mean = features.double().mean(0)
+        centred = (features.double() - mean) / (len(features) - 1) ** 0.5
+        cross = torch.linalg.svdvals(centred @ self.root).sum()
+        spread = self.trace + centred.square().sum()
+        return ((mean - self.mean).square().sum() + spread - 2 * cross).clamp(min=0)
+
+
+def unit_fids(
+    tops: Tensor,  # (N, C) largest activation of each unit in each image
+    features: Tensor,  # (N, d) features of those images
+    reals: Moments,
+    num_top: int,  # images a unit is judged by
+    units: Iterable[int] | None = None,  # some units, as a progress bar gives them; None = all
+) -> Tensor:
+    """FID of the images that activate a unit most, (C,) float64: high where it makes artifacts.
+
+    Bau et al. 2018, appendix on artifact units (10,000 of 200,000 images a unit). NaN for a unit
+    whose peak is the same in all images: they say nothing about it.
+    """
+    found = torch.full((tops.shape[1],), torch.nan, dtype=torch.float64)
+    for unit in range(tops.shape[1]) if units is None else units:
+        column = tops[:, unit]
+        if column.min() < column.max():
+            best = column.argsort(descending=True, stable=True)[:num_top]
+            found[unit] = reals.distance(features[best])
+    return found

@@ -1,0 +1,131 @@
+"""`hydra/launcher=local`: the cells of a grid on this machine's devices, several at a time.
+
+Hydra imports every module of this namespace package at start, in the processes of a cluster's
+launchers too, which need the resolvers that our configs use.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from ganlab.cli import EXPECTED, one_line, register_resolvers
+from ganlab.grid.naming import cell_name, cell_values, raw_words
+
+register_resolvers()
+OmegaConf.register_new_resolver(
+    "cell_name",
+    lambda axes, words: cell_name(cell_values(axes, raw_words(words))),
+    replace=True,
+)
+
+
+class CellReturn(JobReturn):
+    """A job's outcome that raises without printing the job's words once more."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "return_value" and self.status == JobStatus.FAILED:
+            raise self._return_value
+        return super().__getattribute__(name)
+
+
+class LocalLauncher(Launcher):
+    """Writes the config of every cell, then runs the cells as processes on a pool of devices.
+
+    Finished cells are skipped, interrupted ones go on, failed ones run again. After a signal the
+    process ends with 128 + its number; failed cells raise once all have run.
+
+    Raises:
+        GridError: a setting that no machine has.
+    """
+
+    def __init__(
+        self,
+        devices: Sequence[int | str] | None = None,  # GPUs; None = all visible; [] = CPU slots
+        slots: int | None = None,  # cells at a time without a GPU; None = one per 4 cores
+        cells_per_device: int = 1,  # cells that share a GPU
+        threads: int | None = None,  # of a cell's process; None = an equal share of the cores
+        seconds: float = 2.0,  # between two drawings of the table of cells
+    ) -> None:
+        super().__init__()
+        self.options: dict[str, Any] = {"devices": devices, "slots": slots, "threads": threads}
+        self.options["cells_per_device"], self.seconds = cells_per_device, seconds
+        self.config: Any = None
+        self.hydra_context: Any = None
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Take what Hydra hands over; the task itself runs in the cells' processes."""
+        self.hydra_context, self.config = hydra_context, config
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run a batch of jobs; each returns its objective, or fails with one line about all."""
+        from ganlab.grid.devices import Devices
+        from ganlab.grid.pool import Pool
+
+        setup_globals()
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        jobs = [self.prepared(words, initial_job_idx + i) for i, words in enumerate(job_overrides)]
+        good = [job.return_value for job in jobs if job.status == JobStatus.COMPLETED]
+        ready = {each.cell.directory: each for each in good}  # a cell that is said twice runs once
+        pool = Pool(list(ready.values()), Devices(**self.options), self.seconds)
+        pool.run()
+        if pool.signals:
+            raise SystemExit(128 + pool.signals[0])
+        return self.concluded(jobs)
+
+    def prepared(self, words: Sequence[str], number: int) -> JobReturn:
+        """Compose a job and write its cell's file; a job that cannot be is FAILED already."""
+        from ganlab.grid.preparing import prepare
+
+        config = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
+        with open_dict(config):
+            config.hydra.job.id = config.hydra.job.num = number
+        try:
+            return run_job(
+                hydra_context=self.hydra_context,
+                task_function=prepare,
+                config=config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+                configure_logging=False,
+            )
+        except EXPECTED as error:
+            failed = JobReturn(overrides=list(words), status=JobStatus.FAILED)
+            failed.return_value = error
+            return failed
+
+    def concluded(self, jobs: Sequence[JobReturn]) -> Sequence[JobReturn]:
+        """Give every job its objective, or all failed ones the same complaint."""
+        from ganlab.grid.cell import GridError, result_of, together
+        from ganlab.grid.process import objective
+
+        problems = [self.problem(job) for job in jobs]
+        failed = [problem for problem in problems if problem is not None]
+        message = (
+            f"{len(failed)} of {len(jobs)} cells did not finish: {'; '.join(together(failed))}"
+        )
+        error = GridError(f"{message}; the same command runs these again")
+        for job, problem in zip(jobs, problems, strict=True):
+            if problem is None:
+                result = result_of(job.return_value.cell.directory)
+                job.return_value = objective(result, self.config.grid.objective)
+            else:
+                job.status, job._return_value = JobStatus.FAILED, error
+        return [CellReturn(**vars(job)) for job in jobs]
+
+    def problem(self, job: JobReturn) -> tuple[str, str] | None:
+        """A job's cell and what it has to say for itself, if it is not done."""
+        from ganlab.grid.process import complaint
+
+        if job.status == JobStatus.FAILED:
+            return "", one_line(job._return_value)
+        directory = job.return_value.cell.directory
+        fate = complaint(directory)
+        return None if fate is None else (directory.name, fate)

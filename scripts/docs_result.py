@@ -1,0 +1,69 @@
+"""Condense a run into one file that the docs can link to: `result.json` with the run's tables.
+
+    python scripts/docs_result.py outputs/faces/sequential_ablation docs/results/faces_ablation.json
+
+Kept are command, commit, seed, versions and scores, and every table of the run as
+`tables.<file>.<row>.<column>`: names are lower case, and whatever is no letter or digit is `_`, so
+that row `LR R = 0.3` of column `4x4/0, 8x8/0` in table.csv is `tables.table.lr_r_0_3.4x4_0_8x8_0`.
+Rows that share their first cell are told apart by their second: `lr_r_0_3__4x4_0`.
+"""
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+DROPPED = ("config", "exit_code", "overrides")  # long, or said by the command already
+
+
+def key(name: str) -> str:
+    """`LR R = 0.3` -> `lr_r_0_3`."""
+    return re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def number(text: str) -> float | str | None:
+    """A cell as a number where it is one; None where it is empty."""
+    try:
+        return float(text)
+    except ValueError:
+        return text or None
+
+
+def table(path: Path) -> dict[str, dict[str, Any]]:
+    """Row -> column -> value of one csv."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    first, *others = list(rows[0])
+    alone = len({row[first] for row in rows}) == len(rows)
+    found = {}
+    for row in rows:
+        name = key(row[first]) if alone else f"{key(row[first])}__{key(row[others[0]] or '')}"
+        found[name] = {key(column): number(value) for column, value in row.items()}
+        if len(found[name]) < len(row):
+            raise ValueError(f"{path}: two of the columns {', '.join(row)} have one key")
+    if len(found) < len(rows):
+        raise ValueError(f"{path}: two rows have one key")
+    return found
+
+
+def condensed(run: Path) -> dict[str, Any]:
+    """What is kept of a run directory."""
+    result: dict[str, Any] = json.loads((run / "result.json").read_text())
+    kept = {name: value for name, value in result.items() if name not in DROPPED}
+    # what an intervention scored is in the tables
+    kept["scores"] = [each for each in kept.get("scores", []) if not each.get("intervention")]
+    kept["tables"] = {key(path.stem): table(path) for path in sorted(run.glob("*.csv"))}
+    return kept
+
+
+def main() -> None:
+    """Condense the run named first into the file named second."""
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    Path(sys.argv[2]).write_text(json.dumps(condensed(Path(sys.argv[1])), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

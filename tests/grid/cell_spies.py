@@ -1,0 +1,92 @@
+"""Callbacks for `allow_targets=[cell_spies]`: they fail once, are killed once, or take notes."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from lightning import Callback
+from lightning.pytorch.loggers import Logger
+
+from ganlab.loggers import Guarded
+from ganlab.provenance import config_hash, origin
+
+
+class Accidents(Callback):
+    """Meets with an accident once `images` were seen, in two cells, on their first attempt."""
+
+    def __init__(self, directory: str, marks: str, images: int, raising: str, killed: str):
+        self.name, self.marks, self.images = Path(directory).name, Path(marks), images
+        self.raising, self.killed = raising, killed
+
+    def on_train_start(self, trainer, pl_module):
+        """Leave a line for every attempt: where it began."""
+        with (self.marks / "attempts.txt").open("a") as file:
+            file.write(f"{self.name} {pl_module.images_seen}\n")
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if pl_module.images_seen < self.images or self.name not in (self.raising, self.killed):
+            return
+        mark = self.marks / f"{self.name}.mark"
+        if mark.exists():
+            return
+        mark.touch()
+        if self.name == self.raising:
+            raise RuntimeError("out of luck")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Broken(Logger):
+    """A tracker whose every call raises."""
+
+    def __getattribute__(self, name):
+        if name.startswith("_") or name in ("Broken",):
+            return super().__getattribute__(name)
+        raise ConnectionError(f"no {name} today")
+
+    name = version = None
+
+    def log_metrics(self, metrics, step=None):
+        """Never reached."""
+
+    def log_hyperparams(self, params):
+        """Never reached."""
+
+    def log_images(self, key, images, step):
+        """Never reached."""
+
+    def log_table(self, key, columns, rows):
+        """Never reached."""
+
+    def finish(self, exit_code=0):
+        """Never reached."""
+
+
+class Fragile(Guarded):
+    """`Guarded` that tries again at every call, so that each of them raises."""
+
+    attempts: ClassVar[list[str]] = []
+
+    def _pass_on(self, method, *args, **options):
+        self.failed = False
+        self.attempts.append(method)
+        super()._pass_on(method, *args, **options)
+
+
+def broken_tracker() -> Fragile:
+    """The target for `+logger.broken._target_=`."""
+    return Fragile(Broken())
+
+
+class Ranks(Callback):
+    """Each rank notes what it was started with."""
+
+    def __init__(self, directory: str):
+        self.directory = Path(directory)
+
+    def on_train_start(self, trainer, pl_module):
+        facts = [config_hash(pl_module.recipe), os.environ["GANLAB_CELL"], *sys.argv[1:]]
+        facts += [str(origin().cell)]
+        path = self.directory / f"rank-{trainer.global_rank}-of-{trainer.world_size}.txt"
+        path.write_text("\n".join(facts))

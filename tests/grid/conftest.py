@@ -1,0 +1,6 @@
+"""Makes `runs`, the builder of run directories, importable in this folder's tests."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))

@@ -1,0 +1,168 @@
+"""A cell's files: what is read back, what is done about each state, what is never lost."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from grids import cell, ended
+from omegaconf import OmegaConf
+
+from ganlab.grid import cell as cells
+from ganlab.grid.cell import GridError, file_hash, plan, read_cell, set_aside, state, together
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_config_survives_the_file_exactly(tmp_path):
+    config = {
+        "batch_sizes": {4: 16, 8: 8},  # integer keys
+        "lr": 1e-5,
+        "text": "1e-5",
+        "word": "no",
+        "nothing": None,
+        "nested": {"suite": "${metrics}", "list": [0.0, "a: b", True]},
+    }
+    made = cell(tmp_path, {"model/norm": "pin", "seed": 2}, config)
+    made.write()
+    again = read_cell(made.directory)
+    assert again == made
+    assert OmegaConf.create(again.config).batch_sizes[4] == 16
+
+
+def test_a_moved_cell_runs_where_it_is(tmp_path):
+    made = ended(cell(tmp_path, {"seed": 0}))
+    made.directory.rename(tmp_path / "elsewhere")
+    assert read_cell(tmp_path / "elsewhere").directory == tmp_path / "elsewhere"
+
+
+def test_the_hash_is_the_files(tmp_path):
+    made = cell(tmp_path, {"seed": 0})
+    made.write()
+    before = file_hash(made.directory)
+    assert len(before) == 12
+    made.write()
+    assert file_hash(made.directory) == before
+    made.config["kimg"] = 1.0
+    made.write()
+    assert file_hash(made.directory) != before
+
+
+@pytest.mark.parametrize("text", ["kind: [", "kind: train", "- 3"])
+def test_a_damaged_file_is_named(tmp_path, text):
+    (tmp_path / "cell.yaml").write_text(text)
+    with pytest.raises(GridError, match=r"cell\.yaml is damaged"):
+        read_cell(tmp_path)
+
+
+def checkpoint(made):
+    path = made.directory / "checkpoints" / "last.ckpt"
+    path.parent.mkdir()
+    path.write_bytes(b"weights")
+    return str(path)
+
+
+def test_a_cell_that_never_was_starts(tmp_path):
+    assert plan(cell(tmp_path, {"seed": 0})) == ("start", None)
+    given = cell(tmp_path, {"seed": 1}, {"ckpt": "other.ckpt"})
+    assert plan(given) == ("start", "other.ckpt")
+
+
+def test_a_finished_cell_is_skipped_unless_fresh_or_longer(tmp_path):
+    made = ended(cell(tmp_path, {"seed": 0}))
+    last = checkpoint(made)
+    assert plan(made) == ("skip", None)
+    assert plan(made, fresh=True) == ("start", None)
+    longer = cell(tmp_path, {"seed": 0}, {"kimg": 0.128})
+    assert plan(longer) == ("continue", last)
+
+
+@pytest.mark.parametrize("how", ["interrupted", "failed", "running", "waiting"])
+def test_an_unfinished_cell_goes_on_from_its_checkpoint_or_starts(tmp_path, how):
+    made = ended(cell(tmp_path, {"seed": 0}), how, images_seen=32)
+    assert plan(made) == ("start", None)
+    assert plan(made)[0] == "start"
+    last = checkpoint(made)
+    assert plan(made) == ("continue", last)
+
+
+def test_a_finished_evaluation_runs_again_only_for_another_checkpoint(tmp_path):
+    file = tmp_path / "last.ckpt"
+    file.write_bytes(b"one")
+    config = {"ckpt": str(file), "kimg": None}
+
+    def today():
+        return cell(tmp_path, {"study": "x"}, config, "evaluate", inputs=cells.stamps(config))
+
+    ended(today())
+    assert plan(today()) == ("skip", None)
+    file.write_bytes(b"another")
+    assert plan(today()) == ("start", str(file))
+
+
+def test_other_settings_under_the_same_name_are_refused_by_key(tmp_path):
+    ended(cell(tmp_path, {"seed": 0}, {"model": {"lr": 0.1}, "trainer": {"devices": 1}}))
+    other = cell(tmp_path, {"seed": 0}, {"model": {"lr": 0.2}, "trainer": {"devices": 4}})
+    with pytest.raises(GridError, match=r"\(model\.lr: 0\.1 -> 0\.2\)"):
+        plan(other)
+    assert plan(other, fresh=True)[0] == "start"
+
+
+def test_other_settings_of_a_cell_with_nothing_to_lose_are_taken(tmp_path):
+    ended(cell(tmp_path, {"seed": 0}, {"model": {"lr": 0.1}}), "failed")
+    assert plan(cell(tmp_path, {"seed": 0}, {"model": {"lr": 0.2}}))[0] == "start"
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from ganlab.grid import cell
+with cell.locked(Path(sys.argv[1])):
+    cell.begin_attempt(Path(sys.argv[1]))
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    made = ended(cell(tmp_path, {"seed": 0}), "waiting")
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(made.directory)],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    assert process.stdout.readline() == b"held\n"
+    yield made, process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_a_cell_in_work_is_left_alone_and_a_killed_one_is_seen_to_be(holder):
+    made, process = holder
+    assert state(made.directory) == "running"
+    with pytest.raises(GridError, match="being run by another process"):
+        plan(made)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert state(made.directory) == "killed"
+    assert plan(made)[0] == "start"
+
+
+def test_what_is_set_aside_is_kept_and_hydras_files_stay(tmp_path):
+    made = ended(cell(tmp_path, {"seed": 0}))
+    (made.directory / ".hydra").mkdir()
+    set_aside(made.directory)
+    ended(made)
+    set_aside(made.directory)
+    assert [path.name for path in made.directory.iterdir()] == [".hydra"]
+    kept = sorted(path.parent.name for path in tmp_path.glob(".attempts/*/result.json"))
+    assert kept == ["seed-0-1", "seed-0-2"]
+
+
+def test_equal_fates_are_told_together():
+    fates = [("a", "failed (x)"), ("b", "killed"), ("c", "failed (x)"), ("", "no config")]
+    assert together(fates) == ["a, c failed (x)", "b killed", "no config"]

@@ -1,0 +1,186 @@
+"""Tables of grids from files alone: means, marks, gaps, the paper's numbers, several grids."""
+
+import csv
+import io
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from grids import cell, ended, grid_of
+
+from ganlab.grid.cell import GridError
+from ganlab.grid.page import publish
+from ganlab.grid.records import collect, scores_of
+from ganlab.grid.table import Choice, grid_table
+
+ROOT = Path(__file__).parents[2]
+NORMS, SEEDS = ("in", "pn", "pin"), (0, 1, 2)
+FID = {("in", 0): 12.5, ("in", 1): 11.0, ("in", 2): 13.25, ("pn", 0): 20.0, ("pn", 1): 22.0}
+
+
+@pytest.fixture
+def norms(tmp_path):
+    """Three norms by three seeds: all of `in`, two of `pn` and a failure, nothing of `pin`."""
+    every = [{"model/norm": n, "seed": s} for n in NORMS for s in SEEDS]
+    grid = grid_of(tmp_path / "norms", ["model/norm", "seed"], every)
+    for (norm, seed), value in FID.items():
+        ended(cell(grid, {"model/norm": norm, "seed": seed}), scores={"fid1k": value, "pr1k": 0.5})
+    ended(cell(grid, {"model/norm": "pn", "seed": 2}), "failed", error="RuntimeError: out of luck")
+    ended(cell(grid, {"model/norm": "pin", "seed": 0}), "killed", error="ended by SIGKILL")
+    return grid
+
+
+def test_seeds_become_mean_and_standard_deviation(norms):
+    table = grid_table(collect([norms]), Choice())
+    assert table.columns == ["norm", "fid1k", "pr1k", "n"]
+    instance, pixel, both = table.rows
+    values = [FID["in", seed] for seed in SEEDS]
+    assert instance["fid1k"] == pytest.approx(sum(values) / 3)
+    assert instance["fid1k"].spread == pytest.approx(statistics.stdev(values))
+    assert [row["n"] for row in table.rows] == [3, 2, 0]
+    assert pixel["fid1k"].spread == pytest.approx(2**0.5)
+    assert both["fid1k"] is None
+    assert f"{sum(values) / 3:.2f} ± {statistics.stdev(values):.2f}" in table.markdown()
+
+
+def test_the_best_is_bold_by_the_metrics_own_direction(norms):
+    table = grid_table(collect([norms]), Choice())
+    assert table.best == {"fid1k": "min", "pr1k": "max"}
+    bold = [[c.text for c in row if c.bold] for row in table.shown().cells]
+    assert bold[0][0].startswith("12.25")
+    assert not any(text.startswith("21") for row in bold for text in row)
+
+
+def test_failed_killed_and_missing_cells_are_named_with_their_reasons(norms):
+    notes = "\n".join(grid_table(collect([norms]), Choice()).notes)
+    assert "norm-pn+seed-2 failed (RuntimeError: out of luck)" in notes
+    assert "norm-pin+seed-0 killed (ended by SIGKILL)" in notes
+    assert "norm-pin+seed-1, norm-pin+seed-2 missing" in notes
+    assert "seed: 0, 1, 2" in notes
+    assert "1000 generated against 1000 real images" in notes
+
+
+def test_every_form_is_written_and_the_csv_keeps_every_digit(norms):
+    said = publish([norms])
+    assert "| in |" in said
+    rows = list(csv.DictReader(io.StringIO((norms / "table.csv").read_text())))
+    assert float(rows[0]["fid1k"]) == pytest.approx(12.25, abs=0)
+    assert float(rows[0]["fid1k std"]) == statistics.stdev([12.5, 11.0, 13.25])
+    assert rows[2]["fid1k"] == ""
+    assert r"\toprule" in (norms / "table.tex").read_text()
+    assert (norms / "table.md").read_text() in said
+    assert (norms / "index.html").exists()
+
+
+def test_unlike_protocols_are_marked_and_have_no_best(tmp_path):
+    ended(cell(tmp_path, {"a": 1}), scores={"fid1k": 3.0})
+    ended(cell(tmp_path, {"a": 2}), scores={"fid1k": 2.0}, resize="pil")
+    table = grid_table(collect([tmp_path]), Choice())
+    assert table.marks == {(0, "fid1k"): "a", (1, "fid1k"): "b"}
+    assert "fid1k" not in table.best
+    assert any("do not compare" in note for note in table.notes)
+
+
+def test_unlike_protocols_are_not_spread_out(tmp_path):
+    for a in (1, 2):
+        for b in ("x", "y"):
+            resize = "pil" if (a, b) == (2, "y") else "bilinear"
+            ended(cell(tmp_path, {"a": a, "b": b}), scores={"fid1k": a}, resize=resize)
+    table = grid_table(collect([tmp_path]), Choice(columns=["b"]))
+    assert table.columns == ["a", "b", "fid1k"]
+    assert table.marks[3, "fid1k"] == "b"
+
+
+def test_one_score_can_be_spread_over_two_axes(tmp_path):
+    for a in (1, 2):
+        for b in ("x", "y"):
+            for seed in (0, 1):
+                values = {"a": a, "b": b, "seed": seed}
+                ended(cell(tmp_path, values), scores={"fid1k": 10 * a + (b == "y") + 2 * seed})
+    table = grid_table(collect([tmp_path]), Choice(columns=["b"]))
+    assert table.columns == ["a", "x", "y"]
+    assert [(row["x"], row["y"]) for row in table.rows] == [(11, 12), (21, 22)]
+    assert table.rows[0]["x"].spread == pytest.approx(2**0.5)
+    assert any("n = 2" in note for note in table.notes)
+
+
+def test_what_differs_is_never_averaged_over(tmp_path):
+    for a in (1, 2):
+        ended(cell(tmp_path, {"a": a, "b": "x"}), scores={"fid1k": a})
+    table = grid_table(collect([tmp_path]), Choice(rows=["b"]))
+    assert table.columns == ["b", "a", "fid1k"]
+    assert len(table.rows) == 2
+
+
+def test_the_papers_numbers_stand_beside_ours(norms):
+    paper = {
+        "source": "a paper",
+        "axes": ["model/norm"],
+        "values": [{"model/norm": "in", "FID": 4.4}, {"model/norm": "switchable", "FID": 9.9}],
+    }
+    labels = {"model/norm": {"in": "instance"}}
+    table = grid_table(collect([norms]), Choice(paper=paper, labels=labels, metrics=["fid"]))
+    assert table.columns == ["norm", "fid1k", "n", "FID (paper)"]
+    assert [row["FID (paper)"] for row in table.rows] == [4.4, None, None]
+    assert table.rows[0]["norm"] == "instance"
+    assert "paper: a paper" in table.notes
+
+
+def test_several_grids_merge_on_what_they_have_in_common(norms, tmp_path):
+    other = grid_of(tmp_path / "more", ["seed"], [{"seed": 7}])
+    choices = {"model/norm": "in"}
+    ended(cell(other, {"seed": 7}, choices=choices), scores={"fid1k": 13.0, "pr1k": 0.5})
+    table = grid_table(collect([norms, other]), Choice())
+    assert table.rows[0]["norm"] == "in"
+    assert table.rows[0]["n"] == 4
+    assert table.rows[0]["fid1k"] == pytest.approx((12.5 + 11 + 13.25 + 13) / 4)
+    publish([norms, other])
+    assert (norms / "merged.md").exists()
+    assert not (norms / "table.md").exists()
+
+
+def test_interventions_of_a_study_are_rows_of_their_own():
+    titles = [None, "LR R = 0.3 on 4x4/0, 8x8/0", "random 30% on 4x4/0"]
+    result = {"scores": [{"metric": "fid", "value": 1.0, "intervention": t} for t in titles]}
+    told = [(score["ablation"], score["layers"]) for score in scores_of(result)]
+    assert told == [("none", "none"), ("LR R = 0.3", "4x4/0, 8x8/0"), ("random 30%", "4x4/0")]
+    result = {"scores": [{"metric": "pr", "value": 1.0, "intervention": t} for t in (None, "top")]}
+    assert [score["intervention"] for score in scores_of(result)] == ["none", "top"]
+
+
+def test_unfinished_runs_give_no_numbers(tmp_path):
+    ended(cell(tmp_path, {"a": 1}), "interrupted", scores={"fid1k": 1.0})
+    ended(cell(tmp_path, {"a": 2}), scores={"fid1k": 2.0})
+    first, second = grid_table(collect([tmp_path]), Choice()).rows
+    assert (first["fid1k"], second["fid1k"]) == (None, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ({"rows": "colour"}, "no cell has colour"),
+        ({"metrics": "ppl"}, "no score is called ppl; there are fid1k, pr1k"),
+        ({"sort": "fid"}, "not sort="),
+    ],
+)
+def test_a_wrong_word_is_answered_with_the_right_ones(norms, words, complaint):
+    with pytest.raises(GridError, match=complaint):
+        grid_table(collect([norms]), Choice.from_words(words))
+
+
+def test_a_place_without_cells_is_an_error(tmp_path):
+    with pytest.raises(GridError, match="holds no cell"):
+        publish([tmp_path])
+    with pytest.raises(GridError, match="does not exist"):
+        publish([tmp_path / "nowhere"])
+
+
+def test_the_table_command(norms):
+    words = [str(norms), "rows=model/norm", "metrics=fid"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ganlab", "table", *words], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| in | **12.25 ± 1.15** | 3 |" in done.stdout

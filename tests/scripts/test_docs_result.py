@@ -1,0 +1,39 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def kept(tmp_path):
+    result = {"command": "python x.py", "commit": "abc", "seed": 0, "config": {"a": 1}}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    (tmp_path / "table.csv").write_text('ablation,"4x4/0, 8x8/0"\nLR R = 0.3,29.61\nnone,\n')
+    (tmp_path / "cells.csv").write_text("ablation,layers,fid\nLR,4x4/0,1.5\nLR,8x8/0,2.5\n")
+    return script("docs_result").condensed(tmp_path)
+
+
+def test_tables_are_kept_under_linkable_keys(kept):
+    assert kept["tables"]["table"]["lr_r_0_3"]["4x4_0_8x8_0"] == 29.61
+    assert kept["tables"]["table"]["none"]["4x4_0_8x8_0"] is None
+    assert kept["tables"]["cells"]["lr__8x8_0"]["fid"] == 2.5
+    assert "config" not in kept
+
+
+def test_the_docs_can_link_to_them(kept, tmp_path):
+    (tmp_path / "kept.json").write_text(json.dumps(kept))
+    page = tmp_path / "page.md"
+    page.write_text("[29.6](kept.json#tables.table.lr_r_0_3.4x4_0_8x8_0)")
+    assert script("docs_check").problems([page]) == []
+    page.write_text("[29.7](kept.json#tables.table.lr_r_0_3.4x4_0_8x8_0)")
+    assert len(script("docs_check").problems([page])) == 1

@@ -1,0 +1,42 @@
+import math
+
+import pytest
+
+from ganlab.studies.directions import better, chosen_monitor, direction
+
+
+@pytest.mark.parametrize(
+    ("names", "way"),
+    [
+        ("fid10k fid50k_full fid_inf10k kid10k_s100 swd_16px10k_pixels swd10k_pixels", "min"),
+        ("ms_ssim10k_pairs5000_pixels ppl_w_full50k_classifier_features", "min"),
+        ("precision10k_k3 recall10k_k3 density10k_k5 coverage10k_k5 realism10k_k3", "max"),
+        ("is10k_classifier parzen10k_pixels", "max"),
+    ],
+)
+def test_every_score_has_its_way(names, way):
+    assert {direction(name) for name in names.split()} == {way}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("kid_std10k", "is_std10k_classifier", "realism_std10k_k3", "parzen_se10k_pixels"),
+        *("parzen_sigma10k_pixels", "fid_inf_slope10k", "nearest_ratio10k", "nearest_copies10k"),
+    ],
+)
+def test_a_spread_has_none(name):
+    with pytest.raises(ValueError, match=f"monitor={name}: cannot tell"):
+        direction(name)
+    with pytest.raises(ValueError, match="cannot tell"):
+        chosen_monitor(["fid10k", name], name)
+    assert better(name, 1.0, None)
+    assert not better(name, 2.0, 1.0)
+    assert not better(name, 1.0, 2.0)
+    assert not better(name, math.nan, None)
+
+
+def test_without_a_fid_the_first_that_has_a_way_is_monitored():
+    assert chosen_monitor(["nearest_ratio10k", "is_std10k", "is10k"], None) == "is10k"
+    assert chosen_monitor(["nearest_ratio10k"], None) == "nearest_ratio10k"
+    assert chosen_monitor(["is10k", "fid10k"], None) == "fid10k"

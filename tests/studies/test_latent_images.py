@@ -1,0 +1,157 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from study_toys import ConvGenerator, small_dcgan
+from styled_toys import small_stylegan, small_stylegan2
+
+from ganlab.nn.randomness import latents_at
+from ganlab.studies.chosen_latents import accepted, chosen, listed
+from ganlab.studies.latent_images import Painter
+from ganlab.studies.sampling import images_at
+from ganlab.systems.conditioning import Labels
+
+ALL = pytest.mark.parametrize("make", [ConvGenerator, small_dcgan, small_stylegan2, small_stylegan])
+STYLED = pytest.mark.parametrize("make", [small_stylegan2, small_stylegan])
+INDICES = [4, 0, 9, 17, 3]
+
+
+def latents(generator, seed=2):
+    return latents_at(generator, INDICES, seed)
+
+
+@ALL
+def test_an_address_is_the_same_image_bit_for_bit_in_an_equal_batch(make):
+    generator = make()
+    painted = Painter(generator, seed=2)(latents(generator), INDICES)
+    assert torch.equal(painted, images_at(generator, INDICES, 2))
+
+
+@ALL
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_batches_change_no_latent_and_no_image_beyond_rounding(make, batch_size):
+    generator = make()
+    paint = Painter(generator, batch_size=batch_size)
+    for row, index in enumerate(INDICES):
+        assert torch.equal(latents_at(generator, [index], 2)[0], latents(generator)[row])
+    whole = Painter(generator)(latents(generator), INDICES)
+    assert torch.allclose(paint(latents(generator), INDICES), whole, atol=1e-5)
+
+
+@STYLED
+def test_styles_make_the_images_of_their_latents(make):
+    generator = make()
+    paint = Painter(generator)
+    styles = paint.styles(latents(generator), INDICES)
+    assert torch.equal(paint(styles, INDICES), paint(latents(generator), INDICES))
+    shorter = replace(paint, truncation=0.4)
+    expected = images_at(generator, INDICES, 2, truncation=0.4)
+    assert torch.allclose(shorter(styles, INDICES), expected, atol=1e-5)
+    assert torch.allclose(shorter(latents(generator), INDICES), expected, atol=1e-5)
+    assert not torch.allclose(expected, paint(styles, INDICES), atol=1e-3)
+
+
+def test_truncation_to_zero_is_one_image():
+    generator = small_stylegan2()
+    images = Painter(generator, truncation=0.0)(latents(generator), INDICES)
+    assert torch.allclose(images, images[:1].expand_as(images), atol=1e-5)
+
+
+def test_random_noise_belongs_to_the_address():
+    generator = small_stylegan2()
+    paint = Painter(generator, seed=2, noise="random", batch_size=2)
+    expected = images_at(generator, INDICES, 2, noise="random")
+    assert torch.allclose(paint(latents(generator), INDICES), expected, atol=1e-5)
+    styles = paint.styles(latents(generator), INDICES)
+    assert torch.allclose(paint(styles, INDICES), expected, atol=1e-5)
+    assert not torch.allclose(expected, Painter(generator)(styles, INDICES), atol=1e-3)
+
+
+def test_a_conditional_generator_is_told_by_address():
+    generator, labels = small_stylegan2(num_labels=3), Labels(3)
+    paint = Painter(generator, seed=2, condition_at=labels.at, batch_size=2)
+    expected = images_at(generator, INDICES, 2, condition_at=labels.at)
+    assert torch.allclose(paint(latents(generator), INDICES), expected, atol=1e-5)
+    others = paint(latents(generator), [index + 1 for index in INDICES])
+    assert not torch.allclose(others, expected, atol=1e-4)
+    with pytest.raises(ValueError, match="labels got none"):
+        Painter(generator)(latents(generator), INDICES)
+
+
+def test_painting_leaves_mode_and_random_state_alone():
+    generator, state = small_dcgan().train(), torch.get_rng_state()
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    Painter(generator)(latents(generator), INDICES)
+    assert generator.training
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(before[name], each) for name, each in generator.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"truncation": 0.5}, r"study\.truncation=0\.5 needs a generator with styles"),
+        ({"noise": "random"}, r"study\.noise=random needs a generator with noise"),
+        ({"noise": "loud"}, r"study\.noise must be fixed or random"),
+    ],
+)
+def test_what_a_generator_lacks_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Painter(ConvGenerator(), **options)
+    with pytest.raises(ValueError, match="has no styles"):
+        Painter(ConvGenerator()).styles(torch.zeros(1, 6), [0])
+
+
+# latents by name
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [(7, [7]), ([3, 17, 3], [3, 17, 3]), ("2:5", [2, 3, 4]), ("0:9:4", [0, 4, 8])],
+)
+def test_addresses_by_number_list_and_range(named, expected):
+    found = chosen(ConvGenerator(), named, 2)
+    assert found.addresses == listed(named) == expected
+    assert torch.equal(found.values, latents_at(ConvGenerator(), expected, 2))
+    assert found.names == [str(i) for i in expected]
+
+
+def test_an_array_of_latents_or_styles(tmp_path):
+    generator, path = small_stylegan2(), tmp_path / "some.npy"
+    for shape in accepted(generator):
+        array = np.random.default_rng(0).normal(size=(3, *shape))
+        np.save(path, array)
+        found = chosen(generator, str(path), 0)
+        assert found.values.numpy() == pytest.approx(array.astype(np.float32))
+        assert found.addresses == [0, 1, 2]
+        assert found.names == ["row 0", "row 1", "row 2"]
+    assert accepted(generator) == [(8,), (generator.num_styles, 6)]
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 7)), r"float64 \(2, 7\), this generator takes numbers \(N, 6\)"),
+        (np.zeros((0, 6)), r"\(0, 6\)"),
+        (np.full((1, 6), np.nan), "not finite"),
+        (np.array(["a" * 6]), "this generator takes numbers"),
+        (np.array(1.0), "this generator takes numbers"),
+        (np.array([[object()] * 6]), "no readable NumPy array"),
+    ],
+)
+def test_arrays_that_are_no_latents_are_refused(tmp_path, array, message):
+    path = tmp_path / "bad.npy"
+    np.save(path, array, allow_pickle=True)
+    with pytest.raises(ValueError, match=message):
+        chosen(ConvGenerator(), str(path), 0)
+
+
+def test_latents_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"study\.a=.*none\.npy: no such file"):
+        chosen(ConvGenerator(), str(tmp_path / "none.npy"), 0, "study.a")
+    for wrong in ([], [-1]):
+        with pytest.raises(ValueError, match=r"study\.latents needs latent indices"):
+            chosen(ConvGenerator(), wrong, 0)
+    with pytest.raises(ValueError, match=r"study\.a is null"):
+        chosen(ConvGenerator(), None, 0, "study.a")

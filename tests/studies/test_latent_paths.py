@@ -1,0 +1,94 @@
+import pytest
+import torch
+
+from ganlab.studies.latent_paths import (
+    end_to_end,
+    lerp,
+    positions,
+    slerp,
+    smoothness,
+    step_lengths,
+    walked,
+)
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("walk", ["linear", "spherical"])
+@pytest.mark.parametrize("shape", [(7, 12), (3, 5, 12)])
+def test_a_path_has_its_ends_bit_for_bit(walk, shape):
+    a, b = drawn(*shape), drawn(*shape, seed=1)
+    points = walked(a, b, 6, walk)
+    assert points.shape == (shape[0], 6, *shape[1:])
+    assert torch.equal(points[:, 0], a)
+    assert torch.equal(points[:, -1], b)
+    assert torch.equal(walked(a, b, 2, walk), torch.stack([a, b], 1))
+
+
+@pytest.mark.parametrize("shape", [(9, 16), (4, 3, 16)])
+def test_slerp_keeps_the_norm(shape):
+    a, b = (5 * torch.nn.functional.normalize(drawn(*shape, seed=s), dim=-1) for s in (0, 1))
+    norms = walked(a, b, 11, "spherical").norm(dim=-1)
+    torch.testing.assert_close(norms, torch.full_like(norms, 5), rtol=1e-6, atol=0)
+    assert walked(a, b, 11, "linear").norm(dim=-1)[:, 5].max() < 4.9, "a chord cuts through"
+
+
+def test_slerp_is_shoemakes_formula_where_norms_are_equal():
+    a, b = (torch.nn.functional.normalize(drawn(9, 16, seed=s).double(), dim=1) for s in (0, 1))
+    angle = (a * b).sum(1, keepdim=True).acos()
+    for at in (0.1, 0.5, 0.8):
+        expected = (((1 - at) * angle).sin() * a + (at * angle).sin() * b) / angle.sin()
+        torch.testing.assert_close(slerp(a, b, at), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_lerp_is_the_weighted_mean():
+    a, b = drawn(4, 3), drawn(4, 3, seed=1)
+    torch.testing.assert_close(lerp(a, b, 0.25), 0.75 * a + 0.25 * b)
+    assert torch.equal(lerp(a, a, 0.3), a)
+
+
+def test_positions_reach_from_end_to_end():
+    assert positions(5).tolist() == [0, 0.25, 0.5, 0.75, 1]
+    with pytest.raises(ValueError, match="at least 2 points"):
+        positions(1)
+
+
+@pytest.mark.parametrize(
+    ("end", "walk"), [(torch.zeros(2, 4), "linear"), (torch.zeros(2, 3), "zigzag")]
+)
+def test_what_is_no_walk_is_refused(end, walk):
+    with pytest.raises(ValueError, match="a walk is linear or spherical"):
+        walked(torch.zeros(2, 3), end, 4, walk)
+
+
+def test_step_lengths_by_loop():
+    points = drawn(2, 4, 3, 5, 5)
+    for n in range(2):
+        for t in range(3):
+            one, other = (points[n, t + i].flatten().tolist() for i in (0, 1))
+            squares = [(x - y) ** 2 for x, y in zip(one, other, strict=True)]
+            expected = (sum(squares) / 75) ** 0.5
+            assert step_lengths(points)[n, t].item() == pytest.approx(expected)
+
+
+def test_a_straight_even_path_is_as_smooth_as_can_be():
+    a, b = drawn(3, 20), drawn(3, 20, seed=1)
+    found = smoothness(walked(a.double(), b.double(), 9, "linear"))
+    assert found.unevenness == pytest.approx(1)
+    assert found.detour == pytest.approx(1)
+    straight = (a - b).square().mean(1).sqrt().mean().item()
+    assert found.mean_step == pytest.approx(straight / 8, rel=1e-5)
+
+
+def test_a_jump_and_a_detour_are_seen():
+    jump = torch.zeros(1, 9, 4)
+    jump[:, 5:] = 1
+    assert smoothness(jump).unevenness == pytest.approx(8)
+    there_and_half_back = torch.tensor([0.0, 1, 2, 3, 2]).view(1, 5, 1)
+    assert smoothness(there_and_half_back).detour == pytest.approx(2)
+    assert end_to_end(there_and_half_back).tolist() == [2]
+    still = smoothness(torch.ones(1, 3, 2))
+    assert still.mean_step == 0
+    assert still.detour != still.detour

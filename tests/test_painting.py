@@ -1,0 +1,97 @@
+"""`data=generated`: any checkpoint's samples as a data set, in one process and in two."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import open_dict
+
+from ganlab.cli import conf_dir, register_resolvers
+from ganlab.painting import CheckpointPainter
+from ganlab.recipes import open_checkpoint, rebuilt
+from ganlab.report.images import to_uint8
+from ganlab.run import train
+from ganlab.studies import images_at
+from ganlab.systems.checkpoint import CheckpointError
+
+ROOT = Path(__file__).parents[1]
+TINY = ["model=dcgan", "model.generator.width=2", "model.discriminator.width=2", "scores=null"]
+TINY += ["kimg=0.016", "data.batch_size=8", "callbacks=none", "data.resolution=32"]
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
+    GlobalHydra.instance().clear()
+    register_resolvers()
+    yield tmp_path / "cache"
+    GlobalHydra.instance().clear()
+
+
+def trained(directory, *overrides):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("train", [*TINY, *overrides])
+    with open_dict(config):
+        config.run_dir = str(directory)
+    return train(config)
+
+
+@pytest.fixture
+def ckpt(own_cache, tmp_path):
+    trained(tmp_path / "first", "data=synthetic", "data.num=40", "data.channels=1")
+    return tmp_path / "first" / "checkpoints" / "last.ckpt"
+
+
+def test_painted_images_are_those_of_the_averaged_generator(ckpt):
+    before = torch.get_rng_state()
+    painter = CheckpointPainter(str(ckpt))
+    assert torch.equal(torch.get_rng_state(), before)
+    painted = painter.paint(range(3, 6), seed=1)
+    generator = rebuilt(open_checkpoint(ckpt), []).generator_ema
+    expected = to_uint8(images_at(generator, range(3, 6), 1)).permute(0, 2, 3, 1).numpy()
+    assert painter.shape == (32, 32, 1)
+    assert np.array_equal(painted, expected)
+
+
+def test_a_model_trains_on_a_generators_samples(ckpt, own_cache, tmp_path):
+    result = trained(
+        tmp_path / "second", "data=generated", f"data.ckpt={ckpt}", "data.num=24", "data.channels=1"
+    )
+    assert result["status"] == "done"
+    assert result["data_source"]["num"] == 24
+    assert result["data_source"]["ckpt"] == str(ckpt)
+    stored = np.load(next((own_cache / "generated").glob("*.npy")))
+    generator = rebuilt(open_checkpoint(ckpt), []).generator_ema
+    expected = to_uint8(images_at(generator, range(24), 0)).permute(0, 2, 3, 1).numpy()
+    assert np.array_equal(stored, expected)
+    assert str(ckpt) in (tmp_path / "second" / "report.html").read_text()
+
+
+def test_a_missing_checkpoint_is_named(own_cache, tmp_path):
+    with pytest.raises(CheckpointError, match=r"no such file"):
+        trained(tmp_path / "run", "data=generated", "data.ckpt=nowhere.ckpt")
+
+
+def test_two_processes_share_one_set(ckpt, own_cache, tmp_path):
+    run = tmp_path / "two"
+    words = ["data=generated", f"data.ckpt={ckpt}", "data.num=24", "data.channels=1"]
+    words += ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    done = subprocess.run(
+        [sys.executable, "train.py", *TINY, *words, f"hydra.run.dir={run}"],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((run / "result.json").read_text())["status"] == "done"
+    kept = sorted(path.suffix for path in (own_cache / "generated").iterdir())
+    assert kept == [".json", ".npy"]

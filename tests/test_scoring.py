@@ -1,0 +1,165 @@
+"""Scores from the command line's configs: while a run trains, after it, and on kept statistics."""
+
+import csv
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import open_dict
+
+from ganlab.cli import conf_dir, register_resolvers
+from ganlab.config import ConfigError
+from ganlab.features import Classifier
+from ganlab.metrics import Suite
+from ganlab.run import evaluate, statistics, train
+from ganlab.systems.checkpoint import load_checkpoint
+
+DATA = ["data=synthetic", "data.resolution=32", "data.channels=1", "data.num=60"]
+SUITE = ["metrics.num_real=50", "metrics.num_fake=50", "~metrics.metrics.kid"]
+TINY = [
+    *("model=dcgan", "model.generator.width=4", "model.discriminator.width=4", "callbacks=none"),
+    *("data.batch_size=8", "checkpoint_every_kimg=0.016", "score_every_kimg=0.016"),
+]
+FID, PRECISION = "fid50_classifier", "precision50_k3_classifier"
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path, monkeypatch):
+    GlobalHydra.instance().clear()
+    register_resolvers()
+    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
+    yield
+    GlobalHydra.instance().clear()
+
+
+def composed(name, words, directory):
+    """A config as the command line makes it, outside Hydra's own run."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose(name, words)
+    with open_dict(config):
+        config.run_dir = str(directory)
+    return config
+
+
+def trained(directory, kimg, *words):
+    words = [*DATA, *SUITE, *TINY, f"kimg={kimg}", *words]
+    return train(composed("train", words, directory))
+
+
+def logged(directory, metric):
+    """Images seen -> score, from the curves on disk."""
+    with (directory / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row.get(metric)]
+    return {int(float(row["images_seen"])): float(row[metric]) for row in rows}
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Let the suite find these values instead, one at each scoring: FID, precision."""
+    values = []
+    plain = Suite.compute
+
+    def compute(self):
+        return {**plain(self), **dict(zip((FID, PRECISION), values.pop(0), strict=True))}
+
+    monkeypatch.setattr(Suite, "compute", compute)
+    return values
+
+
+def best(directory):
+    return load_checkpoint(directory / "checkpoints" / "best.ckpt")["images_seen"]
+
+
+@pytest.mark.parametrize(
+    ("words", "at"), [([], 32), ([f"scores.monitor={PRECISION}"], 48)], ids=["fid", "precision"]
+)
+def test_best_is_the_checkpoint_of_the_best_monitored_score(tmp_path, scripted, words, at):
+    scripted += [(5.0, 0.1), (3.0, 0.3), (4.0, 0.9), (6.0, 0.2)]
+    result = trained(tmp_path, 0.064, *words)
+    assert scripted == []
+    assert logged(tmp_path, FID) == {16: 5.0, 32: 3.0, 48: 4.0, 64: 6.0}
+    assert best(tmp_path) == at
+    assert {record["images_seen"] for record in result["scores"]} == {64}  # of the final generator
+
+
+def test_a_resumed_run_keeps_its_best_until_it_is_beaten(tmp_path, scripted):
+    last = f"ckpt={tmp_path}/checkpoints/last.ckpt"
+    scripted += [(5.0, 0.1), (3.0, 0.3)]
+    trained(tmp_path, 0.032)
+    assert best(tmp_path) == 32
+    scripted += [(4.0, 0.1), (3.5, 0.3)]
+    trained(tmp_path, 0.064, last)
+    assert best(tmp_path) == 32
+    scripted += [(2.0, 0.1), (9.0, 0.3)]
+    trained(tmp_path, 0.096, last)
+    assert best(tmp_path) == 80
+    assert scripted == []
+
+
+def test_best_holds_the_generator_that_was_scored(tmp_path):
+    """The same scores, from the file alone, as the training logged at that moment."""
+    trained(tmp_path / "run", 0.048)
+    scores = logged(tmp_path / "run", FID)
+    assert len(set(scores.values())) == 3
+    at = best(tmp_path / "run")
+    assert scores[at] == min(scores.values())
+    words = [f"ckpt={tmp_path}/run/checkpoints/best.ckpt", *SUITE]
+    result = evaluate(composed("evaluate", words, tmp_path / "scores"))
+    found = {record["metric"]: record["value"] for record in result["scores"]}
+    assert found[FID] == pytest.approx(scores[at], rel=1e-6)
+
+
+@pytest.mark.parametrize("flip", ["false", "true"])
+def test_after_data_stats_no_run_passes_a_real_through_the_extractor(tmp_path, monkeypatch, flip):
+    seen, plain = [], Classifier.forward
+
+    def forward(self, images):
+        seen.append(len(images))
+        return plain(self, images)
+
+    monkeypatch.setattr(Classifier, "forward", forward)
+    words = [*DATA, f"data.flip={flip}", "~metrics.metrics.kid", "metrics.num_fake=50"]
+    words += ["metrics.num_real=null"]
+    path, found = statistics(composed("train", words, tmp_path))
+    assert path.is_file()
+    assert not found
+    assert sum(seen) == (120 if flip == "true" else 60)
+    assert statistics(composed("train", words, tmp_path)) == (path, True)
+    seen.clear()
+    result = train(composed("train", [*words, *TINY, "kimg=0.016"], tmp_path / "run"))
+    assert sum(seen) == 50  # the generated ones
+    words = [f"ckpt={tmp_path}/run/checkpoints/last.ckpt", *words[len(DATA) + 1 :]]
+    again = evaluate(composed("evaluate", words, tmp_path / "scores"))
+    assert sum(seen) == 100
+    records = [*result["scores"], *again["scores"]]
+    assert {record["n_real"] for record in records} == {120 if flip == "true" else 60}
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def test_data_stats_without_scores_is_a_mistake(tmp_path):
+    for word in ("scores=null", "scores.suite=null"):
+        with pytest.raises(ConfigError, match="nothing to compute"):
+            statistics(composed("train", [*DATA, word], tmp_path))
+
+
+def test_the_command_prints_the_file_and_reuses_it(tmp_path, monkeypatch, capsys):
+    from ganlab.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    lines = []
+    for _ in range(2):
+        GlobalHydra.instance().clear()
+        monkeypatch.setattr("sys.argv", ["ganlab", "data", "stats", *DATA, *SUITE])
+        main()
+        lines.append(capsys.readouterr().out.strip())
+    (file,) = (tmp_path / "cache" / "reals").iterdir()
+    assert lines == [str(file), f"{file} (it was there already)"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache"]
+
+
+def test_weights_that_are_missing_are_told_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("ganlab.features.weights._reachable", lambda url: False)
+    for features in ("inception", "vgg16"):
+        with pytest.raises(FileNotFoundError, match=r"no weights at .* MB\) there, or name"):
+            trained(tmp_path / "run", 0.016, f"features={features}")
+    assert not (tmp_path / "run").exists()
