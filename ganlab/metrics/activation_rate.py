@@ -37,29 +37,33 @@ class ActivationRate(Metric):
         """
         if not self.shapes:
             self._allocate({name: tuple(x.shape[1:]) for name, x in outputs.items()})
-        self._check(outputs)
-        for name, x in outputs.items():
-            self._counts_of(name).add_(self._count(x))
-        self.num_latents += len(next(iter(outputs.values())))
+        if len({len(x) for x in outputs.values()}) != 1:
+            raise ValueError("activation rates need one batch size for all layers of an update")
+        self._check({name: tuple(x.shape[1:]) for name, x in outputs.items()})
+        counts = {name: self.count(x) for name, x in outputs.items()}
+        self._add(counts, len(next(iter(outputs.values()))))
+
+    def add(self, counts: Mapping[str, Tensor], num_latents: int) -> None:
+        """Add what `count` or `counts` gave: an update whose outputs need not live together.
+
+        In a distributed run counts of all ranks are to be added on one, as ranks add up.
+
+        Raises:
+            ValueError: layers or shapes that disagree.
+        """
+        self._check({name: tuple(count.shape) for name, count in counts.items()})
+        self._add(counts, num_latents)
+        self._computed, self._update_count = None, self._update_count + 1  # as torchmetrics does
+
+    def count(self, x: Tensor) -> Tensor:
+        """How many of N rows are above 0 at each position: (N, C, H, W) -> (C, H, W) int64."""
+        return num_rows(x, lambda row, out: torch.gt(row, 0, out=out))
 
     def counts(self) -> tuple[dict[str, Tensor], int]:
         """Active latents by layer, int64, and the latents counted, over all ranks."""
         with self.sync_context():
             active = {name: self._counts_of(name).clone() for name in self.shapes}
             return active, int(self.num_latents)
-
-    def resume(self, counts: Mapping[str, Tensor], num_latents: int) -> None:
-        """Go on from `counts()`; in a distributed run on one rank alone, as ranks add up.
-
-        Raises:
-            ValueError: layers or shapes that disagree.
-        """
-        shapes = {name: tuple(count.shape) for name, count in counts.items()}
-        if shapes != self.shapes:
-            raise ValueError(f"activation rates count {self.shapes}, but these counts are {shapes}")
-        for name, count in counts.items():
-            self._counts_of(name).copy_(count)
-        self.num_latents.fill_(num_latents)
 
     def compute(self) -> dict[str, Tensor]:
         """Rates in [0, 1] by layer, float64, (C, H, W) or (C,).
@@ -71,9 +75,10 @@ class ActivationRate(Metric):
             raise ValueError("activation rates of no latents: raise study.num_latents")
         return {name: self._counts_of(name).double() / self.num_latents for name in self.shapes}
 
-    def _count(self, x: Tensor) -> Tensor:
-        """How many of N rows are above 0 at each position: (N, C, H, W) -> (C, H, W)."""
-        return num_rows(x, lambda row, out: torch.gt(row, 0, out=out))
+    def _add(self, counts: Mapping[str, Tensor], num_latents: int) -> None:
+        for name, count in counts.items():
+            self._counts_of(name).add_(count.to(self.device))
+        self.num_latents += num_latents
 
     def _allocate(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
@@ -90,14 +95,11 @@ class ActivationRate(Metric):
             start += prod(shape)
         return self.active[start : start + prod(self.shapes[name])].view(self.shapes[name])
 
-    def _check(self, outputs: Mapping[str, Tensor]) -> None:
-        shapes = {name: tuple(x.shape[1:]) for name, x in outputs.items()}
+    def _check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         if shapes != self.shapes:
             raise ValueError(
                 f"activation rates count {self.shapes}, but these outputs are {shapes}"
             )
-        if len({len(x) for x in outputs.values()}) != 1:
-            raise ValueError("activation rates need one batch size for all layers of an update")
 
 
 class NearZero(ActivationRate):
@@ -115,7 +117,9 @@ class NearZero(ActivationRate):
         super().__init__(shapes)
         self.tolerance = tolerance
 
-    def _count(self, x: Tensor) -> Tensor:
+    def count(self, x: Tensor) -> Tensor:
+        """How many of N rows are within `tolerance` of 0 at each position, int64."""
+
         def near(row: Tensor, out: Tensor) -> None:
             torch.abs(row, out=out)
             torch.le(out, self.tolerance, out=out)

@@ -27,27 +27,25 @@ def _require(layers: Mapping[str, nn.Module], names: Mapping[str, object] | list
 
 
 @contextmanager
-def recorded(
+def observed(
     layers: Mapping[str, nn.Module],  # name -> activation module, a generator's `layers`
-    names: list[str] | None = None,  # which of them; None = all
-    received: bool = False,  # what each module was given, before its nonlinearity, instead
+    names: list[str],  # which of them
+    observe: Callable[[str, Tensor, Tensor], object],  # told name, what it was given, its output
     stop: bool = False,  # end the forward pass after the last of them
-) -> Iterator[dict[str, Tensor]]:
-    """Yield a dict that each forward pass fills with the chosen layers' outputs, in firing order.
+) -> Iterator[None]:
+    """Call `observe` each time one of the chosen layers fires; nothing is kept from freeing.
 
     With `stop` a forward pass raises `Reached`, which the caller suppresses.
 
     Raises:
         KeyError: a name that the network does not have; the message lists those it has.
     """
-    names = list(layers) if names is None else names
     _require(layers, names)
-    outputs: dict[str, Tensor] = {}
     last = [name for name in layers if name in names][-1] if stop and names else None
 
-    def keep(name: str) -> Callable[..., None]:
+    def told(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            outputs[name] = inputs[0] if received else output
+            observe(name, inputs[0], output)
             if name == last:
                 raise Reached
 
@@ -55,8 +53,28 @@ def recorded(
 
     with ExitStack() as stack:
         for name in names:
-            handle = layers[name].register_forward_hook(keep(name))
+            handle = layers[name].register_forward_hook(told(name))
             stack.callback(handle.remove)
+        yield
+
+
+@contextmanager
+def recorded(
+    layers: Mapping[str, nn.Module],  # name -> activation module, a generator's `layers`
+    names: list[str] | None = None,  # which of them; None = all
+    stop: bool = False,  # end the forward pass after the last of them, see `observed`
+) -> Iterator[dict[str, Tensor]]:
+    """Yield a dict that each forward pass fills with the chosen layers' outputs, in firing order.
+
+    Raises:
+        KeyError: a name that the network does not have; the message lists those it has.
+    """
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str, received: Tensor, output: Tensor) -> None:
+        outputs[name] = output
+
+    with observed(layers, list(layers) if names is None else names, keep, stop):
         yield outputs
 
 

@@ -8,8 +8,8 @@ rates = counting.rates()                                          # layer -> (C,
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ganlab.metrics import ActivationRate, NearZero
 from ganlab.networks.base import Generator
-from ganlab.nn.tracing import Reached, recorded
+from ganlab.nn.tracing import Reached, observed
 from ganlab.report.atomic import replace_file
 from ganlab.studies.layers import layer_shapes
 from ganlab.studies.sampling import ConditionAt, batched, device_of, images_at
@@ -57,18 +57,21 @@ class Counting:
 
     def feed(self, indices: Iterable[int]) -> None:
         """Count over the latents of these addresses."""
-        with ExitStack() as stack:
-            layers = self.generator.layers
-            inputs: Mapping[str, Tensor] = {}
+        active: Counts = {}
+        near: Counts = {}
+
+        def count(name: str, received: Tensor, output: Tensor) -> None:
+            active[name] = self.active.count(output)
             if self.near is not None:
-                inputs = stack.enter_context(recorded(layers, self.layers, received=True))
-            outputs = stack.enter_context(recorded(layers, self.layers, stop=True))
+                near[name] = self.near.count(received)
+
+        with observed(self.generator.layers, self.layers, count, stop=True):
             for batch in batched(indices, self.batch_size):
                 with suppress(Reached):
                     self._images(batch)
-                self.active.update({name: outputs[name] for name in self.layers})
+                self.active.add(active, len(batch))
                 if self.near is not None:
-                    self.near.update({name: inputs[name] for name in self.layers})
+                    self.near.add(near, len(batch))
 
     def _images(self, batch: Sequence[int]) -> None:
         images_at(
@@ -96,9 +99,9 @@ class Counting:
 
     def resume(self, active: Counts, near: Counts, num_latents: int) -> None:
         """Go on from `counts()`; in a distributed run on one rank alone, as ranks add up."""
-        self.active.resume(active, num_latents)
+        self.active.add(active, num_latents)
         if self.near is not None:
-            self.near.resume(near, num_latents)
+            self.near.add(near, num_latents)
 
 
 def _on_cpu(counts: Counts) -> Counts:

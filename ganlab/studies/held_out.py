@@ -1,11 +1,12 @@
 """Real images that a generator was never trained on, fitted as its training images were."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ganlab.data import ImageData, arrays, folder, zipped
 
-READERS = {".zip": zipped, ".npz": arrays, ".npy": arrays}
+READERS: dict[str, Callable[..., ImageData]] = {".zip": zipped, ".npz": arrays, ".npy": arrays}
 
 
 def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> ImageData:

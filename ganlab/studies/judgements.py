@@ -87,8 +87,9 @@ def read_judgement(path: Path) -> Judgement:
     try:
         protocol = str(content["protocol"])
         answers = [answer_of(each, ANSWERS[protocol]) for each in content["answers"]]
-        names = (str(content[key]) for key in ("person", "model", "test"))
-        found = Judgement(path, *names, protocol, bool(content["complete"]), answers)
+        person, model, test = (str(content[key]) for key in ("person", "model", "test"))
+        complete = bool(content["complete"])
+        found = Judgement(path, person, model, test, protocol, complete, answers)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} is a damaged result: {error!r}") from None
     if len({answer.trial for answer in answers}) < len(answers):
@@ -236,7 +237,7 @@ def judgement_records(
 def record(name: str, rate: Rate, seed: int, images_seen: int) -> dict[str, Any]:
     """One value with its interval and the number of trials."""
     low, high = rate.interval() or (None, None)
-    stamp = {"seed": seed, "images_seen": images_seen, "ema": True}
+    stamp: dict[str, Any] = {"seed": seed, "images_seen": images_seen, "ema": True}
     stamp |= {"extractor": PEOPLE, "resize": "none"}
     return {
         "metric": name,

@@ -112,11 +112,14 @@ def test_counts_go_on_where_they_were():
     second = ActivationRate({"2x2/0": (3, 2, 2), "1x1/0": (3,)})
     for seed, parts in ((1, [first, whole]), (2, [second, whole])):
         if seed == 2:
-            second.resume(*first.counts())
+            second.add(*first.counts())
         for part in parts:
             part.update(batch(10, seed))
     assert second.counts()[1] == 20
     for name, rate in whole.compute().items():
         assert torch.equal(second.compute()[name], rate)
-    with pytest.raises(ValueError, match="but these counts are"):
-        second.resume({"1x1/0": torch.zeros(3)}, 1)
+    with pytest.raises(ValueError, match="but these outputs are"):
+        second.add({"1x1/0": torch.zeros(3)}, 1)
+    alone = ActivationRate({"1x1/0": (3,)})
+    alone.add({"1x1/0": alone.count(batch(10, 1)["1x1/0"])}, 10)
+    assert torch.equal(alone.compute()["1x1/0"], first.compute()["1x1/0"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganlab.nn.tracing import Reached, edited, recorded
+from ganlab.nn.tracing import Reached, edited, guided, observed, recorded
 
 
 class Chain(nn.Module):
@@ -158,12 +158,18 @@ def test_unknown_layers_are_named_with_those_there_are(chain):
     assert hooks(chain) == 0
 
 
-def test_what_a_layer_was_given_can_be_recorded(chain: Chain):
-    with recorded(chain.layers, ["8x8/0", "16x16/0"], received=True) as given:
+def test_an_observer_is_told_what_a_layer_was_given_and_gave(chain: Chain):
+    told = []
+    with observed(chain.layers, ["16x16/0", "8x8/0"], lambda *event: told.append(event)):
         chain(X)
-    assert list(given) == ["8x8/0", "16x16/0"]
-    assert torch.equal(given["8x8/0"], 2 * X)
-    assert torch.equal(given["16x16/0"], 2 * X + 1)
+        chain(X)
+    chain(X)
+    assert hooks(chain) == 0
+    assert [name for name, _, _ in told] == ["8x8/0", "16x16/0"] * 2
+    assert torch.equal(torch.stack(told[0][1:]), torch.stack([2 * X, 2 * X + 1]))
+    assert torch.equal(torch.stack(told[1][1:]), torch.stack([2 * X + 1, (2 * X + 1) ** 2]))
+    with pytest.raises(KeyError, match="no layer 9x9/0"), observed(chain.layers, ["9x9/0"], print):
+        pass
 
 
 def test_a_pass_can_end_after_the_last_recorded_layer(chain: Chain):
@@ -179,3 +185,19 @@ def test_a_pass_can_end_after_the_last_recorded_layer(chain: Chain):
         with recorded(chain.layers, ["8x8/0"], stop=True) as outputs, pytest.raises(Reached):
             chain(X)
         assert torch.equal(outputs["8x8/0"], 2 * X)
+
+
+def test_guided_gradients_pass_where_value_and_gradient_are_positive():
+    """Values (2, -1, 3); incoming gradients (1, 1, -1): the first alone passes, at its slope."""
+    activation = nn.LeakyReLU(0.2)
+    weights = torch.tensor([1.0, 1.0, -1.0])
+    x = torch.tensor([2.0, -1.0, 3.0], requires_grad=True)
+    with guided({"0": activation}):
+        output = activation(x)
+    assert output.tolist() == pytest.approx([2.0, -0.2, 3.0])
+    (output * weights).sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0, 0.0]
+    assert hooks(activation) == 0
+    plain = x.detach().clone().requires_grad_()
+    (activation(plain) * weights).sum().backward()
+    assert plain.grad.tolist() == pytest.approx([1.0, 0.2, -1.0])

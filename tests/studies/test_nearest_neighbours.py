@@ -30,7 +30,7 @@ def points(num, name="points", d=4):
 
 
 def run(folder, generator, data=None, **options):
-    given = {"num": NUM, "num_held_out": NUM, "batch_size": 64, "seed": 1} | options
+    given = {"num": NUM, "num_held_out": NUM, "batch_size": 64, "seed": 1, "num_shown": 1} | options
     study = NearestNeighbours(extractor=Projection(), directory=folder, **given)
     trainer(study).test(System(generator), data or Stored(), verbose=False)
     return study

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import math
+import statistics
 import time
 
 import numpy as np
@@ -158,9 +159,10 @@ def test_pairs_are_shown_for_one_second_and_judged_afterwards(tmp_path):
         content = json.loads(browser.run("document.querySelector('#result').value"))
         requests = browser.requests()
     assert len(shown) == 4
-    assert all(abs(each - 1000) < 60 for each in shown), shown  # three frames
+    assert all(980 < each < 1250 for each in shown), shown  # a busy machine may lose frames
+    assert statistics.median(shown) < 1050, shown
     assert [a["answer"] for a in content["answers"]] == ["left"] * 4
-    assert [a["shown_ms"] for a in content["answers"]] == pytest.approx(shown, abs=60)
+    assert [a["shown_ms"] for a in content["answers"]] == pytest.approx(shown, abs=40)
     assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
     result = tmp_path / "ben.json"
     result.write_text(json.dumps(content))
