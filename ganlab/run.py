@@ -178,7 +178,7 @@ def recorded_run(
         yield outcome
         outcome["status"] = "done"
     except BaseException as error:
-        outcome["error"] = f"{type(error).__name__}: {error}"
+        outcome |= {"error": f"{type(error).__name__}: {error}", "exit_code": 1}
         if checkpointing is None or checkpointing.signal is None:
             raise
     finally:
@@ -196,7 +196,7 @@ def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings
     """How a training run ended: a signal that came after its last image changes nothing."""
     finished = status == "done" and system.images_seen >= system.kimg * 1000
     if checkpointing.signal is None or finished:
-        return {"status": status, "exit_code": 0}
+        return {"status": status, "exit_code": int(status == "failed")}
     return {"status": "interrupted", "exit_code": 128 + checkpointing.signal}
 
 

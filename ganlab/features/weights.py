@@ -7,13 +7,13 @@ A file is looked for where the user says, or else in the user's cache. It is fet
 import functools
 import hashlib
 import os
-import pickle
 import queue
 import socket
 import sys
 import threading
 import urllib.request
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -127,10 +127,13 @@ class WeightsFile:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the one about TorchScript; the error says it all
                 content = torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+                whole = not zipfile.is_zipfile(path) or zipfile.ZipFile(path).testzip() is None
+        except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
             raise self._invalid("is not a file of plain tensors and was not opened") from error
+        if not whole:  # torch.load does not look at the checksums
+            raise self._invalid("is damaged: a checksum in it does not agree")
         if not _is_state_dict(content):
-            raise self._invalid("holds something else than named tensors")
+            raise self._invalid("holds something else than named dense tensors of real numbers")
         return _without_counters(content)
 
     def _verify_download(self, path: Path) -> None:
@@ -181,8 +184,15 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _is_state_dict(content: object) -> bool:
     return isinstance(content, Mapping) and all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+        isinstance(name, str) and isinstance(value, Tensor) and _is_plain(name, value)
+        for name, value in content.items()
     )
+
+
+def _is_plain(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor has its numbers in the file, as floats; counters are whole numbers."""
+    stored = tensor.layout == torch.strided and not tensor.is_meta
+    return stored and (tensor.is_floating_point() or name.endswith(".num_batches_tracked"))
 
 
 def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

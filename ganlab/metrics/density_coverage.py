@@ -15,6 +15,7 @@ class DensityCoverage(StoredFeatures):
     """
 
     higher_is_better = True
+    parts = ("density", "coverage")
 
     def __init__(
         self,

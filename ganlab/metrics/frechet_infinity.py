@@ -1,5 +1,7 @@
 """FID of infinitely many images by extrapolation (Chong, Forsyth 2020, arXiv 1911.07023)."""
 
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,7 @@ class FrechetInfinity(StoredFeatures):
     """
 
     higher_is_better = False
+    parts = ("fid_inf", "fid_inf_slope")
 
     def __init__(
         self,
@@ -47,6 +50,12 @@ class FrechetInfinity(StoredFeatures):
         real, fake = self.ordered("real"), self.ordered("fake")
         self.check_sizes(len(real), len(fake))
         sizes = subset_sizes(len(fake), self.num_points, self.smallest)
+        if sizes[0] <= fake.shape[1]:
+            warnings.warn(
+                f"FID infinity from subsets of {sizes[0]} images in {fake.shape[1]} dimensions: "
+                "the bias is no line in 1/n there; raise smallest or metrics.num_fake",
+                stacklevel=2,
+            )
         intercept, slope = fitted_line(sizes, subset_distances(real, fake, sizes))
         return {"fid_inf": intercept, "fid_inf_slope": slope}
 

@@ -18,6 +18,7 @@ class InceptionScore(StoredFeatures):
     """
 
     higher_is_better = True
+    parts = ("is", "is_std")
     source = "logits"
 
     def __init__(

@@ -16,6 +16,7 @@ class KernelDistance(StoredFeatures):
     """
 
     higher_is_better = False
+    parts = ("kid", "kid_std")
 
     def __init__(
         self,
@@ -26,9 +27,9 @@ class KernelDistance(StoredFeatures):
         if subset_size < 2 or num_subsets < 1:
             raise ValueError("KID needs subset_size >= 2 and num_subsets >= 1")
         self.subset_size, self.num_subsets = subset_size, num_subsets
-        self.protocol = (
-            "" if subset_size == 1000 else f"s{subset_size}"
-        )  # 1000 is the published one
+        # The published protocol is 100 subsets of 1000.
+        size = "" if subset_size == 1000 else f"s{subset_size}"
+        self.protocol = size + ("" if num_subsets == 100 else f"x{num_subsets}")
 
     def check_sizes(self, num_real: int | None, num_fake: int) -> None:
         """Raise ValueError where a subset would need more images than there are."""

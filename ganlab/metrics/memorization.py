@@ -15,6 +15,8 @@ class NearestReals(StoredPoints):
     image of the data.
     """
 
+    parts = ("nearest_ratio", "nearest_copies")
+
     def __init__(
         self,
         space: str = "features",  # features (of the extractor) or pixels

@@ -23,6 +23,7 @@ class ParzenWindow(StoredPoints):
     """
 
     higher_is_better = True
+    parts = ("parzen", "parzen_se", "parzen_sigma")
 
     def __init__(
         self,
@@ -37,7 +38,8 @@ class ParzenWindow(StoredPoints):
                 f"Parzen needs num_sigmas >= 2, memory_mb >= 0, not {num_sigmas}, {memory_mb}"
             )
         self.num_sigmas, self.memory_mb = num_sigmas, memory_mb
-        self.protocol = "" if side is None else f"{side}px"
+        widths = "" if num_sigmas == 40 else f"g{num_sigmas}"
+        self.protocol = "_".join(filter(None, ("" if side is None else f"{side}px", widths)))
 
     def check_sizes(self, num_real: int | None, num_fake: int) -> None:
         """Raise ValueError where a half of the reals has no standard error."""

@@ -26,6 +26,8 @@ class StoredPoints(StoredFeatures):
         super().__init__()
         if space not in ("features", "pixels") or (side is not None and side < 1):
             raise ValueError(f"space={space} side={side}: space is features or pixels, side >= 1")
+        if space == "features" and side is not None:
+            raise ValueError(f"side={side} shrinks images: it needs space=pixels")
         self.space, self.side = space, side
         if space == "pixels":
             self.source, self.stored = "images", torch.uint8

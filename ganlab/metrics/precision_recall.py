@@ -15,6 +15,7 @@ class PrecisionRecall(StoredFeatures):
     """
 
     higher_is_better = True
+    parts = ("precision", "recall")
 
     def __init__(
         self,

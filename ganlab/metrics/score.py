@@ -1,7 +1,7 @@
 """What every score is: a torchmetrics Metric that compares generated images with reals."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +20,7 @@ class Score(Metric):
 
     source: str = "features"  # which output of the extractor `update` receives, or "images"
     full_state_update = False
+    parts: ClassVar[tuple[str, ...] | None] = ()  # scores in `compute`'s dict; None = not known yet
     protocol: str = ""  # what a reader must know beyond the counts, as "k3"; part of the name
 
     def __init__(self, **options: Any) -> None:

@@ -24,6 +24,7 @@ class MultiScaleSimilarity(StoredPoints):
     """
 
     higher_is_better = False
+    parts = ("ms_ssim",)
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ class SlicedWasserstein(StoredPoints):
     """
 
     higher_is_better = False
+    parts = None
 
     def __init__(
         self,
@@ -41,6 +42,10 @@ class SlicedWasserstein(StoredPoints):
             )
         self.patches_per_image, self.num_projections = patches_per_image, num_projections
         self.min_resolution, self.memory_mb = min_resolution, memory_mb
+        finest = "" if min_resolution == 16 else f"_from{min_resolution}px"
+        published = (patches_per_image, num_projections) == (128, 512)
+        drawn = "" if published else f"p{patches_per_image}x{num_projections}"
+        self.protocol = (drawn + finest).removeprefix("_")
 
     def check_sizes(self, num_real: int | None, num_fake: int) -> None:
         """Raise ValueError where the sets differ in size and sorted projections do not pair."""

@@ -146,7 +146,12 @@ class Suite:
                     f"the scores are named for {expected[side]} {side} images, but {count} were "
                     "seen: feed each image once, over all ranks, without padding"
                 )
-        return dict(self._values())
+        found: dict[str, float] = {}
+        for name, value in self._values():
+            if name in found:
+                raise ValueError(f"metrics.metrics gives {name} twice: leave one of the two out")
+            found[name] = value
+        return found
 
     def _values(self) -> Iterable[tuple[str, float]]:
         for name, metric in self.metrics.items():
@@ -156,6 +161,16 @@ class Suite:
                 full = self.name_of(part, metric.protocol, metric.source)
                 self._sources[full] = metric.source
                 yield full, float(value)
+
+    def known_names(self) -> list[str] | None:
+        """Full names of what `compute` will give; None where a score cannot tell beforehand."""
+        names: list[str] = []
+        for name, metric in self.metrics.items():
+            if metric.parts is None:
+                return None
+            parts = metric.parts or (name,)
+            names += [self.name_of(part, metric.protocol, metric.source) for part in parts]
+        return names
 
     def name_of(self, score: str, protocol: str = "", source: str = "features") -> str:
         """The full name of a score: `fid` -> `fid10k_classifier`."""

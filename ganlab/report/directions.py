@@ -3,8 +3,8 @@
 import re
 
 # distances, likeness among the generated, and how often people or distances told fakes apart
-_LOWER = re.compile(r"(fid|kid|swd|ms_ssim|ppl|lpips|copies|human_accuracy)")
-_HIGHER = re.compile(r"(precision|recall|pr|realism|is|density|coverage|parzen)\d*")
+_LOWER = re.compile(r"(fid|kid|swd|ms_ssim|ppl|lpips|copies|human_accuracy)(?=[\d_]|$)")
+_HIGHER = re.compile(r"(precision|recall|pr|realism|is|density|coverage|parzen)(?=[\d_]|$)")
 _SPREAD = re.compile(r"[a-z_]*_(std|se|sigma|slope)(\d|_|$)")  # how sure a score is, not how good
 
 

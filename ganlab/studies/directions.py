@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from ganlab.metrics import Suite
 from ganlab.report.directions import way_of
@@ -45,7 +46,9 @@ def chosen_monitor(names: Sequence[str], asked: str | None) -> str:
         fids = [name for name in names if name.startswith("fid")]
         return [*fids, *filter(way_of, names), *names][0]
     if asked not in names:
-        raise ValueError(f"monitor={asked} is not computed; there are {', '.join(names)}")
+        near = get_close_matches(asked, names, 1)
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"monitor={asked} is not computed{meant}; there are {', '.join(names)}")
     direction(asked)
     return asked
 
@@ -58,6 +61,10 @@ def refuse_unknown(metric: str, suite: Suite) -> None:
             way.
     """
     direction(metric)
+    names = suite.known_names()
+    if names is not None:
+        chosen_monitor(names, metric)
+        return
     endings = {suite.name_of("", score.protocol, score.source) for score in suite.metrics.values()}
     if not any(metric.endswith(ending) for ending in endings):
         raise ValueError(

@@ -3,16 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ganlab.report.protocols import protocol_stamp, protocol_text
 from ganlab.report.tables import Table
 
 
 def score_table(records: Sequence[dict[str, Any]]) -> Table:
-    """One row, one column a score, with the protocol in the notes."""
+    """One row, one column a score; a note for each protocol says which scores it is that of."""
     first = records[0]
     values = {record["metric"]: record["value"] for record in records}
     row = {"images_seen": first["images_seen"], "seed": first["seed"], **values}
-    protocol = (
-        f"{first['n_fake']} generated against {first['n_real']} real images; extractor "
-        f"{first['extractor']} {first['extractor_sha256'][:12]}, resize {first['resize']}"
-    )
-    return Table([*row], [row], caption="Scores of the averaged generator", notes=[protocol])
+    measured: dict[str, list[str]] = {}
+    for record in records:
+        measured.setdefault(protocol_text(protocol_stamp(record)), []).append(record["metric"])
+    notes = list(measured)
+    if len(measured) > 1:
+        notes = [f"{', '.join(names)}: {text}" for text, names in measured.items()]
+    return Table([*row], [row], caption="Scores of the averaged generator", notes=notes)

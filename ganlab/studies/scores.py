@@ -97,6 +97,7 @@ class Scores(Callback):
             return
         with self.undisturbed():
             self.reals.fill(trainer, system.device)
+            share_buffers(system.generator_ema)
             values = self.score(trainer, system, "scoring")
         self.scored_at, self.records = system.images_seen, []
         self.record(values, system)
@@ -228,6 +229,18 @@ class Study(Scores):
     def investigate(self, trainer: Trainer, system: Any) -> None:
         """Intervene, measure and write; runs on every rank."""
         raise NotImplementedError
+
+
+@torch.no_grad()
+def share_buffers(network: torch.nn.Module) -> None:
+    """Give all ranks the first one's buffers, which a checkpoint keeps.
+
+    Batch norm's running statistics are those of a rank's own images, parameters are everybody's.
+    """
+    ranks = torch.distributed
+    if ranks.is_available() and ranks.is_initialized():
+        for buffer in network.buffers():
+            ranks.broadcast(buffer, src=0)
 
 
 def watched(indices: Sequence[int], title: str, trainer: Trainer) -> Iterable[int]:

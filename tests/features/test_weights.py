@@ -224,9 +224,9 @@ def test_torchscript_archives_are_refused(tmp_path, network):
 
 def test_wrong_contents_name_the_first_tensor_at_fault(tmp_path, network):
     state = network.state_dict()
-    with pytest.raises(ValueError, match="something else than named tensors"):
+    with pytest.raises(ValueError, match="something else than named dense tensors"):
         opened(tmp_path, [1, 2], network)
-    with pytest.raises(ValueError, match="something else than named tensors"):
+    with pytest.raises(ValueError, match="something else than named dense tensors"):
         opened(tmp_path, {"state_dict": state}, network)
     renamed = collections.OrderedDict((f"net.{name}", tensor) for name, tensor in state.items())
     with pytest.raises(ValueError, match=r"has no tensor '0\.weight'"):
@@ -238,6 +238,34 @@ def test_wrong_contents_name_the_first_tensor_at_fault(tmp_path, network):
         opened(tmp_path, {**state, "0.bias": torch.zeros(5)}, network)
     with pytest.raises(ValueError, match=r"'aux\.weight' this network lacks"):
         opened(tmp_path, {**state, "aux.weight": torch.zeros(5)}, network)
+
+
+@pytest.mark.parametrize("content", [b"a.", b".", b"R.", b"\x80\x02."])
+def test_bytes_that_only_look_like_a_pickle_are_refused(tmp_path, network, content):
+    path = tmp_path / "mine.pth"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"mine.pth \(features.weights\) is not a file of plain"):
+        WeightsFile(path).state(network)
+
+
+def test_a_flipped_byte_is_noticed_without_a_digest(tmp_path, network):
+    path = tmp_path / "mine.pth"
+    torch.save(network.state_dict(), path)
+    weight = network.state_dict()["0.weight"].numpy().tobytes()
+    content = path.read_bytes()
+    assert weight in content
+    path.write_bytes(content.replace(weight, bytes([weight[0] ^ 1]) + weight[1:]))
+    with pytest.raises(ValueError, match="a checksum in it does not agree"):
+        WeightsFile(path).state(network)
+
+
+@pytest.mark.parametrize(
+    "change", [torch.Tensor.to_sparse, lambda t: t.to("meta"), lambda t: t.to(torch.complex64)]
+)
+def test_weights_that_are_no_dense_floats_are_refused(tmp_path, network, change):
+    state = network.state_dict()
+    with pytest.raises(ValueError, match="something else than named dense tensors"):
+        opened(tmp_path, {**state, "0.weight": change(state["0.weight"])}, network)
 
 
 def test_importing_features_opens_no_connection():

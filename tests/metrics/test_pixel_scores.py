@@ -52,9 +52,9 @@ def filled(scored):
 
 NAMES = {
     "fid20",
-    *("swd_16px20_pixels", "swd20_pixels"),
+    *("swd_16px20_p4x8_pixels", "swd20_p4x8_pixels"),
     "ms_ssim20_pairs10_s1_pixels",
-    *("parzen20_pixels", "parzen_se20_pixels", "parzen_sigma20_pixels"),
+    *("parzen20_g10_pixels", "parzen_se20_g10_pixels", "parzen_sigma20_g10_pixels"),
     *("nearest_ratio20_8px_pixels", "nearest_copies20_8px_pixels"),
 }
 
@@ -80,7 +80,7 @@ def test_values_are_those_of_the_scores_alone():
     alone = ParzenWindow(num_sigmas=10)
     alone.update(images(1), real=True)
     alone.update(images(2), real=False)
-    assert found["parzen20_pixels"] == alone.compute()["parzen"].item()
+    assert found["parzen20_g10_pixels"] == alone.compute()["parzen"].item()
 
 
 class Brightest(Score):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from worlds import NUM, one_process, rank_work
 
-EXACT = ["kid61_s20_classifier", "kid_std61_s20_classifier"]
+EXACT = ["kid61_s20x7_classifier", "kid_std61_s20x7_classifier"]
 EXACT += ["precision61_k3_classifier", "recall61_k3_classifier"]
 
 

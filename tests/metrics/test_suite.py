@@ -37,8 +37,8 @@ def test_names_carry_the_protocol(num_real, num_fake, extractor, expected):
 def test_names_carry_what_the_score_adds():
     assert set(filled(suite()).compute()) == {
         "fid61_classifier",
-        "kid61_s20_classifier",
-        "kid_std61_s20_classifier",
+        "kid61_s20x7_classifier",
+        "kid_std61_s20x7_classifier",
         "precision61_k3_classifier",
         "recall61_k3_classifier",
     }
@@ -56,7 +56,7 @@ def test_values_are_those_of_the_scores_alone():
     features = {side: Projection()(x)["features"] for side, x in (("r", REAL), ("f", FAKE))}
     for metric, names in (
         (FrechetDistance(), ["fid61_classifier"]),
-        (KernelDistance(20, 7), ["kid61_s20_classifier", "kid_std61_s20_classifier"]),
+        (KernelDistance(20, 7), ["kid61_s20x7_classifier", "kid_std61_s20x7_classifier"]),
         (PrecisionRecall(), ["precision61_k3_classifier", "recall61_k3_classifier"]),
     ):
         metric.update(features["r"], real=True)
@@ -217,6 +217,17 @@ def test_protocols_that_cannot_be():
         Suite(Projection(), {"kid": KernelDistance(20)}, None, 100).check_available(15)
     with pytest.raises(ValueError, match=r"metrics.metrics.fid: needs a ganlab.metrics.Score"):
         Suite(Projection(), {"fid": nn.Identity()}, 10, 10)
+
+
+def test_known_names_are_those_that_compute_gives():
+    scored = filled(suite())
+    assert scored.known_names() == list(scored.compute())
+
+
+def test_two_scores_of_one_full_name_are_refused():
+    twice = {"a": KernelDistance(20, 7), "b": KernelDistance(20, 7)}
+    with pytest.raises(ValueError, match="gives kid61_s20x7_classifier twice"):
+        filled(Suite(Projection(), twice, NUM, NUM)).compute()
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

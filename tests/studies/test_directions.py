@@ -18,6 +18,12 @@ def test_every_score_has_its_way(names, way):
     assert {direction(name) for name in names.split()} == {way}
 
 
+@pytest.mark.parametrize("name", ["fidelity1k", "kidney", "isolation", "private_x", "prior1k"])
+def test_a_name_that_only_begins_like_a_score_has_none(name):
+    with pytest.raises(ValueError, match="cannot tell"):
+        direction(name)
+
+
 @pytest.mark.parametrize(
     "name",
     [

@@ -230,7 +230,10 @@ def test_the_first_fid_is_monitored_unless_another_is_asked_for():
     assert chosen_monitor(names, None) == "fid10k"
     assert chosen_monitor(names[:1], None) == "kid10k"
     assert chosen_monitor(names, "fid50k") == "fid50k"
-    with pytest.raises(ValueError, match="monitor=fid5k is not computed; there are kid10k, fid10k"):
+    with pytest.raises(
+        ValueError,
+        match=r"monitor=fid5k is not computed; did you mean fid50k\?; there are kid10k, fid10k",
+    ):
         chosen_monitor(names, "fid5k")
 
 

@@ -4,14 +4,26 @@ import csv
 
 import pytest
 import torch
+from lightning import Callback
 from study_toys import ConvGenerator, Data, System, suite, trainer
 
 from ganlab.studies import ActivationRates, ArtifactDetection, SequentialAblation, UnitAblation
 from ganlab.studies.detection import read_ranking
 from ganlab.studies.rates import Rates
+from ganlab.studies.scores import share_buffers
 
 SCORES = ("silenced", "fid19_of23_classifier", "recall19_of23_k3_classifier")
 COMPARED = ("silenced", "distance", "spread kept", "recognized")
+
+
+class Differing(Callback):
+    """Ranks whose running statistics differ, as batch norm's do, before they score together."""
+
+    def on_test_start(self, trainer, pl_module):
+        pl_module.statistics = torch.nn.BatchNorm1d(3)
+        pl_module.statistics.running_mean.fill_(trainer.global_rank + 1)
+        share_buffers(pl_module.statistics)
+        assert pl_module.statistics.running_mean.tolist() == [1, 1, 1]
 
 
 class ByMagnitude(UnitAblation):
@@ -42,7 +54,9 @@ def studies(folder):
 def test_ranks_share_one_study(tmp_path):
     for name, devices in (("one", {}), ("two", {"devices": 2, "strategy": "ddp_spawn"})):
         all_studies = studies(tmp_path / name)
-        trainer(*all_studies, **devices).test(System(ConvGenerator()), Data(23), verbose=False)
+        trainer(Differing(), *all_studies, **devices).test(
+            System(ConvGenerator()), Data(23), verbose=False
+        )
     for folder in ("grid", "rates"):
         one, two = (Rates.load(tmp_path / name / folder) for name in ("one", "two"))
         assert one.generator == two.generator
