@@ -15,6 +15,7 @@ from omegaconf import DictConfig, open_dict
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.cli import conf_dir, register_resolvers
 from ganlab.config import ConfigError, Settings, build
+from ganlab.ending import interruptible, older_result, stopping, summary
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
@@ -31,7 +32,7 @@ from ganlab.recipes import (
     without_reals,
 )
 from ganlab.report.html import write_report
-from ganlab.report.results import read_result, write_result
+from ganlab.report.results import write_result
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.trainer import quieten
@@ -91,7 +92,7 @@ def evaluate(config: DictConfig) -> Settings:
     relabel(settings)
     trainer = build_trainer(settings, [study])
     datamodule = build_data(settings)
-    with recorded_run(settings, trainer, system, [study]) as outcome:
+    with recorded_run(settings, trainer, system, [study]) as outcome, interruptible():
         outcome |= sources(system, datamodule)
         trainer.test(system, datamodule=datamodule, verbose=False)
     return outcome
@@ -179,6 +180,8 @@ def recorded_run(
         outcome["status"] = "done"
     except BaseException as error:
         outcome |= {"error": f"{type(error).__name__}: {error}", "exit_code": 1}
+        if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
+            outcome |= {"status": "interrupted", "exit_code": error.code}
         if checkpointing is None or checkpointing.signal is None:
             raise
     finally:
@@ -190,14 +193,6 @@ def recorded_run(
             finish(settings, outcome, callbacks, "evaluate" if checkpointing is None else "train")
             show_scores(trainer.loggers, outcome["scores"])
         end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
-
-
-def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings:
-    """How a training run ended: a signal that came after its last image changes nothing."""
-    finished = status == "done" and system.images_seen >= system.kimg * 1000
-    if checkpointing.signal is None or finished:
-        return {"status": status, "exit_code": int(status == "failed")}
-    return {"status": "interrupted", "exit_code": 128 + checkpointing.signal}
 
 
 def build_data(settings: Settings) -> Any:
@@ -273,25 +268,6 @@ def finish(settings: Settings, outcome: Settings, callbacks: list[Any], kind: st
         write_report(directory)
     if outcome["status"] != "failed":
         print(summary(directory, outcome), file=sys.stderr)
-
-
-def older_result(directory: Path) -> Settings:
-    """What the run's last `result.json` says; nothing where there is none."""
-    try:
-        return read_result(directory)
-    except (OSError, ValueError):
-        return {}
-
-
-def summary(directory: Path, outcome: Settings) -> str:
-    """What a person wants to read at the end: the scores, the report, how to go on."""
-    plain = [record for record in outcome["scores"] if not record.get("intervention")]
-    scores = "  ".join(f"{record['metric']} {record['value']:.4g}" for record in plain)
-    lines = [scores] if scores else []
-    if outcome["status"] == "interrupted":
-        last = directory / "checkpoints" / "last.ckpt"
-        lines.append(f"stopped at {outcome['images_seen'] / 1000:g} kimg; go on with ckpt={last}")
-    return "\n".join([*lines, f"report: {directory / 'report.html'}"])
 
 
 __all__ = ["evaluate", "generator_of", "recipe", "resumed", "statistics", "train"]

@@ -30,6 +30,7 @@ RANKS = {
     "provenance": 4,
     "config": 4,
     "recipes": 5,
+    "ending": 5,
     "painting": 6,
     "run": 7,
     "grid": 8,

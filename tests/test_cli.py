@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -259,3 +260,22 @@ def test_two_ranks_of_the_module_train_together(tmp_path):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["images_seen"]) == ("done", 16)
     assert "MEMBER: 2/2" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_sigterm_stops_a_study_which_goes_on_from_what_it_kept(tmp_path):
+    run = tmp_path / "run"
+    assert command("train.py", *TINY, f"hydra.run.dir={run}").returncode == 0
+    counting = ["study=activation_rates", "study.num_latents=400000", "study.save_every=500"]
+    words = [f"ckpt={run}/checkpoints/last.ckpt", *counting, f"hydra.run.dir={tmp_path}/rates"]
+    started = subprocess.Popen([sys.executable, str(ROOT / "evaluate.py"), *words], cwd=ROOT)
+    partial = tmp_path / "rates" / "rates.partial.safetensors"
+    for _ in range(600):
+        if partial.exists():
+            break
+        time.sleep(0.1)
+    started.terminate()
+    assert started.wait(60) == 143
+    result = json.loads((tmp_path / "rates" / "result.json").read_text())
+    assert (result["status"], result["exit_code"]) == ("interrupted", 143)
+    assert partial.exists()

@@ -28,6 +28,8 @@ class Generator(Growing, base.Generator):
         ValueError: a resolution that is no power of two from 8, or a width below 1.
     """
 
+    layer_studied = 1  # of each size: neurons of its second one (Choi et al. 2022, section 4.1)
+
     def __init__(
         self,
         resolution: int = 1024,  # of the last level, a power of two

@@ -1,6 +1,7 @@
 """`study=activation_rates`: how often each neuron is activated (Choi et al. 2022, section 3.1)."""
 
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -64,7 +65,11 @@ def find_rates(
         return rates
     if directory is None or not (directory / FILE).is_file():
         return None
-    rates = Rates.load(directory)
+    try:
+        rates = Rates.load(directory)
+    except ValueError as error:  # nobody asked for this file: counting anew costs time only
+        warnings.warn(f"{error}; the rates are counted anew", stacklevel=2)
+        return None
     return None if rates.differences(*wanted) else rates
 
 

@@ -134,11 +134,14 @@ def early_layers(
     condition_at: ConditionAt | None = None,  # for conditional generators
     num_sizes: int = 3,
 ) -> list[str]:
-    """The first layer that depends on the latent at each of the `num_sizes` coarsest sizes.
+    """One layer that depends on the latent at each of the `num_sizes` coarsest sizes.
 
-    Of StyleGAN2 these are layers 0, 1, 3 (Choi et al. 2022, section 4.1).
+    It is the first, or the one a generator names by `layer_studied`: layers 0, 1, 3 of StyleGAN2
+    and 1, 3, 5 of ProGAN, as in Choi et al. 2022, section 4.1.
     """
-    first: dict[str, str] = {}
+    by_size: dict[str, list[str]] = {}
     for name in default_layers(generator, seed, condition_at):
-        first.setdefault(name.rpartition("/")[0], name)
-    return list(first.values())[:num_sizes]
+        by_size.setdefault(name.rpartition("/")[0], []).append(name)
+    studied = getattr(generator, "layer_studied", 0)
+    chosen = [names[min(studied, len(names) - 1)] for names in by_size.values()]
+    return chosen[:num_sizes]

@@ -58,6 +58,11 @@ class NeuronFigures(ArtifactStudy):
         self.map_layer = map_layer
         self.rates = checked_rates(as_list(rates), "study.rates")
         self.num_compared, self.num_samples_shown = num_compared, num_samples_shown
+        if latents is None and 2 * self.num_artifacts > self.num_samples:
+            raise ValueError(
+                f"study.num_artifacts={self.num_artifacts} of either end need study.num_samples to "
+                f"be at least {2 * self.num_artifacts}, not {self.num_samples}"
+            )
         if min(num_compared, num_samples_shown) < 1 or not self.rates:
             raise ValueError(
                 "study.num_compared and study.num_samples_shown must be at least 1, and "

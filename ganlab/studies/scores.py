@@ -47,6 +47,8 @@ class Scores(Callback):
         cache: str | Path | None = None,  # folder of real statistics; None = the user's cache
     ) -> None:
         super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.suite, self.seed, self.batch_size = suite, seed, batch_size
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)
         if self.every_images is not None and self.every_images < 1:

@@ -82,6 +82,8 @@ class UnitStudy(AblationStudy):
                 "study.ranking=fid compares with reals: choose metrics with a FrechetDistance and "
                 "leave study.suite as it is"
             )
+        if self.num_ranked < 1:
+            raise ValueError(f"study.num_ranked must be at least 1, got {self.num_ranked}")
         if self.ranking == "fid" and not 2 <= self.num_top <= self.num_ranked:
             raise ValueError(
                 f"study.num_top={self.num_top} must be from 2 to study.num_ranked={self.num_ranked}"

@@ -219,3 +219,8 @@ def test_maps_of_one_kind_share_one_scale():
     with pytest.raises(ValueError, match="at least one panel"):
         panel_figure([])
     assert picture(torch.zeros(1, 2, 2)).values.shape == (2, 2, 3)
+
+
+def test_normal_and_artifact_images_may_not_be_the_same():
+    with pytest.raises(ValueError, match=r"study.num_samples to be at least 40, not 20"):
+        NeuronFigures(num_samples=20, num_artifacts=20)

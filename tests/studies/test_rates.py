@@ -49,6 +49,7 @@ def test_positions_are_those_of_the_papers():
 def test_early_layers_are_the_first_of_the_coarsest_sizes():
     assert early_layers(small("stylegan2"), 0) == ["4x4/0", "8x8/0", "16x16/0"]
     assert early_layers(small("labels"), 0, labels_at) == ["4x4/0", "8x8/0", "16x16/0"]
+    assert early_layers(small("progan"), 0) == ["4x4/1", "8x8/1", "16x16/1"]
     assert early_layers(small("dcgan"), 0) == ["2x2/0", "4x4/0", "8x8/0"]
     assert early_layers(ConvGenerator(constant=True), 0) == ["4x4/1", "8x8/0"]
 

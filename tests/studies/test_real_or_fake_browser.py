@@ -141,6 +141,7 @@ def test_single_is_answered_to_its_end_and_counted_as_by_hand(tmp_path):
         assert ends == pytest.approx(wilson(hits, n), abs=1e-12)
 
 
+@pytest.mark.slow  # a second each, and a machine quiet enough to keep its frames
 def test_pairs_are_shown_for_one_second_and_judged_afterwards(tmp_path):
     page = written(tmp_path, protocol_of("unpaired", num=2), ("conv1", "fc8"), break_every=0)
     with Browser(tmp_path) as browser:
@@ -158,11 +159,14 @@ def test_pairs_are_shown_for_one_second_and_judged_afterwards(tmp_path):
         shown = browser.run("seen")
         content = json.loads(browser.run("document.querySelector('#result').value"))
         requests = browser.requests()
-    assert len(shown) == 4
+    said = [answer["shown_ms"] for answer in content["answers"]]
+    assert len(said) == 4
+    assert len(shown) >= 3  # what the page's watcher saw: it may miss a frame, never add one
     assert all(980 < each < 1250 for each in shown), shown  # a busy machine may lose frames
     assert statistics.median(shown) < 1050, shown
     assert [a["answer"] for a in content["answers"]] == ["left"] * 4
-    assert [a["shown_ms"] for a in content["answers"]] == pytest.approx(shown, abs=40)
+    assert all(min(abs(each - own) for own in said) < 40 for each in shown)
+    assert all(980 < each < 1250 for each in said), said
     assert all(url.startswith(("file:", "data:", "blob:")) for url in requests)
     result = tmp_path / "ben.json"
     result.write_text(json.dumps(content))

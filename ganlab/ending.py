@@ -1,0 +1,65 @@
+"""How a run ends: stopped by a signal or by itself, and what is said of it."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ganlab.config import Settings
+from ganlab.report.results import read_result
+from ganlab.systems.checkpoint import Checkpointing
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let SIGTERM stop a study as Ctrl-C does; Lightning by itself would only note it.
+
+    Raises:
+        SystemExit: with 128 + the signal that stopped it.
+    """
+    received = [signal.SIGINT]
+
+    def stop(number: int, frame: Any) -> None:
+        received[:] = [signal.Signals(number)]
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main else None
+    try:
+        yield
+    except SystemExit as end:  # Lightning's answer to an interrupt
+        if isinstance(end.__context__, KeyboardInterrupt):
+            raise SystemExit(128 + received[0]) from None
+        raise
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before)
+
+
+def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings:
+    """How a training run ended: a signal that came after its last image changes nothing."""
+    finished = status == "done" and system.images_seen >= system.kimg * 1000
+    if checkpointing.signal is None or finished:
+        return {"status": status, "exit_code": int(status == "failed")}
+    return {"status": "interrupted", "exit_code": 128 + checkpointing.signal}
+
+
+def older_result(directory: Path) -> Settings:
+    """What the run's last `result.json` says; nothing where there is none."""
+    try:
+        return read_result(directory)
+    except (OSError, ValueError):
+        return {}
+
+
+def summary(directory: Path, outcome: Settings) -> str:
+    """What a person wants to read at the end: the scores, the report, how to go on."""
+    plain = [record for record in outcome["scores"] if not record.get("intervention")]
+    scores = "  ".join(f"{record['metric']} {record['value']:.4g}" for record in plain)
+    lines = [scores] if scores else []
+    if outcome["status"] == "interrupted" and outcome["kind"] == "train":
+        last = directory / "checkpoints" / "last.ckpt"
+        lines.append(f"stopped at {outcome['images_seen'] / 1000:g} kimg; go on with ckpt={last}")
+    return "\n".join([*lines, f"report: {directory / 'report.html'}"])
