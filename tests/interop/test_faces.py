@@ -85,7 +85,7 @@ def test_another_member_is_refused(published, monkeypatch):
         open_foreign("faces")
 
 
-@pytest.mark.skipif(not faces.place().is_file(), reason="the published wheel is not in the cache")
+@pytest.mark.slow  # fetches it where the cache has it not
 def test_the_published_wheel_opens():
     recipe = open_foreign("faces")["recipe"]
     asked = {"resolution": 64, "channels": 3, "latent_dim": 100, "width": 64, "max_width": 512}
