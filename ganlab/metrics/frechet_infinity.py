@@ -9,6 +9,8 @@ from ganlab.metrics.frechet import frechet_distance
 from ganlab.metrics.score import StoredFeatures
 from ganlab.nn.randomness import keyed_generator
 
+ROWS = 4096  # of features in float64 at a time
+
 
 class FrechetInfinity(StoredFeatures):
     """FID_inf: the FID at several numbers of generated images, fitted by a line in 1/n, at 1/n = 0.
@@ -47,7 +49,7 @@ class FrechetInfinity(StoredFeatures):
 
     def compute(self) -> dict[str, Tensor]:
         """`fid_inf`, the intercept, and `fid_inf_slope`, per 1/n; float64."""
-        real, fake = self.ordered("real"), self.ordered("fake")
+        real, fake = self.rows("real"), self.rows("fake")
         self.check_sizes(len(real), len(fake))
         sizes = subset_sizes(len(fake), self.num_points, self.smallest)
         if sizes[0] <= fake.shape[1]:
@@ -86,6 +88,11 @@ def fitted_line(sizes: list[int], distances: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    mean = features.mean(0)
-    offset = features - mean
-    return mean, offset.T @ offset / (len(features) - 1)
+    """Mean and covariance, float64, with few rows in float64 at a time."""
+    chunks = features.split(ROWS)
+    mean = torch.stack([chunk.double().sum(0) for chunk in chunks]).sum(0) / len(features)
+    scatter = torch.zeros(len(mean), len(mean), dtype=torch.float64, device=mean.device)
+    for chunk in chunks:
+        offset = chunk.double() - mean
+        scatter += offset.T @ offset
+    return mean, scatter / (len(features) - 1)
