@@ -121,7 +121,9 @@ class Suite:
         outputs: dict[str, Tensor] = self.extractor(images)
         if not outputs["features"].isfinite().all():
             raise ValueError(f"{self.extractor.name} features of {side} images are not finite")
-        return {**outputs, "images": quantized(images) / 127.5 - 1}
+        if any(metric.source == "images" for metric in self.metrics.values()):
+            outputs = {**outputs, "images": quantized(images) / 127.5 - 1}
+        return outputs
 
     def _source(self, outputs: Mapping[str, Tensor], name: str, metric: Score) -> Tensor:
         found = metric.source_of(outputs)

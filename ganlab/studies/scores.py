@@ -35,6 +35,7 @@ class Scores(Callback):
     """
 
     noise = "fixed"  # of the images, see `sampling.images_at`
+    psi: float | None = None  # truncation of the scored images; None = as they are
 
     def __init__(
         self,
@@ -213,6 +214,7 @@ class Scores(Callback):
             batch_size=self.batch_size,
             device=system.device,
             edits=edits,
+            truncation=self.psi,
             condition_at=conditions_of(system),
             noise=self.noise,
         )
@@ -220,7 +222,9 @@ class Scores(Callback):
     def record(self, values: dict[str, float], system: Any, **intervention: Any) -> None:
         """Append one record per value; `intervention` says what was done to the generator."""
         if self.suite is not None:
-            found = self.suite.records(values, seed=self.seed, images_seen=system.images_seen)
+            found = self.suite.records(
+                values, seed=self.seed, images_seen=system.images_seen, truncation=self.psi
+            )
             mirror = self.reals is not None and self.reals.mirror
             self.records += [{**record, "mirror": mirror, **intervention} for record in found]
 

@@ -4,13 +4,12 @@ The truncation trick (Karras et al. 2019, appendix B): w' = mean + psi (w - mean
 measures fidelity, recall diversity (Kynkaanniemi et al., arXiv:1904.06991, figure 4).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning import Trainer
-from torch import Tensor
 
 from ganlab.report import figures
 from ganlab.report.tables import Table
@@ -19,9 +18,6 @@ from ganlab.studies.chosen_latents import chosen
 from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.latent_images import has_styles
 from ganlab.studies.latent_study import LatentStudy
-from ganlab.studies.sampling import Edits, EditsAt, generate
-from ganlab.studies.scores import watched
-from ganlab.systems.conditioning import conditions_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +48,7 @@ class Truncation(LatentStudy):
             raise ValueError(f"study.psis={list(psis)} must be numbers, each once")
         if self.truncation is not None:
             raise ValueError("study.truncation has no meaning here: name the psis in study.psis")
-        self.latents, self.psi = latents, 1.0
+        self.latents = latents
 
     def check(self, system: Any) -> None:
         """Refuse generators without styles."""
@@ -80,31 +76,9 @@ class Truncation(LatentStudy):
                 continue
             self.psi = psi
             found[psi] = self.score(trainer, system, f"psi {psi:g}")
-            self.record(found[psi], system, truncation=psi, intervention=f"truncation {psi:g}")
+            self.record(found[psi], system, intervention=f"truncation {psi:g}")
+        self.psi = None
         return found
-
-    def fakes(
-        self,
-        trainer: Trainer,
-        system: Any,
-        title: str,
-        indices: int | Sequence[int],
-        edits: Edits | EditsAt | None = None,
-    ) -> Iterator[Tensor]:
-        """Batches of images under the present psi."""
-        every = range(indices) if isinstance(indices, int) else indices
-        share = every[trainer.global_rank :: trainer.world_size]
-        yield from generate(
-            system.generator_ema,
-            watched(share, title, trainer),
-            self.seed,
-            batch_size=self.batch_size,
-            device=system.device,
-            edits=edits,
-            truncation=None if self.psi == 1 else self.psi,
-            condition_at=conditions_of(system),
-            noise=self.noise,
-        )
 
     def save_scores(self, scored: Scored) -> None:
         """The table and the curves."""

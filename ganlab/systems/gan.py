@@ -98,6 +98,10 @@ class GAN(LightningModule):
         self.ema, self.conditioner = ema or ExponentialAverage(), conditioner or unconditional
         self.critic_steps, self.seed, self.kimg = critic_steps, seed, kimg
         check_settings(self)
+        self._start_counting()
+
+    def _start_counting(self) -> None:
+        """The state of a run that has seen no image."""
         self.images_seen = self.images_before = self.steps = self.images_at_ema = 0
         self.global_batch_size = 0  # images in the current step, over all ranks
         self.tally = Tally()
