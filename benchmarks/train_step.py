@@ -1,8 +1,7 @@
 """Images per second and peak memory of every model's small preset, over a bare PyTorch loop's.
 
-    python benchmarks/train_step.py                        # every model, batch 32, Fashion-MNIST
-    python benchmarks/train_step.py stylegan2 --steps 40   # one, longer
-    python benchmarks/train_step.py --device cuda          # on a GPU
+    python benchmarks/train_step.py                           # every model, batch 32, Fashion-MNIST
+    python benchmarks/train_step.py stylegan2 --device cuda   # one, on a GPU
 
 Each measurement is a fresh process: framework and bare loop take turns, on the same networks at
 their full resolution, with the same losses, penalties, intervals, mixing and averaging. The bare
@@ -57,9 +56,8 @@ def prepared(name, batch_size):
     settings = checked(config, "train")
     system = build_system(settings)
     if getattr(system, "growth", None) is not None:
-        last = Stage(system.growth.last_level, 1.0)
         for network in system.networks().values():
-            network.grow_to(last)
+            network.grow_to(Stage(system.growth.last_level, 1.0))
         system.growth = None
     data = build(settings["data"], "data")
     data.prepare_data()
@@ -73,17 +71,15 @@ class Clock:
     def __init__(self, device):
         self.device, self.started = device, 0.0
 
-    def now(self):
-        if self.device == "cpu":
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
-
     def start(self):
-        self.started = self.now()
+        self.started = 0.0
+        self.started = self.seconds()
 
     def seconds(self):
-        return self.now() - self.started
+        if self.device == "cpu":
+            return time.process_time() - self.started
+        torch.cuda.synchronize()
+        return time.perf_counter() - self.started
 
 
 class Stopwatch(Callback):
@@ -143,8 +139,7 @@ class BareAutoencoder:
     def __init__(self, system):
         self.encoder, self.decoder, self.weight = system.encoder, system.generator, system.kl_weight
         self.averages = [deepcopy(self.encoder), deepcopy(self.decoder)]
-        parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
-        self.optimizer = system.optimizer(parameters)
+        self.optimizer = system.optimizer([*self.encoder.parameters(), *self.decoder.parameters()])
 
     def __call__(self, images, count):
         mean, log_variance = self.encoder(images)
@@ -177,7 +172,7 @@ class BareAdversary:
             layers = torch.randint(1, self.generator.num_styles, (n,))
             layers[torch.rand(n) >= probability] = self.generator.num_styles
             other = self.generator.map(self.latents(n), condition)
-            styles = mix(styles, other, layers.to(styles.device))
+            return self.generator.synthesize(mix(styles, other, layers.to(styles.device)), "random")
         return self.generator.synthesize(styles, noise="random")
 
     def penalties(self, group, count):
@@ -189,7 +184,7 @@ class BareAdversary:
 
     def __call__(self, images, count):
         n, device = len(images), images.device
-        _, condition = self.system.conditioner(Batch(images, None, torch.arange(n)))
+        condition = self.system.conditioner(Batch(images, None, torch.arange(n)))[1]
         real = self.discriminator.views(images)
         with torch.no_grad():
             fake = self.fakes(n, condition)
@@ -262,16 +257,23 @@ def compared(name, options):
         each["bare"]["images_per_second"] / each["framework"]["images_per_second"]
         for each in rounds
     ]
-    memory = found["framework"]["peak_mb"] / found["bare"]["peak_mb"]
-    return {**found, "time_ratio": statistics.median(ratios), "memory_ratio": memory}
+    found["memory_ratio"] = found["framework"]["peak_mb"] / found["bare"]["peak_mb"]
+    return {**found, "time_ratio": statistics.median(ratios)}
+
+
+def stamped(found, options):
+    """The measurements with what they were made by."""
+    command = f"python {' '.join(['benchmarks/train_step.py', *sys.argv[1:]])}"
+    made = {"command": command, "commit": commit(), "seed": 0, "device": options.device}
+    how = {"threads": torch.get_num_threads(), "batch_size": options.batch, "steps": options.steps}
+    return {**made, **how, "torch": torch.__version__, "models": found}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("models", nargs="*", default=models(), metavar="model")
-    parser.add_argument("--steps", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=3)
+    for name, default in {"steps": 12, "batch": 32, "rounds": 3}.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--out", type=Path, help="write the result as JSON to this file")
     parser.add_argument("--child", choices=["bare", "framework"], help=argparse.SUPPRESS)
@@ -289,19 +291,8 @@ def main():
             f"{row['time_ratio']:6.2f} {ours['peak_mb']:8.0f} {row['memory_ratio']:7.2f}",
             flush=True,
         )
-    result = {
-        "command": f"python {' '.join(['benchmarks/train_step.py', *sys.argv[1:]])}",
-        "commit": commit(),
-        "seed": 0,
-        "device": options.device,
-        "threads": torch.get_num_threads(),
-        "batch_size": options.batch,
-        "steps": options.steps,
-        "torch": torch.__version__,
-        "models": found,
-    }
     if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+        options.out.write_text(json.dumps(stamped(found, options), indent=2) + "\n")
 
 
 if __name__ == "__main__":

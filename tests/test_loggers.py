@@ -2,7 +2,6 @@ import csv
 import json
 import math
 import os
-import struct
 import subprocess
 import sys
 import textwrap
@@ -14,6 +13,7 @@ import pytest
 import torch
 from lightning.pytorch.loggers import Logger
 from PIL import Image
+from tracker_files import records_of
 
 from ganlab.loggers import (
     CSVLog,
@@ -404,25 +404,6 @@ def offline_run(directory, status):
     return subprocess.run(
         command, env=environment, cwd=directory.parent, capture_output=True, text=True, timeout=120
     )
-
-
-def records_of(path):
-    """The records of a .wandb file: LevelDB's log format after a header of 7 bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, position, parts = path.read_bytes(), 7, b""
-    assert data[:4] == b":W&B"
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:  # the rest of a block too short for a header
-            position += left
-            continue
-        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
-        parts += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            yield Record.FromString(parts)
-            parts = b""
 
 
 def history_of(records):

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +13,7 @@ from grids import cell
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
+from tracker_files import records_of
 
 from ganlab.cli import conf_dir, register_resolvers
 from ganlab.grid.__main__ import labelled
@@ -86,24 +86,6 @@ def test_a_tracker_that_raises_at_every_call_changes_nothing(tmp_path):
     calls = {"log_hyperparams", "log_metrics", "log_images", "log_table", "finish"}
     assert calls <= set(cell_spies.Fragile.attempts)
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
-
-
-def records_of(path):
-    """The records of a .wandb file: LevelDB's log format after a header of 7 bytes."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    data, position, parts = path.read_bytes(), 7, b""
-    while position + 7 <= len(data):
-        left = 32768 - position % 32768
-        if left < 7:  # the rest of a block too short for a header
-            position += left
-            continue
-        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
-        parts += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # a whole record, or the last part of one
-            yield Record.FromString(parts)
-            parts = b""
 
 
 def history(records):

@@ -1,23 +1,16 @@
 """`index.html`: every cell with its link and picture, nothing fetched, nothing run but its own."""
 
-import json
-import os
 import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
 from grids import cell, ended, grid_of
+from headless import NEEDS_CHROMIUM, rendered
 from PIL import Image
 
 from ganlab.grid.page import publish
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 HOSTILE = "<img src=x onerror=alert(1)>"
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
@@ -81,28 +74,10 @@ def test_a_page_without_curves_or_scores_is_a_page(tmp_path):
     assert "seed-0" in text_of(tmp_path)
 
 
-def browse(page, folder, script):
-    """What `script` returns at the end of the page, under a policy that admits it too."""
-    source = re.sub(r"<meta http-equiv=.*?>", "", page.read_text(encoding="utf-8"))
-    probe = f"""<script>addEventListener("load", () => {{
-        const answer = document.createElement("pre");
-        answer.id = "answer";
-        answer.textContent = JSON.stringify((() => {{ {script} }})());
-        document.body.append(answer);
-    }});</script></body>"""
-    copy = folder / "probed.html"
-    copy.write_text(source.replace("</body>", probe), encoding="utf-8")
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
-    run = subprocess.run([*command, copy.as_uri()], capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0, run.stderr[-2000:]
-    answer = re.search(r'<pre id="answer">(.*?)</pre>', run.stdout, re.DOTALL)[1]
-    return json.loads(answer.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&"))
-
-
 @pytest.mark.browser
-@pytest.mark.skipif(not CHROMIUM, reason="no Chromium: install it, or set CHROMIUM to its path")
+@NEEDS_CHROMIUM
 def test_a_heading_sorts_numbers_as_numbers_with_the_missing_ones_last(grid, tmp_path):
-    seen = browse(
+    seen = rendered(
         grid / "index.html",
         tmp_path,
         """const heads = [...document.querySelectorAll("#cells th")];

@@ -1,17 +1,13 @@
 """Two gloo processes against one, for every score that keeps features or images."""
 
 import pytest
-import torch
+from processes import two_ranks
 from rank_scores import one_process, rank_work
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        torch.multiprocessing.spawn(rank_work, args=(2, str(folder)), nprocs=2)
-    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    return two_ranks(rank_work, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from processes import two_ranks
 from worlds import NUM, one_process, rank_work
 
 EXACT = ["kid61_s20x7_classifier", "kid_std61_s20x7_classifier"]
@@ -10,11 +11,7 @@ EXACT += ["precision61_k3_classifier", "recall61_k3_classifier"]
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("ranks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")
-        torch.multiprocessing.spawn(rank_work, args=(2, str(folder)), nprocs=2)
-    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
+    return two_ranks(rank_work, tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.fixture(scope="module")

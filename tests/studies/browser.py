@@ -3,15 +3,11 @@
 import json
 import os
 import queue
-import shutil
 import subprocess
 import threading
 import time
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+from headless import CHROMIUM, FLAGS
 
 
 class Browser:

@@ -10,7 +10,8 @@ import time
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, Browser
+from browser import Browser
+from headless import NEEDS_CHROMIUM
 from PIL import Image
 
 from ganlab.grid.people import publish_judgements
@@ -19,7 +20,7 @@ from ganlab.studies.trials import Level, protocol_of, trials_of
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no Chromium: install it, or set CHROMIUM to its path"),
+    NEEDS_CHROMIUM,
 ]
 # Which images are on the screen, frame by frame, as the page itself cannot know.
 WATCH = """(() => {
