@@ -60,6 +60,8 @@ def title(section: Section) -> str:
 def page_title(section: Section) -> str:
     """`dcgan on fashion_mnist`, or the directory's name where neither is known."""
     model, data = choice(section, "model"), choice(section, "data")
+    if data == "none":  # a generator that came without images
+        data = ""
     named = f"{model} on {data}" if model and data else model or data
     return named or section.directory.resolve().name
 
