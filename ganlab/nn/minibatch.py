@@ -32,7 +32,9 @@ class MinibatchStd(nn.Module):
         N, _, H, W = x.shape
         G = next(size for size in range(min(self.group_size, N), 0, -1) if N % size == 0)
         groups = x.reshape(G, N // G, self.num_features, -1, H, W)  # (G, N/G, F, C/F, H, W)
+        # the mean of squares: var() over a strided dimension is 30 times slower on a CPU
+        variance = (groups - groups.mean(dim=0)).square().mean(dim=0)  # (N/G, F, C/F, H, W)
         # the eps of the authors' code: the root's slope is finite where a group agrees
-        std = (groups.var(dim=0, correction=0) + 1e-8).sqrt()  # (N/G, F, C/F, H, W)
+        std = (variance + 1e-8).sqrt()
         maps = std.mean(dim=(2, 3, 4))[:, :, None, None].repeat(G, 1, H, W)  # (N, F, H, W)
         return torch.cat([x, maps.to(x.dtype)], dim=1)

@@ -6,9 +6,11 @@ mean of a map that zeros were put into is multiplied where the zeros are.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d, interpolate, pad
 
 
@@ -24,6 +26,53 @@ def fir_kernel(taps: Sequence[float]) -> Tensor:
     return torch.outer(line, line)
 
 
+class Filter(Function):
+    """Correlate every channel with one constant kernel and keep every stride-th pixel.
+
+    As `conv2d` does, whose second derivative also computes those of the kernel, a channel at a
+    time: under R1 or path length that took several times as long as the filter itself.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: int) -> Tensor:
+        """(N, C, H, W), (T, T) -> (N, C, (H - T) // stride + 1, ...)."""
+        ctx.save_for_backward(kernel)
+        ctx.stride, ctx.size = stride, x.shape[2:]
+        return conv2d(x, depthwise(kernel, x), stride=stride, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """The adjoint, which can be differentiated again."""
+        (kernel,) = ctx.saved_tensors
+        return Spread.apply(gradient, kernel, ctx.stride, ctx.size), None, None
+
+
+class Spread(Function):
+    """Adjoint of `Filter`: every pixel paints the kernel, `stride` pixels apart."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, stride: int, size: torch.Size) -> Tensor:
+        """(N, C, H, W), (T, T) -> (N, C, *size); what `Filter` cut off at the end is 0."""
+        ctx.save_for_backward(kernel)
+        ctx.stride, taps = stride, kernel.shape[-1]
+        rest = [
+            full - (side - 1) * stride - taps for full, side in zip(size, x.shape[2:], strict=True)
+        ]
+        weight = depthwise(kernel, x)
+        return conv_transpose2d(x, weight, None, stride, 0, rest, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        """`Filter` again."""
+        (kernel,) = ctx.saved_tensors
+        return Filter.apply(gradient, kernel, ctx.stride), None, None, None
+
+
+def depthwise(kernel: Tensor, x: Tensor) -> Tensor:
+    """The same kernel for each channel of x, (C, 1, T, T)."""
+    return kernel.to(x).expand(x.shape[1], 1, -1, -1)
+
+
 def upfirdn(
     x: Tensor,  # (N, C, H, W)
     kernel: Tensor,  # (T, T), the same for every channel
@@ -35,13 +84,12 @@ def upfirdn(
 
     H' = (H * up + before + after - T) // down + 1; negative padding crops.
     """
-    channels, taps = x.shape[1], kernel.shape[-1]
-    weight = kernel.to(x).expand(channels, 1, -1, -1)
-    before, after = padding
+    taps, (before, after) = kernel.shape[-1], padding
     if up == 1:
         x = pad(x, (before, after, before, after))
-        return conv2d(x, weight.flip(2, 3), stride=down, groups=channels)
-    x = conv_transpose2d(x, weight, stride=up, groups=channels)  # what no padding would crop too
+        return Filter.apply(x, kernel.flip(0, 1), down)
+    size = torch.Size((side - 1) * up + taps for side in x.shape[2:])  # no padding would crop more
+    x = Spread.apply(x, kernel, up, size)
     before, after = before - (taps - 1), after - (taps - up)
     return pad(x, (before, after, before, after))[:, :, ::down, ::down]
 

@@ -7,6 +7,8 @@ from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 
+from ganlab.systems.layout import ChannelsLast
+
 
 def make_trainer(
     accelerator: str = "auto",
@@ -16,11 +18,13 @@ def make_trainer(
     precision: str = "32-true",  # 32-true or bf16-mixed
     deterministic: bool | str = False,  # true = refuse operations without a deterministic version
     benchmark: bool | None = None,  # let cudnn time its algorithms; off while shapes change
+    channels_last: bool = False,  # layout of convolutions: faster where bf16 has matrix units
     callbacks: list[Callback] | None = None,
     loggers: list[Logger] | None = None,
     directory: str | None = None,  # where Lightning may write
 ) -> Trainer:
     """Build it: no epochs, no step limit, no sampler, bar, checkpoint or log cadence of its own."""
+    callbacks = [*(callbacks or []), *([ChannelsLast()] if channels_last else [])]
     return Trainer(
         accelerator=accelerator,
         devices=devices,
@@ -38,7 +42,7 @@ def make_trainer(
         use_distributed_sampler=False,  # ImageStream shards by rank itself
         enable_progress_bar=False,
         enable_model_summary=False,
-        enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks or []),
+        enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks),
         inference_mode=False,  # guided backpropagation and path lengths need gradients
     )
 
