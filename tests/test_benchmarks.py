@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -94,3 +95,17 @@ def test_ratios_of_rates_are_of_what_was_added():
     assert found["ours_over_generation"] == pytest.approx(1.1)
     assert found["ours_and_images_overhead_over_naive_overhead"] == pytest.approx(0.4)
     assert found["naive_over_generation"] == pytest.approx(1.5)
+
+
+def test_both_ways_through_a_kernel_end_at_the_same_values():
+    kernels = loaded("kernels")
+    assert kernels.ratio(
+        lambda: kernels.curvature(kernels.plain_blur),
+        lambda: kernels.curvature(kernels.Blur()),
+        rounds=2,
+        tolerance=1e-3,
+    )["ours"]
+    plain = kernels.backward(kernels.plain_statistics)
+    torch.testing.assert_close(plain, kernels.backward(kernels.MinibatchStd(4)))
+    with pytest.raises(AssertionError):
+        kernels.ratio(lambda: plain, lambda: plain + 1, rounds=2, tolerance=1e-3)
