@@ -131,6 +131,18 @@ def agreement_across(
     return near(found, place, radius).float().mean(0)
 
 
+def local_peaks(magnitude: Tensor, place: Tensor, radius: float = RADIUS) -> Tensor:
+    """Position of the largest value around a place, as far as `same_place` calls one spot.
+
+    (N, H, W), (N, 2) -> (N, 2).
+    """
+    height, width = magnitude.shape[1:]
+    rows = torch.arange(height * width, device=magnitude.device)
+    every = places(torch.stack([rows // width, rows % width], dim=-1), (height, width))
+    around = same_place(place[:, None], every, (height, width), radius).view_as(magnitude)
+    return peaks_of(magnitude.masked_fill(~around, -torch.inf))
+
+
 def at(maps: Tensor, position: Tensor) -> Tensor:
     """Values of all channels at one position an image, (N, C, H, W), (N, 2) -> (N, C)."""
     rows = torch.arange(len(maps), device=maps.device)
