@@ -75,7 +75,8 @@ def draw_intensities(
         figure, all_axes = figures.new_figure(9.6, 2.9, panels=3, columns=3)
         for axes, (letter, values, layer) in zip(all_axes, panels, strict=True):
             draw_channels(axes, values)
-            axes.set(title=f"({letter}) {layer}", xlabel="channel", ylim=(0, None))
+            room = 1.3 * axes.get_ylim()[1]  # for the legend
+            axes.set(title=f"({letter}) {layer}", xlabel="channel", ylim=(0, room))
             found |= {f"{letter}/{kind}": each.numpy() for kind, each in values.items()}
         all_axes[0].set_ylabel("magnitude")
     return figures.save(figure, path, found, caption)

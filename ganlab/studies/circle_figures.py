@@ -41,6 +41,7 @@ from ganlab.studies.circle_units import State, all_but_one, commonest_unit, one_
 from ganlab.studies.spikes import pixels
 
 NUM_MAPS, NUM_DRAWS, NUM_PAIRS = 15, 5, 4  # of Figures 3, 5 and 11
+ROW = 8  # cells in a row of Figure 3, at most
 NUM_ROWS, EARLY_STEPS, LATE_STEPS, NUM_ALONE = 2, 3, 5, 6  # of Figures 6, 9 and 10
 PAIRED_SIZE = 32  # px of Figure 11's maps
 SCALED = "each map on its own scale, dark blue negative, yellow positive"
@@ -83,7 +84,8 @@ def draw_figure_3(case: CircleCase, path: Path) -> Path:
     chosen = evenly(maps[layer].shape[1], NUM_MAPS)
     cells = [picture(found[0], f"latent {index}").marked(place)]
     cells += [signed_map(maps[layer][0, unit], f"{unit}") for unit in chosen]
-    rows = [("", cells[start : start + 8]) for start in range(0, len(cells), 8)]
+    columns = -(-len(cells) // -(-len(cells) // ROW))  # rows as even as can be
+    rows = [("", cells[start : start + columns]) for start in range(0, len(cells), columns)]
     numbers = {
         "index": index,
         "layer": layer,
