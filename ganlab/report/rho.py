@@ -43,7 +43,8 @@ def draw_rho(
 ) -> Path:
     """One panel an entry; the numbers are the histograms and, as `<panel>/rho`, every value."""
     values = {name: each.numpy() for name, each in rho.items()}
-    labels = {"xlabel": "rho: 0 = IN, 1 = PN", "ylabel": "share of channels"}
-    figure, numbers = histogram(values, bins, **labels)
+    figure, numbers = histogram(
+        values, bins, xlabel="rho: 0 = IN, 1 = PN", ylabel="share of channels"
+    )
     numbers |= {f"{name}/rho": each for name, each in values.items()}
     return save(figure, path, numbers, f"rho of every channel, by {unit}")

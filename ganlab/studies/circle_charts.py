@@ -47,11 +47,17 @@ def draw_biases(
     with figures.styled():
         figure, (axes,) = figures.new_figure(3.6, 2.9)
         axes.scatter(x, y, s=9, color=figures.PALETTE[0], linewidths=0)
-        ring = {"s": 110, "facecolors": "none", "edgecolors": figures.PALETTE[1], "linewidths": 1.6}
-        axes.scatter(x[unit], y[unit], label=f"unit {unit}", **ring)
+        colour = figures.PALETTE[1]
+        ring: dict[str, Any] = {"s": 110, "facecolors": "none", "edgecolors": colour}
+        axes.scatter(x[unit], y[unit], label=f"unit {unit}", linewidths=1.6, **ring)
         axes.set(xlabel="|b_mu|", ylabel="|b_sigma|, the 1 included", title=layer)
         axes.legend(loc="best")
-    numbers = {"b_mu": b_mu.numpy(), "b_sigma": b_sigma.numpy(), "unit": unit, "layer": layer}
+    numbers: dict[str, Any] = {
+        "b_mu": b_mu.numpy(),
+        "b_sigma": b_sigma.numpy(),
+        "unit": unit,
+        "layer": layer,
+    }
     caption = (
         f"Biases of scale and shift of every channel of {layer} (Figure 8); ringed: unit {unit}, "
         "the strongest at the artifact of most images"
@@ -87,8 +93,14 @@ def draw_channels(axes: "Axes", values: Mapping[str, Tensor]) -> None:
     for place, (kind, marker) in enumerate(KINDS.items()):
         if kind in values:
             height = np.abs(values[kind].numpy())
-            look = {"color": figures.PALETTE[place], "linestyle": figures.DASHES[place]}
-            marks = {"marker": marker if len(height) <= 64 else None, "markersize": 2.5}
+            look: dict[str, Any] = {
+                "color": figures.PALETTE[place],
+                "linestyle": figures.DASHES[place],
+            }
+            marks: dict[str, Any] = {
+                "marker": marker if len(height) <= 64 else None,
+                "markersize": 2.5,
+            }
             label = f"{kind}, mean {height.mean():.3g}"
             axes.plot(height, label=label, linewidth=0.9, **look, **marks)
     axes.legend(fontsize=7)

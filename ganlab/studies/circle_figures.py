@@ -18,6 +18,7 @@ Figures 13 and 14, which need other generators, are in `circle_grids`.
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ def draw_figure_3(case: CircleCase, path: Path) -> Path:
     cells += [signed_map(maps[layer][0, unit], f"{unit}") for unit in chosen]
     columns = -(-len(cells) // -(-len(cells) // ROW))  # rows as even as can be
     rows = [("", cells[start : start + columns]) for start in range(0, len(cells), columns)]
-    numbers = {
+    numbers: dict[str, Any] = {
         "index": index,
         "layer": layer,
         "place": place.numpy(),
@@ -136,7 +137,7 @@ def draw_figure_5(case: CircleCase, path: Path) -> Path:
         for i, (image, place) in enumerate(zip(found.images, found.place, strict=True))
     ]
     cells.append(signed_map(found.spread, f"deviation, to {float(found.spread.max()):.2g}"))
-    numbers = {
+    numbers: dict[str, Any] = {
         "index": index,
         "images": images.to_uint8(found.images).numpy(),
         "place": found.place.numpy(),

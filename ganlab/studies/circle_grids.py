@@ -18,7 +18,7 @@ from ganlab.nn import norm as norms
 from ganlab.report import figures, images
 from ganlab.report.directions import way_of
 from ganlab.report.tables import Table
-from ganlab.studies.circle_panels import drawn_cells, picture
+from ganlab.studies.circle_panels import Cell, drawn_cells, picture
 from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.sampling import images_at
 from ganlab.studies.scores import Study
@@ -170,7 +170,7 @@ def draw_grids(
     """Figures 13 and 14 as one: a row a generator, with the first FID beside it."""
     metrics = list(next(iter(scores.values())))
     monitor = chosen_monitor(metrics, None) if metrics else None
-    rows = []
+    rows: list[tuple[str, list[Cell]]] = []
     numbers: figures.Numbers = {"indices": np.array(list(indices))}
     for name, batch in pictures.items():
         caption = name if monitor is None else f"{name}\n{monitor}\n{scores[name][monitor]:.4g}"

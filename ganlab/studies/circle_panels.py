@@ -88,7 +88,9 @@ def draw_cell(axes: "Axes", cell: Cell | None) -> None:
     axes.set_title(cell.title, loc="center", fontsize=7, fontweight="normal", pad=2)
     height, width = cell.values.shape[:2]
     top = max(float(np.abs(cell.values).max()), 1e-12) if cell.values.ndim == 2 else 1.0
-    scale = {"cmap": COLOURS, "vmin": -top, "vmax": top} if cell.values.ndim == 2 else {}
+    scale: dict[str, Any] = (
+        {"cmap": COLOURS, "vmin": -top, "vmax": top} if cell.values.ndim == 2 else {}
+    )
     axes.imshow(cell.values, interpolation="nearest", extent=(0, width, height, 0), **scale)
     for patch in marks(cell, height, width):
         axes.add_patch(patch)
@@ -102,7 +104,7 @@ def marks(cell: Cell, height: int, width: int) -> list[Any]:
     found: list[Any] = []
     strokes = (("white", 2.4), (figures.PALETTE[1], 1.2))
     for colour, line in strokes:
-        look = {"fill": False, "edgecolor": colour, "linewidth": line}
+        look: dict[str, Any] = {"fill": False, "edgecolor": colour, "linewidth": line}
         if cell.ring is not None:
             y, x = cell.ring
             size = (2 * RING * width, 2 * RING * height)
