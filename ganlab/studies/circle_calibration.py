@@ -5,27 +5,38 @@ levels = calibrated(seen, false_positive_rate=0.01).levels
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 
-from ganlab.studies.circle_levels import MINIMUM, PERSISTENCE, Levels, size_of
+from torch import Tensor
+
+from ganlab.studies.circle_levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven, size_of
 from ganlab.studies.circles import Seen
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Calibration:
     """How levels were chosen on a generator that is taken to be free of artifacts."""
 
     levels: Levels
-    num_images: int
-    medians: Mapping[str, float] = field(default_factory=dict)  # size -> median contrast
-    affected: int = 0  # of these images, by the levels
+    scores: Tensor  # (N,) of these images, in units of the levels
+    medians: Mapping[str, float]  # size -> median contrast
+
+    @property
+    def num_images(self) -> int:
+        """How many were looked at."""
+        return len(self.scores)
+
+    @property
+    def affected(self) -> int:
+        """How many of them count as affected."""
+        return int((self.scores > self.levels.threshold).sum())
 
 
 def calibrated(
     seen: Seen,  # images of a generator that is taken to be free of artifacts, as one with PN
     false_positive_rate: float = 0.01,  # at most this share of them may count as affected
-    minimum: float | Mapping[str, float] = MINIMUM,  # levels are never below this
+    minimum: LevelsGiven = MINIMUM,  # levels are never below this
     persistence: int = PERSISTENCE,
     source: str = "calibrated",
 ) -> Calibration:
@@ -53,4 +64,4 @@ def calibrated(
     rank = max(1, ceil((1 - false_positive_rate) * len(scores)))  # so many are not above it
     threshold = max(1.0, float(scores.kthvalue(rank).values))
     chosen = Levels(levels, threshold, persistence, source)
-    return Calibration(chosen, len(scores), medians, int((scores > threshold).sum()))
+    return Calibration(chosen, scores, medians)
