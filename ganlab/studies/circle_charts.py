@@ -16,6 +16,7 @@ from ganlab.report import figures
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MARKED = 64  # more channels than this are a line without markers
 KINDS = {"background": "s", "object": "^", "artifact": "o"}  # pixel -> marker, as they are drawn
 
 
@@ -93,14 +94,13 @@ def draw_channels(axes: "Axes", values: Mapping[str, Tensor]) -> None:
     for place, (kind, marker) in enumerate(KINDS.items()):
         if kind in values:
             height = np.abs(values[kind].numpy())
-            look: dict[str, Any] = {
-                "color": figures.PALETTE[place],
-                "linestyle": figures.DASHES[place],
-            }
-            marks: dict[str, Any] = {
-                "marker": marker if len(height) <= 64 else None,
-                "markersize": 2.5,
-            }
-            label = f"{kind}, mean {height.mean():.3g}"
-            axes.plot(height, label=label, linewidth=0.9, **look, **marks)
+            axes.plot(
+                height,
+                color=figures.PALETTE[place],
+                linestyle=figures.DASHES[place],
+                linewidth=0.9,
+                marker=marker if len(height) <= MARKED else None,
+                markersize=2.5,
+                label=f"{kind}, mean {height.mean():.3g}",
+            )
     axes.legend(fontsize=7)

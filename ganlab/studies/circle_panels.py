@@ -87,10 +87,10 @@ def draw_cell(axes: "Axes", cell: Cell | None) -> None:
         return
     axes.set_title(cell.title, loc="center", fontsize=7, fontweight="normal", pad=2)
     height, width = cell.values.shape[:2]
-    top = max(float(np.abs(cell.values).max()), 1e-12) if cell.values.ndim == 2 else 1.0
-    scale: dict[str, Any] = (
-        {"cmap": COLOURS, "vmin": -top, "vmax": top} if cell.values.ndim == 2 else {}
-    )
+    scale: dict[str, Any] = {}
+    if cell.values.ndim == 2:
+        top = max(float(np.abs(cell.values).max()), 1e-12)
+        scale = {"cmap": COLOURS, "vmin": -top, "vmax": top}
     axes.imshow(cell.values, interpolation="nearest", extent=(0, width, height, 0), **scale)
     for patch in marks(cell, height, width):
         axes.add_patch(patch)
