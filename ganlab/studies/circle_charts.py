@@ -83,6 +83,7 @@ def draw_intensities(
         for axes, (letter, values, layer) in zip(all_axes, panels, strict=True):
             draw_channels(axes, values)
             room = 1.3 * axes.get_ylim()[1]  # for the legend
+            axes.locator_params(axis="x", integer=True)
             axes.set(title=f"({letter}) {layer}", xlabel="channel", ylim=(0, room))
             found |= {f"{letter}/{kind}": each.numpy() for kind, each in values.items()}
         all_axes[0].set_ylabel("magnitude")
