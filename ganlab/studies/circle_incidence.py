@@ -1,5 +1,6 @@
 """How often a generator makes circular artifacts: in a study, or at the end of a training run."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +144,11 @@ class CircleIncidence(Callback):
             "artifacts",
             **how,
         )
-        found = Incidence.of(seen.detected(self.levels), self.confidence)
+        try:
+            found = Incidence.of(seen.detected(self.levels), self.confidence)
+        except ValueError as error:  # a run too short to grow so far keeps its other results
+            warnings.warn(f"no incidence of artifacts: {error}", stacklevel=2)
+            return
         facts = {"seed": self.seed, "images_seen": pl_module.images_seen}
         self.records = found.records(self.levels, reading_of(generator, self.read), **facts)
 

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from study_toys import Data, System, small_dcgan, suite, trainer
 from styled_toys import run, small_stylegan2
 
+from ganlab.nn.growing import Stage
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.tracing import recorded
 from ganlab.studies import CircleIncidence, CircularArtifacts
@@ -251,3 +252,18 @@ def test_the_callback_refuses_what_it_cannot_look_at():
         fitted(CircleIncidence(num_images=2), small_dcgan())
     with pytest.raises(ValueError, match=r"callbacks\.circles\.num_images=0"):
         CircleIncidence(num_images=0)
+
+
+def test_a_run_too_short_to_grow_ends_without_an_incidence(generator):
+    callback = CircleIncidence(num_images=3, persistence=5)
+    with pytest.warns(UserWarning, match=r"no incidence of artifacts: study\.persistence=5"):
+        fitted(callback, generator)
+    assert callback.records == []
+
+
+def test_a_growing_generator_is_looked_at_as_far_as_it_is():
+    growing = made()
+    growing.grow_to(Stage(1))  # 8 px
+    seen = observe(growing, range(3), SEED, reading_points(growing))
+    assert seen.layers == ("4x4/0", "4x4/1", "8x8/0", "8x8/1")
+    assert seen.detected(Levels()).score.shape == (3,)
