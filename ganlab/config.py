@@ -28,7 +28,7 @@ SECTIONS = {
     "metrics": ("ganlab.metrics", "ganlab.features"),
     "scores": ("ganlab.studies", "ganlab.metrics", "ganlab.features"),
     "study": ("ganlab.studies", "ganlab.metrics", "ganlab.features"),
-    "callbacks": ("ganlab.callbacks",),
+    "callbacks": ("ganlab.callbacks", "ganlab.studies"),  # some studies watch a training run too
     "logger": ("ganlab.loggers",),
     "trainer": ("ganlab.systems",),
 }

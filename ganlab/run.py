@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -87,7 +87,7 @@ def evaluate(config: DictConfig) -> Settings:
     system = rebuilt(checkpoint, list(config.allow_targets))
     config = without_reals(with_saved_defaults(config, system.recipe), config.ckpt)
     settings = checked(config, "evaluate")
-    study: Callback = build(settings["study"], "study", settings["allow_targets"])
+    study = build_study(settings)
     preflight([study])
     relabel(settings)
     trainer = build_trainer(settings, [study])
@@ -117,14 +117,16 @@ def statistics(config: DictConfig) -> tuple[Path, bool]:
     return precomputed(reals[0], data, trainer.strategy.root_device)
 
 
-def generator_of(ckpt: str | Path) -> Generator:
+def generator_of(ckpt: str | Path, extra: Sequence[str] = ()) -> Generator:
     """The averaged generator of a checkpoint (a file, or `faces`), for a notebook.
+
+    `extra` names packages besides ours that its recipe may build from.
 
     Raises:
         ConfigError: the checkpoint's recipe names what it may not.
         CheckpointError: `ckpt` is missing or of no known kind.
     """
-    generator: Generator = rebuilt(open_checkpoint(ckpt), []).generator_ema
+    generator: Generator = rebuilt(open_checkpoint(ckpt), list(extra)).generator_ema
     return generator
 
 
@@ -193,6 +195,16 @@ def recorded_run(
             finish(settings, outcome, callbacks, "evaluate" if checkpointing is None else "train")
             show_scores(trainer.loggers, outcome["scores"])
         end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
+
+
+def build_study(settings: Settings) -> Callback:
+    """The study; one that looks at other generators too is told how to open their checkpoints."""
+    node, extra = settings["study"], settings["allow_targets"]
+    given: Settings = {}
+    if node["_target_"] == "ganlab.studies.CircularArtifacts":
+        given["opener"] = partial(generator_of, extra=extra)
+    study: Callback = build(node, "study", extra, **given)
+    return study
 
 
 def build_data(settings: Settings) -> Any:

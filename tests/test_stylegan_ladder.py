@@ -284,7 +284,7 @@ def test_pin_stays_in_the_unit_interval_and_its_run_leaves_the_histogram(tmp_pat
 
 
 def test_a_run_without_rho_leaves_no_histogram(tmp_path):
-    from ganlab.callbacks.rho import rho_by_resolution
+    from ganlab.report.rho import rho_by_resolution
 
     assert rho_by_resolution(recipe("stylegan", *TINY_MODEL).generator) == {}
     assert rho_by_resolution(recipe("dcgan").generator) == {}

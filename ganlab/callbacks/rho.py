@@ -3,23 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Trainer
-from torch import Tensor
 
 from ganlab.callbacks.observer import Observer, finished, log_row
-from ganlab.networks.base import Generator
-
-
-def rho_by_resolution(generator: Generator) -> dict[str, Tensor]:
-    """`8x8` -> rho of all channels of that resolution, to the present level; empty without any."""
-    points: dict[str, Any] = getattr(generator, "points", {})
-    found: dict[str, list[Tensor]] = {}
-    for name, module in points.items():
-        rho = getattr(module, "rho", None)
-        if rho is not None:
-            found.setdefault(name.partition("/")[0], []).append(rho.detach().cpu())
-    return {size: torch.cat(each) for size, each in found.items()}
+from ganlab.report.rho import draw_rho, rho_by_resolution
 
 
 class RhoHistogram(Observer):
@@ -50,17 +37,4 @@ class RhoHistogram(Observer):
         means = {f"rho/{size}": values.mean().item() for size, values in rho.items()}
         log_row(trainer, means, system.images_seen)
         if finished(system):
-            self.draw(rho)
-
-    def draw(self, rho: dict[str, Tensor]) -> None:
-        """Write the figure and its numbers."""
-        from ganlab.report.distributions import histogram
-        from ganlab.report.figures import save
-
-        values = {size: each.numpy() for size, each in rho.items()}
-        figure, numbers = histogram(
-            values, self.bins, xlabel="rho: 0 = IN, 1 = PN", ylabel="share of channels"
-        )
-        caption = "rho of every channel, by resolution"
-        numbers |= {f"{size}/rho": each for size, each in values.items()}
-        save(figure, self.directory / "figures" / "rho.png", numbers, caption)
+            draw_rho(rho, self.directory / "figures" / "rho.png", self.bins)

@@ -11,6 +11,7 @@
 | `timeline` | `Timeline` | `timeline.generators_at`, `report.timeline.strip` |
 | `activation_rates` | `ActivationRates` | `rates.activation_rates` |
 | `artifact_detection` | `ArtifactDetection` | `detection.activated_neurons`, `detection.Ranking` |
+| `circular_artifacts` | `CircularArtifacts` | `circles`, `spikes`, `circle_depth` |
 | `guided_backprop` | `GuidedBackprop` | `guided_gradients` |
 | `inception_select` | `InceptionSelect` | `image_scores` |
 | `nearest_neighbours` | `NearestNeighbours` | `copies` |
@@ -26,6 +27,8 @@ A new study is a subclass of `Study` with `investigate`, and one file in `conf/s
 from ganlab.studies.activation_rates import ActivationRates, NeuronStudy
 from ganlab.studies.arithmetic import Arithmetic
 from ganlab.studies.artifact_detection import ArtifactDetection
+from ganlab.studies.circle_incidence import CircleIncidence
+from ganlab.studies.circular_artifacts import CircularArtifacts
 from ganlab.studies.detection import Ranking, read_ranking
 from ganlab.studies.guided_backprop import GuidedBackprop
 from ganlab.studies.inception_select import InceptionSelect
@@ -51,6 +54,8 @@ __all__ = [
     "ActivationRates",
     "Arithmetic",
     "ArtifactDetection",
+    "CircleIncidence",
+    "CircularArtifacts",
     "GuidedBackprop",
     "InceptionSelect",
     "Interpolation",

@@ -10,6 +10,7 @@ from ganlab.studies.directions import better, chosen_monitor, direction
     [
         ("fid10k fid50k_full fid_inf10k kid10k_s100 swd_16px10k_pixels swd10k_pixels", "min"),
         ("ms_ssim10k_pairs5000_pixels ppl_w_full50k_classifier_features", "min"),
+        ("artifact_incidence2k artifact_incidence2k_low artifact_incidence12_high", "min"),
         ("precision10k_k3 recall10k_k3 density10k_k5 coverage10k_k5 realism10k_k3", "max"),
         ("is10k_classifier parzen10k_pixels", "max"),
     ],

@@ -2,12 +2,20 @@
 
 import csv
 
+import numpy as np
 import pytest
 import torch
+from circle_toys import made
 from lightning import Callback
 from study_toys import ConvGenerator, Data, System, suite, trainer
 
-from ganlab.studies import ActivationRates, ArtifactDetection, SequentialAblation, UnitAblation
+from ganlab.studies import (
+    ActivationRates,
+    ArtifactDetection,
+    CircularArtifacts,
+    SequentialAblation,
+    UnitAblation,
+)
 from ganlab.studies.detection import read_ranking
 from ganlab.studies.rates import Rates
 from ganlab.studies.scores import share_buffers
@@ -80,3 +88,25 @@ def test_ranks_share_one_study(tmp_path):
             assert [float(a[c]) for c in columns] == pytest.approx(
                 [float(b[c]) for c in columns], rel=1e-4, abs=1e-6
             )
+
+
+def test_ranks_look_for_artifacts_together(tmp_path):
+    found = {}
+    for name, devices in (("one", {}), ("two", {"devices": 2, "strategy": "ddp_spawn"})):
+        options = {
+            "num_images": 9,
+            "levels": 1.2,
+            "batch_size": 2,
+            "num_traced": 2,
+            "figures": False,
+        }
+        study = CircularArtifacts(directory=tmp_path / name, **options)
+        trainer(study, **devices).test(System(made()), Data(23), verbose=False)
+        with np.load(tmp_path / name / "artifacts.npz") as file:
+            found[name] = dict(file)
+    for key, value in found["one"].items():
+        if value.dtype.kind == "f":
+            assert found["two"][key] == pytest.approx(value, abs=1e-3)
+        else:
+            assert found["two"][key].tolist() == value.tolist()
+    assert 0 < found["one"]["affected"].sum() < 9

@@ -1,0 +1,50 @@
+"""Histograms of rho, the share of PN that each channel of a PIN generator chose.
+
+Tan, Wen, Yang: "Systematic Analysis and Removal of Circular Artifacts for StyleGAN", figure 15: 0
+is instance normalization alone, 1 pixel normalization alone.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganlab.networks.base import Generator
+from ganlab.report.distributions import histogram
+from ganlab.report.figures import save
+
+
+def rho_by_layer(generator: Generator) -> dict[str, Tensor]:
+    """`8x8/0` -> (C,) rho on the CPU, to the present level; empty where no norm has a rho."""
+    points: dict[str, Any] = getattr(generator, "points", {})
+    own = {name: getattr(module, "rho", None) for name, module in points.items()}
+    return {
+        name.removesuffix("/norm"): rho.detach().cpu()
+        for name, rho in own.items()
+        if rho is not None
+    }
+
+
+def rho_by_resolution(generator: Generator) -> dict[str, Tensor]:
+    """`8x8` -> rho of all channels of that resolution, to the present level; empty without any."""
+    found: dict[str, list[Tensor]] = {}
+    for name, rho in rho_by_layer(generator).items():
+        found.setdefault(name.partition("/")[0], []).append(rho)
+    return {size: torch.cat(each) for size, each in found.items()}
+
+
+def draw_rho(
+    rho: Mapping[str, Tensor],  # panel -> values in [0, 1]
+    path: Path,
+    bins: int = 20,
+    unit: str = "resolution",  # what a panel is
+) -> Path:
+    """One panel an entry; the numbers are the histograms and, as `<panel>/rho`, every value."""
+    values = {name: each.numpy() for name, each in rho.items()}
+    figure, numbers = histogram(
+        values, bins, xlabel="rho: 0 = IN, 1 = PN", ylabel="share of channels"
+    )
+    numbers |= {f"{name}/rho": each for name, each in values.items()}
+    return save(figure, path, numbers, f"rho of every channel, by {unit}")

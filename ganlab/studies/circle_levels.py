@@ -1,0 +1,80 @@
+"""What counts as a circular artifact: how far a peak must stand out, and over how many layers."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ganlab.report.atomic import replace_file
+
+LevelsGiven = float | Mapping[str, float]
+FILE = "levels.json"
+PERSISTENCE = 2  # consecutive resolutions
+MINIMUM = 2.5  # peak over the 90% quantile, below which nothing counts as standing out
+
+
+def size_of(layer: str) -> str:
+    """`8x8` of `8x8/1`."""
+    return layer.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What counts as an artifact, and how that was chosen."""
+
+    levels: LevelsGiven = MINIMUM  # contrast that stands out; by size, as {8x8: 3}
+    threshold: float = 1.0  # an image is affected above this score, in units of its levels
+    persistence: int = PERSISTENCE  # consecutive resolutions a peak must be found at
+    source: str = "as configured"
+
+    def __post_init__(self) -> None:
+        values = self.levels.values() if isinstance(self.levels, Mapping) else [self.levels]
+        if any(value <= 0 for value in values) or self.threshold <= 0 or self.persistence < 1:
+            raise ValueError(
+                f"study.levels={self.levels}, study.threshold={self.threshold} and "
+                f"study.persistence={self.persistence} must be above 0"
+            )
+
+    def of(self, layer: str) -> float:
+        """The contrast that stands out in a layer; where sizes are listed, of others `MINIMUM`."""
+        if isinstance(self.levels, Mapping):
+            return self.levels.get(size_of(layer), MINIMUM)
+        return self.levels
+
+    def text(self) -> str:
+        """For notes and records."""
+        given = self.levels if isinstance(self.levels, Mapping) else {"": self.levels}
+        shown = {"": next(iter(given.values()))} if len(set(given.values())) == 1 else given
+        text = ", ".join(f"{size} {value:.3g}".strip() for size, value in shown.items())
+        return (
+            f"peak over {self.threshold:.3g} x its level ({text}) times the 90% quantile at "
+            f"{self.persistence} consecutive resolutions"
+        )
+
+    def save(self, path: Path) -> Path:
+        """Write them as JSON, for another run's `study.levels_from`."""
+        facts = asdict(self)
+        if isinstance(self.levels, Mapping):
+            facts["levels"] = dict(self.levels)
+        return replace_file(path, json.dumps(facts, indent=2).encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Levels":
+        """Read a file of `save`, or `levels.json` of a run's directory.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it holds no levels.
+        """
+        path = Path(path).expanduser()
+        path = path / FILE if path.is_dir() else path
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**found)
+        except FileNotFoundError:
+            raise FileNotFoundError(
+                f"study.levels_from={path}: no such file; give a checkpoint of a generator "
+                "without artifacts, or a run of study=circular_artifacts"
+            ) from None
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"study.levels_from={path} holds no levels: {error}") from error
