@@ -46,6 +46,15 @@ def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings
     return {"status": "interrupted", "exit_code": 128 + checkpointing.signal}
 
 
+def way_on(last: Path | None) -> str:
+    """How to go on after a rank was lost, from the newest checkpoint of a training run, if any."""
+    if last is None:
+        return "run it again"
+    if not last.is_file():
+        return "there is no checkpoint yet: start it again"
+    return f"go on with ckpt={last}"
+
+
 def older_result(directory: Path) -> Settings:
     """What the run's last `result.json` says; nothing where there is none."""
     try:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.cli import conf_dir, register_resolvers
 from ganlab.config import ConfigError, Settings, build
-from ganlab.ending import interruptible, older_result, stopping, summary
+from ganlab.ending import interruptible, older_result, stopping, summary, way_on
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
@@ -35,6 +35,7 @@ from ganlab.report.html import write_report
 from ganlab.report.results import write_result
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
+from ganlab.systems.ranks import Watch, lost_ranks_named
 from ganlab.systems.trainer import quieten
 
 
@@ -68,7 +69,10 @@ def train(config: DictConfig) -> Settings:
     with recorded_run(settings, trainer, system, callbacks, checkpointing) as outcome:
         outcome |= sources(system, datamodule)
         cut_curves(trainer, checkpoint)
-        trainer.fit(system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True)
+        with lost_ranks_named(trainer):
+            trainer.fit(
+                system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True
+            )
     return outcome
 
 
@@ -94,7 +98,8 @@ def evaluate(config: DictConfig) -> Settings:
     datamodule = build_data(settings)
     with recorded_run(settings, trainer, system, [study]) as outcome, interruptible():
         outcome |= sources(system, datamodule)
-        trainer.test(system, datamodule=datamodule, verbose=False)
+        with lost_ranks_named(trainer):
+            trainer.test(system, datamodule=datamodule, verbose=False)
     return outcome
 
 
@@ -246,7 +251,9 @@ def build_trainer(settings: Settings, callbacks: list[Callback]) -> Trainer:
     loggers = build_all(settings, "logger")
     for logger in loggers:
         logger.log_hyperparams(settings)
-    callbacks = [SameConfig(config_hash(settings)), *callbacks]
+    last = next((each.last for each in callbacks if isinstance(each, Checkpointing)), None)
+    watch = Watch(partial(way_on, last))
+    callbacks = [SameConfig(config_hash(settings)), watch, *callbacks]
     given = {"callbacks": callbacks, "loggers": loggers, "directory": settings["run_dir"]}
     trainer: Trainer = build(settings["trainer"], "trainer", settings["allow_targets"], **given)
     return trainer
