@@ -13,7 +13,7 @@ from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig, open_dict
 
 from ganlab.callbacks.agreement import SameConfig
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
 from ganlab.ending import interruptible, older_result, stopping, summary, way_on
 from ganlab.loggers import finish as end_loggers
@@ -227,9 +227,16 @@ def relabel(settings: Settings) -> None:
 
 
 def build_all(settings: Settings, group: str) -> list[Any]:
-    """Build each entry of a group that maps names to targets."""
-    nodes = (settings.get(group) or {}).values()
-    return [build(node, group, settings["allow_targets"]) for node in nodes if node]
+    """Build each entry of a group that maps names to targets.
+
+    Raises:
+        ConfigError: an entry that names no target, or see `config.check`.
+    """
+    nodes = {name: node for name, node in (settings.get(group) or {}).items() if node}
+    for name, node in nodes.items():
+        if "_target_" not in node:
+            raise ConfigError(f"{group}.{name} has no _target_{nearest(name, nodes)}")
+    return [build(node, group, settings["allow_targets"]) for node in nodes.values()]
 
 
 def scores_of(settings: Settings) -> list[Any]:

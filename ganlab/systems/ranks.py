@@ -4,11 +4,12 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,9 +123,11 @@ class Watch(Callback):
         return f"the connection to another rank broke ({reason}){seen}; {self.way_on()}"
 
     def _manner(self, peer: Peer) -> str:
-        codes = {child.pid: child.poll() for child in self.children}
-        code = codes.get(peer.pid)
-        if code is None or code > 0:
+        child = next((each for each in self.children if each.pid == peer.pid), None)
+        code = 0
+        with suppress(subprocess.TimeoutExpired):  # its first thread may be gone before the others
+            code = 0 if child is None else child.wait(NOTICE)
+        if code >= 0:
             return ""
         name = signal.Signals(-code).name if -code in {*signal.Signals} else f"signal {-code}"
         hint = " (often the system's answer to full memory)" if name == "SIGKILL" else ""
