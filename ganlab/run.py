@@ -15,7 +15,7 @@ from omegaconf import DictConfig, open_dict
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
-from ganlab.ending import interruptible, older_result, stopping, summary, way_on
+from ganlab.ending import interruptible, older_result, refusals_kept, stopping, summary, way_on
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
@@ -39,6 +39,7 @@ from ganlab.systems.ranks import Watch, lost_ranks_named
 from ganlab.systems.trainer import quieten
 
 
+@refusals_kept("train")
 def train(config: DictConfig) -> Settings:
     """Train what the config describes, or resume `config.ckpt`; leave everything in `run_dir`.
 
@@ -76,6 +77,7 @@ def train(config: DictConfig) -> Settings:
     return outcome
 
 
+@refusals_kept("evaluate")
 def evaluate(config: DictConfig) -> Settings:
     """Run `config.study` on the averaged generator of `config.ckpt`, rebuilt from the file alone.
 
@@ -274,8 +276,9 @@ def finish(settings: Settings, outcome: Settings, callbacks: list[Any], kind: st
     directory = Path(settings["run_dir"])
     records = [record for each in callbacks for record in getattr(each, "records", [])]
     outcome |= {"kind": kind} | provenance(settings, kind) | {"scores": records}
-    older = older_result(directory).get("images_seen", -1)
-    if outcome["status"] == "failed" and older >= outcome["images_seen"]:
+    older = older_result(directory)
+    nothing_new = older.get("images_seen", -1) >= outcome["images_seen"]
+    if outcome["status"] == "failed" and nothing_new and older.get("status") != "failed":
         return
     write_result(directory, outcome)
     with suppress(OSError, ValueError, KeyError):
