@@ -2,14 +2,20 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
 from ganlab.config import Settings
-from ganlab.report.results import read_result
+from ganlab.provenance import started
+from ganlab.report.results import read_result, write_result
 from ganlab.systems.checkpoint import Checkpointing
+
+Run = Callable[[DictConfig], Settings]
 
 
 @contextmanager
@@ -44,6 +50,42 @@ def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings
     if checkpointing.signal is None or finished:
         return {"status": status, "exit_code": int(status == "failed")}
     return {"status": "interrupted", "exit_code": 128 + checkpointing.signal}
+
+
+def refusals_kept(kind: str) -> Callable[[Run], Run]:
+    """Let a run that is refused before it begins leave a `result.json`, so that tables name it.
+
+    Only in a directory that is there; what came of an earlier run in it is kept.
+    """
+
+    def wrapper(run: Run) -> Run:
+        @wraps(run)
+        def kept(config: DictConfig) -> Settings:
+            try:
+                return run(config)
+            except Exception as error:
+                directory = Path(str(OmegaConf.select(config, "run_dir")))
+                text, older = f"{type(error).__name__}: {error}", older_result(directory)
+                came_to_something = older.get("status", "failed") != "failed"
+                told = came_to_something or older.get("images_seen") or older.get("error") == text
+                if directory.is_dir() and not told:
+                    facts = {"status": "failed", "exit_code": 1, "error": text, "kind": kind}
+                    facts |= {"images_seen": 0, "scores": [], **started(kind)}
+                    write_result(directory, facts)
+                raise
+
+        return kept
+
+    return wrapper
+
+
+def way_on(last: Path | None) -> str:
+    """How to go on after a rank was lost, from the newest checkpoint of a training run, if any."""
+    if last is None:
+        return "run it again"
+    if not last.is_file():
+        return "there is no checkpoint yet: start it again"
+    return f"go on with ckpt={last}"
 
 
 def older_result(directory: Path) -> Settings:

@@ -95,11 +95,20 @@ def provenance(settings: dict[str, Any], kind: str) -> dict[str, Any]:
             **{name: version(name) for name in PACKAGES},
         },
     }
-    if started := origin():
-        facts["overrides"], choices = started.overrides, started.choices
-        facts |= {name: choices[name] for name in ("model", "data", "study") if name in choices}
-        facts |= {"grid": started.grid, "cell": started.cell} if started.grid else {}
-        facts["command"] = f"python {kind}.py {' '.join(facts['overrides'])}".rstrip()
+    facts |= started(kind)
     if facts.get("data") in (None, "None"):  # an evaluation on its checkpoint's data
         facts["data"] = settings["data"].get("name")
+    return facts
+
+
+def started(kind: str) -> dict[str, Any]:
+    """The command, the choices and the grid of this process's run; nothing where nobody said."""
+    said = origin()
+    if said is None:
+        return {}
+    facts: dict[str, Any] = {"overrides": said.overrides}
+    names = ("model", "data", "study")
+    facts |= {name: said.choices[name] for name in names if name in said.choices}
+    facts |= {"grid": said.grid, "cell": said.cell} if said.grid else {}
+    facts["command"] = f"python {kind}.py {' '.join(said.overrides)}".rstrip()
     return facts

@@ -13,9 +13,9 @@ from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig, open_dict
 
 from ganlab.callbacks.agreement import SameConfig
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
-from ganlab.ending import interruptible, older_result, stopping, summary
+from ganlab.ending import interruptible, older_result, refusals_kept, stopping, summary, way_on
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
@@ -35,9 +35,11 @@ from ganlab.report.html import write_report
 from ganlab.report.results import write_result
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
+from ganlab.systems.ranks import Watch, lost_ranks_named
 from ganlab.systems.trainer import quieten
 
 
+@refusals_kept("train")
 def train(config: DictConfig) -> Settings:
     """Train what the config describes, or resume `config.ckpt`; leave everything in `run_dir`.
 
@@ -68,10 +70,14 @@ def train(config: DictConfig) -> Settings:
     with recorded_run(settings, trainer, system, callbacks, checkpointing) as outcome:
         outcome |= sources(system, datamodule)
         cut_curves(trainer, checkpoint)
-        trainer.fit(system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True)
+        with lost_ranks_named(trainer):
+            trainer.fit(
+                system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True
+            )
     return outcome
 
 
+@refusals_kept("evaluate")
 def evaluate(config: DictConfig) -> Settings:
     """Run `config.study` on the averaged generator of `config.ckpt`, rebuilt from the file alone.
 
@@ -94,7 +100,8 @@ def evaluate(config: DictConfig) -> Settings:
     datamodule = build_data(settings)
     with recorded_run(settings, trainer, system, [study]) as outcome, interruptible():
         outcome |= sources(system, datamodule)
-        trainer.test(system, datamodule=datamodule, verbose=False)
+        with lost_ranks_named(trainer):
+            trainer.test(system, datamodule=datamodule, verbose=False)
     return outcome
 
 
@@ -234,9 +241,16 @@ def relabel(settings: Settings) -> None:
 
 
 def build_all(settings: Settings, group: str) -> list[Any]:
-    """Build each entry of a group that maps names to targets."""
-    nodes = (settings.get(group) or {}).values()
-    return [build(node, group, settings["allow_targets"]) for node in nodes if node]
+    """Build each entry of a group that maps names to targets.
+
+    Raises:
+        ConfigError: an entry that names no target, or see `config.check`.
+    """
+    nodes = {name: node for name, node in (settings.get(group) or {}).items() if node}
+    for name, node in nodes.items():
+        if "_target_" not in node:
+            raise ConfigError(f"{group}.{name} has no _target_{nearest(name, nodes)}")
+    return [build(node, group, settings["allow_targets"]) for node in nodes.values()]
 
 
 def scores_of(settings: Settings) -> list[Any]:
@@ -258,7 +272,9 @@ def build_trainer(settings: Settings, callbacks: list[Callback]) -> Trainer:
     loggers = build_all(settings, "logger")
     for logger in loggers:
         logger.log_hyperparams(settings)
-    callbacks = [SameConfig(config_hash(settings)), *callbacks]
+    last = next((each.last for each in callbacks if isinstance(each, Checkpointing)), None)
+    watch = Watch(partial(way_on, last))
+    callbacks = [SameConfig(config_hash(settings)), watch, *callbacks]
     given = {"callbacks": callbacks, "loggers": loggers, "directory": settings["run_dir"]}
     trainer: Trainer = build(settings["trainer"], "trainer", settings["allow_targets"], **given)
     return trainer
@@ -272,8 +288,9 @@ def finish(settings: Settings, outcome: Settings, callbacks: list[Any], kind: st
     directory = Path(settings["run_dir"])
     records = [record for each in callbacks for record in getattr(each, "records", [])]
     outcome |= {"kind": kind} | provenance(settings, kind) | {"scores": records}
-    older = older_result(directory).get("images_seen", -1)
-    if outcome["status"] == "failed" and older >= outcome["images_seen"]:
+    older = older_result(directory)
+    nothing_new = older.get("images_seen", -1) >= outcome["images_seen"]
+    if outcome["status"] == "failed" and nothing_new and older.get("status") != "failed":
         return
     write_result(directory, outcome)
     with suppress(OSError, ValueError, KeyError):

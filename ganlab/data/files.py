@@ -3,7 +3,7 @@
 import io
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -64,8 +64,7 @@ class FolderFiles(Files):
     """Image files below a folder."""
 
     def __init__(self, place: Path, labels: bool = True) -> None:
-        found = (path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file())
-        super().__init__(place, list(found), labels)
+        super().__init__(place, list(files_below(place)), labels)
 
     def image(self, index: int) -> Image.Image:  # noqa: D102
         return Image.open(self.place / self.names[index])
@@ -78,14 +77,27 @@ class FolderFiles(Files):
         return hashed(self.place.resolve(), bool(self.class_names), *map(state, self.names))
 
 
+def files_below(folder: Path, within: str = "", above: Sequence[Path] = ()) -> Iterator[str]:
+    """Relative paths of all files, links to folders followed unless they lead back up."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from files_below(path, f"{within}{path.name}/", (*above, real))
+        elif path.is_file():
+            yield f"{within}{path.name}"
+
+
 class ZipFiles(Files):
     """Image files in a zip archive, read in place."""
 
-    def __init__(self, place: Path, labels: bool = True) -> None:
+    def __init__(self, place: Path, labels: bool = True, guide: str = "a .zip of images") -> None:
         try:
             self.archive = zipfile.ZipFile(place)
         except zipfile.BadZipFile as error:
-            problem = Problem(str(place), f"is not a zip archive ({error})", "download it again")
+            fix = f"data.path takes {guide}; an archive that arrived damaged must be fetched again"
+            problem = Problem(str(place), f"is not a zip archive ({error})", fix)
             raise BrokenData([problem]) from error
         self.lock = threading.Lock()
         super().__init__(
@@ -121,7 +133,9 @@ class ImageFiles:
     def open(self) -> Files:
         """List the files; raises `FileNotFoundError` or `BrokenData`."""
         place = existing(self.path, self.guide)
-        return FolderFiles(place, self.labels) if place.is_dir() else ZipFiles(place, self.labels)
+        if place.is_dir():
+            return FolderFiles(place, self.labels)
+        return ZipFiles(place, self.labels, self.guide)
 
 
 def existing(path: str | Path | None, guide: str) -> Path:

@@ -20,6 +20,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ganlab.nn.ranks import mean_over_ranks
+
 Images = Tensor | list[Tensor]  # as in the networks: a list runs from coarse to fine
 Uniform = Callable[[int], Tensor]  # n -> (n,) in [0, 1)
 Normal = Callable[[torch.Size], Tensor]  # shape -> N(0, 1)
@@ -163,6 +165,6 @@ def path_length(
     images = generator.synthesize(styles)
     lengths = path_lengths(images[-1] if isinstance(images, list) else images, styles, normal)
     mean = generator.mean_path_length
-    with torch.no_grad():
-        mean.lerp_(lengths.mean().to(mean), decay)
+    with torch.no_grad():  # over the whole batch: of ranks that differed each would pull elsewhere
+        mean.lerp_(mean_over_ranks(lengths.mean()).to(mean), decay)
     return weight * (lengths - mean.clone()).square().mean()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images
+from ganlab.nn.dropout import Dropout
 from ganlab.nn.pyramid import expand, gaussian_pyramid
 
 
@@ -229,7 +230,7 @@ class Discriminator(base.Discriminator):
         """D_K."""
         modules: list[nn.Module] = [nn.Flatten()]
         for incoming, outgoing in pairwise([pixels, *hidden]):
-            modules += [linear(incoming, outgoing, 0.005), nn.ReLU(), nn.Dropout(dropout)]
+            modules += [linear(incoming, outgoing, 0.005), nn.ReLU(), Dropout(dropout)]
         return nn.Sequential(*modules, linear(hidden[-1], 1, 0.005))
 
     @staticmethod
@@ -249,7 +250,7 @@ class Discriminator(base.Discriminator):
                 "pixels; use smaller kernels or larger sizes"
             )
         return nn.Sequential(
-            *modules, nn.Dropout(dropout), nn.Flatten(), nn.Linear(width * left**2, 1)
+            *modules, Dropout(dropout), nn.Flatten(), nn.Linear(width * left**2, 1)
         )
 
     def views(self, images: Tensor) -> list[Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images
+from ganlab.nn.dropout import Dropout
 
 
 def hidden_widths(network: str, hidden: Sequence[int]) -> list[int]:
@@ -110,14 +111,14 @@ class Discriminator(base.Discriminator):
         init_range: float = 0.005,  # weights U(-init_range, init_range)
     ) -> None:
         super().__init__()
-        modules: list[nn.Module] = [nn.Dropout(input_dropout)]
+        modules: list[nn.Module] = [Dropout(input_dropout)]
         incoming = channels * resolution**2
         for units in hidden_widths("discriminator", hidden):
             if pieces is None:
                 modules += [linear(incoming, units, init_range), nn.LeakyReLU(0.2)]
             else:
                 modules += [Maxout(incoming, units, pieces, init_range)]
-            modules += [nn.Dropout(dropout)]
+            modules += [Dropout(dropout)]
             incoming = units
         self.flatten = nn.Flatten()
         self.hidden = nn.Sequential(*modules)

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -67,8 +68,10 @@ def checked_rate(rate: float, key: str = "study.rate") -> float:
 
 
 def digest(network: nn.Module) -> str:
-    """SHA-256 of a network's state: names, types, shapes and bytes of all its tensors."""
+    """SHA-256 of a network: how it is built, and names, types, shapes and bytes of its tensors."""
     sha256 = hashlib.sha256()
+    for name, module in network.named_modules():
+        sha256.update(f"{name} {built(module)}\n".encode())
     for name, value in network.state_dict().items():
         if not isinstance(value, Tensor):
             sha256.update(f"{name} {value!r}".encode())
@@ -77,6 +80,25 @@ def digest(network: nn.Module) -> str:
         flat = value.detach().cpu().contiguous().reshape(-1)
         sha256.update(flat.view(torch.uint8).numpy().tobytes())
     return sha256.hexdigest()
+
+
+def built(module: nn.Module) -> str:
+    """What a module is and was told, its parts apart: slopes, sizes, switches."""
+    kind = type(module)
+    if kind.__module__.startswith("torch."):
+        return f"{kind.__name__}({module.extra_repr()})"
+    public = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+    told = {key: value for key, value in public.items() if key != "training" and is_plain(value)}
+    return f"{kind.__name__}({sorted(told.items())})"
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value says the same in every process: numbers, words and containers of them."""
+    if isinstance(value, Mapping):
+        return all(map(is_plain, [*value, *value.values()]))
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    return isinstance(value, bool | int | float | str)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ganlab.networks.base import Condition, Images
+from ganlab.nn.ranks import mean_over_ranks
 from ganlab.nn.style import mix
-from ganlab.systems.penalties import mean_over_ranks
 from ganlab.systems.randomness import fresh_noise
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from ganlab.systems.drawing import Draw, draw
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.growth import Growth, grow, share_schedule, take_first_stage
 from ganlab.systems.guard import ADVICE, NonFiniteError, diagnose
-from ganlab.systems.penalties import mean_over_ranks, printed
-from ganlab.systems.randomness import StepRandomness, fresh_noise
+from ganlab.systems.penalties import printed
+from ganlab.systems.randomness import StepRandomness, fresh_dropout, fresh_noise
 from ganlab.systems.state import restore_counters, restore_random_state, run_state
 from ganlab.systems.tally import Tally
 
@@ -147,14 +147,15 @@ class GAN(LightningModule):
         batch, condition = self.conditioner(batch)
         real = self.discriminator.views(batch.image)
         self.mid_step, self.shown = True, (real, condition)
-        with self.toggled_optimizer(discriminator_optimizer):
-            self.train_discriminator(discriminator_optimizer, real, len(batch), condition)
-        self.steps += 1
-        self.images_seen += self.global_batch_size
-        if self.steps % self.critic_steps == 0:
-            with self.toggled_optimizer(generator_optimizer):
-                self.train_generator(generator_optimizer, real, len(batch), condition)
-            self.average()
+        with fresh_dropout(self.discriminator, self.randomness):
+            with self.toggled_optimizer(discriminator_optimizer):
+                self.train_discriminator(discriminator_optimizer, real, len(batch), condition)
+            self.steps += 1
+            self.images_seen += self.global_batch_size
+            if self.steps % self.critic_steps == 0:
+                with self.toggled_optimizer(generator_optimizer):
+                    self.train_generator(generator_optimizer, real, len(batch), condition)
+                self.average()
         self.mid_step, self.mid_tick, self.shown = False, True, None
         if self.images_seen >= self.kimg * 1000:
             self.trainer.should_stop = True
@@ -177,7 +178,7 @@ class GAN(LightningModule):
         self.descend(optimizer, loss, "discriminator")
         for name in self.lazy(self.penalties, self.steps):
             penalty = self.intervals[name] * self.penalty(name, real, fake, condition)
-            self.descend(optimizer, penalty, "discriminator")
+            self.descend(optimizer, penalty, "discriminator", lazy=True)
 
     def train_generator(
         self, optimizer: Any, real: Images, n: int, condition: Condition | None
@@ -195,7 +196,7 @@ class GAN(LightningModule):
         self.descend(optimizer, loss, "generator")
         for name in self.lazy(self.generator_penalties, self.steps // self.critic_steps - 1):
             penalty = self.intervals[name] * self.generator_penalty(name, n, condition)
-            self.descend(optimizer, penalty, "generator")
+            self.descend(optimizer, penalty, "generator", lazy=True)
         for module in self.generator.modules():
             project: Any = getattr(module, "project_", None)
             if project is not None:
@@ -236,18 +237,15 @@ class GAN(LightningModule):
             fresh_noise(self.generator, self.randomness, name),
         ):
             value = self.generator_penalties[name](self.generator, latents, condition, normal)
-        mean: Any = getattr(self.generator, "mean_path_length", None)
-        if mean is not None:
-            mean.copy_(mean_over_ranks(mean))
         self.tally.add(f"penalty/{name}", value)
         return value
 
-    def descend(self, optimizer: Any, loss: Tensor, network: str) -> None:
-        """Backward and step, unless the loss is not finite."""
+    def descend(self, optimizer: Any, loss: Tensor, network: str, lazy: bool = False) -> None:
+        """Backward and step, unless the loss is not finite; norms are those of losses."""
         self.guard(loss, network)
         optimizer.zero_grad(set_to_none=True)
         self.manual_backward(loss)
-        if self.steps % PROBE_STEPS == 0:
+        if not lazy and self.steps % PROBE_STEPS == 0:
             parameters = getattr(self, network).parameters()
             gradients = [p.grad for p in parameters if p.grad is not None]
             self.tally.add(f"grad_norm/{network}", get_total_norm(gradients))

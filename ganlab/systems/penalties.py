@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ganlab.losses import r1
@@ -56,14 +55,3 @@ def printed(penalties: Mapping[str, Any]) -> None:
     for penalty in penalties.values():
         if (derivation := getattr(penalty, "derivation", None)) is not None:
             print(derivation)
-
-
-@torch.no_grad()
-def mean_over_ranks(value: Tensor) -> Tensor:
-    """The mean of a tensor over all processes; itself where there is one."""
-    distributed = torch.distributed
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return value
-    total = value.detach().clone()
-    distributed.all_reduce(total)
-    return total / distributed.get_world_size()

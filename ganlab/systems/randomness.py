@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganlab.nn.dropout import Dropout
 from ganlab.nn.randomness import LatentSpace, keyed_generator
 
 Uniform = Callable[[int], Tensor]  # n -> (n,) numbers in [0, 1)
-Normal = Callable[[Sequence[int]], Tensor]  # shape, samples first -> N(0, 1) numbers
+Rows = Callable[[Sequence[int]], Tensor]  # shape, samples first -> numbers
 
 
 @dataclass(frozen=True)
@@ -42,14 +43,20 @@ class StepRandomness:
         rng = keyed_generator(*purpose, self.seed, self.images_seen)
         return lambda n: self.share(torch.rand(n * self.world_size, generator=rng))
 
-    def normal(self, *purpose: str) -> Normal:
+    def normal(self, *purpose: str) -> Rows:
         """A stream of N(0, 1) numbers drawn where they are used: noise is as large as a map."""
+        return self._rows(torch.randn, *purpose)
+
+    def masks(self, *purpose: str) -> Rows:
+        """A stream of numbers in [0, 1), drawn where they are used."""
+        return self._rows(torch.rand, *purpose)
+
+    def _rows(self, sample: Callable[..., Tensor], *purpose: str) -> Rows:
         rng = keyed_generator(*purpose, self.seed, self.images_seen, device=self.device)
 
         def draw(shape: Sequence[int]) -> Tensor:
             n, *rest = shape
-            rows = torch.randn(n * self.world_size, *rest, generator=rng, device=self.device)
-            return self.share(rows)
+            return self.share(sample(n * self.world_size, *rest, generator=rng, device=self.device))
 
         return draw
 
@@ -77,3 +84,17 @@ def fresh_noise(generator: nn.Module, randomness: StepRandomness, purpose: str) 
         yield
     finally:
         network.draw_noise = before
+
+
+@contextmanager
+def fresh_dropout(network: nn.Module, randomness: StepRandomness) -> Iterator[None]:
+    """Inside the block a network that drops units draws them from the step's randomness."""
+    modules = [module for module in network.modules() if isinstance(module, Dropout)]
+    draw = randomness.masks("dropout") if modules else None
+    for module in modules:
+        module.draw = draw
+    try:
+        yield
+    finally:
+        for module in modules:
+            module.draw = None

@@ -153,8 +153,27 @@ def test_missing_path_names_the_option(tmp_path):
 
 def test_a_text_file_called_zip_is_no_archive(tmp_path):
     (tmp_path / "fake.zip").write_text("not an archive")
-    with pytest.raises(BrokenData, match=r"fake\.zip: is not a zip archive"):
+    with pytest.raises(BrokenData, match=r"fake\.zip: is not a zip archive") as caught:
         ready(zipped(str(tmp_path / "fake.zip")))
+    assert "data.path takes a .zip of images" in str(caught.value)
+
+
+def test_links_to_folders_are_followed_as_classes_but_not_in_circles(pets, tmp_path):
+    """Two links to one folder are two classes; a link back up is nothing."""
+    root = tmp_path / "linked"
+    root.mkdir()
+    for name in ("cat", "dog"):
+        (root / name).symlink_to(pets / name)
+    (root / "again").symlink_to(pets / "cat")
+    (pets / "dog" / "up").symlink_to(pets)
+    (pets / "dog" / "self").symlink_to(pets / "dog")
+    data = ready(folder(str(root), resolution=16))
+    names = data.dataset.class_names
+    assert [names[label] for label in data.dataset.labels][:9] == ["again"] * 3 + ["cat"] * 3 + [
+        *["dog"] * 3
+    ]
+    assert [name for name in names if "self" in name] == []
+    assert max(name.count("/") for name in names) == 2, "dog/up/cat, and no further"
 
 
 def test_a_damaged_archive_member_is_listed(pets):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ganlab.networks.vanilla import Discriminator, Generator, Maxout
+from ganlab.nn.dropout import Dropout
 
 
 def count(network: nn.Module) -> int:
@@ -60,13 +61,13 @@ def test_without_maxout_the_units_are_leaky():
     discriminator = Discriminator(resolution=4, hidden=(6, 5), pieces=None)
     kinds = [type(module) for module in discriminator.hidden]
     assert kinds == [
-        nn.Dropout,
+        Dropout,
         nn.Linear,
         nn.LeakyReLU,
-        nn.Dropout,
+        Dropout,
         nn.Linear,
         nn.LeakyReLU,
-        nn.Dropout,
+        Dropout,
     ]
     assert discriminator.hidden[2].negative_slope == 0.2
 
@@ -96,7 +97,7 @@ def test_dropout_draws_from_the_global_seed_and_only_in_training():
 
 
 def test_dropout_keeps_the_published_shares():
-    rates = [m.p for m in Discriminator().modules() if isinstance(m, nn.Dropout)]
+    rates = [m.p for m in Discriminator().modules() if isinstance(m, Dropout)]
     assert rates == [0.2, 0.5, 0.5]
 
 

@@ -1,5 +1,6 @@
 import io
 from copy import deepcopy
+from functools import partial
 
 import pytest
 import torch
@@ -9,8 +10,9 @@ from scipy import stats
 from study_toys import ConvGenerator, small_dcgan
 from torch import nn
 
-from ganlab.networks import progan, stylegan2
+from ganlab.networks import progan, stylegan, stylegan2
 from ganlab.networks.base import Generator
+from ganlab.nn.norm import InstanceNorm, PixelNorm
 from ganlab.nn.randomness import latents_at
 from ganlab.studies.layers import (
     as_list,
@@ -194,3 +196,26 @@ def test_the_digest_is_of_every_tensor():
         seen.add(digest(changed))
         assert len(seen) == 1 + list(generator.state_dict()).index(name) + 1, (name, value)
     assert digest(deepcopy(generator).double()) not in seen
+
+
+def test_the_digest_is_of_what_has_no_tensor_too():
+    """Slopes, switches and filters change images without changing any tensor."""
+
+    def made(**switches):
+        torch.manual_seed(0)
+        network = stylegan.Generator(8, 1, latent_dim=4, style_dim=4, width=4, **switches)
+        return network.eval()
+
+    plain = made(norm=PixelNorm)
+    assert digest(made(norm=PixelNorm)) == digest(plain)
+    assert digest(deepcopy(plain).train()) == digest(plain), "a mode is no architecture"
+    others = [
+        made(norm=PixelNorm, blur=False),
+        made(norm=partial(PixelNorm, eps=1e-2)),
+        made(norm=InstanceNorm),
+        deepcopy(plain),
+    ]
+    others[-1].blocks["4x4"][0].activation.negative_slope = 0.1
+    for other in others:
+        assert other.state_dict().keys() == plain.state_dict().keys()
+    assert len({digest(each) for each in [plain, *others]}) == 5

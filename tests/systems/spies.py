@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import torch
@@ -133,3 +134,24 @@ class Poison(Callback):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if pl_module.images_seen >= self.images:
             pl_module.get_parameter(self.name).data.view(-1)[0] = float("nan")
+
+
+class Fate(Callback):
+    """What befalls one rank at a batch's start: it is killed, raises, or the other waits for ever.
+
+    With `stuck` rank 1 is killed and rank 0 does not look at its connections any more, as one that
+    waits in a collective of NCCL.
+    """
+
+    def __init__(self, rank: int, images: int, how: str):
+        self.rank, self.images, self.how = rank, images, how
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if pl_module.images_seen < self.images or pl_module.images_seen >= 2 * self.images:
+            return
+        if self.how == "stuck" and trainer.global_rank != self.rank:
+            time.sleep(1000)
+        if trainer.global_rank == self.rank:
+            if self.how == "raise":
+                raise RuntimeError("out of luck")
+            die()

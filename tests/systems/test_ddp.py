@@ -30,8 +30,6 @@ VANILLA = [
     "data.resolution=16",
     "model.generator.hidden=[32]",
     "model.discriminator.hidden=[16]",
-    "model.discriminator.dropout=0.0",
-    "model.discriminator.input_dropout=0.0",
 ]
 DCGAN = [
     "model=dcgan",

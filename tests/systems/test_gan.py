@@ -115,6 +115,16 @@ def test_step_equals_a_loop_written_out(critic_steps, batch_norm):
         close(gan.discriminator, discriminator)
 
 
+def test_gradient_norms_are_those_of_the_losses_without_lazy_penalties():
+    def strong(discriminator, real, fake, condition, uniform):
+        return 1e6 * next(discriminator.parameters()).square().sum()
+
+    alone = fit(system(1)).tally.read()
+    lazy = fit(system(1, penalties={"strong": strong}, intervals={"strong": 2})).tally.read()
+    assert lazy["penalty/strong"] > 0
+    assert lazy["grad_norm/discriminator"] == alone["grad_norm/discriminator"]
+
+
 @pytest.mark.parametrize("interval", [1, 2])
 def test_penalties_are_added_or_lazily_descended_with_their_interval(interval):
     """R1 of the reals every step inside the loss, or every second step by itself and doubled."""

@@ -1,0 +1,117 @@
+"""Tiny recipes of every model, trained by one process or by each of two ranks."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import open_dict
+
+from ganlab.cli import conf_dir, register_resolvers
+
+COMMON = [
+    *("data=synthetic", "data.num=64", "data.resolution=16", "data.batch_size=8", "kimg=0.04"),
+    *("callbacks=none", "scores=null", "checkpoint_every_kimg=null"),
+    "+callbacks.metrics_log._target_=ganlab.callbacks.MetricsLog",
+    "+callbacks.metrics_log.every_kimg=0.016",
+]
+# Without momentum Adam's step is gradient / |gradient|: where that is near 0, rounding decides the
+# sign. A larger eps takes this away and leaves the rest of the method.
+CALM = ["+model.generator_optimizer.eps=0.001", "+model.discriminator_optimizer.eps=0.001"]
+NARROW = [
+    *("model.generator.width=4", "model.generator.max_width=8", "model.generator.latent_dim=8"),
+    *("model.discriminator.width=4", "model.discriminator.max_width=8"),
+    "model.discriminator.group_size=2",  # two groups a rank, four in one process
+]
+STYLES = ["model.generator.style_dim=8"]
+LAPLACIAN = [
+    *("model=lapgan", "model.generator.hidden=[16]", "model.generator.width=4"),
+    *("model.generator.kernels=[3,3]", "model.discriminator.hidden=[16]"),
+    *("model.discriminator.width=4", "model.discriminator.kernels=[3,3]"),
+]
+MODELS = {
+    "lapgan": [*LAPLACIAN, "model.critic_steps=2"],  # with its dropout
+    # 8x8 for 2 steps, a fade of 2, 16x16 to the end: mixing, noise, lazy R1 and rho across it all.
+    "stylegan": [
+        *("model=stylegan", "model/norm=pin", *NARROW, *STYLES, "+model.intervals.r1=2"),
+        *("model.growth.stable_kimg=0.016", "model.growth.fade_kimg=0.016", "kimg=0.056"),
+    ],
+    "stylegan2": [
+        *("model=stylegan2", *NARROW, *STYLES, "model.intervals.r1=2"),
+        "model.intervals.path_length=2",
+        "model.generator_penalties.path_length.weight=200.0",  # so that it can be seen
+    ],
+    "msg_gan": ["experiment=karnewar2020/wgan_gp_fashion_mnist", "model=msg_gan", *NARROW],
+    "msg_gan_style": [
+        *("experiment=karnewar2020/style_fashion_mnist", "model=msg_gan", *NARROW, *STYLES),
+        "model.mixing_probability=0.5",
+    ],
+}
+RELATIVISTIC = ["model=msg_gan", *NARROW]
+# An instance norm of 1e-8 in the root makes a constant map's rounding ten thousand times as large.
+DOUBLE = ("stylegan", "msg_gan_style")
+TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+
+
+@contextmanager
+def precision_of(name: str) -> Iterator[None]:
+    """Make everything in double precision inside the block, for those in `DOUBLE`."""
+    from ganlab.systems.gan import GAN
+
+    if name not in DOUBLE:
+        yield
+        return
+    step = GAN.training_step
+
+    def in_double(self: GAN, batch: Any, number: int) -> None:
+        step(self, replace(batch, image=batch.image.double()), number)
+
+    torch.set_default_dtype(torch.float64)
+    GAN.training_step = in_double
+    try:
+        yield
+    finally:
+        GAN.training_step = step
+        torch.set_default_dtype(torch.float32)
+
+
+def trained(run: Path, *words: str) -> None:
+    """Train as these words say."""
+    from ganlab.run import train
+
+    GlobalHydra.instance().clear()
+    register_resolvers()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("train", [*COMMON, *words])
+    GlobalHydra.instance().clear()
+    with open_dict(config):
+        config.run_dir = str(run)
+    assert train(config)["status"] == "done"
+
+
+def left(run: Path) -> dict[str, Any]:
+    """The checkpoint that a training left."""
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def noted(run: Path) -> list[str]:
+    """The words that make each rank leave its batches and latents in `notes<rank>.pt`."""
+    spy = ["allow_targets=[spies]", "+callbacks.notes._target_=spies.Notes"]
+    return [*spy, f"+callbacks.notes.directory={run}"]
+
+
+def rank_work(rank: int, world: int, folder: str) -> None:
+    """Train every model as rank `rank`, one after the other."""
+    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(world)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": (Path(folder) / "port").read_text()}
+    for name, words in MODELS.items():
+        with precision_of(name):
+            trained(Path(folder) / name, *words, *CALM, *TWO)
+    run = Path(folder) / "relativistic"
+    trained(run, *RELATIVISTIC, *CALM, *TWO, *noted(run))
+    torch.save(None, Path(folder) / f"rank{rank}.pt")

@@ -1,0 +1,118 @@
+"""Two ranks are one process with the double batch: every model whose samples do not mix.
+
+Where they do mix, in a relativistic loss, two ranks are one process that averages the gradients of
+the two shards. `test_ddp.py` has the fully connected GAN and DCGAN, `test_growing_ddp.py` ProGAN.
+"""
+
+import csv
+import math
+import socket
+
+import pytest
+import torch
+from processes import two_ranks
+from rank_runs import CALM, MODELS, left, precision_of, rank_work, trained
+from torch.nn import functional as F
+
+from ganlab.networks import msg_gan
+
+RECIPE_HAS = {
+    "stylegan": ["penalty/r1", "growth/level"],
+    "stylegan2": ["penalty/r1", "penalty/path_length"],
+    "msg_gan": ["penalty/gradient_penalty", "penalty/drift"],
+}
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """Every recipe trained by one pair of processes."""
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        (folder / "port").write_text(str(free.getsockname()[1]))
+    two_ranks(rank_work, folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def assert_equal(two, one, name):
+    if isinstance(one, torch.Tensor):
+        torch.testing.assert_close(two, one, rtol=0, atol=1e-5, msg=lambda text: f"{name}: {text}")
+    elif isinstance(one, dict):
+        assert two.keys() == one.keys()
+        for key in one:
+            assert_equal(two[key], one[key], f"{name}.{key}")
+    else:
+        assert two == one, name
+
+
+def curves(run):
+    rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+    return [{name: float(cell) for name, cell in row.items() if cell} for row in rows]
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_two_ranks_equal_one_process_with_the_double_batch(ranks, tmp_path, name):
+    """Weights, running means of styles and path lengths, and what is logged of both networks."""
+    with precision_of(name):
+        trained(tmp_path, *MODELS[name], *CALM)
+    one, two = left(tmp_path), left(ranks / name)
+    assert two["images_seen"] == one["images_seen"]
+    assert_equal(two["state_dict"], one["state_dict"], name)
+    ours, theirs = curves(ranks / name), curves(tmp_path)
+    assert len(ours) == len(theirs) > 1
+    names = {"loss/generator", "sign/fake", "grad_norm/discriminator", *RECIPE_HAS.get(name, [])}
+    assert names <= set().union(*theirs)
+    for row, other in zip(ours, theirs, strict=True):
+        assert row.keys() == other.keys()
+        for key in row:
+            assert math.isclose(row[key], other[key], rel_tol=1e-3, abs_tol=1e-5), key
+
+
+def hinge(real, fake):
+    """Eq. of the relativistic average hinge, written out."""
+    above, below = real - fake.mean(), fake - real.mean()
+    return F.relu(1 - above).mean() + F.relu(1 + below).mean()
+
+
+def averaged(network, losses):
+    network.zero_grad()
+    for loss in losses:
+        (loss / len(losses)).backward()
+
+
+def test_a_relativistic_loss_equals_one_process_that_averages_the_shards_gradients(ranks):
+    run = ranks / "relativistic"
+    notes = [torch.load(run / f"notes{rank}.pt") for rank in (0, 1)]
+    torch.manual_seed(0)  # the networks as the recipe makes them
+    generator = msg_gan.Generator(16, 3, latent_dim=8, width=4, max_width=8)
+    discriminator = msg_gan.Discriminator(16, 3, width=4, max_width=8, group_size=2)
+    optimizers = [
+        torch.optim.Adam(network.parameters(), lr=0.003, betas=(0.0, 0.99), eps=1e-3)
+        for network in (generator, discriminator)
+    ]
+    for shards in zip(*notes, strict=True):
+        reals = [discriminator.views(shard["image"]) for shard in shards]
+        losses = []
+        for shard, real in zip(shards, reals, strict=True):
+            fake = [image.detach() for image in generator(shard["latents"]["discriminator"])]
+            losses.append(hinge(discriminator(real), discriminator(fake)))
+        averaged(discriminator, losses)
+        optimizers[1].step()
+        losses = [
+            hinge(discriminator(generator(shard["latents"]["generator"])), discriminator(real))
+            for shard, real in zip(shards, reals, strict=True)
+        ]
+        averaged(generator, losses)
+        optimizers[0].step()
+    state = left(run)["state_dict"]
+    for prefix, network in (("generator", generator), ("discriminator", discriminator)):
+        for name, value in network.state_dict().items():
+            assert_equal(state[f"{prefix}.{name}"], value, name)
