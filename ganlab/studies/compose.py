@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ganlab.studies.image_input import read_image, read_mask
+from ganlab.studies.image_input import named, read_image, read_mask
 from ganlab.studies.pyramid_edits import box_region, composed, in_colour, marked, pasted
 from ganlab.studies.pyramid_measures import change
 from ganlab.studies.pyramid_study import rows_of
@@ -25,7 +25,8 @@ class Compose(Regional):
     object and to the naive paste inside.
 
     Raises:
-        ValueError: besides those of `Regional`, both or neither of mask and box, a place outside.
+        ValueError: besides those of `Regional`, no image or object, not one of mask and box, or a
+            place outside.
     """
 
     name = "compose"
@@ -34,8 +35,8 @@ class Compose(Regional):
     def __init__(
         self,
         *,
-        image: str | Path,  # file of the background
-        object: str | Path,  # file of the image that holds the object
+        image: str | Path | None = None,  # file of the background
+        object: str | Path | None = None,  # file of the image that holds the object
         mask: str | Path | None = None,  # file of the object's region in that image, white
         box: Sequence[float] | None = None,  # or [top,left,bottom,right], shares of its sides
         at: Sequence[float] | None = None,  # centre [y,x] in the background; None = where it is
@@ -43,13 +44,14 @@ class Compose(Regional):
         **options: Any,  # of `Regional`
     ) -> None:
         super().__init__(**options)
+        self.image, self.object = named(image, "study.image"), named(object, "study.object")
         if (mask is None) == (box is None):
             raise ValueError("the object is given by study.mask=<file> or by study.box=[t,l,b,r]")
         if scale <= 0 or (at is not None and len(at) != 2):
             raise ValueError(
                 f"study.scale={scale} must be above 0, study.at={at} be [y,x] as shares"
             )
-        self.image, self.object, self.mask, self.box = image, object, mask, box
+        self.mask, self.box = mask, box
         self.at, self.scale = at, scale
 
     def check(self, system: Any) -> None:

@@ -31,6 +31,13 @@ DAMAGED = (  # what decoders raise on bytes that are no image
 )
 
 
+def named(place: Any, key: str, what: str = "an image file") -> Any:
+    """What the user named; ValueError where that is nothing."""
+    if place is None:
+        raise ValueError(f"{key} is not set; it takes {what}")
+    return place
+
+
 def fitting_of(data: Any) -> Fitting:
     """How images become what a generator of this data module makes; small ones are enlarged."""
     own = getattr(data, "fitting", None)
@@ -49,7 +56,7 @@ def read_image(place: str | Path, fitting: Fitting, key: str = "study.image") ->
         FileNotFoundError: there is no such file; the message names `key`.
         ValueError: a folder, or a file that is no image or one without a fixed range of values.
     """
-    pixels = torch.from_numpy(fitting(opened(place, key)))
+    pixels = torch.tensor(fitting(opened(place, key)))
     return pixels[None].float() / 127.5 - 1
 
 
@@ -101,11 +108,11 @@ def read_mask(
     if not region.any():
         lost = f" once it is fitted to {fitting.resolution} px" if np.any(grey) else ""
         raise ValueError(f"{key}={place} marks nothing{lost}: paint the region white on black")
-    if region.all():
+    if region.all() or np.all(grey):  # what an oblong image is padded with is never marked
         raise ValueError(
             f"{key}={place} marks every pixel, so nothing would be kept: white is the region alone"
         )
-    return torch.from_numpy(region).float()[None]
+    return torch.tensor(region).float()[None]
 
 
 def mask_values(place: str | Path, key: str) -> NDArray[np.uint8]:

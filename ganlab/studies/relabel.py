@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ganlab.report.tables import Table
-from ganlab.studies.image_input import read_image
+from ganlab.studies.image_input import named, read_image
 from ganlab.studies.layers import as_list
 from ganlab.studies.pyramid_edits import in_colour, label_named, level_named
 from ganlab.studies.pyramid_measures import guesses, kept
@@ -29,13 +29,13 @@ class Relabel(PyramidStudy):
     class they were painted as, and how far the level's features moved.
 
     Raises:
-        ValueError: no variant, or a class or level that there is not.
+        ValueError: no image, no variant, or a class or level that there is not.
     """
 
     def __init__(
         self,
         *,
-        image: str | Path,  # file of the image, any size and mode
+        image: str | Path | None = None,  # file of the image, any size and mode
         level: str | None = None,  # kept: a stage, or `conv5`; None = the coarsest map
         labels: Sequence[str | int] | str | int | None = None,  # names or numbers; None = the
         # classes that the classifier takes for next likely
@@ -49,7 +49,7 @@ class Relabel(PyramidStudy):
                 f"study.num_variants={num_variants} and study.num_labels={num_labels} must be at "
                 "least 1"
             )
-        self.image, self.level, self.labels = image, level, labels
+        self.image, self.level, self.labels = named(image, "study.image"), level, labels
         self.num_labels, self.num_variants = num_labels, num_variants
 
     def check(self, system: Any) -> None:

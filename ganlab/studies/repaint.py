@@ -13,7 +13,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from ganlab.report.tables import Table
-from ganlab.studies.image_input import read_image, read_mask
+from ganlab.studies.image_input import named, read_image, read_mask
 from ganlab.studies.pyramid_edits import in_colour, level_named, marked
 from ganlab.studies.pyramid_measures import change, guesses, signal_to_noise, spread
 from ganlab.studies.pyramid_study import PyramidStudy, mean, rows_of
@@ -120,6 +120,9 @@ class Repaint(Regional):
     `repaint/<number>.png`, and `table.*` with the change outside and inside the region. The row
     `nothing masked` says how well the network copies the image when all these levels are told
     everywhere: no variant can keep the outside better.
+
+    Raises:
+        ValueError: besides those of `Regional`, no image or mask.
     """
 
     name = "repaint"
@@ -128,12 +131,13 @@ class Repaint(Regional):
     def __init__(
         self,
         *,
-        image: str | Path,  # file of the image, any size and mode
-        mask: str | Path,  # file of the region: white is painted anew
+        image: str | Path | None = None,  # file of the image, any size and mode
+        mask: str | Path | None = None,  # file of the region: white is painted anew
         **options: Any,  # of `Regional`
     ) -> None:
         super().__init__(**options)
-        self.image, self.mask = image, mask
+        self.image = named(image, "study.image")
+        self.mask = named(mask, "study.mask", "an image file, white where to paint anew")
 
     def check(self, system: Any) -> None:
         """Read the files."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganlab.report.tables import Table
-from ganlab.studies.image_input import read_images
+from ganlab.studies.image_input import named, read_images
 from ganlab.studies.pyramid_edits import in_colour, level_named
 from ganlab.studies.pyramid_measures import chroma, guesses, kept, spread
 from ganlab.studies.pyramid_study import PyramidStudy, mean
@@ -29,13 +29,13 @@ class Unnatural(PyramidStudy):
     `unnatural/<reference>/<number>.png`, and `table.*`.
 
     Raises:
-        ValueError: no variant, or a level that there is not.
+        ValueError: no image, no variant, or a level that there is not.
     """
 
     def __init__(
         self,
         *,
-        images: Sequence[str] | str,  # files, or a folder of them
+        images: Sequence[str] | str | None = None,  # files, or a folder of them
         level: str | None = None,  # a stage, or `conv5`; None = the coarsest map
         num_variants: int = 4,  # of each: latents 0 .. num_variants-1
         **options: Any,  # of `PyramidStudy`
@@ -43,7 +43,8 @@ class Unnatural(PyramidStudy):
         super().__init__(**options)
         if num_variants < 1:
             raise ValueError(f"study.num_variants must be at least 1, got {num_variants}")
-        self.images, self.level, self.num_variants = images, level, num_variants
+        self.images = named(images, "study.images", "image files, or a folder of them")
+        self.level, self.num_variants = level, num_variants
 
     def check(self, system: Any) -> None:
         """Read the files."""

@@ -124,6 +124,13 @@ def test_bad_masks_are_named_in_one_line(tmp_path, mask, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_full_mask_is_full_with_padding_around_it(tmp_path):
+    image = saved(tmp_path, gradient(40, 32))
+    mask = saved(tmp_path, box(40, 32, 0, 0, 40, 32), "mask.png")
+    with pytest.raises(ValueError, match="marks every pixel"):
+        read_mask(mask, image, Fitting(8, 3, "pad", enlarge=True))
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path):
     image = saved(tmp_path, gradient())
     with pytest.raises(FileNotFoundError, match=r"study\.image=.*none\.png: no such file"):

@@ -114,7 +114,16 @@ def test_what_cannot_be_repainted_is_refused_before_any_work(tmp_path, options, 
     assert not (tmp_path / "out").exists()
 
 
-def test_bad_numbers_are_named(tmp_path):
+def test_bad_options_are_named(tmp_path):
+    for kind in (Repaint, Compose, Relabel):
+        with pytest.raises(ValueError, match=r"study\.image is not set; it takes an image file"):
+            kind(directory=tmp_path)
+    with pytest.raises(ValueError, match=r"study\.mask is not set"):
+        Repaint(directory=tmp_path, image="i")
+    with pytest.raises(ValueError, match=r"study\.object is not set"):
+        Compose(directory=tmp_path, image="i", mask="m")
+    with pytest.raises(ValueError, match=r"study\.images is not set"):
+        Unnatural(directory=tmp_path)
     with pytest.raises(ValueError, match=r"study\.num_variants must be at least 1"):
         Repaint(directory=tmp_path, image="i", mask="m", num_variants=0)
     with pytest.raises(ValueError, match=r"study\.truncation=0 must be above 0"):
