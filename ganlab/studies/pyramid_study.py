@@ -1,6 +1,7 @@
 """What the studies of a semantic pyramid share (Shocher et al. 2020)."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,8 +24,13 @@ PER_ROW = 8  # variants in a row of a figure
 class PyramidStudy(LatentStudy):
     """Paints from features of references. Without `truncation` latents are as the prior draws them.
 
+    Classes are called by `class_names`; without it by the classifier's own names, or else the
+    data's, where it has as many, or else by number.
+
     Raises:
-        ValueError: a generator that is no pyramid, or a truncation of 0 or less.
+        ValueError: a generator that is no pyramid, a truncation of 0 or less, or a file of names
+            for another number of classes.
+        FileNotFoundError: no such file of names.
     """
 
     fitting: Fitting  # how files become the generator's images; known once set up
@@ -34,12 +40,13 @@ class PyramidStudy(LatentStudy):
         self,
         *,
         truncation: float | None = None,  # latents within this of 0: less diverse, more typical
+        class_names: str | Path | None = None,  # text file, a line a class; None = see below
         **options: Any,  # of `LatentStudy`
     ) -> None:
         super().__init__(**options)
         if truncation is not None and truncation <= 0:
             raise ValueError(f"study.truncation={truncation} must be above 0, or null")
-        self.threshold = truncation
+        self.threshold, self.names_file = truncation, class_names
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Refuse another generator and read the files, before any work."""
@@ -50,7 +57,7 @@ class PyramidStudy(LatentStudy):
             )
         data = data_of(trainer)
         self.fitting = fitting_of(data)
-        self.class_names = class_names_of(data, int(pl_module.generator_ema.num_classes))
+        self.class_names = class_names_of(pl_module, data, self.names_file)
         super().setup(trainer, pl_module, stage)
 
     def painter_of(self, system: Any) -> Painter:
@@ -100,11 +107,36 @@ def rows_of(title: str, images: Tensor) -> Rows:
     return [(title if i == 0 else "", chunk) for i, chunk in enumerate(chunks)]
 
 
-def class_names_of(data: Any, num_classes: int) -> list[str]:
-    """The data's names of the classes; numbers where it has none, or another number of them."""
+def class_names_of(system: Any, data: Any, place: str | Path | None = None) -> list[str]:
+    """Names of the classes that the classifier tells apart, in its order.
+
+    Those of a file, a line a class; else the classifier's own; else the data's, where it has as
+    many; else numbers.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has another number of lines.
+    """
+    number = int(system.generator_ema.num_classes)
+    if place is not None:
+        return names_in(Path(place).expanduser(), number)
+    own = getattr(system.conditioner.extractor, "class_names", ())
     dataset = getattr(data, "dataset", None) if getattr(data, "content_key", None) else None
-    names = list(getattr(dataset, "class_names", []))
-    return names if len(names) == num_classes else [str(i) for i in range(num_classes)]
+    for names in (list(own), list(getattr(dataset, "class_names", []))):
+        if len(names) == number:
+            return [str(name) for name in names]
+    return [str(i) for i in range(number)]
+
+
+def names_in(path: Path, number: int, key: str = "study.class_names") -> list[str]:
+    """The lines of a text file that are not empty. Raises as `class_names_of`."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{key}={path}: no such file; it takes a text file, a line a class")
+    text = path.read_text(encoding="utf-8", errors="replace")
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(names) != number:
+        raise ValueError(f"{key}={path} names {len(names)} classes, the classifier has {number}")
+    return names
 
 
 def mean(values: Tensor) -> float:

@@ -1,5 +1,7 @@
 """Re-painting, composition, re-labelling and unnatural references, from image files."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -219,9 +221,10 @@ def test_relabel_tells_the_class_to_the_generator(tmp_path):
         run(Relabel(directory=tmp_path, image=image, labels=[9]))
 
 
-def test_classes_go_by_the_datas_names(tmp_path):
+def test_classes_go_by_name(tmp_path):
+    """Of a file, else the classifier's, else the data's; never by those of another number."""
     image = file(tmp_path, np.full((8, 8), 40), "dark.png")
-    data = Blocks()
+    system, data = Pyramid(), Blocks()
 
     class Named(torch.Tensor):
         class_names = ("night", "dusk", "day/noon")
@@ -230,6 +233,18 @@ def test_classes_go_by_the_datas_names(tmp_path):
     run(Relabel(directory=tmp_path, image=image, labels="day/noon"), data)
     assert [row["label"] for row in rows_of(tmp_path)] == ["night", "day/noon"]
     assert (tmp_path / "relabel" / "day_noon" / "000.png").exists()
+    system.conditioner.extractor = SimpleNamespace(class_names=("dark", "grey", "light"))
+    run(Relabel(directory=tmp_path, image=image, labels="light"), data, system)
+    assert [row["label"] for row in rows_of(tmp_path)] == ["dark", "light"]
+    names = tmp_path / "names.txt"
+    names.write_text("nox\n\ncrepusculum\ndies\n")
+    run(Relabel(directory=tmp_path, image=image, labels="dies", class_names=names), data, system)
+    assert [row["label"] for row in rows_of(tmp_path)] == ["nox", "dies"]
+    names.write_text("nox\ndies\n")
+    with pytest.raises(ValueError, match="names 2 classes, the classifier has 3"):
+        run(Relabel(directory=tmp_path, image=image, class_names=names))
+    with pytest.raises(FileNotFoundError, match=r"study\.class_names=none\.txt: no such file"):
+        run(Relabel(directory=tmp_path, image=image, class_names="none.txt"))
 
 
 def test_unnatural_references_of_several_files(tmp_path):
