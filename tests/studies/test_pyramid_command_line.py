@@ -1,6 +1,7 @@
 """A tiny trained pyramid, its studies from the command line, on image files of many kinds."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -151,6 +152,19 @@ def test_levels_are_scored_with_the_papers_numbers_beside(evaluated):
     assert all(row["diversity"] >= 0 for row in rows)
     result = json.loads((folder / "result.json").read_text())
     assert [r["intervention"] for r in result["scores"] if r["metric"][:3] == "fid"] == LEVELS
+
+
+def test_the_notebook_of_the_docs_runs(checkpoint, tmp_path, monkeypatch):
+    page = (ROOT / "docs" / "semantic_pyramid.md").read_text()
+    (notebook,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in notebook.splitlines() if line]) <= 12
+    photograph(tmp_path / "shirt.png")
+    region(tmp_path / "collar.png")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(notebook.replace("run/checkpoints/last.ckpt", str(checkpoint)), names)
+    assert names["variants"].shape == (8, 1, 32, 32)
+    assert names["picture"].ndim == 3
 
 
 @pytest.mark.parametrize("protocol", ["paired", pytest.param("unpaired", marks=pytest.mark.slow)])
