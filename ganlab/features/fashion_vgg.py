@@ -18,6 +18,10 @@ SIZE = 32  # px of the images it was trained on
 SMALLEST = 16  # px; four poolings leave one pixel
 WIDTHS = ((16,), (32,), (64, 64), (128, 128))
 STAGES = ("pool1", "pool2", "pool3", "pool4", "fc7", "fc8")
+CLASSES = (
+    *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+    *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+)
 EMBEDDED = Path(__file__).with_name("fashion_vgg.pt")
 SHA256 = "380d1f864085550ffad6cce23d12e9129aa6cca68c39c404c8cd1bfdcce3207b"
 
@@ -41,7 +45,7 @@ class Network(nn.Module):
                 in_channels = width
             self.pools.append(nn.Sequential(*layers, nn.MaxPool2d(2)))
         self.fc7 = nn.Sequential(nn.Linear(in_channels * 4, 128), nn.ReLU())
-        self.fc8 = nn.Linear(128, 10)
+        self.fc8 = nn.Linear(128, len(CLASSES))
 
     def stages(self, x: Tensor) -> dict[str, Tensor]:
         """The four stages after their pooling, fc7 after its ReLU, and fc8, the logits."""
@@ -74,7 +78,8 @@ class FashionVGG(StagedExtractor):
     feature_dim = 128
     channels = 1
     stage_names = STAGES
-    num_classes = 10
+    num_classes = len(CLASSES)
+    class_names = CLASSES  # of the logits, in order
 
     def __init__(
         self,

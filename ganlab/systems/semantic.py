@@ -4,6 +4,7 @@ Shocher et al.: "Semantic Pyramid for Image Generation" (CVPR 2020), section 3.2
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -43,6 +44,8 @@ class PyramidFeatures:
             raise ValueError(f"{key}.crop_probability={crop_probability} should be from 0.0 to 1.0")
         if len(crop) != 2 or not 0 < crop[0] <= crop[1] <= 1:
             raise ValueError(f"{key}.crop={list(crop)} should be two shares above 0, up to 1")
+        file = extractor.file  # its errors should name the key by which it is built here
+        extractor.file = replace(file, key=file.key.replace("features.", f"{key}.extractor."))
         self.extractor, self.crop_probability, self.crop = extractor, crop_probability, crop
         self.names = extractor.stage_names  # fine to coarse
         self.num_classes = extractor.num_classes

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import ganlab.features.fashion_vgg as module
-from ganlab.data.idx import embedded
+from ganlab.data.idx import GARMENTS, embedded
 from ganlab.features import FashionVGG
 from ganlab.features.weights import sha256_of
 
@@ -35,6 +35,7 @@ def test_the_stated_accuracy_is_reached_on_the_10000_held_out_images(classifier,
     found = accuracy(classifier, *held_out)
     assert f"{100 * found:.1f}%" in module.__doc__
     assert found > 0.90
+    assert list(classifier.class_names) == list(GARMENTS)
 
 
 def test_a_larger_input_is_recognised_too(held_out):

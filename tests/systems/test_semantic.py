@@ -146,7 +146,7 @@ class TestConditions:
         assert condition.features is None
 
 
-def system(kimg=0.032, channels=1, **options):
+def system(kimg=0.032, channels=1, penalties=None, **options):
     torch.manual_seed(0)
     sizes = {"resolution": 32, "channels": channels, "width": 4, "max_width": 16}
     adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.0, 0.999))
@@ -157,7 +157,7 @@ def system(kimg=0.032, channels=1, **options):
         adam,
         adam,
         conditioner=PyramidFeatures(FashionVGG(), crop_probability=0.5),
-        image_penalties={"reconstruction": reconstruction, "diversity": diversity},
+        image_penalties=penalties or {"reconstruction": reconstruction, "diversity": diversity},
         kimg=kimg,
         **options,
     )
@@ -197,6 +197,31 @@ class TestTraining:
         text = repr(logged) + repr(made.tally.state_dict())
         assert "penalty/reconstruction" in text
         assert "penalty/diversity" in text
+
+    def test_penalties_of_images_take_the_draw_that_the_generators_loss_takes(self):
+        seen = []
+
+        def spy(images, latents, condition, stages):
+            with torch.no_grad():
+                again = made.generator(latents, condition)
+            # Not exactly: the power iterations of spectral norm went on.
+            assert (again - images).abs().mean() < 0.01
+            assert torch.equal(latents, made.draw_latents("generator", len(images)))
+            found = stages(images)
+            seen.append((list(found), found["pool1"].requires_grad, condition.label))
+            return 0 * images.sum()
+
+        made = system(0.016, penalties={"spy": spy})
+        fit(made, images())
+        assert [names for names, *_ in seen] == [NAMES, NAMES]
+        assert all(graph for _, graph, _ in seen)
+        assert not torch.equal(seen[0][2], seen[1][2])
+
+    def test_names_of_penalties_are_not_shared(self):
+        with pytest.raises(
+            ValueError, match=r"generator_penalties and model\.image_penalties share"
+        ):
+            system(generator_penalties={"diversity": diversity})
 
     def test_resumed_it_is_the_same_run_and_the_classifier_is_in_no_checkpoint(self, tmp_path):
         whole = fit(system(0.032), images())
