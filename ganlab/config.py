@@ -20,6 +20,7 @@ SECTIONS = {
         "ganlab.nn",
         "ganlab.losses",
         "ganlab.systems",
+        "ganlab.features",
         "torch.nn",
         "torch.optim",
     ),

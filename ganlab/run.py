@@ -62,7 +62,7 @@ def train(config: DictConfig) -> Settings:
     system = build_system(settings)
     system.exact_resume = not forced
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
-    preflight(callbacks)
+    preflight([*callbacks, getattr(system, "conditioner", None)])
     folder = Path(settings["run_dir"]) / "checkpoints"
     checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"])
     trainer = build_trainer(settings, [*callbacks, checkpointing])
@@ -259,11 +259,11 @@ def scores_of(settings: Settings) -> list[Any]:
     return [build(node, "scores", settings["allow_targets"])] if node else []
 
 
-def preflight(callbacks: list[Callback]) -> None:
-    """Ask each callback for what it will need, before hours are spent without it."""
-    for callback in callbacks:
-        if hasattr(callback, "preflight"):
-            callback.preflight()
+def preflight(parts: list[Any]) -> None:
+    """Ask each part for what it will need, before hours are spent without it."""
+    for part in parts:
+        if hasattr(part, "preflight"):
+            part.preflight()
 
 
 def build_trainer(settings: Settings, callbacks: list[Callback]) -> Trainer:

@@ -1,30 +1,39 @@
-"""Train the classifier whose features score small grey images, and write its weights.
+"""Train one of the two small classifiers of Fashion-MNIST, and write its weights.
 
     python scripts/train_classifier.py
+    python scripts/train_classifier.py --network fashion_vgg --epochs 8 --threads 1
 
-Reads Fashion-MNIST (Debian's copy, `--data`, or a download), trains on its 60,000 training images
-with flips, shifts and both ways to reach 32x32 (padding, resizing), and prints the file's sha256
-and its accuracy on the 10,000 test images, which are never trained on. About four minutes on two
-CPU threads with bfloat16 instructions. Another processor or torch gives other last digits, so a
-new file comes with a new `SHA256` in `ganlab/features/classifier.py`.
+The features of the first score small grey images; the second has the stages that a semantic
+pyramid mirrors. Reads Fashion-MNIST (Debian's copy, `--data`, or a download), trains on its 60,000
+training images with flips, shifts and both ways to reach 32x32 (padding, resizing), and prints the
+file's sha256 and its accuracy on the 10,000 test images, which are never trained on. About four
+minutes on two CPU threads with bfloat16 instructions, and as many on one. Another processor or
+torch gives other last digits, so a new file comes with a new `SHA256` in the network's file under
+`ganlab/features`.
 """
 
 import argparse
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganlab.data.idx import FashionMNIST
-from ganlab.features.classifier import EMBEDDED, Classifier, Network
+from ganlab.features import Classifier, Extractor, FashionVGG, classifier, fashion_vgg
 from ganlab.features.pixels import resized_antialiased
 from ganlab.features.weights import sha256_of
 
 NUM_TRAIN = 60_000  # the training split comes first in the full set
 REACH = 2  # pixels an image is shifted at most, each way
+NETWORKS: dict[str, tuple[ModuleType, type[Classifier] | type[FashionVGG]]] = {
+    "classifier": (classifier, Classifier),
+    "fashion_vgg": (fashion_vgg, FashionVGG),
+}
 PEAK_RATE, WARM_UP = 4e-3, 0.15  # highest learning rate; share of the training until it is reached
 
 
@@ -59,11 +68,18 @@ def shifted(images: Tensor, generator: torch.Generator) -> Tensor:
     return padded[samples, rows, columns].unsqueeze(1)
 
 
-def trained(images: Tensor, labels: Tensor, epochs: int, batch_size: int, seed: int) -> Network:
+def trained(
+    build: Callable[[], nn.Module],  # the untrained network: images -> (features, logits)
+    images: Tensor,
+    labels: Tensor,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+) -> nn.Module:
     """Train with AdamW on cross-entropy with smoothed labels, the matrix work in bfloat16."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    network = Network().to(memory_format=torch.channels_last).train()
+    network = build().to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.02)
     steps = epochs * (len(images) // batch_size)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: rate(i / steps))
@@ -90,18 +106,19 @@ def rate(progress: float) -> float:
     return min(progress / WARM_UP, 0.5 + 0.5 * math.cos(math.pi * progress))
 
 
-def accuracy(classifier: Classifier, images: Tensor, labels: Tensor) -> float:
+def accuracy(extractor: Extractor, images: Tensor, labels: Tensor) -> float:
     """Share of images, bytes (N, 1, 28, 28), whose highest logit is their label's."""
     batches = (images / 127.5 - 1).split(500)
-    guesses = torch.cat([classifier(batch)["logits"].argmax(1) for batch in batches])
+    guesses = torch.cat([extractor(batch)["logits"].argmax(1) for batch in batches])
     return (guesses == labels).float().mean().item()
 
 
 def arguments() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--network", choices=NETWORKS, default="classifier")
     parser.add_argument("--data", type=Path, help="folder with Fashion-MNIST's idx files")
-    parser.add_argument("--out", type=Path, default=EMBEDDED, help="the file of weights")
+    parser.add_argument("--out", type=Path, help="the file of weights; default: the embedded one")
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--batch-size", type=int, default=250)
     parser.add_argument("--seed", type=int, default=0)
@@ -112,14 +129,17 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Train, write, and report what the written file scores."""
     options = arguments()
+    module, extractor = NETWORKS[options.network]
+    out = options.out or module.EMBEDDED
     torch.set_num_threads(options.threads)
     images, labels = fashion_mnist(options.data)
     training = images[:NUM_TRAIN], labels[:NUM_TRAIN]
-    state = trained(*training, options.epochs, options.batch_size, options.seed).state_dict()
+    settings = options.epochs, options.batch_size, options.seed
+    state = trained(module.Network, *training, *settings).state_dict()
     halves = {k: v.half().contiguous() for k, v in state.items() if v.is_floating_point()}
-    torch.save(halves, options.out)
-    score = accuracy(Classifier(options.out), images[NUM_TRAIN:], labels[NUM_TRAIN:])
-    print(f"{options.out}: {options.out.stat().st_size} bytes, sha256 {sha256_of(options.out)}")
+    torch.save(halves, out)
+    score = accuracy(extractor(out), images[NUM_TRAIN:], labels[NUM_TRAIN:])
+    print(f"{out}: {out.stat().st_size} bytes, sha256 {sha256_of(out)}")
     print(f"accuracy on the test images: {100 * score:.2f}%")
 
 

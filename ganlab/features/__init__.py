@@ -1,8 +1,17 @@
 """Frozen pretrained networks: images in [-1, 1] to named features."""
 
-from ganlab.features.base import Extractor
+from ganlab.features.base import Extractor, StagedExtractor
 from ganlab.features.classifier import Classifier
+from ganlab.features.fashion_vgg import FashionVGG
 from ganlab.features.inception import Inception
 from ganlab.features.vgg16 import VGG16, VGG16Weights
 
-__all__ = ["VGG16", "Classifier", "Extractor", "Inception", "VGG16Weights"]
+__all__ = [
+    "VGG16",
+    "Classifier",
+    "Extractor",
+    "FashionVGG",
+    "Inception",
+    "StagedExtractor",
+    "VGG16Weights",
+]

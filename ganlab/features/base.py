@@ -5,7 +5,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ganlab.features.pixels import quantized, with_channels
+from ganlab.features.pixels import continuous, quantized, with_channels
 from ganlab.features.weights import WeightsFile
 
 ExtractorT = TypeVar("ExtractorT", bound="Extractor")
@@ -78,3 +78,43 @@ class Extractor(nn.Module):
             network.load_state_dict(self.file.state(network), assign=True)
             self.network = network.to(self.anchor.device).eval().requires_grad_(False)
         return self.network
+
+
+class StagedExtractor(Extractor):
+    """A classifier in stages, each of which a semantic pyramid can be told.
+
+    Its network has `stages(x) -> dict`, from fine to coarse, the logits last.
+    """
+
+    stage_names: tuple[str, ...]  # fine to coarse
+    num_classes: int  # K, of the logits
+
+    def stages(
+        self,
+        images: Tensor,  # (N, 1 or 3, H, W) in [-1, 1]
+        differentiable: bool = False,  # keep the graph, so that losses reach the images
+    ) -> dict[str, Tensor]:
+        """Stage -> (N, C, H, W), or (N, C) of a fully connected one; float32, fine to coarse.
+
+        Pixels are not rounded to 8 bits, which has no useful gradient and changes no stored image.
+        """
+        network = self._loaded()
+        grad = differentiable and torch.is_grad_enabled()
+        with torch.set_grad_enabled(grad), torch.autocast(images.device.type, enabled=False):
+            grid = with_channels(continuous(images), self.channels, rounded=False)
+            found: dict[str, Tensor] = network.stages(self.fitted(grid))  # type: ignore[operator]
+        return found
+
+    def stage_shapes(
+        self,
+        size: int,  # H = W of the images, px
+    ) -> dict[str, tuple[int, ...]]:
+        """What `stages` gives of one image, (C, H, W) or (C,); reads no weights.
+
+        Raises:
+            ValueError: images of a size that the network does not take.
+        """
+        with torch.device("meta"):
+            grid = self.fitted(torch.empty(1, self.channels, size, size))
+            found: dict[str, Tensor] = self.build().stages(grid)  # type: ignore[operator]
+        return {name: tuple(stage.shape[1:]) for name, stage in found.items()}

@@ -54,15 +54,15 @@ def _convolution(
     return [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
 
 
-def fitted(grid: Tensor) -> Tensor:
-    """8-bit values (N, 1, H, W) as the network's (N, 1, 32, 32) in [-1, 1].
+def fitted(grid: Tensor, size: int = SIZE) -> Tensor:
+    """8-bit values (N, 1, H, W) as a network's (N, 1, size, size) in [-1, 1].
 
-    28x28, the size of the data set's files, is padded by 2 black pixels; every other size is
-    resized.
+    At size 32, 28x28 images, as in the data set's files, are padded by 2 black pixels; every other
+    size is resized.
     """
-    if grid.shape[2:] == (28, 28):
+    if grid.shape[2:] == (28, 28) and size == SIZE:
         return F.pad(grid, (2, 2, 2, 2)) / 127.5 - 1
-    return resized_antialiased(grid, SIZE, "bilinear") / 127.5 - 1
+    return resized_antialiased(grid, size, "bilinear") / 127.5 - 1
 
 
 class Classifier(Extractor):

@@ -32,14 +32,18 @@ def continuous(images: Tensor) -> Tensor:
     return (images.float() + 1) * 127.5
 
 
-def with_channels(grid: Tensor, channels: int) -> Tensor:
-    """The grid in 1 or 3 channels: grey repeats, colour becomes luminance on the 8-bit grid."""
+def with_channels(grid: Tensor, channels: int, rounded: bool = True) -> Tensor:
+    """The grid in 1 or 3 channels: grey repeats, colour becomes luminance, on the 8-bit grid.
+
+    Not `rounded` it keeps its gradient.
+    """
     if grid.shape[1] == channels:
         return grid
     if channels == 3:
         return grid.expand(-1, 3, -1, -1)
     weights = torch.tensor(LUMINANCE, device=grid.device).view(1, 3, 1, 1)
-    return (grid * weights).sum(1, keepdim=True).round()
+    luminance = (grid * weights).sum(1, keepdim=True)
+    return luminance.round() if rounded else luminance
 
 
 def resized_antialiased(images: Tensor, size: int, mode: str) -> Tensor:

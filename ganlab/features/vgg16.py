@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ganlab.features.base import Extractor
-from ganlab.features.pixels import continuous, resized_antialiased, with_channels
+from ganlab.features.base import StagedExtractor
+from ganlab.features.pixels import resized_antialiased
 from ganlab.features.weights import WeightsFile
 
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
@@ -144,14 +144,16 @@ class Network(nn.Module):
         return found["fc7"], found["fc8"]
 
 
-class VGG16(Extractor):
+class VGG16(StagedExtractor):
     """Features fc7 after its ReLU (N, 4096), also called fc2, and the logits (N, classes).
 
     The features of improved precision and recall (Kynkäänniemi et al. 2019, section 2). `stages`
-    gives what the semantic pyramid is built on.
+    gives what the semantic pyramid is built on: `pool1` .. `pool5`, `fc7` after its ReLU, and
+    `fc8`, the logits.
     """
 
     feature_dim = 4096
+    stage_names = STAGES
     channels = 3
 
     def __init__(
@@ -164,7 +166,7 @@ class VGG16(Extractor):
             raise ValueError(f"features.size={size} should be at least {SMALLEST}, or null")
         super().__init__(chosen.located())
         self.weights, self.size = chosen, size
-        self.name = chosen.variant
+        self.name, self.num_classes = chosen.variant, chosen.num_classes
         self.resize = "none" if size is None else f"bilinear-antialias-{size}"
         if chosen.mean is not None:  # it shifts features as a resize does: part of the protocol
             self.resize += "-mean-" + "-".join(f"{value:g}" for value in chosen.mean)
@@ -187,19 +189,3 @@ class VGG16(Extractor):
                 f"features.size={SMALLEST} or more resizes them"
             )
         return self.weights.normalized(grid)
-
-    def stages(
-        self,
-        images: Tensor,  # (N, 1 or 3, H, W) in [-1, 1]
-        differentiable: bool = False,  # keep the graph, so that losses reach the images
-    ) -> dict[str, Tensor]:
-        """`pool1` .. `pool5`, `fc7` after its ReLU, and `fc8`, float32, from fine to coarse.
-
-        Pixels are not rounded to 8 bits, which has no useful gradient and changes no stored image.
-        """
-        network = self._loaded()
-        grad = differentiable and torch.is_grad_enabled()
-        with torch.set_grad_enabled(grad), torch.autocast(images.device.type, enabled=False):
-            grid = with_channels(continuous(images), self.channels)
-            found: dict[str, Tensor] = network.stages(self.fitted(grid))  # type: ignore[operator]
-        return found

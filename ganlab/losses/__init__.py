@@ -4,6 +4,7 @@
   `Wasserstein`, `Relativistic`)
 - `penalties`: on the discriminator (`r1`, `gradient_penalty`, `drift`), on the generator
   (`path_length`)
+- `semantic`: on images that were drawn for the adversarial loss (`reconstruction`, `diversity`)
 """
 
 from ganlab.losses.adversarial import (
@@ -15,6 +16,7 @@ from ganlab.losses.adversarial import (
     Wasserstein,
 )
 from ganlab.losses.penalties import drift, gradient_penalty, path_length, r1
+from ganlab.losses.semantic import diversity, reconstruction
 
 __all__ = [
     "Hinge",
@@ -23,8 +25,10 @@ __all__ = [
     "Nonsaturating",
     "Relativistic",
     "Wasserstein",
+    "diversity",
     "drift",
     "gradient_penalty",
     "path_length",
     "r1",
+    "reconstruction",
 ]

@@ -19,8 +19,8 @@ class Condition:
     """What a conditional network is told besides the latent; every field is optional."""
 
     label: Tensor | None = None  # (N,) int64
-    features: Mapping[str, Tensor] | None = None  # frozen network's stage -> (N, C, H, W)
-    masks: Mapping[str, Tensor] | None = None  # stage -> (N, 1, H, W) in {0, 1}
+    features: Mapping[str, Tensor] | None = None  # frozen network's stage -> (N, C, H, W) or (N, C)
+    masks: Mapping[str, Tensor] | None = None  # stage -> (N, 1, H, W) or (N, 1); none = all masked
     coarse: Tensor | None = None  # (N, C, H, W), the next coarser image
 
     def to(self, *args: Any, **kwargs: Any) -> "Condition":

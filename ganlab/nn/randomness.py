@@ -58,3 +58,19 @@ def latents_at(space: LatentSpace, indices: Iterable[int], seed: int) -> Tensor:
     if not rows:
         raise ValueError("latents_at needs at least one index")
     return torch.cat(rows)
+
+
+def truncated_normal(latents: Tensor, threshold: float) -> Tensor:
+    """N(0, 1) numbers of any shape as numbers of the normal distribution cut at +-threshold.
+
+    Each goes to the number of the same rank, so that a latent keeps its address and its sign; one
+    far below the threshold hardly moves.
+
+    Raises:
+        ValueError: a threshold that is not positive.
+    """
+    if threshold <= 0:
+        raise ValueError(f"truncation={threshold} cuts a normal distribution: it must be above 0")
+    outside = torch.special.ndtr(torch.tensor(-threshold, dtype=torch.float64)).to(latents.device)
+    rank = outside + (1 - 2 * outside) * torch.special.ndtr(latents.double())
+    return torch.special.ndtri(rank).clamp(-threshold, threshold).to(latents)

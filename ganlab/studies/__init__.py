@@ -15,6 +15,11 @@
 | `guided_backprop` | `GuidedBackprop` | `guided_gradients` |
 | `inception_select` | `InceptionSelect` | `image_scores` |
 | `nearest_neighbours` | `NearestNeighbours` | `copies` |
+| `pyramid_levels` | `PyramidLevels` | `pyramid_edits.samples`, `levels_report.Diversity` |
+| `repaint` | `Repaint` | `image_input`, `pyramid_edits.samples`, `pyramid_measures` |
+| `compose` | `Compose` | `pyramid_edits.pasted`, `pyramid_edits.composed` |
+| `relabel` | `Relabel` | `pyramid_measures.guesses`, `pyramid_measures.kept` |
+| `unnatural` | `Unnatural` | `image_input.read_images` |
 | `path_length` | `PathLength` | `path_length.perceptual_path_lengths` |
 | `real_or_fake` | `RealOrFake` | `trials`, `image_pairs`; `judgements` reads results |
 | `sequential_ablation` | `SequentialAblation` | `ablation`, `ablation_edits`, `repair` |
@@ -29,6 +34,7 @@ from ganlab.studies.arithmetic import Arithmetic
 from ganlab.studies.artifact_detection import ArtifactDetection
 from ganlab.studies.circle_incidence import CircleIncidence
 from ganlab.studies.circular_artifacts import CircularArtifacts
+from ganlab.studies.compose import Compose
 from ganlab.studies.detection import Ranking, read_ranking
 from ganlab.studies.guided_backprop import GuidedBackprop
 from ganlab.studies.inception_select import InceptionSelect
@@ -39,8 +45,11 @@ from ganlab.studies.nearest_neighbours import NearestNeighbours
 from ganlab.studies.neuron_figures import NeuronFigures
 from ganlab.studies.path_length import perceptual_path_lengths
 from ganlab.studies.path_lengths import PathLength
+from ganlab.studies.pyramid_levels import PyramidLevels
 from ganlab.studies.rates import Rates
 from ganlab.studies.real_or_fake import RealOrFake
+from ganlab.studies.relabel import Relabel
+from ganlab.studies.repaint import Repaint
 from ganlab.studies.samples import Samples
 from ganlab.studies.sampling import generate, images_at
 from ganlab.studies.scores import Scores, Study
@@ -49,6 +58,7 @@ from ganlab.studies.style_mixing import StyleMixing
 from ganlab.studies.timeline import Timeline
 from ganlab.studies.truncation import Truncation
 from ganlab.studies.unit_ablation import UnitAblation
+from ganlab.studies.unnatural import Unnatural
 
 __all__ = [
     "ActivationRates",
@@ -56,6 +66,7 @@ __all__ = [
     "ArtifactDetection",
     "CircleIncidence",
     "CircularArtifacts",
+    "Compose",
     "GuidedBackprop",
     "InceptionSelect",
     "Interpolation",
@@ -64,9 +75,12 @@ __all__ = [
     "NeuronStudy",
     "Painter",
     "PathLength",
+    "PyramidLevels",
     "Ranking",
     "Rates",
     "RealOrFake",
+    "Relabel",
+    "Repaint",
     "Samples",
     "Scores",
     "SequentialAblation",
@@ -75,6 +89,7 @@ __all__ = [
     "Timeline",
     "Truncation",
     "UnitAblation",
+    "Unnatural",
     "generate",
     "images_at",
     "perceptual_path_lengths",

@@ -58,7 +58,8 @@ class Painter:
         if checked_noise(self.noise) == "random":
             with noise_at(self.generator, [0], self.seed):
                 pass  # it takes noise
-        if self.truncation is not None and not has_styles(self.generator):
+        truncates = has_styles(self.generator) or hasattr(self.generator, "truncated")
+        if self.truncation is not None and not truncates:
             raise ValueError(
                 f"study.truncation={self.truncation} needs a generator with styles, "
                 f"{type(self.generator).__module__} has none; leave it at null"

@@ -13,6 +13,8 @@ from ganlab.report.images import Pixels
 from ganlab.studies.image_pairs import LAYOUT, read_levels
 from ganlab.studies.judgements import PEOPLE, judgement_records, judgement_table, read_judgements
 from ganlab.studies.layers import as_list
+from ganlab.studies.pyramid_edits import is_pyramid, levels_named
+from ganlab.studies.pyramid_pairs import pyramid_levels
 from ganlab.studies.real_or_fake_page import page_of
 from ganlab.studies.reals import data_of
 from ganlab.studies.sampling import batched, images_at
@@ -31,6 +33,7 @@ class RealOrFake(Study):
     Fakes are the latents 0 .. num-1, reals a keyed random choice of the data. `images` takes both
     from a folder instead, with a folder for each level of a pyramid. `paired` needs a reference of
     each fake: from that folder, or from a conditioner with `references(indices) -> (N, C, H, W)`.
+    A semantic pyramid is judged level by level, its references a keyed random choice of the data.
     Given files of `results`, their accuracy, false-positive and confusion rates join the records.
 
     Raises:
@@ -51,6 +54,7 @@ class RealOrFake(Study):
         model: str | None = None,  # as the table names it; None = the checkpoint's model
         title: str | None = None,  # what people read; None = nothing that gives it away
         level: str = "",  # name of the one level, where there is no folder of them
+        levels: Sequence[str] | str | None = None,  # of a semantic pyramid; None = all
         break_every: int = 25,  # trials between two breaks; 0 = none
         smooth: bool = True,  # enlarge smoothly; False = each pixel a square
         **options: Any,  # of `Study`
@@ -62,12 +66,20 @@ class RealOrFake(Study):
         if break_every < 0:
             raise ValueError(f"study.break_every must be at least 0, got {break_every}")
         self.model, self.title, self.level = model, title or "Look closely.", level
+        self.level_names = levels
         self.break_every, self.smooth, self.folder = break_every, smooth, Path(directory)
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Refuse a test without reals, or pairs without references."""
         if self.place is None:
-            if self.protocol.name == "paired":
+            if is_pyramid(pl_module):
+                require_images(trainer, "real_or_fake", "paints from references")
+                levels_named(self.level_names, pl_module.generator_ema.stages)
+            elif self.level_names is not None:
+                raise ValueError(
+                    "study.levels names levels of a semantic pyramid, and this is none"
+                )
+            elif self.protocol.name == "paired":
                 if references_of(pl_module) is None:
                     raise ValueError(
                         "study.protocol=paired shows a fake beside its own reference, which this "
@@ -105,6 +117,10 @@ class RealOrFake(Study):
         """The images to judge."""
         if self.place is not None:
             return read_levels(self.place, self.protocol, self.seed)
+        if is_pyramid(system):
+            chosen = levels_named(self.level_names, system.generator_ema.stages)
+            data, num = data_of(trainer), self.protocol.num
+            return pyramid_levels(system, data, chosen, num, self.seed, self.batch_size)
         fakes = self.fake_images(trainer, system)
         if self.protocol.name == "paired":
             find = references_of(system)

@@ -111,17 +111,20 @@ def synthesized(
 ) -> Tensor:
     """Images of styles, perhaps pulled to their mean: w' = mean + psi (w - mean).
 
-    That is the truncation trick (StyleGAN, appendix B).
+    That is the truncation trick of StyleGAN (appendix B). A generator without styles but with
+    `truncated` has that of BigGAN (arXiv:1809.11096, section 3.1): latents within +-psi.
 
     Raises:
-        ValueError: the generator has no styles.
+        ValueError: the generator has neither.
     """
+    network: Any = generator
+    if truncation is not None and hasattr(generator, "truncated"):
+        return finest(network(network.truncated(latents, truncation), condition))
     if not hasattr(generator, "map"):
         raise ValueError(
             f"truncation={truncation} needs a style generator, {type(generator).__name__} has no "
             "styles; leave truncation unset"
         )
-    network: Any = generator
     styles = network.map(latents, condition)  # (N, L, W)
     if truncation is not None:
         mean = network.mean_style.to(styles)
@@ -137,7 +140,7 @@ def images_at(
     *,
     device: torch.device | str | None = None,  # None = where the generator is
     edits: Edits | EditsAt | None = None,  # layer -> edit of its output
-    truncation: float | None = None,  # psi of the truncation trick; style generators only
+    truncation: float | None = None,  # psi, see `synthesized`; None = as they are
     condition_at: ConditionAt | None = None,  # for conditional generators
     noise: str = "fixed",  # random = drawn for each image, keyed by its address
 ) -> Tensor:
@@ -147,7 +150,7 @@ def images_at(
 
     Raises:
         KeyError: an edit of a layer the generator does not have.
-        ValueError: truncation of a generator without styles, or random noise of one without noise.
+        ValueError: truncation of a generator that has none, or random noise of one without noise.
     """
     device = device_of(generator) if device is None else torch.device(device)
     latents = latents_at(generator, indices, seed).to(device)
@@ -173,7 +176,7 @@ def generate(
     batch_size: int = 100,  # changes no image by more than rounding (1e-5)
     device: torch.device | str | None = None,  # None = where the generator is
     edits: Edits | EditsAt | None = None,  # layer -> edit of its output
-    truncation: float | None = None,  # psi of the truncation trick; style generators only
+    truncation: float | None = None,  # psi, see `synthesized`; None = as they are
     condition_at: ConditionAt | None = None,  # for conditional generators
     noise: str = "fixed",  # random = drawn for each image, keyed by its address
 ) -> Iterator[Tensor]:

@@ -1,5 +1,6 @@
 """What a system refuses before it starts, by the names of the keys."""
 
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from ganlab.systems.growth import check_growth
@@ -16,8 +17,10 @@ def check_settings(system: "GAN") -> None:
     """
     if system.critic_steps < 1:
         raise ValueError(f"model.critic_steps must be at least 1, got {system.critic_steps}")
-    if both := sorted(system.penalties.keys() & system.generator_penalties.keys()):
-        raise ValueError(f"model.penalties and model.generator_penalties share {both}")
+    kinds = ("penalties", "generator_penalties", "image_penalties")
+    for one, other in combinations(kinds, 2):
+        if both := sorted(getattr(system, one).keys() & getattr(system, other).keys()):
+            raise ValueError(f"model.{one} and model.{other} share {both}")
     unknown = sorted(set(system.intervals) - {*system.penalties, *system.generator_penalties})
     if unknown:
         raise ValueError(f"model.intervals names no penalty of model.penalties: {unknown}")

@@ -19,9 +19,10 @@ from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.growth import Growth, grow, share_schedule, take_first_stage
 from ganlab.systems.guard import ADVICE, NonFiniteError, diagnose
 from ganlab.systems.penalties import printed
-from ganlab.systems.randomness import StepRandomness, fresh_dropout, fresh_noise
+from ganlab.systems.randomness import StepRandomness, fresh_dropout
 from ganlab.systems.state import restore_counters, restore_random_state, run_state
 from ganlab.systems.tally import Tally
+from ganlab.systems.terms import discriminator_penalty, generator_penalty, image_penalty
 
 OptimizerFactory = Callable[..., Optimizer]
 Conditioner = Callable[[Batch], tuple[Batch, Condition | None]]
@@ -74,6 +75,8 @@ class GAN(LightningModule):
         | None = None,  # name -> (D, real, fake, condition, uniform) -> scalar
         generator_penalties: Mapping[str, Penalty]
         | None = None,  # name -> (G, latents, condition, normal) -> scalar
+        image_penalties: Mapping[str, Penalty]
+        | None = None,  # name -> (images, latents, condition, stages) -> scalar, on G's own draw
         intervals: Mapping[str, int]
         | None = None,  # name -> apply every k-th step, k times as strong
         ema: ExponentialAverage | None = None,  # None = the defaults of ExponentialAverage
@@ -91,6 +94,7 @@ class GAN(LightningModule):
         self.loss = loss
         self.penalties = dict(penalties or {})
         self.generator_penalties = dict(generator_penalties or {})
+        self.image_penalties = dict(image_penalties or {})
         self.intervals = dict(intervals or {})
         self.growth, self.mixing_probability = growth, mixing_probability
         self.generator_optimizer = generator_optimizer
@@ -119,6 +123,11 @@ class GAN(LightningModule):
             self.generator_optimizer(self.generator.parameters()),
             self.discriminator_optimizer(self.discriminator.parameters()),
         ]
+
+    def setup(self, stage: str) -> None:
+        """Let a conditioner that needs more than the batch see this system."""
+        if hasattr(self.conditioner, "attach"):
+            self.conditioner.attach(self)
 
     def on_fit_start(self) -> None:
         """Refuse half precision where a penalty needs a second derivative; share the schedule."""
@@ -174,28 +183,30 @@ class GAN(LightningModule):
         self.tally.add("sign/fake", (fake_logits.detach() > 0).float().mean())
         for name in self.penalties:
             if self.intervals.get(name, 1) == 1:
-                loss = loss + self.penalty(name, real, fake, condition)
+                loss = loss + discriminator_penalty(self, name, real, fake, condition)
         self.descend(optimizer, loss, "discriminator")
         for name in self.lazy(self.penalties, self.steps):
-            penalty = self.intervals[name] * self.penalty(name, real, fake, condition)
-            self.descend(optimizer, penalty, "discriminator", lazy=True)
+            penalty = discriminator_penalty(self, name, real, fake, condition)
+            self.descend(optimizer, self.intervals[name] * penalty, "discriminator", lazy=True)
 
     def train_generator(
         self, optimizer: Any, real: Images, n: int, condition: Condition | None
     ) -> None:
         """Descend G's loss on fresh latents, with its penalties as D's."""
-        images = self.draw("generator", n, condition).images
-        fake_logits = self.discriminator(images, condition)
+        drawn = self.draw("generator", n, condition)
+        fake_logits = self.discriminator(drawn.images, condition)
         relative = getattr(self.loss, "relativistic", False)
         real_logits = self.discriminator(real, condition) if relative else None
         loss = self.loss.generator(fake_logits, real_logits)
         self.tally.add("loss/generator", loss)
+        for name in self.image_penalties:
+            loss = loss + image_penalty(self, name, drawn, condition)
         for name in self.generator_penalties:
             if self.intervals.get(name, 1) == 1:
-                loss = loss + self.generator_penalty(name, n, condition)
+                loss = loss + generator_penalty(self, name, n, condition)
         self.descend(optimizer, loss, "generator")
         for name in self.lazy(self.generator_penalties, self.steps // self.critic_steps - 1):
-            penalty = self.intervals[name] * self.generator_penalty(name, n, condition)
+            penalty = self.intervals[name] * generator_penalty(self, name, n, condition)
             self.descend(optimizer, penalty, "generator", lazy=True)
         for module in self.generator.modules():
             project: Any = getattr(module, "project_", None)
@@ -220,25 +231,6 @@ class GAN(LightningModule):
     def draw_latents(self, purpose: str, n: int) -> Tensor:
         """(n, Z): this rank's rows of the latents that (seed, images_seen, purpose) address."""
         return self.randomness.latents(self.generator, purpose, n)
-
-    def penalty(self, name: str, real: Images, fake: Images, condition: Condition | None) -> Tensor:
-        """One named penalty in full precision: second derivatives do not survive autocast."""
-        uniform = self.randomness.uniform("penalty", name)
-        with torch.autocast(self.device.type, enabled=False):
-            value = self.penalties[name](self.discriminator, real, fake, condition, uniform)
-        self.tally.add(f"penalty/{name}", value)
-        return value
-
-    def generator_penalty(self, name: str, n: int, condition: Condition | None) -> Tensor:
-        """One named penalty of G on latents and noise of its own, in full precision."""
-        latents, normal = self.draw_latents(name, n), self.randomness.normal("penalty", name)
-        with (
-            torch.autocast(self.device.type, enabled=False),
-            fresh_noise(self.generator, self.randomness, name),
-        ):
-            value = self.generator_penalties[name](self.generator, latents, condition, normal)
-        self.tally.add(f"penalty/{name}", value)
-        return value
 
     def descend(self, optimizer: Any, loss: Tensor, network: str, lazy: bool = False) -> None:
         """Backward and step, unless the loss is not finite; norms are those of losses."""

@@ -43,6 +43,12 @@ class StepRandomness:
         rng = keyed_generator(*purpose, self.seed, self.images_seen)
         return lambda n: self.share(torch.rand(n * self.world_size, generator=rng))
 
+    def agreed(self, n: int, *purpose: str) -> list[float]:
+        """n numbers in [0, 1), the same on every rank: what one step has for all its images."""
+        rng = keyed_generator(*purpose, self.seed, self.images_seen)
+        numbers: list[float] = torch.rand(n, generator=rng).tolist()
+        return numbers
+
     def normal(self, *purpose: str) -> Rows:
         """A stream of N(0, 1) numbers drawn where they are used: noise is as large as a map."""
         return self._rows(torch.randn, *purpose)

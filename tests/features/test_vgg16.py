@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from ganlab.features import VGG16, VGG16Weights
 from ganlab.features.vgg16 import BYTES, SHA256, STAGES, Network
 from ganlab.features.weights import sha256_of
+from ganlab.run import recipe
 
 # Positions of the convolutions in torchvision's `features`; a pooling ends each group.
 GROUPS = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
@@ -179,6 +180,30 @@ def test_places365_has_365_classes_and_another_count_is_named(path, places_path,
         VGG16(places_path).prepare()
     with pytest.raises(ValueError, match=r"features\.weights\.file.*\(1000, 4096\), not \(365, "):
         VGG16(VGG16Weights(path, layout="caffe")).prepare()
+
+
+def test_a_file_of_right_keys_loads_and_a_wrong_one_names_the_first_missing(tmp_path):
+    """As a semantic pyramid asks for them, by the names of its mirrors."""
+    for mirror, classes in (("imagenet", 1000), ("places365", 365)):
+        right = drawn_state(classes)
+        torch.save(right, tmp_path / "right.pth")
+        place = "model.conditioner.extractor.weights.file"
+        words = [f"model/mirror={mirror}", "data=synthetic", "data.resolution=64"]
+        made = recipe("semantic_pyramid", *words, f"{place}={tmp_path}/right.pth")
+        made.conditioner.preflight()
+        found = made.conditioner.features(torch.zeros(1, 3, 64, 64))
+        assert {n: tuple(f.shape[1:]) for n, f in found.items()} == made.generator.stages
+        assert made.generator.num_classes == classes
+        wrong = {
+            n: t for n, t in right.items() if n not in ("features.10.bias", "classifier.3.bias")
+        }
+        torch.save(wrong, tmp_path / "wrong.pth")
+        made = recipe("semantic_pyramid", *words, f"{place}={tmp_path}/wrong.pth")
+        with pytest.raises(ValueError, match=r"wrong\.pth .*has no tensor 'features\.10\.bias'"):
+            made.conditioner.extractor.prepare()
+    made = recipe("semantic_pyramid", "model/mirror=places365", f"{place}={tmp_path}/none.pth")
+    with pytest.raises(FileNotFoundError, match=rf"none\.pth .*{place}"):
+        made.conditioner.preflight()
 
 
 def test_name_and_resize_tell_every_variant_apart():

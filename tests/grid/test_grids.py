@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -179,13 +180,20 @@ STUDIED = {
     "choi2022_table1": ["metrics=smoke", *SCORED, "study.num_artifacts=100", "seed=0", *COUNTED],
     "choi2022_table2": ["study.suite.num_real=100", "study.num=100", *COUNTED],
     "heikka2020_table1": ["metrics=smoke", *SCORED, "study.num=10"],
+    "shocher2020_table1": ["study.num=100", "study.num_pairs=10", "study.num_shown=2"],
 }
+PYRAMID = ["model.generator.max_width=8", "model.discriminator.max_width=8"]
+MODELS = {"shocher2020_table1": ["model=semantic_pyramid", *PYRAMID]}
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    run = tmp_path_factory.mktemp("model")
-    words = [*SMALL[:7], "scores=null", "model=dcgan", "model.generator.width=4"]
+def checkpoint_of(tmp_path_factory):
+    """The checkpoint of a small model, trained once."""
+    return cache(lambda *words: trained(tmp_path_factory.mktemp("model"), words))
+
+
+def trained(run, model):
+    words = [*SMALL[:7], "scores=null", "model.generator.width=4", *model]
     done = subprocess.run(
         [sys.executable, "train.py", *words, f"hydra.run.dir={run}"],
         cwd=ROOT,
@@ -209,7 +217,8 @@ def test_every_sweep_of_trainings_runs_small_and_prints_its_table(tmp_path, swee
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sweep", list(STUDIED))
-def test_every_sweep_of_studies_runs_small_and_prints_its_table(tmp_path, checkpoint, sweep):
+def test_every_sweep_of_studies_runs_small_and_prints_its_table(tmp_path, checkpoint_of, sweep):
+    checkpoint = checkpoint_of(*MODELS.get(sweep, ["model=dcgan"]))
     words = [f"sweep={sweep}", f"ckpt={checkpoint}", *STUDIED[sweep]]
     done = grid(tmp_path / "grid", *words, script="evaluate.py")
     assert done.returncode == 0, done.stderr

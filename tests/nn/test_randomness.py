@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
-from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at
+from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at, truncated_normal
 
 
 class Normal:
@@ -103,3 +104,24 @@ def test_neighbours_are_independent_and_standard_normal():
 def test_no_index_at_all_is_refused():
     with pytest.raises(ValueError, match="at least one index"):
         latents_at(SPACE, [], seed=0)
+
+
+class TestTruncatedNormal:
+    def test_is_the_inverse_of_the_truncated_distribution(self):
+        z = torch.randn(500, generator=torch.Generator().manual_seed(0))
+        oracle = stats.truncnorm(-0.7, 0.7).ppf(stats.norm.cdf(z.double().numpy()))
+        torch.testing.assert_close(
+            truncated_normal(z, 0.7).double(), torch.from_numpy(oracle), atol=1e-6, rtol=1e-5
+        )
+
+    def test_extremes_stay_finite_and_within(self):
+        z = torch.tensor([-40.0, -9.0, 0.0, 9.0, 40.0])
+        cut = truncated_normal(z, 2.0)
+        assert cut.abs().max() <= 2
+        assert cut[2] == 0
+        assert torch.equal(cut, cut.sort().values)
+
+    @pytest.mark.parametrize("threshold", [0.0, -1.0])
+    def test_a_threshold_that_leaves_nothing_is_refused(self, threshold):
+        with pytest.raises(ValueError, match="it must be above 0"):
+            truncated_normal(torch.zeros(1), threshold)

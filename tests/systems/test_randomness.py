@@ -73,3 +73,14 @@ def test_noise_is_lent_for_the_length_of_the_block():
     assert module.draw_noise is None
     with fresh_noise(nn.Linear(1, 1), randomness, "generator"):
         pass
+
+
+def test_what_is_agreed_is_the_same_on_every_rank_and_differs_from_step_to_step():
+    steps = [
+        [StepRandomness(3, images, rank, 4).agreed(2, "level") for rank in range(4)]
+        for images in (0, 64)
+    ]
+    for ranks in steps:
+        assert all(each == ranks[0] for each in ranks)
+        assert all(0 <= number < 1 for number in ranks[0])
+    assert steps[0][0] != steps[1][0]

@@ -1,0 +1,129 @@
+"""What a semantic pyramid's generator descends besides its adversarial loss.
+
+Shocher et al.: "Semantic Pyramid for Image Generation" (CVPR 2020), section 3.3. Bound to their
+strengths, both have the call shape of terms on images that were drawn already:
+
+    term(images, latents, condition, stages) -> scalar
+
+`condition` is what the generator was told, and `stages(images)` gives the frozen network's stages,
+fine to coarse, with a gradient.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Stages = Callable[[Tensor], Mapping[str, Tensor]]  # images -> stage -> (N, C, H, W) or (N, C)
+
+
+class Told(Protocol):
+    """What a generator was told, as these losses read it."""
+
+    @property
+    def features(self) -> Mapping[str, Tensor] | None:
+        """Stage -> (N, C, H, W) or (N, C)."""
+
+    @property
+    def masks(self) -> Mapping[str, Tensor] | None:
+        """Stage -> (N, 1, H, W) or (N, 1) in {0, 1}; a stage that is fully masked has none."""
+
+
+def windows(mask: Tensor) -> Tensor:
+    """The 2x2 windows that are wholly on, (N, 1, H, W) -> (N, 1, H / 2, W / 2); the last may be
+    smaller.
+    """
+    return -F.max_pool2d(-mask, 2, ceil_mode=True)
+
+
+def standardized(
+    a: Tensor,  # (N, C, ...)
+    b: Tensor,  # the same
+    mask: Tensor,  # (N, 1, ...) in {0, 1}: the entries that count
+    eps: float = 1e-8,  # added to the variance
+) -> tuple[Tensor, Tensor]:
+    """Both maps less the mean of the two together, by their standard deviation, sample by sample.
+
+    "Both the original feature maps and the reconstructed ones are normalized together": what
+    makes the comparison blind to a global scale.
+    """
+    dims = tuple(range(1, a.ndim))
+    count = 2 * a.shape[1] * mask.sum(dims, keepdim=True).clamp(min=1)
+    mean = ((a + b) * mask).sum(dims, keepdim=True) / count
+    squares = (((a - mean).square() + (b - mean).square()) * mask).sum(dims, keepdim=True)
+    scale = (squares / count + eps).rsqrt()
+    return (a - mean) * scale, (b - mean) * scale
+
+
+def distance(original: Tensor, generated: Tensor, mask: Tensor) -> Tensor:
+    """(N,) mean L1 distance of two stages where unmasked; of maps, of the strongest in 2x2 windows.
+
+    A window that is partly masked does not count, nor does anything in it. The mask multiplies the
+    difference. A sample that is fully masked is at distance 0.
+    """
+    if original.ndim == 2:
+        a, b = standardized(original, generated, mask)
+        difference = (a - b).abs() * mask
+    else:
+        pooled = windows(mask)
+        height, width = mask.shape[2:]
+        seen = F.interpolate(pooled, scale_factor=2.0)[..., :height, :width]  # (N, 1, H, W)
+        a, b = (
+            F.max_pool2d(each, 2, ceil_mode=True)
+            for each in standardized(original, generated, seen)
+        )
+        difference, mask = (a - b).abs() * pooled, pooled
+    count = original.shape[1] * mask.flatten(1).sum(1).clamp(min=1)
+    return difference.flatten(1).sum(1) / count
+
+
+def reconstruction(
+    images: Tensor,  # (N, C, H, W)
+    latents: Tensor,
+    condition: Told | None,
+    stages: Stages,
+    *,
+    weight: float = 0.1,  # alpha
+) -> Tensor:
+    """weight sum_l |C_l(x) - C_l(G(z))| m_l over the stages that were told (eq. 3).
+
+    A stage's distance is a mean over its unmasked entries, and that of the batch over its samples;
+    see `distance`. The paper leaves the scale open.
+
+    Raises:
+        ValueError: nothing was told.
+    """
+    if condition is None or condition.masks is None or condition.features is None:
+        raise ValueError("losses.reconstruction needs model.conditioner to tell features and masks")
+    found = stages(images)
+    distances = [
+        distance(condition.features[name], found[name], mask).mean()
+        for name, mask in condition.masks.items()
+    ]
+    return weight * torch.stack(distances).sum()
+
+
+def diversity(
+    images: Tensor,  # (N, C, H, W)
+    latents: Tensor,  # (N, Z)
+    condition: Told | None,
+    stages: Stages,
+    *,
+    weight: float = 0.1,  # beta
+    eps: float = 1e-8,  # added to the distance of images
+) -> Tensor:
+    """weight |z1 - z2| / (|G(z1) - G(z2)| + eps) over pairs that were told the same (eq. 4).
+
+    Both distances are means over numbers. Sample i of the first half of the batch and sample i of
+    the second half are a pair.
+
+    Raises:
+        ValueError: an odd number of samples.
+    """
+    if len(images) % 2:
+        raise ValueError(f"losses.diversity takes pairs, and the batch has {len(images)} images")
+    z1, z2 = latents.flatten(1).chunk(2)
+    x1, x2 = images.flatten(1).chunk(2)
+    return weight * ((z1 - z2).abs().mean(1) / ((x1 - x2).abs().mean(1) + eps)).mean()
