@@ -1,6 +1,7 @@
 """How a run ends: stopped by a signal or by itself, and what is said of it."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,6 +78,19 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
         return kept
 
     return wrapper
+
+
+def finished(checkpoint: Settings, settings: Settings) -> bool:
+    """Whether a run has reached its length; if so, says how to lengthen it."""
+    seen, kimg = checkpoint["images_seen"], settings["kimg"]
+    if seen < kimg * 1000:
+        return False
+    print(
+        f"nothing to train: this run is finished, {seen / 1000:g} of {kimg:g} kimg; "
+        f"kimg={2 * kimg:g} would go on",
+        file=sys.stderr,
+    )
+    return True
 
 
 def way_on(last: Path | None) -> str:

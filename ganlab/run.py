@@ -15,7 +15,15 @@ from omegaconf import DictConfig, open_dict
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
-from ganlab.ending import interruptible, older_result, refusals_kept, stopping, summary, way_on
+from ganlab.ending import (
+    finished,
+    interruptible,
+    older_result,
+    refusals_kept,
+    stopping,
+    summary,
+    way_on,
+)
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
@@ -150,19 +158,6 @@ def recipe(name: str, *overrides: str) -> LightningModule:
         config.run_dir = "outputs"
     system: LightningModule = build_system(checked(config, "train"))
     return system
-
-
-def finished(checkpoint: Settings, settings: Settings) -> bool:
-    """Whether a run has reached its length; if so, says how to lengthen it."""
-    seen, kimg = checkpoint["images_seen"], settings["kimg"]
-    if seen < kimg * 1000:
-        return False
-    print(
-        f"nothing to train: this run is finished, {seen / 1000:g} of {kimg:g} kimg; "
-        f"kimg={2 * kimg:g} would go on",
-        file=sys.stderr,
-    )
-    return True
 
 
 def cut_curves(trainer: Trainer, checkpoint: Settings | None) -> None:
