@@ -77,10 +77,10 @@ faces: $(addprefix $(FACES)/,$(addsuffix /.done,activation_rates artifact_detect
 	@$(BIN)/python -m ganlab report $(FACES)/artifact_detection $(FACES)/sequential_ablation $(FACES)/neuron_figures $(FACES)/activation_rates
 
 test: .venv/.test ## the whole suite
-	@$(BIN)/python -m pytest -m "not slow"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 test-all: .venv/.test-all ## the suite with its long checks and the engines of clusters
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 check: .venv/.test ## lint, format, types
 	@$(BIN)/ruff check .
