@@ -208,7 +208,7 @@ class TestTraining:
             assert (again - images).abs().mean() < 0.01
             assert torch.equal(latents, made.draw_latents("generator", len(images)))
             found = stages(images)
-            seen.append((list(found), found["pool1"].requires_grad, condition.label))
+            seen.append((list(found), found["pool1"].requires_grad, latents))
             return 0 * images.sum()
 
         made = system(0.016, penalties={"spy": spy})
