@@ -187,10 +187,10 @@ def test_the_table_of_one_run_leaves_its_studys_own_table_alone(norms):
 def test_a_place_without_cells_is_an_error(tmp_path, norms):
     with pytest.raises(GridError, match="name a grid"):
         publish([])
-    with pytest.raises(GridError, match="holds no cell.*name the grids in it: norms"):
+    with pytest.raises(GridError, match=r"holds no cell.*name the grids in it: norms"):
         publish([norms.parent])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(GridError, match="holds no cell of a grid and no run$"):
+    with pytest.raises(GridError, match=r"holds no cell of a grid and no run$"):
         publish([tmp_path / "empty"])
     with pytest.raises(GridError, match="does not exist"):
         publish([tmp_path / "nowhere"])
