@@ -57,8 +57,9 @@ def train(config: DictConfig) -> Settings:
     if checkpoint is not None:
         if not forced:
             refuse_changed_recipe(checkpoint["recipe"], settings)
-        if finished(checkpoint, settings):
-            return older_result(Path(settings["run_dir"])) | {"exit_code": 0}
+        older = older_result(Path(settings["run_dir"]))
+        if finished(checkpoint, settings, older):
+            return older | {"exit_code": 0}
     system = build_system(settings)
     system.exact_resume = not forced
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
@@ -150,10 +151,16 @@ def recipe(name: str, *overrides: str) -> LightningModule:
     return system
 
 
-def finished(checkpoint: Settings, settings: Settings) -> bool:
-    """Whether a run has reached its length; if so, says how to lengthen it."""
+def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
+    """Whether a run has reached its length and come to its end; if so, says how to lengthen it.
+
+    One that was killed while it was scored has all its images and still has to be concluded.
+    """
     seen, kimg = checkpoint["images_seen"], settings["kimg"]
     if seen < kimg * 1000:
+        return False
+    if older.get("status") != "done":
+        print("all images were seen before; what is left are scores and report", file=sys.stderr)
         return False
     print(
         f"nothing to train: this run is finished, {seen / 1000:g} of {kimg:g} kimg; "
