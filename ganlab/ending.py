@@ -80,10 +80,16 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
     return wrapper
 
 
-def finished(checkpoint: Settings, settings: Settings) -> bool:
-    """Whether a run has reached its length; if so, says how to lengthen it."""
+def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
+    """Whether a run has reached its length and come to its end; if so, says how to lengthen it.
+
+    One that was killed while it was scored has all its images and still has to be concluded.
+    """
     seen, kimg = checkpoint["images_seen"], settings["kimg"]
     if seen < kimg * 1000:
+        return False
+    if older.get("status") != "done":
+        print("all images were seen before; what is left are scores and report", file=sys.stderr)
         return False
     print(
         f"nothing to train: this run is finished, {seen / 1000:g} of {kimg:g} kimg; "

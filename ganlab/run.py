@@ -65,8 +65,9 @@ def train(config: DictConfig) -> Settings:
     if checkpoint is not None:
         if not forced:
             refuse_changed_recipe(checkpoint["recipe"], settings)
-        if finished(checkpoint, settings):
-            return older_result(Path(settings["run_dir"])) | {"exit_code": 0}
+        older = older_result(Path(settings["run_dir"]))
+        if finished(checkpoint, settings, older):
+            return older | {"exit_code": 0}
     system = build_system(settings)
     system.exact_resume = not forced
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]

@@ -82,8 +82,15 @@ def read_cell(directory: Path) -> Cell:
 
 
 def file_hash(directory: Path) -> str:
-    """Twelve hexadecimal digits of `cell.yaml` as it stands."""
-    return hashlib.sha256((Path(directory) / CELL).read_bytes()).hexdigest()[:12]
+    """Twelve hexadecimal digits of `cell.yaml` as it stands.
+
+    Raises:
+        GridError: there is none.
+    """
+    path = Path(directory) / CELL
+    if not path.is_file():
+        raise GridError(f"{path} does not exist: {directory} is no cell of a grid")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
 def write_attempt(directory: Path, **facts: Any) -> None:

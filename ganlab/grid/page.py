@@ -15,7 +15,7 @@ from urllib.parse import quote
 import numpy as np
 from PIL import Image
 
-from ganlab.grid.cell import result_of
+from ganlab.grid.cell import GridError, result_of
 from ganlab.grid.dashboard import share
 from ganlab.grid.progress import TIMING, duration
 from ganlab.grid.records import CellRecord, axes_of, collect
@@ -46,11 +46,14 @@ def publish(
     Raises:
         GridError: no directory, one without cells, or a row, column or metric that is not there.
     """
+    if not directories:
+        raise GridError("name a grid: python -m ganlab table outputs/multirun/<name>")
     records = collect(directories)
     grids = [facts for each in directories if (facts := read_grid(Path(each)))]
     said = Choice.of(grids[0].get("table") or {}) if grids else Choice()
     table = grid_table(records, (choice or Choice()).over(said))
-    stem = STEM if len(directories) == 1 else "merged"
+    own = len(directories) == 1 and records[0].directory != Path(directories[0]).absolute()
+    stem = STEM if own else "merged"  # a run's own table is its study's
     into = Path(directories[0] if into is None else into)
     table.write(into, stem)
     plain_table = with_spreads(table)

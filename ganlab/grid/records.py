@@ -7,7 +7,7 @@ from typing import Any
 
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
-from ganlab.grid.sweep import read_grid
+from ganlab.grid.sweep import GRID, read_grid
 
 Score = Mapping[str, Any]  # one record of result.json
 CONDITIONS = (
@@ -66,7 +66,9 @@ def collect(directories: Sequence[Path]) -> list[CellRecord]:
             raise GridError(f"{directory} does not exist; name the directory of a grid")
         inside = records_of(directory.absolute())
         if not inside:
-            raise GridError(f"{directory} holds no cell of a grid and no run")
+            grids = sorted(path.parent.name for path in directory.glob(f"*/{GRID}"))
+            hint = f"; name the grids in it: {', '.join(grids[:9])}" if grids else ""
+            raise GridError(f"{directory} holds no cell of a grid and no run{hint}")
         found |= {record.directory: record for record in inside}
     return list(found.values())
 

@@ -6,7 +6,7 @@ more axes it can be spread out: `columns` names the axis that goes across.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ganlab.grid.cell import GridError, together
@@ -59,6 +59,15 @@ class Choice:
             **{f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)}
         )
 
+    def spelled_out(self, axes: Iterable[str]) -> "Choice":
+        """This choice with the axes that it calls by their titles, as `norm` for `model/norm`."""
+        titles = short_names(axes)
+        keys = {title: axis for axis, title in titles.items() if title not in titles}
+        rows, columns = (
+            [keys.get(axis, axis) for axis in said] for said in (self.rows, self.columns)
+        )
+        return replace(self, rows=rows, columns=columns)
+
 
 @dataclass
 class Group:
@@ -90,7 +99,10 @@ def grid_table(records: Sequence[CellRecord], choice: Choice) -> Table:
     Raises:
         GridError: a row, column or metric that these cells do not have.
     """
+    choice = choice.spelled_out(axes_of(records))
     axes = row_axes(records, choice)
+    if not axes and not any(record.scores for record in records):
+        axes = axes_of(records)  # seeds alone, and nothing to average over them
     groups = grouped(records, axes)
     metrics = chosen_metrics(records, choice.metrics)
     across = next((axis for axis in choice.columns if axis in axes), None)

@@ -10,8 +10,9 @@ class MinibatchStd(nn.Module):
     Karras et al. 2018 (arXiv:1710.10196), section 3: the standard deviation of each feature at each
     position over a group, averaged over features and positions to one number and repeated as a
     constant map. With several maps the features are split evenly among them. Sample i belongs to
-    group i mod (N / G): the group index is the slow axis of [G, N / G], so strided ranks see the
-    groups of one process. Where G does not divide the batch, its largest smaller divisor is taken.
+    group i mod (N / G): the group index is the slow axis of [G, N / G], so ranks with strided
+    shares see the groups of one process, if their shares hold whole groups. Where G does not divide
+    the batch, or a rank's share of it, the largest smaller divisor is taken.
 
     Raises:
         ValueError: a count below 1.

@@ -105,13 +105,19 @@ class Checkpointing(Checkpoint):
         return self.directory / "last.ckpt"
 
     def on_train_start(self, trainer: Trainer, pl_module: "GAN") -> None:  # type: ignore[override]
-        """Take over the stop signals; let callbacks answer the step a crash kept from them."""
+        """Take over the stop signals; let callbacks answer the step a crash kept from them.
+
+        A run that had all its images already takes no further step: what is left is its end.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             self._handlers[number] = signal.signal(number, self._request_stop)
         if pl_module.open_tick is not None:
             pl_module.images_before, pl_module.open_tick = pl_module.open_tick, None
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 callback.on_train_batch_end(trainer, pl_module, None, None, 0)
+        if pl_module.images_seen >= pl_module.kimg * 1000:
+            trainer.should_stop, self.saved_at = True, pl_module.images_seen
+            pl_module.take_random_state()  # the first batch, which would, does not come
 
     def _request_stop(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:

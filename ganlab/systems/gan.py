@@ -141,12 +141,16 @@ class GAN(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Move the clock's trailing hand and grow; before the first batch, set random states."""
-        if self.pending_random_state is not None:
-            restore_random_state(self, self.pending_random_state)
-            self.pending_random_state = None
+        self.take_random_state()
         self.images_before = self.images_seen
         if self.growth is not None:
             grow(self, self.growth)
+
+    def take_random_state(self) -> None:
+        """Continue the checkpoint's random streams, or begin this rank's, once."""
+        if self.pending_random_state is not None:
+            restore_random_state(self, self.pending_random_state)
+            self.pending_random_state = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One discriminator step and, every `critic_steps`, one generator step."""

@@ -71,10 +71,14 @@ class VAE(LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Move the clock's trailing hand; before the first batch, set the random states."""
+        self.take_random_state()
+        self.images_before = self.images_seen
+
+    def take_random_state(self) -> None:
+        """As in `GAN`."""
         if self.pending_random_state is not None:
             restore_random_state(cast(Any, self), self.pending_random_state)
             self.pending_random_state = None
-        self.images_before = self.images_seen
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of both halves."""

@@ -150,6 +150,13 @@ def test_interventions_of_a_study_are_rows_of_their_own():
     assert [score["intervention"] for score in scores_of(result)] == ["none", "top"]
 
 
+def test_runs_that_differ_in_seeds_alone_and_have_no_scores_are_rows_by_seed(tmp_path):
+    for seed in (0, 1):
+        ended(cell(tmp_path, {"seed": seed}))
+    table = grid_table(collect([tmp_path]), Choice())
+    assert (table.columns, [row["seed"] for row in table.rows]) == (["seed"], ["0", "1"])
+
+
 def test_unfinished_runs_give_no_numbers(tmp_path):
     ended(cell(tmp_path, {"a": 1}), "interrupted", scores={"fid1k": 1.0})
     ended(cell(tmp_path, {"a": 2}), scores={"fid1k": 2.0})
@@ -170,9 +177,28 @@ def test_a_wrong_word_is_answered_with_the_right_ones(norms, words, complaint):
         grid_table(collect([norms]), Choice.from_words(words))
 
 
-def test_a_place_without_cells_is_an_error(tmp_path):
-    with pytest.raises(GridError, match="holds no cell"):
-        publish([tmp_path])
+def test_an_axis_goes_by_its_title_too(norms):
+    table = grid_table(collect([norms]), Choice.from_words({"rows": "norm,seed"}))
+    assert table.columns[:2] == ["norm", "seed"]
+    assert len(table.rows) == 9
+
+
+def test_the_table_of_one_run_leaves_its_studys_own_table_alone(norms):
+    run = norms / "norm-in+seed-0"
+    (run / "table.csv").write_text("of the study")
+    publish([run])
+    assert (run / "table.csv").read_text() == "of the study"
+    assert "12.5" in (run / "merged.csv").read_text()
+
+
+def test_a_place_without_cells_is_an_error(tmp_path, norms):
+    with pytest.raises(GridError, match="name a grid"):
+        publish([])
+    with pytest.raises(GridError, match=r"holds no cell.*name the grids in it: norms"):
+        publish([norms.parent])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GridError, match=r"holds no cell of a grid and no run$"):
+        publish([tmp_path / "empty"])
     with pytest.raises(GridError, match="does not exist"):
         publish([tmp_path / "nowhere"])
 

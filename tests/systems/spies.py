@@ -1,10 +1,12 @@
 """Callbacks for `allow_targets=[spies]`: they kill, poison or take notes."""
 
 import os
+import random
 import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 from lightning import Callback
 
@@ -62,6 +64,11 @@ class Killer(Callback):
 
         self.when_due(system, trainer.loggers[0], "log_metrics", half)
 
+    def arm_scoring(self, trainer, system):
+        """Where the final scores begin: the last checkpoint is written, the result is not."""
+        scores = next(each for each in trainer.callbacks if hasattr(each, "score_training"))
+        self.when_due(system, scores, "score_training", lambda *a, **k: die())
+
     def arm_image(self, trainer, system):
         """Where a sample grid is about to get its name."""
         original = os.replace
@@ -112,6 +119,14 @@ class Notes(Callback):
 
     def on_train_end(self, trainer, pl_module):
         torch.save(self.notes, self.directory / f"notes{trainer.global_rank}.pt")
+
+
+class Jitter(Callback):
+    """Shakes a weight by numbers from every global random stream, as code of a user's may."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        drawn = torch.rand(()) + random.random() + np.random.rand()  # noqa: NPY002
+        next(pl_module.generator.parameters()).data.add_(drawn, alpha=1e-3)
 
 
 class Raise(Callback):

@@ -1,6 +1,7 @@
 """A run killed at any moment and resumed is the run that was never interrupted, bit for bit."""
 
 import csv
+import json
 import os
 import random
 import signal
@@ -18,7 +19,9 @@ from ganlab.callbacks import TIMING_COLUMNS
 ROOT = Path(__file__).parents[2]
 KIMG = 0.96
 RECIPE = [
-    "model=vanilla",  # its discriminator has dropout: the global random stream matters
+    "model=vanilla",
+    "allow_targets=[spies]",
+    "+callbacks.jitter._target_=spies.Jitter",  # the global random streams matter
     "model.generator.hidden=[32,32]",
     "model.discriminator.hidden=[16,16]",
     "data=synthetic",
@@ -28,7 +31,7 @@ RECIPE = [
     f"kimg={KIMG}",
     "log_every_kimg=0.05",
     "sample_every_kimg=0.1",
-    "checkpoint_every_kimg=0.1",
+    "checkpoint_every_kimg=0.06",  # the last one just before the final scores
     "score_every_kimg=0.3",
     "metrics.num_real=100",
     "metrics.num_fake=100",
@@ -65,7 +68,6 @@ def command(run, *words, expect=0):
 
 def killer(images, moment):
     return [
-        "allow_targets=[spies]",
         "+callbacks.killer._target_=spies.Killer",
         f"+callbacks.killer.images={images}",
         f"+callbacks.killer.moment={moment}",
@@ -84,7 +86,7 @@ def tensors(node, prefix=""):
         return {prefix: torch.tensor(float(node))} if isinstance(node, int | float) else {}
     found = {}
     for key, value in items:
-        if key not in ("recipe", "loops", "callbacks"):
+        if key not in ("recipe", "loops", "callbacks", "epoch"):  # a clocked run has no epochs
             found |= tensors(value, f"{prefix}/{key}")
     return found
 
@@ -120,7 +122,7 @@ def uninterrupted(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory):
-    """One run killed five times, at seeded moments, and resumed each time by the same command."""
+    """One run killed at seeded moments and in its final scores, resumed by the same command."""
     run = tmp_path_factory.mktemp("killed") / "run"
     rng = random.Random(0)
     resume = []
@@ -130,7 +132,11 @@ def killed(tmp_path_factory):
         assert checkpoint(run)["images_seen"] >= 100, "killed after its first checkpoint"
         resume = [f"ckpt={run}/checkpoints/last.ckpt"]
     (run.parent / "middle.ckpt").write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
-    train(run, *resume, *killer(10**9, "batch"))
+    train(run, *resume, *killer(round(KIMG * 1000), "scoring"), expect=-signal.SIGKILL)
+    assert checkpoint(run)["images_seen"] == KIMG * 1000
+    assert not (run / "result.json").exists()
+    output = train(run, *resume, *killer(10**9, "batch"))
+    assert "what is left are scores and report" in output
     return run
 
 
@@ -144,6 +150,12 @@ def test_every_tensor_is_equal(uninterrupted, killed):
 def test_every_row_is_equal(uninterrupted, killed):
     assert rows(uninterrupted) == rows(killed)
     assert [int(row["images_seen"]) for row in rows(killed)][-1] == KIMG * 1000
+
+
+def test_every_score_is_equal(uninterrupted, killed):
+    one, two = (json.loads((run / "result.json").read_text()) for run in (uninterrupted, killed))
+    assert one["scores"] == two["scores"] != []
+    assert two["status"] == "done"
 
 
 def test_every_picture_is_equal(uninterrupted, killed):
@@ -187,7 +199,7 @@ def test_signals_save_at_a_batch_boundary(tmp_path, number):
 def test_an_exception_between_steps_saves(tmp_path):
     run = tmp_path / "run"
     spy = ["+callbacks.spy._target_=spies.Raise", "+callbacks.spy.images=320"]
-    output = train(run, "checkpoint_every_kimg=null", "allow_targets=[spies]", *spy, expect=1)
+    output = train(run, "checkpoint_every_kimg=null", *spy, expect=1)
     assert "out of luck" in output
     assert checkpoint(run)["images_seen"] == 320
     assert "failed" in (run / "result.json").read_text()
@@ -197,7 +209,7 @@ def test_nan_stops_the_run_and_spares_the_checkpoint(tmp_path):
     run = tmp_path / "run"
     name = "discriminator.to_logit.weight"
     spy = ["+callbacks.spy._target_=spies.Poison", "+callbacks.spy.images=320"]
-    spy += [f"+callbacks.spy.name={name}", "allow_targets=[spies]"]
+    spy += [f"+callbacks.spy.name={name}"]
     output = train(run, *spy, expect=1)
     assert name in output
     assert "lower learning rate" in output
