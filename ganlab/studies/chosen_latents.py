@@ -85,7 +85,7 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
         raise FileNotFoundError(f"{key}={path}: no such file")
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise ValueError(f"{key}={path} is no readable NumPy array") from error
     shapes = accepted(generator)
     numeric = isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
@@ -93,9 +93,11 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
         wanted = " or ".join(f"(N, {', '.join(map(str, shape))})" for shape in shapes)
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "something"
         raise ValueError(f"{key}={path} holds {found}, this generator takes numbers {wanted}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{key}={path} holds numbers that are not finite")
-    return torch.from_numpy(array.astype(np.float32))
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{key}={path} holds numbers that are not finite in 32 bits")
+    return torch.from_numpy(values)
 
 
 def accepted(generator: Generator) -> list[tuple[int, ...]]:
