@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.address import Latents, addresses
+from ganlab.studies.address import Latents, addresses, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +46,7 @@ def listed(latents: int | Sequence[int] | str, key: str = "study.latents") -> li
     """
     if isinstance(latents, int | str):
         return addresses(latents, key)
-    found = [int(index) for index in latents]
-    if not found or min(found) < 0:
-        raise ValueError(f"{key} needs latent indices from 0, got {list(latents)}")
-    return found
+    return checked([int(index) for index in latents], key)
 
 
 def chosen(

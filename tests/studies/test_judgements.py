@@ -115,7 +115,7 @@ def test_records_carry_interval_and_number(tmp_path):
 )
 def test_damaged_results_are_named(tmp_path, changes):
     path = result(tmp_path, "ann", ANN, **changes)
-    with pytest.raises(ValueError, match=r"ann-t1\.json is a damaged result"):
+    with pytest.raises(ValueError, match=r"ann-.*json is a damaged result"):
         read_judgements([path])
 
 

@@ -179,5 +179,12 @@ def test_latents_that_are_not_there_are_refused(tmp_path):
     for wrong in ([], [-1]):
         with pytest.raises(ValueError, match=r"study\.latents needs latent indices"):
             chosen(ConvGenerator(), wrong, 0)
+    for many in ("0:10000001", "0:99999999999999999999:2"):
+        with pytest.raises(ValueError, match=r"at most 10,000,000 go at once"):
+            chosen(ConvGenerator(), many, 0)
+    for large in ([2**63], 2**63, f"{2**63}:{2**63 + 2}"):
+        with pytest.raises(ValueError, match=r"from 0 to 2\^63 - 1"):
+            chosen(ConvGenerator(), large, 0)
+    assert chosen(ConvGenerator(), 2**63 - 1, 0).addresses == [2**63 - 1]
     with pytest.raises(ValueError, match=r"study\.a is null"):
         chosen(ConvGenerator(), None, 0, "study.a")
