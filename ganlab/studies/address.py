@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+LARGEST = 2**63 - 1  # address; files of numbers hold no larger one
+MOST = 10_000_000  # addresses at once
+
 Latents = int | Sequence[int] | str | None  # addresses, "0:1300", or a file
 
 
@@ -20,8 +23,21 @@ def addresses(latents: int | Sequence[int] | str, key: str = "study.latents") ->
         found = _from_range(latents, key) or _from_file(Path(latents).expanduser(), key)
     else:
         found = [int(index) for index in latents]
-    if not found or min(found) < 0 or len(set(found)) < len(found):
+    if len(set(found)) < len(found):
         raise ValueError(f"{key} needs latent indices from 0, each once, got {_short(latents)}")
+    return checked(found, key)
+
+
+def checked(found: list[int], key: str) -> list[int]:
+    """The addresses themselves.
+
+    Raises:
+        ValueError: none, one that is no address, or more than `MOST`.
+    """
+    if not found or min(found) < 0 or max(found) > LARGEST:
+        raise ValueError(f"{key} needs latent indices from 0 to 2^63 - 1, got {_short(found)}")
+    if len(found) > MOST:
+        raise ValueError(f"{key} names {len(found):,} latents, at most {MOST:,} go at once")
     return found
 
 
@@ -35,10 +51,13 @@ def _from_range(text: str, key: str) -> list[int]:
     parts = text.split(":")
     if len(parts) not in (2, 3) or not all(part.strip().isdigit() for part in parts):
         return []
-    found = list(range(*map(int, parts))) if parts[2:] != ["0"] else []
-    if not found:
+    start, stop, step = (*map(int, parts), 1)[:3]
+    if step == 0 or stop <= start:
         raise ValueError(f"{key}={text} is an empty range; 0:1300 are the first 1,300 latents")
-    return found
+    num = (stop - start - 1) // step + 1
+    if num > MOST:  # before they fill the memory
+        raise ValueError(f"{key}={text} names {num:,} latents, at most {MOST:,} go at once")
+    return list(range(start, stop, step))
 
 
 def _from_file(path: Path, key: str) -> list[int]:

@@ -57,7 +57,7 @@ class Arithmetic(LatentStudy):
 
     def check(self, system: Any) -> None:
         """Read all that is named before anything is scored."""
-        spaces_of(system.generator_ema, [self.space])
+        spaces_of(system.generator_ema, [self.space], "study.space")
         if self.groups is None:
             chosen(system.generator_ema, self.candidates, self.seed, "study.candidates")
         else:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.address import Latents, addresses
+from ganlab.studies.address import Latents, addresses, checked
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +46,7 @@ def listed(latents: int | Sequence[int] | str, key: str = "study.latents") -> li
     """
     if isinstance(latents, int | str):
         return addresses(latents, key)
-    found = [int(index) for index in latents]
-    if not found or min(found) < 0:
-        raise ValueError(f"{key} needs latent indices from 0, got {list(latents)}")
-    return found
+    return checked([int(index) for index in latents], key)
 
 
 def chosen(
@@ -85,7 +82,7 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
         raise FileNotFoundError(f"{key}={path}: no such file")
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         raise ValueError(f"{key}={path} is no readable NumPy array") from error
     shapes = accepted(generator)
     numeric = isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
@@ -93,9 +90,11 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
         wanted = " or ".join(f"(N, {', '.join(map(str, shape))})" for shape in shapes)
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "something"
         raise ValueError(f"{key}={path} holds {found}, this generator takes numbers {wanted}")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{key}={path} holds numbers that are not finite")
-    return torch.from_numpy(array.astype(np.float32))
+    with np.errstate(over="ignore"):
+        values = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{key}={path} holds numbers that are not finite in 32 bits")
+    return torch.from_numpy(values)
 
 
 def accepted(generator: Generator) -> list[tuple[int, ...]]:

@@ -17,6 +17,7 @@ from ganlab.report.tables import Table
 from ganlab.studies.image_scores import best, image_scores
 from ganlab.studies.sampling import batched, images_at, rank_indices
 from ganlab.studies.scores import Study, comparing, watched
+from ganlab.studies.stored import require_features
 from ganlab.systems.conditioning import conditions_of
 
 Groups = Mapping[str, Sequence[int]]  # title -> addresses of its latents
@@ -59,6 +60,7 @@ class InceptionSelect(Study):
     def preflight(self) -> None:
         """Raise, before any data is read, if the extractor's weights are not to be had."""
         super().preflight()
+        require_features(self.extractor, "inception_select")
         self.extractor.preflight()
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:

@@ -6,10 +6,11 @@ not recognized, 50% being perfect (Shocher et al., table 2).
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,9 +18,13 @@ from ganlab.metrics import wilson_interval
 from ganlab.report.tables import Table
 
 KIND = "ganlab real_or_fake"
+VERSION = 1  # of the files
+TOLERANCE = 0.1  # of the announced time; a frame lost at 60 Hz is 0.017 of a second
 PEOPLE = "people"  # what stands where a score names its extractor
 ANSWERS = {"single": ("fake", "real"), "paired": ("left", "right"), "unpaired": ("left", "right")}
 RATES = {"accuracy": "accuracy", "fpr": "false-positive rate", "confusion": "confusion rate"}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Answer:
     level: str
     truth: str  # fake or real; of a pair the side of the fake, left or right
     answer: str  # the same words
+    shown: float | None = None  # ms for which its images were on the screen, where that is told
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,15 @@ class Judgement:
     protocol: str
     complete: bool  # whether every trial was answered
     answers: list[Answer]
+    seconds: float | None = None  # for which images were to be shown; None = until the answer
+
+    @property
+    def mistimed(self) -> int:
+        """Trials whose images were on the screen a tenth of the time too short or too long."""
+        if not self.seconds:
+            return 0
+        times = [each.shown for each in self.answers if each.shown is not None]
+        return sum(abs(shown / 1000 / self.seconds - 1) > TOLERANCE for shown in times)
 
 
 def read_judgements(paths: Iterable[str | Path]) -> list[Judgement]:
@@ -79,32 +94,62 @@ def read_judgement(path: Path) -> Judgement:
         ValueError: it is no result of a real-or-fake page, or a damaged one.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # an editor may add a mark
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error})") from None
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise ValueError(f"{path} is no result of a real_or_fake.html")
+    if content.get("version") != VERSION:
+        raise ValueError(
+            f"{path} is a result of version {content.get('version')!r}; this program reads "
+            f"version {VERSION}"
+        )
     try:
-        protocol = str(content["protocol"])
-        answers = [answer_of(each, ANSWERS[protocol]) for each in content["answers"]]
-        person, model, test = (str(content[key]) for key in ("person", "model", "test"))
-        complete = bool(content["complete"])
-        found = Judgement(path, person, model, test, protocol, complete, answers)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is a damaged result: {error!r}") from None
-    if len({answer.trial for answer in answers}) < len(answers):
-        raise ValueError(f"{path} is a damaged result: a trial was answered twice")
-    return found
+        return judgement_of(path, content)
+    except KeyError as error:
+        raise ValueError(f"{path} is a damaged result: {error} is missing") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is a damaged result: {error}") from None
 
 
-def answer_of(content: Mapping[str, Any], words: Sequence[str]) -> Answer:
-    """One answer; raises KeyError or ValueError where it is none."""
-    answer = Answer(
-        int(content["trial"]), str(content["level"]), str(content["truth"]), str(content["answer"])
+def judgement_of(path: Path, content: Mapping[str, Any]) -> Judgement:
+    """What a file says; raises KeyError, TypeError or ValueError where that cannot be."""
+    protocol, person, model, test = (
+        typed(content, key, str) for key in ("protocol", "person", "model", "test")
     )
-    if answer.truth not in words or answer.answer not in words:
-        raise ValueError(f"trial {answer.trial} says {answer.truth} and {answer.answer}")
-    return answer
+    if protocol not in ANSWERS:
+        raise ValueError(f"there is no protocol {protocol!r}")
+    seconds = content.get("seconds")
+    listed, trials = typed(content, "answers", list), typed(content, "num_trials", int)
+    answers = [answer_of(each, ANSWERS[protocol], trials) for each in listed]
+    if len({answer.trial for answer in answers}) < len(answers):
+        raise ValueError("a trial was answered twice")
+    complete = len(answers) == trials
+    limit = None if seconds is None else typed(content, "seconds", float)
+    return Judgement(path, person, model, test, protocol, complete, answers, limit)
+
+
+def answer_of(content: Mapping[str, Any], words: Sequence[str], num_trials: int) -> Answer:
+    """One answer; raises KeyError, TypeError or ValueError where it is none."""
+    trial = typed(content, "trial", int)
+    level, truth, answer = (typed(content, key, str) for key in ("level", "truth", "answer"))
+    if not 0 <= trial < num_trials:
+        raise ValueError(f"there is no trial {trial} of {num_trials}")
+    if truth not in words or answer not in words:
+        raise ValueError(f"trial {trial} says {truth!r} and {answer!r}")
+    shown = typed(content, "shown_ms", float) if "shown_ms" in content else None
+    return Answer(trial, level, truth, answer, shown)
+
+
+def typed(content: Any, key: str, kind: type[T]) -> T:
+    """The value of a key; raises KeyError where there is none, TypeError for another type."""
+    if not isinstance(content, dict):
+        raise TypeError(f"{content!r:.60} is no object")
+    value = content[key]
+    value = float(value) if kind is float and type(value) is int else value
+    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
+        raise TypeError(f"{key} is {value!r:.60}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -205,6 +250,11 @@ def notes(judged: Sequence[Judgement], confidence: float) -> list[str]:
         "false-positive rate: share of fakes taken for real; confusion rate: share of pairs whose "
         "fake was not recognized, 0.5 is perfect",
     ]
+    if mistimed := sum(each.mistimed for each in judged):
+        found.append(
+            f"in {mistimed} trials the images were on the screen more than {TOLERANCE:.0%} too "
+            "short or too long; they are counted"
+        )
     partial = [each.person for each in judged if not each.complete]
     found += [f"not finished: {', '.join(partial)}"] * bool(partial)
     tests = {each.test for each in judged}

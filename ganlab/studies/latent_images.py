@@ -6,6 +6,7 @@ styles = paint.styles(latents_at(generator, range(8), 0), range(8))    # (8, L, 
 images = paint(styles, range(8))                                       # the same images
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -43,7 +44,8 @@ class Painter:
     batch of the same shape.
 
     Raises:
-        ValueError: truncation of a generator without styles, random noise of one without noise.
+        ValueError: truncation that is no finite number, or of a generator without styles; random
+            noise of one without noise.
     """
 
     generator: Generator
@@ -55,6 +57,8 @@ class Painter:
     device: torch.device | str | None = None  # None = where the generator is
 
     def __post_init__(self) -> None:
+        if self.truncation is not None and not math.isfinite(self.truncation):
+            raise ValueError(f"study.truncation={self.truncation} must be a finite number")
         if checked_noise(self.noise) == "random":
             with noise_at(self.generator, [0], self.seed):
                 pass  # it takes noise

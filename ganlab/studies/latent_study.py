@@ -103,7 +103,11 @@ def shown_psi(psi: float | None) -> str:
     return "none" if psi is None else f"psi {psi:g}"
 
 
-def spaces_of(generator: Any, spaces: Sequence[str] | None) -> list[str]:
+def spaces_of(
+    generator: Any,
+    spaces: Sequence[str] | None,
+    key: str = "study.spaces",  # the option, for messages
+) -> list[str]:
     """The chosen spaces of z and w; None = all that the generator has.
 
     Raises:
@@ -114,7 +118,7 @@ def spaces_of(generator: Any, spaces: Sequence[str] | None) -> list[str]:
         return there
     if missing := [space for space in spaces if space not in there]:
         raise ValueError(
-            f"there is no space {missing[0]} in this generator "
+            f"{key}: there is no space {missing[0]} in this generator "
             f"({type(generator).__module__}); there is {' and '.join(there)}"
         )
     return list(spaces)

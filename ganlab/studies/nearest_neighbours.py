@@ -25,7 +25,12 @@ from ganlab.studies.neighbour_report import copies_table, draw_distances, draw_n
 from ganlab.studies.reals import data_of, mirrored
 from ganlab.studies.sampling import batched, images_at
 from ganlab.studies.scores import Study, watched
-from ganlab.studies.stored import random_positions, require_images, stored_images
+from ganlab.studies.stored import (
+    random_positions,
+    require_features,
+    require_images,
+    stored_images,
+)
 from ganlab.systems.conditioning import conditions_of
 
 SPACES = ("pixels", "features")
@@ -86,6 +91,7 @@ class NearestNeighbours(Study):
     def preflight(self) -> None:
         """Raise, before any data is read, if the extractor's weights are not to be had."""
         super().preflight()
+        require_features(self.extractor, "nearest_neighbours")
         self.extractor.preflight()
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:

@@ -24,6 +24,7 @@ from ganlab.studies.path_length import (
 )
 from ganlab.studies.sampling import rank_indices
 from ganlab.studies.scores import Study, watched
+from ganlab.studies.stored import require_features
 from ganlab.systems.conditioning import conditions_of
 
 COLUMNS = ["space", "sampling", "metric", "path length", "median", "num_paths", "seed"]
@@ -58,6 +59,7 @@ class PathLength(Study):
     def preflight(self) -> None:
         """Raise, before any data is read, if the extractor's weights are not to be had."""
         super().preflight()
+        require_features(self.extractor, "path_length")
         self.extractor.preflight()
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:

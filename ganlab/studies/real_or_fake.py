@@ -11,7 +11,13 @@ from ganlab.report import images
 from ganlab.report.atomic import replace_file
 from ganlab.report.images import Pixels
 from ganlab.studies.image_pairs import LAYOUT, read_levels
-from ganlab.studies.judgements import PEOPLE, judgement_records, judgement_table, read_judgements
+from ganlab.studies.judgements import (
+    PEOPLE,
+    Judgement,
+    judgement_records,
+    judgement_table,
+    read_judgements,
+)
 from ganlab.studies.layers import as_list
 from ganlab.studies.pyramid_edits import is_pyramid, levels_named
 from ganlab.studies.pyramid_pairs import pyramid_levels
@@ -37,7 +43,8 @@ class RealOrFake(Study):
     Given files of `results`, their accuracy, false-positive and confusion rates join the records.
 
     Raises:
-        ValueError: an unknown protocol, too few images, pairs without references.
+        ValueError: an unknown protocol, too few images, pairs without references, or results of
+            another model.
         FileNotFoundError: no such folder or file of results.
     """
 
@@ -70,7 +77,8 @@ class RealOrFake(Study):
         self.break_every, self.smooth, self.folder = break_every, smooth, Path(directory)
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Refuse a test without reals, or pairs without references."""
+        """Refuse a test without reals, pairs without references, and results of another model."""
+        check_results(self.judged, self.model or model_of(pl_module))
         if self.place is None:
             if is_pyramid(pl_module):
                 require_images(trainer, "real_or_fake", "paints from references")
@@ -150,6 +158,16 @@ class RealOrFake(Study):
         num = len(data.dataset)
         chosen = random_positions(num, self.protocol.num, "judged", self.seed)
         return images.cells(stored_images(data, chosen, torch.device("cpu")).image)
+
+
+def check_results(judged: Sequence[Judgement], model: str) -> None:
+    """Raise ValueError where a file is of another model than the one whose scores it would join."""
+    for each in judged:
+        if each.model != model:
+            raise ValueError(
+                f"study.results: {each.path} is of {each.model!r}, and this checkpoint is "
+                f"{model!r}; say study.model if both are the same, or use python -m ganlab table"
+            )
 
 
 def references_of(system: Any) -> Any:

@@ -62,7 +62,8 @@ class Samples(LatentStudy):
         elif indices is not None:
             self.latents = unique(listed(indices, "study.num or study.indices"))
         elif self.latents is None:
-            self.latents = list(range(num)) if latents is None else unique(listed(latents))
+            first = listed(f"0:{num}", "study.num")
+            self.latents = first if latents is None else unique(listed(latents))
 
     def check(self, system: Any) -> None:
         """Read a file of latents before anything is scored."""

@@ -27,6 +27,15 @@ def require_images(trainer: Trainer, study: str, purpose: str) -> None:
         )
 
 
+def require_features(extractor: Any, study: str) -> None:
+    """Raise ValueError where neither the checkpoint nor the command line names features."""
+    if extractor is None:
+        raise ValueError(
+            f"study={study} needs features and this checkpoint names none: choose some, as in "
+            "features=inception or features=classifier"
+        )
+
+
 def stored_images(data: Any, indices: Sequence[int], device: torch.device) -> Batch:
     """Images at these positions of a data module, float in [-1, 1], (N, C, H, W)."""
     batch: Batch = data.batch(torch.tensor(list(indices), dtype=torch.int64)).to(device)

@@ -15,6 +15,7 @@ from ganlab.studies.address import Latents
 from ganlab.studies.chosen_latents import Chosen, chosen
 from ganlab.studies.latent_images import Painter
 from ganlab.studies.latent_study import LatentStudy, blank
+from ganlab.studies.layers import as_list
 
 
 class StyleMixing(LatentStudy):
@@ -32,13 +33,13 @@ class StyleMixing(LatentStudy):
         *,
         a: Latents = "0:3",  # rows: indices, a file of them, or an .npy of latents or styles
         b: Latents = "3:9",  # columns
-        bands: Mapping[str, Sequence[int]] | None = None,  # name -> layers that take B's styles;
-        # None = coarse (to 8 px), middle (16 and 32 px), fine (from 64 px)
+        bands: Mapping[str, Sequence[int] | int] | None = None,  # name -> layers that take B's
+        # styles; None = coarse (to 8 px), middle (16 and 32 px), fine (from 64 px)
         **options: Any,  # of `LatentStudy`
     ) -> None:
         super().__init__(**options)
         self.a, self.b = a, b
-        self.bands = None if bands is None else {name: list(each) for name, each in bands.items()}
+        self.bands = None if bands is None else checked_bands(bands)
 
     def check(self, system: Any) -> None:
         """Refuse generators without styles, politely, and read what is named."""
@@ -70,6 +71,18 @@ class StyleMixing(LatentStudy):
         text = f"Rows: source A, with the named layers' styles of source B; {a.source}"
         self.save_rows("style_mixing", rows, numbers, text)
         self.save_latents("style_mixing", torch.cat(kept))
+
+
+def checked_bands(bands: Mapping[str, Sequence[int] | int]) -> dict[str, list[int]]:
+    """Band -> layers; a number alone is a band of one layer.
+
+    Raises:
+        ValueError: no mapping, or something else than layers in it.
+    """
+    found = {n: as_list(each) for n, each in bands.items()} if isinstance(bands, Mapping) else {}
+    if not all(type(layer) is int for layers in found.values() for layer in layers) or not found:
+        raise ValueError(f"study.bands={bands} must name layers, as in {{early: [0,1], late: 2}}")
+    return {str(name): layers for name, layers in found.items()}
 
 
 def mixed_row(

@@ -147,7 +147,10 @@ def checkpoint_files(named: str | Sequence[str]) -> list[Path]:
         FileNotFoundError: none.
     """
     if not isinstance(named, str):
-        return [Path(name).expanduser() for name in named]
+        files = [Path(name).expanduser() for name in named]
+        if missing := [path for path in files if not path.is_file()]:
+            raise FileNotFoundError(f"study.checkpoints={missing[0]}: no such file")
+        return files
     path = Path(named).expanduser()
     if path.is_dir():
         found = sorted(path.glob("*.ckpt"))
@@ -199,6 +202,7 @@ def generators_at(
             generator.load_state_dict(own)
         except (RuntimeError, AttributeError, TypeError) as error:
             raise ValueError(
-                f"study.checkpoints: {path} is of another model than ckpt: {error}"
+                f"study.checkpoints: {path} is of another model than ckpt, whose generator is "
+                f"{type(generator).__module__} of other layers or widths"
             ) from error
         yield generator, seen

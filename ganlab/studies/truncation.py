@@ -4,6 +4,7 @@ The truncation trick (Karras et al. 2019, appendix B): w' = mean + psi (w - mean
 measures fidelity, recall diversity (Kynkaanniemi et al., arXiv:1904.06991, figure 4).
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -44,8 +45,9 @@ class Truncation(LatentStudy):
     ) -> None:
         super().__init__(**options)
         self.psis = sorted(float(psi) for psi in psis)
-        if not self.psis or len(set(self.psis)) < len(self.psis):
-            raise ValueError(f"study.psis={list(psis)} must be numbers, each once")
+        distinct = {f"{psi:g}" for psi in self.psis if math.isfinite(psi)}  # as rows are named
+        if not self.psis or len(distinct) < len(self.psis):
+            raise ValueError(f"study.psis={list(psis)} must be finite numbers, each once")
         if self.truncation is not None:
             raise ValueError("study.truncation has no meaning here: name the psis in study.psis")
         self.latents = latents

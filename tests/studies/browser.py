@@ -9,6 +9,8 @@ import time
 
 from headless import CHROMIUM, FLAGS
 
+CODES = {"Tab": 9, "Enter": 13}  # keys that do something of their own
+
 
 class Browser:
     """`with Browser(folder) as b: b.open(path); b.run("1 + 1"); b.key("ArrowLeft")`."""
@@ -83,8 +85,10 @@ class Browser:
             time.sleep(0.02)
 
     def key(self, name):
+        more = {"windowsVirtualKeyCode": CODES[name]} if name in CODES else {}
+        more |= {"text": "\r"} if name == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=name)
+            self.call("Input.dispatchKeyEvent", type=kind, key=name, **more)
 
     def tap(self, selector):
         """A finger on the middle of an element, scrolled to where it must be."""

@@ -107,7 +107,7 @@ def test_without_groups_it_is_a_picker(tmp_path, capsys):
         ({"a": [1]}, "go together"),
         ({"labels": ["men"]}, "three names"),
         ({"start": "median"}, r"study\.start must be each or mean"),
-        ({**GROUPS, "space": "w"}, "no space w"),
+        ({**GROUPS, "space": "w"}, r"study\.space: there is no space w"),
         ({**GROUPS, "b": []}, r"study\.b needs latent indices"),
         ({"candidates": [-1]}, r"study\.candidates"),
     ],

@@ -50,7 +50,7 @@ def test_addresses_are_a_list_a_range_or_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("latents", "message"),
     [
-        ([], "needs latent indices from 0, each once"),
+        ([], "needs latent indices from 0"),
         ([-1], "needs latent indices"),
         ([2, 2], "needs latent indices"),
         ("5:5", "5:5 is an empty range"),

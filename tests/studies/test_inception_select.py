@@ -12,7 +12,7 @@ from study_toys import Projection, System, suite, trainer
 from ganlab.metrics import inception_scores
 from ganlab.nn.randomness import keyed_generator
 from ganlab.report.images import to_uint8
-from ganlab.studies import InceptionSelect, images_at
+from ganlab.studies import InceptionSelect, NearestNeighbours, PathLength, images_at
 from ganlab.studies.address import addresses
 from ganlab.studies.image_scores import best, image_scores, log_marginal
 
@@ -95,6 +95,12 @@ def test_both_groups_are_scored_where_there_are_reals(tmp_path):
     assert whole[name] == ""
     told = {record.get("intervention") for record in study.records}
     assert told == {None, *(f"{g} of 60 by per-image score" for g in ("top 20%", "random"))}
+
+
+@pytest.mark.parametrize("study", [InceptionSelect, NearestNeighbours, PathLength])
+def test_without_features_it_is_said_what_to_choose(tmp_path, study):
+    with pytest.raises(ValueError, match=r"needs features .* features=inception"):
+        study(extractor=None, directory=tmp_path).preflight()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.5, 0.001])

@@ -103,7 +103,7 @@ def test_without_styles_and_on_a_cube_there_is_one_kind(tmp_path):
     ("generator", "options", "message"),
     [
         (ConvGenerator(), {"latents": [1, 2, 3]}, "must be an even number of latents"),
-        (ConvGenerator(), {"spaces": ["w"]}, "no space w in this generator .* there is z"),
+        (ConvGenerator(), {"spaces": ["w"]}, r"study\.spaces: there is no space w .*; there is z"),
         (ConvGenerator(), {"walks": ["round"]}, "a walk is linear or spherical"),
         (Uniform(), {"walks": ["spherical"]}, "uniform in a cube"),
         (ConvGenerator(), {"truncation": 0.5}, r"study\.truncation=0\.5 needs"),

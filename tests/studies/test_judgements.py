@@ -25,7 +25,8 @@ def result(folder, person, given, protocol="single", model="dcgan", test="t1", *
         for i, (level, truth, answer) in enumerate(given)
     ]
     content = {"kind": "ganlab real_or_fake", "version": 1, "person": person, "model": model}
-    content |= {"test": test, "protocol": protocol, "complete": True, "answers": listed} | changes
+    content |= {"test": test, "protocol": protocol, "num_trials": len(given), "seconds": None}
+    content |= {"answers": listed} | changes
     path = folder / f"{person}-{test}.json"
     path.write_text(json.dumps(content))
     return path
@@ -59,7 +60,7 @@ def test_pairs_give_the_confusion_rate_of_each_level_and_model(tmp_path):
     fc8 = [("fc8", "left", "left")] * 3 + [("fc8", "right", "left")]
     paths = [
         result(tmp_path, "ann", conv1 + fc8, "paired", "pyramid"),
-        result(tmp_path, "ben", fc8, "paired", "pyramid", complete=False),
+        result(tmp_path, "ben", fc8, "paired", "pyramid", num_trials=5),
         result(tmp_path, "ben", conv1, "paired", "other", "t2"),
     ]
     table = judgement_table(read_judgements(paths))
@@ -95,22 +96,78 @@ def test_records_carry_interval_and_number(tmp_path):
         {"answers": [{"trial": 0, "level": "", "truth": "fake", "answer": "real"}] * 2},
         {"answers": 3},
         {"answers": [3]},
+        {"num_trials": 19},  # one more was answered
+        {"num_trials": None},
+        {"seconds": "1"},
+        {"seconds": float("inf")},
+        {"test": None},
+        {"model": {"name": "dcgan"}},
+        *(
+            {"answers": [{"level": "", "truth": "fake", "answer": "real"} | bad]}
+            for bad in (
+                {},
+                *({"trial": trial} for trial in (float("inf"), 1.5, -1, 20, True, "0", None)),
+                {"trial": 0, "level": {"x": 1}},
+                {"trial": 0, "shown_ms": float("nan")},
+            )
+        ),
     ],
 )
 def test_damaged_results_are_named(tmp_path, changes):
     path = result(tmp_path, "ann", ANN, **changes)
-    with pytest.raises(ValueError, match=r"ann-t1\.json is a damaged result"):
+    with pytest.raises(ValueError, match=r"ann-.*json is a damaged result"):
         read_judgements([path])
 
 
 def test_other_files_are_refused(tmp_path):
-    for name, text in (("a", "{"), ("b", "[1]"), ("c", '{"kind": "evaluate"}')):
+    texts = ("{", "[1]", '{"kind": "evaluate"}', "", "[" * 100_000, "9" * 5000, '{"kind": [1]}')
+    for name, text in zip("abcefgh", texts, strict=True):
         path = tmp_path / f"{name}.json"
         path.write_text(text)
         with pytest.raises(ValueError, match=f"{name}.json is "):
             read_judgements([path])
     with pytest.raises(FileNotFoundError, match=r"d\.json: no such result file"):
         read_judgements([tmp_path / "d.json"])
+
+
+def test_a_later_version_is_not_guessed_at(tmp_path):
+    path = result(tmp_path, "ann", ANN, version=2)
+    with pytest.raises(ValueError, match=r"ann-t1\.json is a result of version 2; .* version 1"):
+        read_judgements([path])
+
+
+def test_the_mark_that_an_editor_adds_is_no_damage(tmp_path):
+    path = result(tmp_path, "ann", ANN)
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert read_judgements([path])[0].answers[0].answer == "real"
+
+
+def test_images_shown_for_another_time_than_announced_are_noted(tmp_path):
+    def answers(*shown):
+        words = {"level": "", "truth": "left", "answer": "left"}
+        return [{"trial": i, "shown_ms": ms} | words for i, ms in enumerate(shown)]
+
+    given = [("", "left", "left")] * 5
+    times = {"seconds": 1, "answers": answers(1000, 1099, 1101, 899, 60_000)}
+    path = result(tmp_path, "ann", given, "paired", **times)
+    notes = judgement_table(read_judgements([path])).notes
+    assert any("in 3 trials the images were on the screen more than 10% too" in n for n in notes)
+    even = result(tmp_path, "ben", given, "paired", seconds=1, answers=answers(*[1000] * 5))
+    assert not any("on the screen" in n for n in judgement_table(read_judgements([even])).notes)
+
+
+def test_names_from_outside_break_no_table(tmp_path):
+    hostile = "a|b\n# x\x1b[31m<script>\ud800"
+    path = result(tmp_path, "ann", ANN, model=hostile)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"person": hostile}))
+    text = publish_judgements([path], {"rows": "person"}, tmp_path)
+    (row,) = [line for line in text.splitlines() if "20" in line and line.startswith("|")]
+    assert "\x1b" not in text
+    assert "<script" not in text.replace("\\<script", "")
+    assert row.replace("\\|", "").count("|") == text.splitlines()[2].count("|")
+    with (tmp_path / "judgements.csv").open(encoding="utf-8") as file:
+        (found,) = csv.DictReader(file)
+    assert found["trials"] == "20"
 
 
 def test_one_person_counts_once_in_a_test(tmp_path):
@@ -124,7 +181,7 @@ def test_one_person_counts_once_in_a_test(tmp_path):
 
 def test_nothing_answered_makes_no_table(tmp_path):
     with pytest.raises(ValueError, match="no trial was answered"):
-        judgement_table(read_judgements([result(tmp_path, "ann", [], complete=False)]))
+        judgement_table(read_judgements([result(tmp_path, "ann", [], num_trials=4)]))
 
 
 def test_files_of_people_are_told_from_grids(tmp_path):

@@ -103,6 +103,20 @@ def test_what_a_generator_lacks_is_refused(options, message):
         Painter(ConvGenerator()).styles(torch.zeros(1, 6), [0])
 
 
+@pytest.mark.parametrize("psi", [float("nan"), float("inf")])
+def test_truncation_by_no_number_is_refused(psi):
+    with pytest.raises(ValueError, match=r"study\.truncation=.* must be a finite number"):
+        Painter(small_stylegan2(), truncation=psi)
+
+
+def test_negative_truncation_goes_to_the_other_side_of_the_mean():
+    generator = small_stylegan2()
+    styles = Painter(generator).styles(latents(generator), INDICES)
+    mirrored = 2 * generator.mean_style - styles
+    images = Painter(generator, truncation=-1.0)(latents(generator), INDICES)
+    assert torch.allclose(images, Painter(generator)(mirrored, INDICES), atol=1e-5)
+
+
 # latents by name
 
 
@@ -135,6 +149,7 @@ def test_an_array_of_latents_or_styles(tmp_path):
         (np.zeros((2, 7)), r"float64 \(2, 7\), this generator takes numbers \(N, 6\)"),
         (np.zeros((0, 6)), r"\(0, 6\)"),
         (np.full((1, 6), np.nan), "not finite"),
+        (np.full((1, 6), 1e300), "not finite in 32 bits"),
         (np.array(["a" * 6]), "this generator takes numbers"),
         (np.array(1.0), "this generator takes numbers"),
         (np.array([[object()] * 6]), "no readable NumPy array"),
@@ -147,11 +162,29 @@ def test_arrays_that_are_no_latents_are_refused(tmp_path, array, message):
         chosen(ConvGenerator(), str(path), 0)
 
 
+def test_half_an_array_and_a_lying_header_are_refused(tmp_path):
+    path = tmp_path / "half.npy"
+    np.save(path, np.zeros((9, 6)))
+    whole = path.read_bytes()
+    lying = whole.replace(b"(9, 6)", b"(9000000000000, 6)".ljust(6))
+    for content in (whole[:-8], whole[:40], b"", lying):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="no readable NumPy array"):
+            chosen(ConvGenerator(), str(path), 0)
+
+
 def test_latents_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"study\.a=.*none\.npy: no such file"):
         chosen(ConvGenerator(), str(tmp_path / "none.npy"), 0, "study.a")
     for wrong in ([], [-1]):
         with pytest.raises(ValueError, match=r"study\.latents needs latent indices"):
             chosen(ConvGenerator(), wrong, 0)
+    for many in ("0:10000001", "0:99999999999999999999:2"):
+        with pytest.raises(ValueError, match=r"at most 10,000,000 go at once"):
+            chosen(ConvGenerator(), many, 0)
+    for large in ([2**63], 2**63, f"{2**63}:{2**63 + 2}"):
+        with pytest.raises(ValueError, match=r"from 0 to 2\^63 - 1"):
+            chosen(ConvGenerator(), large, 0)
+    assert chosen(ConvGenerator(), 2**63 - 1, 0).addresses == [2**63 - 1]
     with pytest.raises(ValueError, match=r"study\.a is null"):
         chosen(ConvGenerator(), None, 0, "study.a")

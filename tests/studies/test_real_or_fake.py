@@ -203,10 +203,13 @@ def test_what_people_found_joins_the_scores(tmp_path):
         {"trial": i, "level": "", "truth": t, "answer": a}
         for i, (t, a) in enumerate([("fake", "real"), ("fake", "fake"), ("real", "real")])
     ]
-    content = {"kind": "ganlab real_or_fake", "person": "a", "model": "m", "test": "t"}
-    content |= {"protocol": "single", "complete": True, "answers": answers}
+    content = {"kind": "ganlab real_or_fake", "version": 1, "person": "a", "model": "m"}
+    content |= {"test": "t", "protocol": "single", "num_trials": 4, "answers": answers}
     (tmp_path / "a.json").write_text(json.dumps(content))
-    study, _ = run(tmp_path, num=2, results=[str(tmp_path / "a.json")], suite=suite(24, 20))
+    results = {"num": 2, "results": [str(tmp_path / "a.json")]}
+    with pytest.raises(ValueError, match=r"a\.json is of 'm', and this checkpoint is 'copy_toys'"):
+        run(tmp_path, **results)
+    study, _ = run(tmp_path, model="m", suite=suite(24, 20), **results)
     values = {record["metric"]: record["value"] for record in study.records}
     assert values["human_accuracy"] == pytest.approx(2 / 3)
     assert values["human_fpr"] == 0.5

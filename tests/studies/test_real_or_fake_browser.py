@@ -206,3 +206,63 @@ def test_everything_fits_a_screen_and_has_a_name(tmp_path, width, height):
     named = [n for n in tree if n.get("role", {}).get("value") in roles and not n.get("ignored")]
     assert len(named) >= 3
     assert all(node["name"]["value"] for node in named)
+
+
+def test_the_keyboard_alone_is_enough_on_the_narrowest_screen(tmp_path):
+    page = written(tmp_path, protocol_of("single", num=2), break_every=3)
+    wide = []
+
+    def look(browser, section):
+        browser.until(f"!document.querySelector('#{section}').hidden")
+        wide.append(browser.run("document.scrollingElement.scrollWidth"))
+
+    def go_to(browser, name):
+        for _ in range(9):
+            if browser.run("document.activeElement.id") == name:
+                return browser.key("Enter")
+            browser.key("Tab")
+        raise AssertionError(f"Tab never comes to {name}")
+
+    with Browser(tmp_path, 500) as browser:
+        size = {"width": 320, "height": 480, "deviceScaleFactor": 1, "mobile": True}
+        browser.call("Emulation.setDeviceMetricsOverride", **size)
+        browser.open(page)
+        look(browser, "intro")
+        go_to(browser, "person")  # Enter in the name starts
+        for place in range(4):
+            look(browser, "trial")
+            browser.until(READY)
+            browser.key("ArrowLeft" if place % 2 else "r")
+            if place == 2:
+                look(browser, "break")
+                assert browser.run("document.activeElement.id") == "break-title"  # is read out
+                go_to(browser, "continue")
+        look(browser, "end")
+        go_to(browser, "download")
+        content = json.loads(browser.run("document.querySelector('#result').value"))
+        for _ in range(500):
+            if files := list(browser.downloads.glob("*.json")):
+                break
+            time.sleep(0.02)
+    assert json.loads(files[0].read_text(encoding="utf-8")) == content
+    assert [a["answer"] for a in content["answers"]] == ["real", "fake", "real", "fake"]
+    assert max(wide) <= 320
+
+
+def test_a_double_press_does_not_answer_for_the_next_image(tmp_path):
+    page = written(tmp_path, protocol_of("single", num=2), break_every=0)
+    with Browser(tmp_path) as browser:
+        browser.open(page)
+        browser.run("document.querySelector('#start').click()")
+        browser.until(READY)
+        browser.run(
+            """(() => {
+              const press = () => dispatchEvent(new KeyboardEvent("keydown", {key: "r"}));
+              press();
+              setTimeout(press, 60);
+              setTimeout(() => { window.pressed = true; }, 60);
+            })()"""
+        )
+        browser.until("window.pressed")
+        browser.until(READY)
+        assert browser.run("document.querySelector('#progress').value") == 1

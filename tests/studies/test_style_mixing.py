@@ -75,7 +75,18 @@ def test_a_generator_without_styles_is_told_so_politely(tmp_path, make):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("bands", [{"late": [10]}, {"late": []}, {}, {"late": [-1]}])
+def test_a_band_may_be_one_layer(tmp_path):
+    run(StyleMixing(directory=tmp_path, a=[3], b=[5], bands={"last": 9}), small_stylegan())
+    assert np.load(tmp_path / "figures" / "style_mixing.npz")["layers of last"].tolist() == [9]
+
+
+@pytest.mark.parametrize("bands", [[1, 2], {}, {"late": ["a"]}, {"late": [True]}, {"late": [0.5]}])
+def test_bands_of_something_else_than_layers_are_refused(tmp_path, bands):
+    with pytest.raises(ValueError, match=r"study\.bands=.* must name layers, as in"):
+        StyleMixing(directory=tmp_path, bands=bands)
+
+
+@pytest.mark.parametrize("bands", [{"late": [10]}, {"late": []}, {"late": [-1]}])
 def test_bands_of_layers_that_are_not_there_are_refused(tmp_path, bands):
     with pytest.raises(ValueError, match="must name layers from 0 to 9"):
         run(StyleMixing(directory=tmp_path, bands=bands), small_stylegan())

@@ -90,6 +90,7 @@ def test_saved_grids_are_rows_too(tmp_path, named):
         ({"grids": "none"}, FileNotFoundError, "holds no saved sample grids"),
         ({"ckpt": "faces"}, FileNotFoundError, "ckpt=faces lies in no run"),
         ({"checkpoints": "none/*.ckpt"}, FileNotFoundError, "there is no checkpoint"),
+        ({"checkpoints": ["no.ckpt"]}, FileNotFoundError, r"study\.checkpoints=no\.ckpt: no such"),
         ({"checkpoints": "a", "grids": "b"}, ValueError, "two answers"),
         ({"moments": 0}, ValueError, r"study\.moments must be at least 1"),
     ],

@@ -61,6 +61,9 @@ def test_the_grid_shows_the_same_latents_under_each_psi(tmp_path):
     [
         ({"psis": []}, r"study\.psis=\[\]"),
         ({"psis": [0.5, 0.5]}, "each once"),
+        ({"psis": [0.5, 0.5 + 1e-12]}, "each once"),
+        ({"psis": [float("nan")]}, "finite numbers"),
+        ({"psis": [1, float("inf")]}, "finite numbers"),
         ({"truncation": 0.5}, r"name the psis in study\.psis"),
     ],
 )

@@ -3,6 +3,7 @@
 const study = JSON.parse(document.getElementById("study").textContent);
 const single = study.protocol === "single";
 const limit = study.seconds === null ? null : 1000 * study.seconds;
+const QUICKEST = 200; // ms in which nobody judges an image: the second tap of a double one
 const FIXATION = 500; // ms before two images, where time is short
 const $ = (id) => document.getElementById(id);
 const buttons = [...document.querySelectorAll("[data-answer]")];
@@ -85,7 +86,10 @@ async function next() {
   $("status").textContent = `Trial ${answers.length + 1} of ${trials.length}`;
   for (const image of shownImages) image.hidden = false;
   current.shownAt = await frame();
-  if (limit === null) return answerable(true);
+  if (limit === null) {
+    await pause(QUICKEST);
+    return answerable(true);
+  }
   await pause(limit - 40);
   let now = await frame();
   while (now - current.shownAt < limit - 4) now = await frame(); // to the nearest frame
