@@ -109,7 +109,7 @@ def _bars(panel: Any, numbers: figures.Numbers, num: int) -> None:
         base = base + numbers[name]
     panel.set(xlabel="activated LR neurons", ylabel="images", xlim=(edges[0], edges[-1]))
     panel.set_ylim(0, 1.45 * base.max())  # room for the legend
-    panel.legend(loc="upper center", ncols=3, columnspacing=0.9, handlelength=1.3)
+    panel.legend(loc="upper center", ncols=2, columnspacing=0.9, handlelength=1.3)
 
 
 def _picture(panel: Any, pixels: NDArray[np.uint8], title: str, colour: str) -> None:
