@@ -101,8 +101,9 @@ def grid_table(records: Sequence[CellRecord], choice: Choice) -> Table:
     """
     choice = choice.spelled_out(axes_of(records))
     axes = row_axes(records, choice)
-    if not axes and not any(record.scores for record in records):
-        axes = axes_of(records)  # seeds alone, and nothing to average over them
+    if not axes and not any(record.scores for record in records):  # nothing else to tell them by
+        rows = [{"cell": record.name, "state": record.state} for record in records]
+        return Table(["cell", "state"], rows, notes=notes_on(records, axes))
     groups = grouped(records, axes)
     metrics = chosen_metrics(records, choice.metrics)
     across = next((axis for axis in choice.columns if axis in axes), None)

@@ -150,11 +150,11 @@ def test_interventions_of_a_study_are_rows_of_their_own():
     assert [score["intervention"] for score in scores_of(result)] == ["none", "top"]
 
 
-def test_runs_that_differ_in_seeds_alone_and_have_no_scores_are_rows_by_seed(tmp_path):
-    for seed in (0, 1):
-        ended(cell(tmp_path, {"seed": seed}))
-    table = grid_table(collect([tmp_path]), Choice())
-    assert (table.columns, [row["seed"] for row in table.rows]) == (["seed"], ["0", "1"])
+def test_cells_that_differ_in_seeds_alone_and_have_no_scores_are_told_by_their_names(tmp_path):
+    ended(cell(tmp_path, {"seed": 0}))
+    ended(cell(tmp_path, {"seed": 1}), "failed", error="out of luck")
+    rows = grid_table(collect([tmp_path]), Choice()).rows
+    assert rows == [{"cell": f"seed-{n}", "state": s} for n, s in ((0, "done"), (1, "failed"))]
 
 
 def test_unfinished_runs_give_no_numbers(tmp_path):
