@@ -33,8 +33,11 @@ class MinibatchStd(nn.Module):
         N, _, H, W = x.shape
         G = next(size for size in range(min(self.group_size, N), 0, -1) if N % size == 0)
         groups = x.reshape(G, N // G, self.num_features, -1, H, W)  # (G, N/G, F, C/F, H, W)
-        # the mean of squares: var() over a strided dimension is 30 times slower on a CPU
-        variance = (groups - groups.mean(dim=0)).square().mean(dim=0)  # (N/G, F, C/F, H, W)
+        # sample by sample: several times faster than var() on a CPU, and the same bits for any N
+        samples = groups.unbind(0)
+        mean = sum(samples[1:], samples[0]) / G
+        squares = [(each - mean).square() for each in samples]
+        variance = sum(squares[1:], squares[0]) / G  # (N/G, F, C/F, H, W)
         # the eps of the authors' code: the root's slope is finite where a group agrees
         std = (variance + 1e-8).sqrt()
         maps = std.mean(dim=(2, 3, 4))[:, :, None, None].repeat(G, 1, H, W)  # (N, F, H, W)

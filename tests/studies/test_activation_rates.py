@@ -111,12 +111,12 @@ def test_doubtful_neurons_are_tabulated(tmp_path):
 class Failing(ConvGenerator):
     """Stops, as a kill would, before it makes image number `fuse`."""
 
-    fuse, made = 10**9, 0
+    _fuse, _made = 10**9, 0  # not public: how a network is built belongs to its digest
 
     def forward(self, latents, condition=None):
-        if self.made + len(latents) > self.fuse:
+        if self._made + len(latents) > self._fuse:
             raise KeyboardInterrupt
-        self.made += len(latents)
+        self._made += len(latents)
         return super().forward(latents)
 
 
@@ -128,27 +128,27 @@ def test_a_run_that_was_stopped_goes_on(tmp_path, capsys, num, fuse):
     generator, directory = Failing(), tmp_path / "stopped"
     study = ActivationRates(directory=directory, **options)
     probe = 1  # one more image tells the layers' shapes
-    generator.fuse = fuse + probe
+    generator._fuse = fuse + probe
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run(study, generator)
     kept = fuse // 8 * 8
     assert (directory / PARTIAL).exists() == (kept > 0)
-    generator.fuse, generator.made = 10**9, 0
+    generator._fuse, generator._made = 10**9, 0
     again = run(ActivationRates(directory=directory, **options), generator)
-    assert generator.made == num - kept + probe
+    assert generator._made == num - kept + probe
     assert (f"go on after {kept} latents" in capsys.readouterr().err) == (kept > 0)
     assert not (directory / PARTIAL).exists()
     for name, rate in whole.rates.rates.items():
         assert torch.equal(again.rates.rates[name], rate)
         assert torch.equal(again.rates.near_zero[name], whole.rates.near_zero[name])
     run(ActivationRates(directory=directory, **options), generator)
-    assert generator.made == num - kept + probe, "rates that are there are not counted again"
+    assert generator._made == num - kept + probe, "rates that are there are not counted again"
 
 
 def test_counts_of_something_else_are_left_alone(tmp_path):
     options = {"directory": tmp_path, "num_latents": 24, "batch_size": 4, "save_every": 8}
     generator = Failing()
-    generator.fuse = 20
+    generator._fuse = 20
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run(ActivationRates(layers=[0], **options), generator)
     other = ConvGenerator(seed=1)
