@@ -30,7 +30,7 @@ class Filter(Function):
     """Correlate every channel with one constant kernel and keep every stride-th pixel.
 
     As `conv2d` does, whose second derivative also computes those of the kernel, a channel at a
-    time: under R1 or path length that took several times as long as the filter itself.
+    time, which R1 and path length pay for (`benchmarks/kernels.py`).
     """
 
     @staticmethod
