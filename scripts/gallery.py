@@ -9,9 +9,11 @@ training, and how its samples fall into the classes of the data, by the embedded
 """
 
 import argparse
+import csv
 import json
 import subprocess
 import sys
+from operator import sub
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,6 @@ def trained(name: str) -> dict[str, Any]:
     words = [f"experiment=gallery/{name}", f"hydra.run.dir={folder.relative_to(ROOT)}"]
     words += [f"ckpt={last.relative_to(ROOT)}"] if last.is_file() else []
     status = run("train.py", words)
-    add_seconds(folder)
     if status:
         sys.exit(f"{name} stopped with exit code {status}; the same command goes on from there")
     return finished_result(folder) or sys.exit(f"{name} left no result in {folder}")
@@ -75,12 +76,13 @@ def finished_result(folder: Path) -> dict[str, Any] | None:
     return result if result["status"] == "done" else None
 
 
-def add_seconds(folder: Path) -> None:
-    """Add the newest part of a run to the time of its earlier ones."""
-    path = folder / "seconds.json"
-    parts = json.loads(path.read_text()) if path.is_file() else []
-    if (folder / "result.json").is_file():
-        path.write_text(json.dumps([*parts, read_result(folder)["seconds"]]))
+def minutes(folder: Path) -> float:
+    """Time that the images of a run took, over all its parts, without scoring."""
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["images_per_second"]]
+    seen = [float(row["images_seen"]) for row in rows]
+    rates = [float(row["images_per_second"]) for row in rows]
+    return sum(n / rate for n, rate in zip(map(sub, seen, [0.0, *seen]), rates, strict=True)) / 60
 
 
 def untrained_scores(checkpoint: dict[str, Any], settings: dict[str, Any]) -> dict[str, float]:
@@ -130,7 +132,7 @@ def record(name: str) -> dict[str, Any]:
     kept["class_shares"] = class_shares(system, num).tolist()
     kept["smallest_class_share"] = min(kept["class_shares"])
     kept["kimg"] = result["images_seen"] / 1000
-    kept["minutes"] = sum(json.loads((RUNS / name / "seconds.json").read_text())) / 60
+    kept["minutes"] = minutes(RUNS / name)
     return kept
 
 
@@ -168,7 +170,8 @@ Small presets, trained on the 10,000 Fashion-MNIST images of the package on two 
 cores. Each grid shows latents 0 to 63 of seed 0, none picked. Scores are of the averaged generator:
 10,000 images against the 10,000 real ones in the features of the embedded classifier, which was
 trained on the other 60,000; the same seed throughout (0). `make gallery` makes this page, a model
-at a time; those still to come are in `conf/experiment/gallery`. Minutes are a busy machine's.
+at a time; those still to come are in `conf/experiment/gallery`. Minutes are of training alone, on a
+busy machine.
 """
 
 

@@ -7,6 +7,7 @@ import threading
 import pytest
 import torch
 
+from ganlab.data.idx import embedded
 from ganlab.features.inception import Network
 
 
@@ -61,3 +62,10 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    """Fashion-MNIST's test split, which the classifiers were not trained on."""
+    images, labels = embedded()
+    return torch.tensor(images).unsqueeze(1) / 127.5 - 1, torch.tensor(labels)

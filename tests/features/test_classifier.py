@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 
 import ganlab.features.classifier as module
-from ganlab.data.idx import embedded
 from ganlab.features import Classifier
 from ganlab.features.weights import sha256_of
 
@@ -19,13 +18,6 @@ def classifier():
     extractor.preflight()
     extractor.prepare()
     return extractor
-
-
-@pytest.fixture(scope="module")
-def held_out():
-    """Fashion-MNIST's test split, which the classifier was not trained on."""
-    images, labels = embedded()
-    return torch.tensor(images).unsqueeze(1) / 127.5 - 1, torch.tensor(labels)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 import ganlab.features.fashion_vgg as module
-from ganlab.data.idx import GARMENTS, embedded
+from ganlab.data.idx import GARMENTS
 from ganlab.features import FashionVGG
 from ganlab.features.weights import sha256_of
 
@@ -16,13 +16,6 @@ def classifier():
     extractor.preflight()
     extractor.prepare()
     return extractor
-
-
-@pytest.fixture(scope="module")
-def held_out():
-    """Fashion-MNIST's test split, which the classifier was not trained on."""
-    images, labels = embedded()
-    return torch.tensor(images).unsqueeze(1) / 127.5 - 1, torch.tensor(labels)
 
 
 def accuracy(classifier, images, labels):

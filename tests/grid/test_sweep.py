@@ -72,7 +72,7 @@ def test_a_word_replaces_an_axis_of_a_papers_grid(begun):
     assert list(facts["cells"].values()) == [
         {"experiment": f"norms/{norm}", "seed": 7} for norm in ("in", "pin")
     ]
-    assert facts["table"]["caption"].startswith("StyleGAN by normalization")
+    assert facts["table"]["caption"] == "StyleGAN by normalization, and StyleGAN2"
 
 
 def test_an_unknown_key_of_a_sweeps_file_is_refused(begun):
