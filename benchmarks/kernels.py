@@ -1,4 +1,4 @@
-"""What the house's ways through a filter, a statistic and a step save against the plain ones.
+"""What the house's ways through a filter and a step save against the plain ones.
 
     python benchmarks/kernels.py          # about two minutes
 
@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from torch.nn.functional import conv2d, pad
 
-from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.resample import Blur, fir_kernel
 from ganlab.provenance import commit
 from ganlab.run import recipe
@@ -42,20 +41,6 @@ def curvature(blur):
     x = maps()
     (slope,) = torch.autograd.grad(blur(x).square().sum(), x, create_graph=True)
     return torch.autograd.grad(slope.square().sum(), x)[0]
-
-
-def plain_statistics(x, group_size=4):
-    """Minibatch standard deviation with `var`."""
-    groups = x.reshape(group_size, -1, *x.shape[1:])
-    std = (groups.var(dim=0, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
-    return torch.cat(
-        [x, std.repeat(group_size)[:, None, None, None].expand(-1, 1, *x.shape[2:])], 1
-    )
-
-
-def backward(forward):
-    x = maps()
-    return torch.autograd.grad(forward(x).square().sum(), x)[0]
 
 
 def seconds(way):
@@ -116,8 +101,6 @@ def measured(options):
     }
     ways = partial(curvature, plain_blur), partial(curvature, Blur())
     result["filter_second_derivative"] = ratio(*ways, options.rounds, 1e-3)
-    ways = partial(backward, plain_statistics), partial(backward, MinibatchStd(4))
-    result["minibatch_std"] = ratio(*ways, options.rounds, 1e-4)
     for name in MODELS:
         ways = step_of(name, half=False), step_of(name, half=True)
         result[f"bf16_{name}"] = ratio(*ways, options.rounds, None)

@@ -27,8 +27,8 @@ RECIPE = [
     "model.growth.learning_rates={16:0.0015}",
     # Without momentum Adam's step is gradient / |gradient|: where that is near 0, rounding decides
     # the sign. A larger eps takes this away and leaves the rest of the method.
-    "+model.generator_optimizer.eps=0.01",
-    "+model.discriminator_optimizer.eps=0.01",
+    "+model.generator_optimizer.eps=0.001",
+    "+model.discriminator_optimizer.eps=0.001",
     "callbacks=none",
     "scores=null",
     "checkpoint_every_kimg=null",
