@@ -83,8 +83,9 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def provenance(settings: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The part of `result.json` that lets a reader repeat the run."""
+    """The part of `result.json` that lets a reader repeat the run, asked for as it starts."""
     facts: dict[str, Any] = {
+        "kind": kind,
         "config_hash": config_hash(settings),
         "seed": settings["seed"],
         "config": settings,

@@ -179,7 +179,8 @@ def recorded_run(
     checkpointing: Checkpointing | None = None,  # of a training run
 ) -> Iterator[Settings]:
     """Yield the outcome to be; at the end, however it comes, complete and write it."""
-    started, outcome = time.monotonic(), Settings({"status": "failed", "exit_code": 0})
+    started, kind = time.monotonic(), "evaluate" if checkpointing is None else "train"
+    outcome = Settings({"status": "failed", "exit_code": 0}) | provenance(settings, kind)
     try:
         yield outcome
         outcome["status"] = "done"
@@ -195,7 +196,7 @@ def recorded_run(
         outcome["seconds"] = time.monotonic() - started
         outcome["images_seen"] = system.images_seen
         if trainer.is_global_zero:
-            finish(settings, outcome, callbacks, "evaluate" if checkpointing is None else "train")
+            finish(settings, outcome, callbacks)
             show_scores(trainer.loggers, outcome["scores"])
         end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
 
@@ -276,14 +277,14 @@ def build_trainer(settings: Settings, callbacks: list[Callback]) -> Trainer:
     return trainer
 
 
-def finish(settings: Settings, outcome: Settings, callbacks: list[Any], kind: str) -> None:
+def finish(settings: Settings, outcome: Settings, callbacks: list[Any]) -> None:
     """Write `result.json` and `report.html`, and say where they are.
 
     A run that failed before its first new image leaves an older result as it was.
     """
     directory = Path(settings["run_dir"])
     records = [record for each in callbacks for record in getattr(each, "records", [])]
-    outcome |= {"kind": kind} | provenance(settings, kind) | {"scores": records}
+    outcome |= {"scores": records}
     older = older_result(directory)
     nothing_new = older.get("images_seen", -1) >= outcome["images_seen"]
     if outcome["status"] == "failed" and nothing_new and older.get("status") != "failed":

@@ -3,8 +3,8 @@
     python scripts/gallery.py                 # every conf/experiment/gallery/*.yaml, one by one
     python scripts/gallery.py stylegan_pin    # one of them
 
-Interrupted, the same command goes on: finished runs are kept, a broken one resumes from its last
-checkpoint. Under each grid stand the scores of the run beside those of the same generator before
+Interrupted, the same command goes on: finished runs are kept, a broken one, or one whose experiment
+has a larger kimg by now, resumes from its last checkpoint. Under each grid stand the scores of the run beside those of the same generator before
 training, and how its samples fall into the classes of the data, by the embedded classifier.
 """
 
@@ -40,8 +40,6 @@ KEPT = ("status", "command", "commit", "seed", "config_hash", "images_seen", "ve
 def trained(name: str) -> dict[str, Any]:
     """The result of the run of that name, trained or resumed where it is not finished."""
     folder = RUNS / name
-    if (result := finished_result(folder)) is not None:
-        return result
     last = folder / "checkpoints/last.ckpt"
     words = [f"experiment=gallery/{name}", f"hydra.run.dir={folder.relative_to(ROOT)}"]
     words += [f"ckpt={last.relative_to(ROOT)}"] if last.is_file() else []

@@ -37,12 +37,9 @@ UNLIKE = "values of {} with different letters were measured differently and do n
 def protocol_stamp(record: Record, without: Iterable[str] = ()) -> Stamp:
     """How a score was measured: two scores of one name compare if their stamps are equal.
 
-    A truncation of 1 is none. Fields named in `without` are left out.
+    Fields named in `without` are left out. A truncation of 1 is not None: of latents it is a cut.
     """
-    values = {key: record.get(key) for key in PROTOCOL if key not in set(without)}
-    if values.get("truncation") == 1:
-        values["truncation"] = None
-    return tuple(values.items())
+    return tuple((key, record.get(key)) for key in PROTOCOL if key not in set(without))
 
 
 def protocol_text(stamp: Stamp) -> str:

@@ -129,9 +129,13 @@ def test_what_the_table_shows_itself_marks_nothing():
     assert "truncation" not in marked.notes[-1]
 
 
-def test_seed_and_length_of_training_are_no_protocol_and_a_truncation_of_1_is_none():
-    for same in ({"seed": 4}, {"images_seen": 5}, {"value": 1.0}, {"truncation": 1.0}):
+def test_seed_and_length_of_training_are_no_protocol():
+    for same in ({"seed": 4}, {"images_seen": 5}, {"value": 1.0}):
         assert protocol_stamp({**RECORD, **same}) == protocol_stamp(RECORD)
+
+
+def test_latents_within_1_of_0_are_another_protocol_than_all():
+    assert protocol_stamp({**RECORD, "truncation": 1.0}) != protocol_stamp(RECORD)
     assert protocol_stamp({}) != protocol_stamp(RECORD)
 
 

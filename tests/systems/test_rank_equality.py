@@ -1,12 +1,15 @@
 """Two ranks are one process with the double batch: every model whose samples do not mix.
 
-Where they do mix, in a relativistic loss, two ranks are one process that averages the gradients of
-the two shards. `test_ddp.py` has the fully connected GAN and DCGAN, `test_growing_ddp.py` ProGAN.
+Where they do mix, in a relativistic loss or batch statistics, two ranks are one process that
+averages the gradients of the two shards. `test_ddp.py` has the fully connected GAN and DCGAN,
+`test_growing_ddp.py` ProGAN.
 """
 
 import csv
 import math
 import socket
+from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,12 +17,25 @@ from processes import two_ranks
 from rank_runs import CALM, MODELS, left, precision_of, rank_work, trained
 from torch.nn import functional as F
 
-from ganlab.networks import msg_gan
+from ganlab.data.batch import Batch
+from ganlab.features import FashionVGG
+from ganlab.losses import LeastSquares, diversity, reconstruction
+from ganlab.networks import msg_gan, semantic_pyramid
+from ganlab.systems.randomness import StepRandomness
+from ganlab.systems.semantic import PyramidFeatures
 
 RECIPE_HAS = {
     "stylegan": ["penalty/r1", "growth/level"],
     "stylegan2": ["penalty/r1", "penalty/path_length"],
     "msg_gan": ["penalty/gradient_penalty", "penalty/drift"],
+}
+STAGES = {
+    "pool1": [16, 2],
+    "pool2": [32, 4],
+    "pool3": [64, 8],
+    "pool4": [128, 16],
+    "fc7": [128],
+    "fc8": [10],
 }
 
 
@@ -88,9 +104,13 @@ def averaged(network, losses):
         (loss / len(losses)).backward()
 
 
+def notes_of(run):
+    """What each rank trained on, batch by batch: pairs of notes."""
+    return list(zip(*(torch.load(run / f"notes{rank}.pt") for rank in (0, 1)), strict=True))
+
+
 def test_a_relativistic_loss_equals_one_process_that_averages_the_shards_gradients(ranks):
     run = ranks / "relativistic"
-    notes = [torch.load(run / f"notes{rank}.pt") for rank in (0, 1)]
     torch.manual_seed(0)  # the networks as the recipe makes them
     generator = msg_gan.Generator(16, 3, latent_dim=8, width=4, max_width=8)
     discriminator = msg_gan.Discriminator(16, 3, width=4, max_width=8, group_size=2)
@@ -98,7 +118,7 @@ def test_a_relativistic_loss_equals_one_process_that_averages_the_shards_gradien
         torch.optim.Adam(network.parameters(), lr=0.003, betas=(0.0, 0.99), eps=1e-3)
         for network in (generator, discriminator)
     ]
-    for shards in zip(*notes, strict=True):
+    for shards in notes_of(run):
         reals = [discriminator.views(shard["image"]) for shard in shards]
         losses = []
         for shard, real in zip(shards, reals, strict=True):
@@ -116,3 +136,88 @@ def test_a_relativistic_loss_equals_one_process_that_averages_the_shards_gradien
     for prefix, network in (("generator", generator), ("discriminator", discriminator)):
         for name, value in network.state_dict().items():
             assert_equal(state[f"{prefix}.{name}"], value, name)
+
+
+@dataclass
+class Shard:
+    """A whole process of its own: networks, whose power iterations advance, and what it is told."""
+
+    rank: int
+
+    def __post_init__(self):
+        torch.manual_seed(0)
+        self.conditioner = PyramidFeatures(FashionVGG(), crop_probability=0.5)
+        self.conditioner.extractor.prepare()
+        self.conditioner.extractor.double()
+        narrow = {"resolution": 32, "num_classes": 10, "width": 4, "max_width": 8}
+        self.generator = semantic_pyramid.Generator(
+            stages=STAGES, latent_dim=8, embedding_dim=8, **narrow
+        )
+        self.discriminator = semantic_pyramid.Discriminator(**narrow)
+        self.optimizers = {
+            network: torch.optim.Adam(network.parameters(), 1e-4, betas=(0.0, 0.999), eps=1e-3)
+            for network in (self.generator, self.discriminator)
+        }
+
+    def see(self, note, images_seen):
+        draws = StepRandomness(0, images_seen, self.rank, 2)
+        self.conditioner.system = SimpleNamespace(randomness=draws, device=torch.device("cpu"))
+        batch = Batch(note["image"].double(), None, note["index"])
+        (self.batch, self.told), self.latents = self.conditioner(batch), note["latents"]
+
+    def loss_of_discriminator(self):
+        with torch.no_grad():
+            fake = self.generator(self.latents["discriminator"], self.told)
+        real_logits = self.discriminator(self.batch.image, self.told)
+        fake_logits = self.discriminator(fake, self.told)
+        return LeastSquares().discriminator(real_logits, fake_logits)
+
+    def loss_of_generator(self):
+        latents = self.latents["generator"]
+        images = self.generator(latents, self.told)
+        terms = [
+            term(images, latents, self.told, self.conditioner.stages)
+            for term in (reconstruction, diversity)
+        ]
+        logits = self.discriminator(images, self.told)
+        return LeastSquares().generator(logits, None) + sum(terms)
+
+
+def step_together(networks, losses, optimizers):
+    """Every process descends the mean of all their gradients; without one, nothing moves."""
+    for network, loss in zip(networks, losses, strict=True):
+        network.zero_grad()
+        loss.backward()
+    for same in zip(*(network.parameters() for network in networks), strict=True):
+        found = [each.grad for each in same]
+        if found[0] is not None:
+            mean = torch.stack(found).mean(0)
+            for each in same:
+                each.grad = mean.clone()
+    for optimizer in optimizers:
+        optimizer.step()
+
+
+def train_together(shards, notes):
+    for step, both in enumerate(notes):
+        for shard, note in zip(shards, both, strict=True):
+            shard.see(note, 2 * len(note["image"]) * step)
+        for name in ("discriminator", "generator"):
+            networks = [getattr(shard, name) for shard in shards]
+            losses = [getattr(shard, f"loss_of_{name}")() for shard in shards]
+            optimizers = [
+                shard.optimizers[network] for shard, network in zip(shards, networks, strict=True)
+            ]
+            step_together(networks, losses, optimizers)
+
+
+def test_the_pyramid_equals_one_process_that_averages_the_shards_gradients(ranks):
+    """Batch norm's statistics and the pairs of the diversity loss are those of a shard."""
+    run = ranks / "pyramid"
+    with precision_of("pyramid"):
+        shards = [Shard(0), Shard(1)]
+        train_together(shards, notes_of(run))
+    state = left(run)["state_dict"]
+    for name in ("discriminator", "generator"):
+        for key, value in getattr(shards[0], name).named_parameters():
+            assert_equal(state[f"{name}.{key}"], value.detach(), key)
