@@ -3,9 +3,10 @@
     python scripts/gallery.py                 # every conf/experiment/gallery/*.yaml, one by one
     python scripts/gallery.py stylegan_pin    # one of them
 
-Interrupted, the same command goes on: finished runs are kept, a broken one, or one whose experiment
-has a larger kimg by now, resumes from its last checkpoint. Under each grid stand the scores of the run beside those of the same generator before
-training, and how its samples fall into the classes of the data, by the embedded classifier.
+Interrupted, the same command goes on: finished runs are kept; a broken one, or one whose experiment
+has a larger kimg by now, resumes from its last checkpoint. Under each grid stand the scores of the
+run beside those of the same generator before training, and how its samples fall into the classes
+of the data, by the embedded classifier.
 """
 
 import argparse
