@@ -23,8 +23,8 @@ from ganlab.metrics import ActivationRate
 from ganlab.networks import dcgan, stylegan2
 from ganlab.nn.tracing import recorded
 from ganlab.provenance import commit
-from ganlab.studies.counting import Counting
-from ganlab.studies.layers import layer_shapes
+from ganlab.studies.neurons.counting import Counting
+from ganlab.studies.neurons.layers import layer_shapes
 from ganlab.studies.sampling import generate
 
 BATCH, SEED = 100, 0

@@ -53,7 +53,7 @@ def evaluate(config: DictConfig) -> float | None:
 def layers() -> None:
     """Print the layers of a checkpoint's generator."""
     from ganlab.recipes import open_checkpoint, rebuilt
-    from ganlab.studies.layers import describe
+    from ganlab.studies.neurons.layers import describe
     from ganlab.systems.conditioning import conditions_of
 
     argument = next((each for each in sys.argv[1:] if each.startswith("ckpt=")), None)

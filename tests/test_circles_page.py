@@ -33,7 +33,7 @@ def test_the_notebook_runs_in_ten_lines(tmp_path, monkeypatch, capsys):
 
 
 def test_the_commands_name_keys_that_exist_and_the_table_every_figure():
-    from ganlab.studies.circle_figures import FIGURES
+    from ganlab.studies.circles.figures import FIGURES
 
     text = PAGE.read_text()
     keys = {str(key) for key in OmegaConf.load(ROOT / "conf/study/circular_artifacts.yaml")}

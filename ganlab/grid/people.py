@@ -53,7 +53,10 @@ def publish_judgements(
         GridError: a word that it does not know.
         FileNotFoundError, ValueError: see `studies.judgements.read_judgements`.
     """
-    from ganlab.studies.judgements import judgement_table, read_judgements  # torch comes in here
+    from ganlab.studies.people.judgements import (  # torch comes in here
+        judgement_table,
+        read_judgements,
+    )
 
     if any(pair != ("rows", "person") for pair in words.items()):
         said = ", ".join(f"{key}={value}" for key, value in words.items())

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ganlab.studies.ablation import (
+from ganlab.studies.neurons.ablation import (
     Census,
     ablate,
     ablate_random,

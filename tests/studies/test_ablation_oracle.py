@@ -6,9 +6,14 @@ import torch
 from layer_oracles import KINDS, condition_of, small, walk
 
 from ganlab.nn.randomness import keyed_generator, latents_at
-from ganlab.studies.ablation import Census, ablate, low_rate
-from ganlab.studies.ablation_grid import Ablation, ablation_edits, neuron_masks, share_chosen
-from ganlab.studies.rates import activation_rates
+from ganlab.studies.neurons.ablation import Census, ablate, low_rate
+from ganlab.studies.neurons.ablation_grid import (
+    Ablation,
+    ablation_edits,
+    neuron_masks,
+    share_chosen,
+)
+from ganlab.studies.neurons.rates import activation_rates
 from ganlab.studies.sampling import generate, images_at
 
 NUM, SEED, RATE_SEED = 6, 3, 4

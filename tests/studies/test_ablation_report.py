@@ -2,9 +2,14 @@ import math
 
 import torch
 
-from ganlab.studies.ablation import quantile_rate
-from ganlab.studies.ablation_grid import Ablation, Outcome, ablation_rows
-from ganlab.studies.ablation_report import PAPER_ROWS, grid_table, paper_table, selection_notes
+from ganlab.studies.neurons.ablation import quantile_rate
+from ganlab.studies.neurons.ablation_grid import Ablation, Outcome, ablation_rows
+from ganlab.studies.neurons.ablation_report import (
+    PAPER_ROWS,
+    grid_table,
+    paper_table,
+    selection_notes,
+)
 
 LOW, HIGH, RANDOM = Ablation("low", 0.3), Ablation("high", 0.3), Ablation("random", share=0.3)
 

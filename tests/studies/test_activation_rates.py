@@ -10,9 +10,9 @@ from scipy import stats
 from study_toys import ConvGenerator, Data, System, suite, trainer
 
 from ganlab.studies import ActivationRates
-from ganlab.studies.activation_rates import PARTIAL, rate_seed_of
-from ganlab.studies.rate_report import histograms, rate_table, shares
-from ganlab.studies.rates import FILE, Rates, activation_rates
+from ganlab.studies.neurons.activation_rates import PARTIAL, rate_seed_of
+from ganlab.studies.neurons.rate_report import histograms, rate_table, shares
+from ganlab.studies.neurons.rates import FILE, Rates, activation_rates
 from ganlab.systems.conditioning import Labels
 
 RATES = {"4x4/0": torch.tensor([0.0, 0.0, 0.1, 0.3, 0.31, 0.9, 0.95, 1.0], dtype=torch.float64)}

@@ -9,10 +9,10 @@ from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 from ganlab.metrics import PrecisionRecall, Realism, Suite
 from ganlab.report import images
 from ganlab.studies import ActivationRates, ArtifactDetection, Samples
-from ganlab.studies.ablation import low_rate
-from ganlab.studies.activation_rates import rate_seed_of
-from ganlab.studies.detection import Ranking, activated_neurons
-from ganlab.studies.rates import activation_rates
+from ganlab.studies.neurons.ablation import low_rate
+from ganlab.studies.neurons.activation_rates import rate_seed_of
+from ganlab.studies.neurons.detection import Ranking, activated_neurons
+from ganlab.studies.neurons.rates import activation_rates
 from ganlab.studies.sampling import images_at
 from ganlab.systems.conditioning import Labels
 

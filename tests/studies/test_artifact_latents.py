@@ -3,11 +3,11 @@ import pytest
 from study_toys import ConvGenerator, Data, System, trainer
 
 from ganlab.studies import SequentialAblation
-from ganlab.studies.ablation import low_rate
-from ganlab.studies.activation_rates import rate_seed_of
 from ganlab.studies.address import addresses
-from ganlab.studies.detection import activated_neurons, read_ranking
-from ganlab.studies.rates import activation_rates
+from ganlab.studies.neurons.ablation import low_rate
+from ganlab.studies.neurons.activation_rates import rate_seed_of
+from ganlab.studies.neurons.detection import activated_neurons, read_ranking
+from ganlab.studies.neurons.rates import activation_rates
 
 SEED = 3
 

@@ -26,13 +26,13 @@ from ganlab.cli import conf_dir, register_resolvers
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at
 from ganlab.run import evaluate, recipe
-from ganlab.studies import circle_figures
-from ganlab.studies.circle_case import CircleCase
-from ganlab.studies.circle_charts import affine_biases
-from ganlab.studies.circle_figures import FIGURES, draw_circle_figures
-from ganlab.studies.circle_layers import layer_at, noise_words, under_threshold
-from ganlab.studies.circle_maps import compared_pixels, peak_place, traced
-from ganlab.studies.circle_units import commonest_unit, one_by_one
+from ganlab.studies.circles import figures as circle_figures
+from ganlab.studies.circles.case import CircleCase
+from ganlab.studies.circles.charts import affine_biases
+from ganlab.studies.circles.figures import FIGURES, draw_circle_figures
+from ganlab.studies.circles.layers import layer_at, noise_words, under_threshold
+from ganlab.studies.circles.maps import compared_pixels, peak_place, traced
+from ganlab.studies.circles.units import commonest_unit, one_by_one
 
 SEED, KEPT = 3, 3  # of the latents; images that the figures choose from
 SMALL = {"width": 4, "max_width": 12, "latent_dim": 8, "style_dim": 8, "mapping_layers": 2}

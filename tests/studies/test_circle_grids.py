@@ -10,7 +10,7 @@ from styled_toys import small_stylegan2
 
 from ganlab.nn.norm import NoNorm, PixelNorm
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.circle_grids import draw_compared, named_checkpoints, norm_name, unused
+from ganlab.studies.circles.grids import draw_compared, named_checkpoints, norm_name, unused
 from ganlab.studies.scores import Study
 
 SEED = 2

@@ -13,12 +13,12 @@ from styled_toys import small_stylegan2
 from ganlab.networks.stylegan import Generator
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.tracing import edited
-from ganlab.studies.circle_calibration import calibrated
-from ganlab.studies.circle_levels import Levels
-from ganlab.studies.circles import observe, origins, reading_of, reading_points
+from ganlab.studies.circles.calibration import calibrated
+from ganlab.studies.circles.levels import Levels
+from ganlab.studies.circles.observation import observe, origins, reading_of, reading_points
+from ganlab.studies.circles.spikes import near, places, spikes_of
+from ganlab.studies.neurons.units import ablate_units
 from ganlab.studies.sampling import images_at
-from ganlab.studies.spikes import near, places, spikes_of
-from ganlab.studies.units import ablate_units
 
 LAYER, UNIT, SIZE = "8x8/1", 5, (8, 8)  # of the plant
 PLANTED, CLEAN = range(10), range(100, 130)  # addresses

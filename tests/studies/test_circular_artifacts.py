@@ -15,12 +15,12 @@ from ganlab.nn.growing import Stage
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.tracing import recorded
 from ganlab.studies import CircleIncidence, CircularArtifacts
-from ganlab.studies.circle_depth import depths
-from ganlab.studies.circle_incidence import Incidence, seen_by_ranks
-from ganlab.studies.circle_levels import Levels
-from ganlab.studies.circles import observe, origins, reading_points
+from ganlab.studies.circles.depth import depths
+from ganlab.studies.circles.incidence import Incidence, seen_by_ranks
+from ganlab.studies.circles.levels import Levels
+from ganlab.studies.circles.observation import observe, origins, reading_points
+from ganlab.studies.circles.spikes import local_peaks, peaking_share, pooled, spots
 from ganlab.studies.sampling import images_at
-from ganlab.studies.spikes import local_peaks, peaking_share, pooled, spots
 
 LAYER, UNIT, PLANTED, NUM = "8x8/1", 5, range(6), 12
 OPTIONS = {"seed": SEED, "num_images": NUM, "batch_size": 5, "levels": 1.8}

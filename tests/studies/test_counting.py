@@ -5,10 +5,10 @@ import torch
 from layer_oracles import KINDS, condition_of, small, walk
 
 from ganlab.nn.randomness import keyed_generator, latents_at
-from ganlab.studies.counting import Counting, Key, load_partial, portions, save_partial
-from ganlab.studies.detection import activated_neurons
-from ganlab.studies.layers import layer_shapes, select_layers
-from ganlab.studies.rates import activation_rates
+from ganlab.studies.neurons.counting import Counting, Key, load_partial, portions, save_partial
+from ganlab.studies.neurons.detection import activated_neurons
+from ganlab.studies.neurons.layers import layer_shapes, select_layers
+from ganlab.studies.neurons.rates import activation_rates
 from ganlab.studies.sampling import images_at
 
 NUM, SEED = 23, 5

@@ -6,10 +6,10 @@ import torch
 from study_toys import ConvGenerator
 
 from ganlab.nn.randomness import keyed_generator, latents_at
-from ganlab.studies.ablation import low_rate
-from ganlab.studies.detection import Ranking, activated_neurons, read_ranking
-from ganlab.studies.detection_report import Group, detection_table, histogram
-from ganlab.studies.rates import activation_rates
+from ganlab.studies.neurons.ablation import low_rate
+from ganlab.studies.neurons.detection import Ranking, activated_neurons, read_ranking
+from ganlab.studies.neurons.detection_report import Group, detection_table, histogram
+from ganlab.studies.neurons.rates import activation_rates
 from ganlab.studies.sampling import images_at
 
 COUNTS = torch.tensor([3, 9, 3, 0, 9, 3, 1])

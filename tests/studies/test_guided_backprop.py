@@ -13,8 +13,8 @@ from ganlab.nn.randomness import keyed_generator
 from ganlab.nn.tracing import guided
 from ganlab.report.images import cells
 from ganlab.studies import GuidedBackprop
-from ganlab.studies.guided_backprop import scaled
-from ganlab.studies.guided_gradients import guided_gradients, rectifiers, strongest_filters
+from ganlab.studies.images.guided_backprop import scaled
+from ganlab.studies.images.guided_gradients import guided_gradients, rectifiers, strongest_filters
 
 FIRST = torch.tensor([[1.0, 1.0], [1.0, -1.0], [2.0, 0.0]])
 SECOND = torch.tensor([[1.0, 1.0, -1.0], [-1.0, 5.0, 1.0]])

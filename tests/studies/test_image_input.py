@@ -8,7 +8,13 @@ from study_toys import Data
 
 from ganlab.data import NoImages
 from ganlab.data.decode import Fitting
-from ganlab.studies.image_input import fitting_of, read_image, read_images, read_mask, two_valued
+from ganlab.studies.pyramid.image_input import (
+    fitting_of,
+    read_image,
+    read_images,
+    read_mask,
+    two_valued,
+)
 
 SQUARE = Fitting(8, 1, enlarge=True)
 COLOUR = Fitting(8, 3, enlarge=True)

@@ -14,7 +14,7 @@ from ganlab.nn.randomness import keyed_generator
 from ganlab.report.images import to_uint8
 from ganlab.studies import InceptionSelect, NearestNeighbours, PathLength, images_at
 from ganlab.studies.address import addresses
-from ganlab.studies.image_scores import best, image_scores, log_marginal
+from ganlab.studies.images.image_scores import best, image_scores, log_marginal
 
 LOGITS = 3 * torch.randn(50, 7, generator=keyed_generator("logits"))
 

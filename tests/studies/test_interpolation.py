@@ -8,8 +8,8 @@ from styled_toys import run, small_stylegan2
 from ganlab.features import Classifier
 from ganlab.report.tables import read_csv
 from ganlab.studies import Interpolation, Painter, Samples, images_at
-from ganlab.studies.chosen_latents import chosen
-from ganlab.studies.interpolation import painted_paths, path_features, points_of
+from ganlab.studies.latents.chosen import chosen
+from ganlab.studies.latents.interpolation import painted_paths, path_features, points_of
 from ganlab.systems.conditioning import Labels
 
 ENDS = [4, 11, 3, 3, 8, 0]

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 from ganlab.__main__ import main
 from ganlab.grid.cell import GridError
 from ganlab.grid.people import are_judgements, publish_judgements
-from ganlab.studies.judgements import (
+from ganlab.studies.people.judgements import (
     Rate,
     judgement_records,
     judgement_table,

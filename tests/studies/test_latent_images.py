@@ -7,8 +7,8 @@ from study_toys import ConvGenerator, small_dcgan
 from styled_toys import small_stylegan, small_stylegan2
 
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.chosen_latents import accepted, chosen, listed
-from ganlab.studies.latent_images import Painter
+from ganlab.studies.latents.chosen import accepted, chosen, listed
+from ganlab.studies.latents.images import Painter
 from ganlab.studies.sampling import images_at
 from ganlab.systems.conditioning import Labels
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ganlab.studies.latent_paths import (
+from ganlab.studies.latents.paths import (
     end_to_end,
     lerp,
     positions,

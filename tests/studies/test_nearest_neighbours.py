@@ -13,7 +13,7 @@ from study_toys import Projection, System, trainer
 from ganlab.data import NoImages
 from ganlab.nn.randomness import keyed_generator
 from ganlab.studies import NearestNeighbours
-from ganlab.studies.copies import (
+from ganlab.studies.images.copies import (
     Neighbours,
     copies_among,
     neighbours_of,

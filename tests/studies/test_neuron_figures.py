@@ -10,9 +10,9 @@ from study_toys import Data, System, trainer
 from ganlab.nn.randomness import latents_at
 from ganlab.report.figures import new_figure, styled
 from ganlab.studies import NeuronFigures
-from ganlab.studies.activation_rates import rate_seed_of
-from ganlab.studies.panels import draw_rows, heat, panel_figure, picture
-from ganlab.studies.rates import activation_rates
+from ganlab.studies.neurons.activation_rates import rate_seed_of
+from ganlab.studies.neurons.panels import draw_rows, heat, panel_figure, picture
+from ganlab.studies.neurons.rates import activation_rates
 
 SEED, RATE, SAMPLES, TAKEN = 3, 0.3, 17, 4
 RATE_SEED = rate_seed_of(SEED, None)

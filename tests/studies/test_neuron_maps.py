@@ -6,9 +6,9 @@ from layer_oracles import KINDS, condition_of, small, walk
 from study_toys import ConvGenerator
 
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.ablation import ablate, low_rate
-from ganlab.studies.neuron_maps import activated_counts, neuron_maps, passage, share_map
-from ganlab.studies.rates import activation_rates
+from ganlab.studies.neurons.ablation import ablate, low_rate
+from ganlab.studies.neurons.neuron_maps import activated_counts, neuron_maps, passage, share_map
+from ganlab.studies.neurons.rates import activation_rates
 from ganlab.studies.sampling import images_at
 
 NUM, SEED = 5, 3

@@ -10,7 +10,7 @@ from ganlab.features import Classifier
 from ganlab.networks import base, stylegan2
 from ganlab.nn.randomness import latents_at
 from ganlab.studies import PathLength, perceptual_path_lengths
-from ganlab.studies.path_length import path_length, prepared, slerp, unit_features
+from ganlab.studies.latents.path_length import path_length, prepared, slerp, unit_features
 
 
 class Identity(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from pyramid_toys import STAGES, Mirror, Pyramid
 
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.pyramid_edits import (
+from ganlab.studies.pyramid.edits import (
     box_region,
     composed,
     label_named,
@@ -19,7 +19,7 @@ from ganlab.studies.pyramid_edits import (
     repeated,
     samples,
 )
-from ganlab.studies.pyramid_measures import change, chroma, guesses, kept, signal_to_noise, spread
+from ganlab.studies.pyramid.measures import change, chroma, guesses, kept, signal_to_noise, spread
 
 VGG = {"pool4": (512, 14, 14), "pool5": (512, 7, 7), "fc7": (4096,), "fc8": (365,)}
 

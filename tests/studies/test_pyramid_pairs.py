@@ -15,7 +15,7 @@ from study_toys import ConvGenerator, System
 from ganlab.data import NoImages
 from ganlab.report.images import cells
 from ganlab.studies import RealOrFake
-from ganlab.studies.pyramid_pairs import pyramid_levels
+from ganlab.studies.pyramid.pairs import pyramid_levels
 
 
 def page_of(folder, data=None, system=None, **options):

@@ -14,7 +14,7 @@ from ganlab.networks import progan, stylegan, stylegan2
 from ganlab.networks.base import Generator
 from ganlab.nn.norm import InstanceNorm, PixelNorm
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.layers import (
+from ganlab.studies.neurons.layers import (
     as_list,
     checked_sets,
     default_layers,
@@ -23,7 +23,7 @@ from ganlab.studies.layers import (
     latent_independent,
     select_layers,
 )
-from ganlab.studies.rates import Rates, activation_rates, digest
+from ganlab.studies.neurons.rates import Rates, activation_rates, digest
 
 
 def test_layers_are_chosen_by_name_or_position():

@@ -14,9 +14,9 @@ from study_toys import System, suite, trainer
 from ganlab.data import NoImages
 from ganlab.report.images import cells, save_png
 from ganlab.studies import RealOrFake, images_at
-from ganlab.studies.image_pairs import read_levels
-from ganlab.studies.real_or_fake_page import data_address, inside_script, page_of
-from ganlab.studies.trials import Level, Trial, protocol_of, trials_of, unrelated
+from ganlab.studies.people.image_pairs import read_levels
+from ganlab.studies.people.real_or_fake_page import data_address, inside_script, page_of
+from ganlab.studies.people.trials import Level, Trial, protocol_of, trials_of, unrelated
 
 
 def flat(value, side=4):

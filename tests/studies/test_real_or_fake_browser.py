@@ -15,8 +15,8 @@ from headless import NEEDS_CHROMIUM
 from PIL import Image
 
 from ganlab.grid.people import publish_judgements
-from ganlab.studies.real_or_fake_page import page_of
-from ganlab.studies.trials import Level, protocol_of, trials_of
+from ganlab.studies.people.real_or_fake_page import page_of
+from ganlab.studies.people.trials import Level, protocol_of, trials_of
 
 pytestmark = [
     pytest.mark.browser,

@@ -7,11 +7,11 @@ from layer_oracles import small
 from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 
 from ganlab.studies import ActivationRates, SequentialAblation
-from ganlab.studies.ablation_grid import Ablation, ablation_edits
-from ganlab.studies.ablation_report import PAPER_ROWS
-from ganlab.studies.activation_rates import rate_seed_of
-from ganlab.studies.rates import Rates, activation_rates, digest
-from ganlab.studies.repair import repair
+from ganlab.studies.neurons.ablation_grid import Ablation, ablation_edits
+from ganlab.studies.neurons.ablation_report import PAPER_ROWS
+from ganlab.studies.neurons.activation_rates import rate_seed_of
+from ganlab.studies.neurons.rates import Rates, activation_rates, digest
+from ganlab.studies.neurons.repair import repair
 from ganlab.studies.sampling import images_at
 
 SEED = 3
@@ -207,7 +207,7 @@ def test_the_paper_is_shown_for_its_own_network_alone(tmp_path):
 def test_a_file_of_rates_is_taken_up_when_it_matches(tmp_path, monkeypatch):
     counted = tmp_path / "counted"
     run(ActivationRates(directory=counted, num_latents=9))
-    forbidden = "ganlab.studies.activation_rates.Counting"
+    forbidden = "ganlab.studies.neurons.activation_rates.Counting"
     monkeypatch.setattr(forbidden, lambda *a: pytest.fail("counted again"))
     run(SequentialAblation(rates_file=counted, num_latents=9, latents=[1]))
     run(ActivationRates(directory=counted, num_latents=9))

@@ -7,7 +7,7 @@ import scipy.ndimage
 import scipy.stats
 import torch
 
-from ganlab.studies.spikes import (
+from ganlab.studies.circles.spikes import (
     RADIUS,
     agreement_across,
     at,

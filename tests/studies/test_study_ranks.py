@@ -16,8 +16,8 @@ from ganlab.studies import (
     SequentialAblation,
     UnitAblation,
 )
-from ganlab.studies.detection import read_ranking
-from ganlab.studies.rates import Rates
+from ganlab.studies.neurons.detection import read_ranking
+from ganlab.studies.neurons.rates import Rates
 from ganlab.studies.scores import share_buffers
 
 SCORES = ("silenced", "fid19_of23_classifier", "recall19_of23_k3_classifier")

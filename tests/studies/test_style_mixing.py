@@ -9,8 +9,8 @@ from ganlab.networks import stylegan
 from ganlab.nn.growing import Stage
 from ganlab.nn.style import mix
 from ganlab.studies import Painter, StyleMixing, images_at
-from ganlab.studies.chosen_latents import chosen
-from ganlab.studies.style_mixing import bands_of, mixed_row, styles_of
+from ganlab.studies.latents.chosen import chosen
+from ganlab.studies.latents.style_mixing import bands_of, mixed_row, styles_of
 
 STYLED = pytest.mark.parametrize("make", [small_stylegan2, small_stylegan])
 

@@ -9,10 +9,10 @@ from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 from ganlab.metrics import frechet_distance
 from ganlab.nn.randomness import latents_at
 from ganlab.studies import UnitAblation
-from ganlab.studies.activation_rates import rate_seed_of
-from ganlab.studies.rates import activation_rates
+from ganlab.studies.neurons.activation_rates import rate_seed_of
+from ganlab.studies.neurons.rates import activation_rates
+from ganlab.studies.neurons.units import ablate_units
 from ganlab.studies.sampling import images_at
-from ganlab.studies.units import ablate_units
 
 SEED = 3
 RATE_SEED = rate_seed_of(SEED, None)

@@ -5,9 +5,8 @@ from layer_oracles import small, walk
 
 from ganlab.metrics import frechet_distance
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.rates import activation_rates
-from ganlab.studies.sampling import images_at
-from ganlab.studies.units import (
+from ganlab.studies.neurons.rates import activation_rates
+from ganlab.studies.neurons.units import (
     Moments,
     ablate_units,
     peaks,
@@ -18,6 +17,7 @@ from ganlab.studies.units import (
     unit_magnitudes,
     unit_rates,
 )
+from ganlab.studies.sampling import images_at
 
 SEED, NUM = 3, 7
 

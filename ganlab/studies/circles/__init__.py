@@ -1,0 +1,1 @@
+"""Circular artifacts: found in feature maps, traced to a unit, compared between norms."""

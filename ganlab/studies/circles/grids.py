@@ -1,0 +1,182 @@
+"""Figures 13 and 14 of Tan, Wen, Yang: generators with other norms on equal latents, with scores.
+
+compared = named_checkpoints({"PN": "runs/pn.ckpt", "PIN": "runs/pin.ckpt"})
+draw_compared(study, trainer, system, compared, generator_of)       # inside `investigate`
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from lightning import Trainer
+from torch import Tensor
+
+from ganlab.networks.base import Generator
+from ganlab.nn import norm as norms
+from ganlab.report import figures, images
+from ganlab.report.directions import way_of
+from ganlab.report.tables import Table
+from ganlab.studies.circles.panels import Cell, drawn_cells, picture
+from ganlab.studies.directions import chosen_monitor
+from ganlab.studies.sampling import images_at
+from ganlab.studies.scores import Study
+from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.conditioning import conditions_of
+
+Opener = Callable[[str], Generator]  # checkpoint -> its averaged generator
+Compare = Mapping[str, str] | Sequence[str] | str | None  # name -> checkpoint, or checkpoints alone
+NAMES = {
+    norms.InstanceNorm: "IN",
+    norms.PixelNorm: "PN",
+    norms.PixelInstanceNorm: "PIN",
+    norms.SwitchableNorm: "switchable",
+    norms.NoNorm: "none",
+}
+
+
+def norm_name(generator: Generator) -> str:
+    """What its layers normalize with, by its first norm; its paper where it has no such points."""
+    points: Mapping[str, Any] = getattr(generator, "points", {})
+    found = (NAMES.get(type(module)) for name, module in points.items() if name.endswith("/norm"))
+    return next((name for name in found if name), type(generator).__module__.rpartition(".")[2])
+
+
+def named_checkpoints(compare: Compare) -> list[tuple[str | None, Path]]:
+    """Name and file of each; no name where none is given: its norm's is then taken.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    given = [compare] if isinstance(compare, str) else compare or []
+    pairs = given.items() if isinstance(given, Mapping) else [(None, each) for each in given]
+    found = [(name, Path(str(text)).expanduser()) for name, text in pairs]
+    for _, path in found:
+        if not path.is_file():
+            raise FileNotFoundError(f"study.compare: {path} is no checkpoint")
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One generator of the comparison, standing in for a system."""
+
+    name: str
+    source: str  # its checkpoint
+    generator_ema: Generator
+    device: Any
+    conditioner: Any = None
+    images_seen: int = 0  # in its training; 0 = not known
+
+
+def generators_of(
+    system: Any, compared: Sequence[tuple[str | None, Path]], opener: Opener
+) -> list[Compared]:
+    """This generator, then the others, each with a name of its own.
+
+    Raises:
+        ValueError: one makes images of another size or number of channels.
+    """
+    own, conditioner = system.generator_ema, getattr(system, "conditioner", None)
+    shape = (own.channels, own.resolution)
+    found = [Compared(norm_name(own), "ckpt", own, system.device, conditioner, system.images_seen)]
+    for name, path in compared:
+        other = opener(str(path)).to(system.device)
+        if (there := (other.channels, other.resolution)) != shape:
+            raise ValueError(
+                f"study.compare: {path} has {there[0]} channels of {there[1]} px, ckpt "
+                f"{shape[0]} of {shape[1]} px: scores and grids need the same"
+            )
+        called = unused(name or norm_name(other), [each.name for each in found])
+        seen = images_seen_of(path)
+        found.append(Compared(called, str(path), other, system.device, conditioner, seen))
+    return found
+
+
+def unused(name: str, taken: Sequence[str]) -> str:
+    """The name, or `<name> 2`, `<name> 3`, ... where it is taken."""
+    tries = [name, *(f"{name} {i}" for i in range(2, len(taken) + 2))]
+    return next(each for each in tries if each not in taken)
+
+
+def images_seen_of(path: Path) -> int:
+    """How long a checkpoint was trained; 0 of one that does not say, as another project's."""
+    try:
+        return int(load_checkpoint(path)["images_seen"])
+    except CheckpointError:
+        return 0
+
+
+def draw_compared(
+    study: Study,
+    trainer: Trainer,
+    system: Any,
+    compared: Sequence[tuple[str | None, Path]],  # of `named_checkpoints`
+    opener: Opener,
+    num_shown: int = 8,  # latents 0 .. num_shown - 1
+) -> None:
+    """Score every generator on the study's latents (on all ranks) and draw them on equal latents.
+
+    Writes `figures/figure13_14_grids.png` and `compared.*`; draws without scores where the study
+    has no suite.
+    """
+    generators = generators_of(system, compared, opener)
+    scores = {each.name: scored(study, trainer, each) for each in generators}
+    if study.directory is None or not trainer.is_global_zero:
+        return
+    rows = [
+        {
+            "generator": each.name,
+            "checkpoint": each.source,
+            "images seen": each.images_seen or None,
+            **scores[each.name],
+        }
+        for each in generators
+    ]
+    ways = {metric: way for metric in scores[generators[0].name] if (way := way_of(metric))}
+    Table(list(rows[0]), rows, ways, "Generators on the same latents").write(
+        study.directory, "compared"
+    )
+    pictures = {each.name: grid_of(study, each, range(num_shown)) for each in generators}
+    path = study.directory / "figures" / "figure13_14_grids.png"
+    draw_grids(pictures, scores, range(num_shown), path)
+
+
+def scored(study: Study, trainer: Trainer, one: Compared) -> dict[str, float]:
+    """Metric -> value over the study's latents; nothing without a suite. Recorded, if new."""
+    if study.suite is None:
+        return {}
+    if one.source == "ckpt":  # the baseline
+        return dict(study.latest)
+    values = study.score(trainer, one, f"scoring {one.name}")
+    study.record(values, one, intervention=f"generator {one.name}")
+    return values
+
+
+def grid_of(study: Study, one: Compared, indices: Sequence[int]) -> Tensor:
+    """(N, C, H, W) on the CPU, made as the scored images are."""
+    how: dict[str, Any] = {"condition_at": conditions_of(one), "truncation": study.psi}
+    generator = one.generator_ema
+    return images_at(generator, indices, study.seed, noise=study.noise, **how).cpu()
+
+
+def draw_grids(
+    pictures: Mapping[str, Tensor],  # generator -> (N, C, H, W), the same latents
+    scores: Mapping[str, Mapping[str, float]],  # generator -> metric -> value; empty = not scored
+    indices: Sequence[int],  # addresses of those latents
+    path: Path,
+) -> Path:
+    """Figures 13 and 14 as one: a row a generator, with the first FID beside it."""
+    metrics = list(next(iter(scores.values())))
+    monitor = chosen_monitor(metrics, None) if metrics else None
+    rows: list[tuple[str, list[Cell]]] = []
+    numbers: figures.Numbers = {"indices": np.array(list(indices))}
+    for name, batch in pictures.items():
+        caption = name if monitor is None else f"{name}\n{monitor}\n{scores[name][monitor]:.4g}"
+        titles = ["" if rows else str(index) for index in indices]
+        rows.append((caption, [picture(x, t) for x, t in zip(batch, titles, strict=True)]))
+        numbers[f"{name}/images"] = images.to_uint8(batch).numpy()
+        numbers |= {f"{name}/{metric}": np.array(v) for metric, v in scores[name].items()}
+    text = "The same latents in generators that differ in their norm (Figures 13 and 14)"
+    return figures.save(drawn_cells(rows), path, numbers, text)

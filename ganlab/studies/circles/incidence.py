@@ -1,0 +1,161 @@
+"""How often a generator makes circular artifacts: in a study, or at the end of a training run."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+
+from ganlab.metrics import wilson_interval
+from ganlab.metrics.suite import short
+from ganlab.networks.base import Generator
+from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven
+from ganlab.studies.circles.observation import Detected, Seen, observe, reading_of, reading_points
+from ganlab.studies.sampling import rank_indices
+from ganlab.studies.scores import watched
+from ganlab.systems.conditioning import conditions_of
+
+METRIC = "artifact_incidence"
+
+
+@dataclass(frozen=True)
+class Incidence:
+    """The share of affected images, with its Wilson interval."""
+
+    share: float
+    low: float
+    high: float
+    num_images: int
+    confidence: float  # of the interval
+
+    @classmethod
+    def of(cls, found: Detected, confidence: float = 0.95) -> "Incidence":
+        """Of these images.
+
+        Raises:
+            ValueError: a confidence outside (0, 1).
+        """
+        num = len(found.score)
+        share = found.affected.double().mean().cpu()
+        low, high = wilson_interval(share, num, confidence)
+        ends = (0.0 if share == 0 else float(low), 1.0 if share == 1 else float(high))  # exactly
+        return cls(float(share), *ends, num, confidence)
+
+    def sentence(self) -> str:
+        """In words."""
+        return (
+            f"{self.share:.2%} of {self.num_images} images affected (Wilson interval at "
+            f"{self.confidence:.0%}: {self.low:.2%} to {self.high:.2%})"
+        )
+
+    def records(self, levels: Levels, reading: str, **facts: Any) -> list[dict[str, Any]]:
+        """Share and both ends of its interval, as they stand in result.json.
+
+        The reading and the levels stand where a score has its extractor: incidences compare if
+        these are equal.
+        """
+        name = f"{METRIC}{short(self.num_images)}"
+        ends = {name: self.share, f"{name}_low": self.low, f"{name}_high": self.high}
+        common = {
+            "n_real": None,
+            "n_fake": self.num_images,
+            "extractor": f"spikes {reading}, {levels.text()}",
+            "extractor_sha256": "",
+            "resize": "none",
+            "truncation": None,
+            "ema": True,
+            "confidence": self.confidence,
+        }
+        return [
+            {"metric": metric, "value": value, **common, **facts} for metric, value in ends.items()
+        ]
+
+
+def seen_by_ranks(
+    trainer: Trainer,
+    generator: Generator,
+    num: int,  # latents 0 .. num-1
+    seed: int,
+    read: str,  # as of `reading_points`
+    batch_size: int,
+    title: str,  # of the progress bar
+    **how: Any,  # of `images_at`: device, condition_at, noise
+) -> Seen:
+    """The spikes of these latents' images, each rank looking at its share; the same on all."""
+    points = reading_points(generator, read)
+    share = rank_indices(num, trainer.global_rank, trainer.world_size)
+    own = observe(generator, watched(share or [0], title, trainer), seed, points, batch_size, **how)
+    table = torch.zeros(num, *own.table.shape[1:], device=own.table.device)
+    if share:
+        table[trainer.global_rank :: trainer.world_size] = own.table
+    together = trainer.strategy.reduce(table, reduce_op="sum")
+    return Seen(own.layers, own.sizes, together)
+
+
+class CircleIncidence(Callback):
+    """Looks for circular artifacts in the averaged generator at the end of its training.
+
+    What it finds stands in result.json beside the scores and in a sweep's table. It observes: no
+    weight and no random number of the run depends on it.
+
+    Raises:
+        ValueError: no images, levels that are none, or a generator without style layers.
+    """
+
+    def __init__(
+        self,
+        num_images: int = 2000,  # latents 0 .. num_images-1
+        seed: int = 0,  # of the latents
+        read: str = "style",  # or norm, activation: see `observation.reading_points`
+        levels: LevelsGiven = MINIMUM,  # contrast that stands out; by size, as {8x8: 3}
+        threshold: float = 1.0,  # score above which an image is affected
+        persistence: int = PERSISTENCE,  # consecutive resolutions
+        confidence: float = 0.95,  # of the Wilson interval
+        batch_size: int = 100,
+    ) -> None:
+        super().__init__()
+        if num_images < 1 or not 0 < confidence < 1:
+            raise ValueError(
+                f"callbacks.circles.num_images={num_images} must be at least 1 and confidence="
+                f"{confidence} between 0 and 1"
+            )
+        self.num_images, self.seed, self.read, self.batch_size = num_images, seed, read, batch_size
+        self.levels, self.confidence = Levels(levels, threshold, persistence), confidence
+        self.records: list[dict[str, Any]] = []  # as in result.json
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Refuse a generator without style layers before it is trained."""
+        reading_points(pl_module.generator_ema, self.read)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Look, unless the run stopped before its length."""
+        if pl_module.images_seen < 1000 * getattr(pl_module, "kimg", 0):
+            return
+        generator = pl_module.generator_ema
+        how = {"device": pl_module.device, "condition_at": conditions_of(pl_module)}
+        seen = seen_by_ranks(
+            trainer,
+            generator,
+            self.num_images,
+            self.seed,
+            self.read,
+            self.batch_size,
+            "artifacts",
+            **how,
+        )
+        try:
+            found = Incidence.of(seen.detected(self.levels), self.confidence)
+        except ValueError as error:  # a run too short to grow so far keeps its other results
+            warnings.warn(f"no incidence of artifacts: {error}", stacklevel=2)
+            return
+        facts = {"seed": self.seed, "images_seen": pl_module.images_seen}
+        self.records = found.records(self.levels, reading_of(generator, self.read), **facts)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resume of a finished run must know."""
+        return {"records": [dict(record) for record in self.records]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it back."""
+        self.records = list(state_dict["records"])

@@ -1,0 +1,1 @@
+"""Images one by one: nearest neighbours, best scores, what D looks at."""

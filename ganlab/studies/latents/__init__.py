@@ -1,0 +1,1 @@
+"""The latent space: images, walks, arithmetic, mixing, truncation, lengths of paths."""

@@ -1,0 +1,98 @@
+"""Paths through latent space, and how evenly images change along them.
+
+points = walked(starts, ends, 9, "spherical")          # (N, 9, Z), first and last exactly the ends
+images = torch.stack([paint(points[:, t], addresses) for t in range(9)], dim=1)
+steps = step_lengths(images)                           # (N, 8)
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ganlab.studies.latents.path_length import slerp as great_circle
+
+WALKS = ("linear", "spherical")
+
+
+def positions(num_steps: int) -> Tensor:
+    """`num_steps` points from 0 to 1, both included, (T,) float64.
+
+    Raises:
+        ValueError: fewer than two.
+    """
+    if num_steps < 2:
+        raise ValueError(f"a path has at least 2 points, not {num_steps}")
+    return torch.linspace(0, 1, num_steps, dtype=torch.float64)
+
+
+def lerp(start: Tensor, end: Tensor, at: float) -> Tensor:
+    """The point at `at` of the straight line, exact at both ends; any shape."""
+    if at in (0, 1):
+        return (end if at else start).clone()
+    return torch.lerp(start.double(), end.double(), at).to(start)
+
+
+def slerp(start: Tensor, end: Tensor, at: float) -> Tensor:
+    """The same on the great circle, vector by vector along the last dimension.
+
+    The direction turns evenly (Karras et al. 2019, eq. 2) and the length goes evenly from one
+    end's to the other's: where both ends have the same norm, so has every point.
+    """
+    if at in (0, 1):
+        return (end if at else start).clone()
+    a, b = (x.double().reshape(-1, x.shape[-1]) for x in (start, end))
+    points = great_circle(a, b, torch.full((len(a), 1), at, dtype=torch.float64))
+    return points.reshape(start.shape).to(start)
+
+
+def walked(
+    start: Tensor,  # (N, Z) latents or (N, L, W) styles
+    end: Tensor,  # of the same shape
+    num_steps: int,  # points of each path, both ends included
+    walk: str = "linear",  # or spherical
+) -> Tensor:
+    """Points of N paths, (N, T, ...); the first and last are the ends, bit for bit.
+
+    Raises:
+        ValueError: an unknown walk, ends of different shapes, or fewer than two points.
+    """
+    if walk not in WALKS or start.shape != end.shape:
+        raise ValueError(
+            f"a walk is {' or '.join(WALKS)} between equal shapes, not {walk} between "
+            f"{tuple(start.shape)} and {tuple(end.shape)}"
+        )
+    step = lerp if walk == "linear" else slerp
+    return torch.stack([step(start, end, float(at)) for at in positions(num_steps)], dim=1)
+
+
+def step_lengths(points: Tensor) -> Tensor:
+    """Root mean square difference of neighbours on N paths, (N, T, ...) -> (N, T-1) float64."""
+    flat = points.double().flatten(2)  # (N, T, numbers)
+    return (flat[:, 1:] - flat[:, :-1]).square().mean(2).sqrt()
+
+
+def end_to_end(points: Tensor) -> Tensor:
+    """Root mean square difference of a path's two ends, (N, T, ...) -> (N,) float64."""
+    return step_lengths(points[:, [0, -1]])[:, 0]
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """How evenly N paths change, as means over the paths."""
+
+    mean_step: float
+    largest_step: float
+    unevenness: float  # largest step per mean step: 1 = all equal, T-1 = one jump
+    detour: float  # length per end-to-end distance: 1 = as short as a cross-fade
+
+
+def smoothness(points: Tensor) -> Smoothness:
+    """Smoothness of paths of images or features, (N, T, ...).
+
+    Unevenness and detour are NaN where nothing changes at all.
+    """
+    steps, straight = step_lengths(points), end_to_end(points)
+    mean, largest, length = steps.mean(1), steps.max(1).values, steps.sum(1)
+    found = (mean, largest, largest / mean, length / straight)
+    return Smoothness(*(float(each.mean()) for each in found))

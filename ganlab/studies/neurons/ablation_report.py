@@ -1,0 +1,179 @@
+"""An ablation grid as tables: Table 1, every cell, repair or replacement, and the paper's own."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ganlab.report.tables import Table
+from ganlab.studies.directions import better, direction
+from ganlab.studies.neurons.ablation_grid import Ablation, Outcome
+from ganlab.studies.neurons.repair import Repair
+
+NONE = "None"  # Table 1's column of the unablated score
+SILENCED = "silenced"  # what is tabulated where nothing is scored
+
+
+def grid_table(
+    outcomes: Sequence[Outcome],
+    baseline: Mapping[str, float],  # scores without ablation; empty = nothing was scored
+    monitor: str | None,  # the metric shown; None = the share silenced
+    notes: Sequence[str] = (),
+) -> Table:
+    """Table 1: one row an ablation, one column a layer set, the best of each column marked."""
+    columns = list(dict.fromkeys(outcome.column for outcome in outcomes))
+    rows: dict[str, dict[str, Any]] = {}
+    for outcome in outcomes:
+        row = rows.setdefault(outcome.ablation.label, {"ablation": outcome.ablation.label})
+        row[outcome.column] = outcome.silenced if monitor is None else outcome.values[monitor]
+    if monitor is None:
+        caption = "Share of activated neurons silenced, by ablation and layers"
+        return Table(["ablation", *columns], list(rows.values()), caption=caption, notes=[*notes])
+    for row in rows.values():
+        row[NONE] = baseline[monitor]
+    return Table(
+        ["ablation", NONE, *columns],
+        list(rows.values()),
+        best=dict.fromkeys(columns, direction(monitor)),
+        caption=f"{monitor} by ablation and ablated layers",
+        notes=[best_overall(outcomes, baseline, monitor), *notes],
+    )
+
+
+def best_overall(outcomes: Sequence[Outcome], baseline: Mapping[str, float], monitor: str) -> str:
+    """One line that names the best cell beside the score without ablation."""
+    winner: Outcome | None = None
+    for outcome in outcomes:
+        best = None if winner is None else winner.values[monitor]
+        if better(monitor, outcome.values[monitor], best):
+            winner = outcome
+    if winner is None:
+        return f"no cell has a finite {monitor}"
+    beaten = better(monitor, winner.values[monitor], baseline[monitor])
+    return (
+        f"best overall: {winner.ablation.label} on {winner.column}, {monitor} "
+        f"{winner.values[monitor]:.4g}; {'without' if beaten else 'not better than without'} "
+        f"ablation: {baseline[monitor]:.4g}"
+    )
+
+
+def cell_table(
+    outcomes: Sequence[Outcome],
+    baseline: Mapping[str, float],
+    monitor: str | None,  # whose best cell is marked
+    notes: Sequence[str] = (),
+) -> Table:
+    """One row a cell: what was ablated, how much of it, and every score."""
+    first = {"ablation": NONE, SILENCED: 0.0, **baseline}
+    rows = [first] + [
+        {
+            "ablation": outcome.ablation.label,
+            "layers": outcome.column,
+            "chosen": outcome.chosen,
+            SILENCED: outcome.silenced,
+            **outcome.values,
+        }
+        for outcome in outcomes
+    ]
+    columns = ["ablation", "layers", "chosen", SILENCED, *baseline]
+    best = {} if monitor is None else {monitor: direction(monitor)}
+    chosen = "chosen: share of the layers' neurons that the rate selects"
+    return Table(columns, rows, best, "Every cell of the ablation grid", [*notes, chosen])
+
+
+def selection_notes(outcomes: Sequence[Outcome]) -> list[str]:
+    """Which cells are no test of anything: those whose rate selects no neuron, or every one."""
+    notes = []
+    for share, what in (
+        (0.0, "no neuron, so images are as without ablation"),
+        (1.0, "every neuron"),
+    ):
+        cells = [f"{e.ablation.label} on {e.column}" for e in outcomes if e.chosen == share]
+        if cells:
+            notes.append(f"selects {what}: {'; '.join(cells)}")
+    return notes
+
+
+def repair_table(outcomes: Sequence[Outcome], notes: Sequence[str] = ()) -> Table:
+    """Repaired or replaced: how far the images went, and how much of their variety is left."""
+    measured = [(each, each.repair) for each in outcomes if each.repair is not None]
+    columns = ["ablation", "layers", SILENCED, "distance", "spread", "spread kept", "recognized"]
+    if not measured:
+        return Table(columns, [], caption="Nothing was measured", notes=[*notes])
+    found = measured[0][1]
+    rows = [repair_row(Repair(0.0, found.spread_before, found.spread_before, 1.0), NONE)]
+    rows += [
+        repair_row(found, each.ablation.label, each.column, each.silenced)
+        for each, found in measured
+    ]
+    caption = "Repair or replacement: images with neurons ablated beside the same images without"
+    return Table(columns, rows, caption=caption, notes=[*repair_notes(found), *notes])
+
+
+def repair_row(
+    found: Repair, label: str, layers: str | None = None, silenced: float = 0.0
+) -> dict[str, Any]:
+    """One row of the repair table."""
+    return {
+        "ablation": label,
+        "layers": layers,
+        SILENCED: silenced,
+        "distance": found.distance,
+        "spread": found.spread,
+        "spread kept": found.spread_kept,
+        "recognized": found.recognized,
+    }
+
+
+def repair_notes(found: Repair) -> list[str]:
+    """How to read the table."""
+    return [
+        "distance: mean distance in feature space of an image to itself unablated; two unablated "
+        f"images are {found.apart:.4g} apart (root mean square)",
+        "spread: root mean square distance of the images to their mean; spread kept: per spread "
+        "without ablation, near 0 where every image became the same one",
+        "recognized: share of images whose nearest unablated image is their own",
+    ]
+
+
+# Choi et al. 2022, Table 1: FID of 1.3K artifact images against 10K reals, StyleGAN2 on FFHQ.
+PAPER_SETS = ((0,), (1,), (3,), (0, 1), (0, 1, 3), (0, 1, 3, 5))  # positions of layers
+PAPER_NONE = 48.9
+PAPER_ROWS: dict[Ablation, tuple[float, ...]] = {
+    Ablation("low", 0.7): (240.8, 241.2, 259.0, 233.3, 277.7, 342.5),
+    Ablation("low", 0.5): (36.3, 31.6, 33.4, 30.9, 38.5, 56.7),
+    Ablation("low", 0.3): (44.9, 37.0, 31.9, 35.6, 29.6, 39.2),
+    Ablation("low", 0.1): (48.7, 46.9, 41.5, 46.8, 40.3, 38.3),
+    Ablation("high", 0.7): (74.1, 124.1, 118.6, 147.2, 155.1, 163.0),
+    Ablation("random", share=0.3): (43.5, 44.5, 55.4, 52.4, 178.0, 226.7),
+}
+
+
+def paper_table(
+    outcomes: Sequence[Outcome],
+    baseline: Mapping[str, float],
+    monitor: str | None,
+    names: Sequence[str],  # of the generator's layers
+) -> Table:
+    """The printed Table 1, under each of its rows what was found here."""
+    titles = {positions: ", ".join(map(str, positions)) for positions in PAPER_SETS}
+    ours = {(each.ablation, each.layers): each.values.get(monitor or "") for each in outcomes}
+    rows: list[dict[str, Any]] = []
+    for ablation, printed in PAPER_ROWS.items():
+        here = [
+            ours.get((ablation, tuple(names[i] for i in positions if i < len(names))))
+            for positions in PAPER_SETS
+        ]
+        rows.append({"ablation": ablation.label, "of": "paper", NONE: PAPER_NONE})
+        rows.append({"ablation": ablation.label, "of": "here", NONE: baseline.get(monitor or "")})
+        for title, first, second in zip(titles.values(), printed, here, strict=True):
+            rows[-2][title], rows[-1][title] = first, second
+    caption = "Choi et al. 2022, Table 1 (StyleGAN2, FFHQ at 1024 px, Inception FID), and here"
+    return Table(
+        ["ablation", "of", NONE, *titles.values()], rows, caption=caption, notes=PAPER_NOTES
+    )
+
+
+PAPER_NOTES = [
+    "the paper's text fixes LR R = 0.3, that the fifth row is HR, and the scores; the other rates, "
+    "the R of the HR row and that the 1.3K images are those with most LR neurons are inferred",
+    "columns are positions of layers: 4x4, 8x8, 16x16, 32x32",
+]

@@ -1,0 +1,128 @@
+"""Activation rates as a table and as histograms, one row and one panel a layer."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ganlab.report import figures
+from ganlab.report.tables import Table
+from ganlab.studies.neurons.counting import NEAR
+from ganlab.studies.neurons.rates import FILE, HIGH, LOW, Rates
+
+BINS = 50  # of the histograms over [0, 1]
+MAX_COLUMNS = 4
+COLOURS = ("#8c6d1f", *figures.PALETTE[1::-1])  # dead, LR, HR: red is rare, as in the paper's maps
+HATCHES = ("//", "", "")  # told apart in grey print too
+
+
+def shares(rates: Tensor, rate: float) -> dict[str, float]:
+    """Shares of a layer's neurons that are dead, low-rate (alive) and high-rate; they sum to 1."""
+    dead, high = (rates == 0).double().mean(), (rates > rate).double().mean()
+    return {"dead": float(dead), "LR": float(1 - dead - high), "HR": float(high)}
+
+
+def rate_table(
+    rates: Rates,
+    layers: Sequence[str],
+    rate: float,  # R, the bound of a low rate
+    confidence: float | None = None,  # of Wilson intervals; None = without them
+) -> Table:
+    """One row per layer: mean rate and the shares of neurons within bounds of it.
+
+    The columns are those of the authors' measurements, then the shares that the counts leave open.
+    """
+    rows = [rate_row(name, rates.rates[name], rate) for name in layers]
+    notes = [
+        f"{rates.num_latents} latents of seed {rates.seed}, noise {rates.noise}; "
+        f"active means output > 0; LR: rate ≤ {rate:g}, HR: rate > {rate:g}"
+    ]
+    if confidence is not None:
+        for row, name in zip(rows, layers, strict=True):
+            row["undecided"] = _share(undecided(rates, name, rate, confidence))
+        notes.append(
+            f"undecided: share of neurons whose {confidence:.0%} Wilson interval holds {rate:g}; "
+            f"the intervals are in {FILE} as <layer>{LOW} and <layer>{HIGH}"
+        )
+    if near := [name for name in layers if name in rates.near_zero]:
+        for row, name in zip(rows, layers, strict=True):
+            row["near 0"] = _share(rates.near_zero[name] > 0) if name in near else None
+        notes.append(
+            "near 0: share of neurons that some latent brings within 1e-5 of 0, the only ones "
+            f"whose count can depend on batches and ranks; {FILE} lists on how many, as "
+            f"<layer>{NEAR}"
+        )
+    caption = "Activation rates of the neurons of each layer"
+    return Table(list(rows[0]), rows, caption=caption, notes=notes)
+
+
+def rate_row(name: str, values: Tensor, rate: float) -> dict[str, Any]:
+    """One layer's row of the table."""
+    alive = {f"0 < rate ≤ {low:g}": (values > 0) & (values <= low) for low in (rate, 0.1)}
+    high = {f"rate > {rate:g}": values > rate, "rate ≥ 0.9": values >= 0.9}
+    masks = {"rate = 0": values == 0, **alive, **high}
+    part = {column: _share(mask) for column, mask in masks.items()}
+    return {"layer": name, "neurons": values.numel(), "mean rate": float(values.mean()), **part}
+
+
+def undecided(rates: Rates, layer: str, rate: float, confidence: float) -> Tensor:
+    """Mask of the neurons whose Wilson interval holds `rate`: neither surely LR nor surely HR."""
+    low, high = rates.interval(layer, confidence)
+    return (low <= rate) & (rate < high)
+
+
+def _share(mask: Tensor) -> float:
+    return float(mask.double().mean())
+
+
+def histograms(rates: Mapping[str, Tensor], rate: float) -> figures.Numbers:
+    """Share of a layer's neurons by rate, in `BINS` bins: dead, LR (alive) and HR apart."""
+    edges = np.linspace(0, 1, BINS + 1)
+    numbers: figures.Numbers = {"edges": edges}
+    for name, values in rates.items():
+        groups = {"dead": values == 0, "LR": (values > 0) & (values <= rate), "HR": values > rate}
+        for group, mask in groups.items():
+            counts, _ = np.histogram(values[mask].numpy(), edges)
+            numbers[f"{name}/{group}"] = counts / values.numel()
+    return numbers
+
+
+def draw_histograms(rates: Mapping[str, Tensor], rate: float, path: Path) -> Path:
+    """One histogram of rates per layer, its bars split into dead, LR and HR neurons."""
+    numbers = histograms(rates, rate)
+    columns = min(len(rates), MAX_COLUMNS)
+    height = 2.3 * math.ceil(len(rates) / columns)
+    with figures.styled():
+        figure, panels = figures.new_figure(2.7 * columns, height, len(rates), columns)
+        for panel, (name, values) in zip(panels, rates.items(), strict=True):
+            draw_layer(panel, name, numbers, shares(values, rate))
+            panel.axvline(rate, color=figures.INK, linestyle=":", linewidth=0.8)
+    caption = f"Activation rates of each layer; LR: rate ≤ {rate:g}"
+    return figures.save(figure, path, numbers, caption)
+
+
+def draw_layer(panel: Any, name: str, numbers: figures.Numbers, part: dict[str, float]) -> None:
+    """Stacked bars of one layer, with the share of each group in the legend."""
+    edges = numbers["edges"]
+    base = np.zeros(BINS)
+    for (group, share), colour, hatch in zip(part.items(), COLOURS, HATCHES, strict=True):
+        bars = numbers[f"{name}/{group}"]
+        panel.bar(
+            edges[:-1],
+            bars,
+            np.diff(edges),
+            base,
+            align="edge",
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0,
+            label=f"{group} {share:.1%}",
+        )
+        base = base + bars
+    panel.set(title=name, xlabel="activation rate", ylabel="share of neurons", xlim=(0, 1))
+    panel.set_ylim(0, 1.6 * max(base.max(), 1e-9))  # room for the legend
+    panel.legend(loc="upper center")

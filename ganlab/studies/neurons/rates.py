@@ -1,0 +1,204 @@
+"""Activation rates of a generator's neurons, counted once and kept in a file.
+
+rates = activation_rates(generator, range(30_000), seed=1)       # layer -> (C, H, W)
+Rates(rates, 30_000, 1, digest(generator)).save("rates.safetensors")
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from ganlab.metrics import wilson_interval
+from ganlab.networks.base import Generator
+from ganlab.report.atomic import replace_file
+from ganlab.studies.neurons.counting import NEAR, Counting, read_tensors
+from ganlab.studies.neurons.layers import Layer, default_layers, select_layers
+from ganlab.studies.sampling import ConditionAt
+
+FORMAT = "ganlab.rates/2"
+FILE = "rates.safetensors"
+LOW, HIGH = ".low", ".high"  # after a layer's name in the file: the ends of the Wilson interval
+
+
+def activation_rates(
+    generator: Generator,
+    indices: Iterable[int],  # addresses of this process's latents
+    seed: int,
+    layers: Sequence[Layer] | None = None,  # names or positions; None = all that see the latent
+    batch_size: int = 100,
+    device: torch.device | str | None = None,  # None = where the generator is
+    condition_at: ConditionAt | None = None,  # for conditional generators
+    noise: str = "fixed",  # see `images_at`
+) -> dict[str, Tensor]:
+    """Share of latents on which each neuron is above 0: layer -> (C, H, W) float64 on the CPU.
+
+    Choi et al. 2022, eq. 1. Counts are integers on the device; memory does not grow with the number
+    of latents. In a distributed run each process gives its own indices, all get the joint rates.
+
+    Raises:
+        ValueError: no indices, or a layer the generator does not have.
+    """
+    names = (
+        default_layers(generator, seed, condition_at)
+        if layers is None
+        else select_layers(generator, layers)
+    )
+    counting = Counting(generator, names, seed, batch_size, device, condition_at, noise)
+    counting.feed(indices)
+    return counting.rates()
+
+
+def checked_rate(rate: float, key: str = "study.rate") -> float:
+    """The rate itself.
+
+    Raises:
+        ValueError: outside [0, 1].
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"{key} must be in [0, 1], got {rate}")
+    return rate
+
+
+def digest(network: nn.Module) -> str:
+    """SHA-256 of a network: how it is built, and names, types, shapes and bytes of its tensors."""
+    sha256 = hashlib.sha256()
+    for name, module in network.named_modules():
+        sha256.update(f"{name} {built(module)}\n".encode())
+    for name, value in network.state_dict().items():
+        if not isinstance(value, Tensor):
+            sha256.update(f"{name} {value!r}".encode())
+            continue
+        sha256.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        sha256.update(flat.view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()
+
+
+def built(module: nn.Module) -> str:
+    """What a module is and was told, its parts apart: slopes, sizes, switches."""
+    kind = type(module)
+    if kind.__module__.startswith("torch."):
+        return f"{kind.__name__}({module.extra_repr()})"
+    public = {key: value for key, value in vars(module).items() if not key.startswith("_")}
+    told = {key: value for key, value in public.items() if key != "training" and is_plain(value)}
+    return f"{kind.__name__}({sorted(told.items())})"
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value says the same in every process: numbers, words and containers of them."""
+    if isinstance(value, Mapping):
+        return all(map(is_plain, [*value, *value.values()]))
+    if isinstance(value, list | tuple):
+        return all(map(is_plain, value))
+    return isinstance(value, bool | int | float | str)
+
+
+@dataclass(frozen=True, eq=False)
+class Rates:
+    """Activation rates with what they were counted on."""
+
+    rates: Mapping[str, Tensor]  # layer -> (C, H, W) or (C,) float64, in network order
+    num_latents: int  # addresses 0 .. num_latents-1
+    seed: int  # of those latents
+    generator: str  # `digest` of the generator
+    noise: str = "fixed"  # of a generator that takes noise, see `sampling.images_at`
+    near_zero: Mapping[str, Tensor] = field(default_factory=dict)  # layer -> latents, int64, on
+    # which a neuron was given a value within 1e-5 of 0; empty = not counted
+
+    def interval(self, layer: str, confidence: float = 0.95) -> tuple[Tensor, Tensor]:
+        """Ends of the Wilson interval of each neuron of a layer, shaped as its rates."""
+        return wilson_interval(self.rates[layer], self.num_latents, confidence)
+
+    def save(
+        self,
+        path: str | Path,
+        confidence: float | None = None,  # keep Wilson intervals too, of this probability
+    ) -> Path:
+        """Write a safetensors file, atomically: one tensor a layer under its name.
+
+        Beside it stand `<layer>.near_zero` where counted, and `<layer>.low` and `<layer>.high`, the
+        ends of the interval. The metadata say what the rates were counted on.
+        """
+        tensors = dict(self.rates) | {name + NEAR: n for name, n in self.near_zero.items()}
+        for name in self.rates if confidence is not None else ():
+            low, high = self.interval(name, confidence or 0.0)
+            tensors |= {name + LOW: low, name + HIGH: high}
+        metadata = {
+            "format": FORMAT,
+            "layers": json.dumps(list(self.rates)),  # in network order; tensors are sorted
+            "num_latents": str(self.num_latents),
+            "seed": str(self.seed),
+            "generator": self.generator,
+            "noise": self.noise,
+            "confidence": "" if confidence is None else str(confidence),
+        }
+        contents = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        return replace_file(Path(path), save(contents, metadata))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Rates":
+        """Read a file of `save`, or `rates.safetensors` of a run directory.
+
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is no file of activation rates.
+        """
+        path = Path(path).expanduser()
+        path = path / FILE if path.is_dir() else path
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"study.rates_file={path}: no such file; "
+                "run study=activation_rates, or leave it out"
+            )
+        try:
+            found, tensors = read_tensors(path)
+            if found["format"] == FORMAT:
+                return cls._of(found, tensors)
+        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"study.rates_file={path} is no file of activation rates") from error
+        raise ValueError(
+            f"study.rates_file={path} has format {found['format']}, this reads {FORMAT}"
+        )
+
+    @classmethod
+    def _of(cls, found: Mapping[str, str], tensors: Mapping[str, Tensor]) -> "Rates":
+        layers = json.loads(found["layers"])
+        rates = {name: tensors[name] for name in layers}
+        near = {name: tensors[name + NEAR] for name in layers if name + NEAR in tensors}
+        num, seed = int(found["num_latents"]), int(found["seed"])
+        return cls(rates, num, seed, found["generator"], found["noise"], near)
+
+    def differences(
+        self,
+        generator: str,  # `digest`
+        num_latents: int,
+        seed: int,
+        layers: Iterable[str],
+        noise: str = "fixed",
+        near_zero: bool = False,  # whether near-zero counts are needed too
+    ) -> list[str]:
+        """What keeps these rates from standing in for a count of the given kind; [] if nothing."""
+        layers = list(layers)
+        missing = [name for name in layers if name not in self.rates]
+        found = []
+        if self.generator != generator:
+            found.append("they belong to another generator")
+        if self.num_latents != num_latents:
+            found.append(f"num_latents is {self.num_latents}, not {num_latents}")
+        if self.seed != seed:
+            found.append(f"rate_seed is {self.seed}, not {seed}")
+        if self.noise != noise:
+            found.append(f"noise is {self.noise}, not {noise}")
+        if missing:
+            found.append(f"they lack {', '.join(missing)}")
+        elif near_zero and not set(layers) <= set(self.near_zero):
+            found.append("they lack the near-zero counts (study.near_zero)")
+        return found

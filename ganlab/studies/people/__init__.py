@@ -1,0 +1,1 @@
+"""Human eyes: the real-or-fake page, its trials and its results."""

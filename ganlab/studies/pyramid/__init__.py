@@ -1,0 +1,1 @@
+"""Semantic pyramids: quality by level, and images edited through their features."""

@@ -1,0 +1,214 @@
+"""Editing images with a semantic pyramid (Shocher et al. 2020, section 4.2), for a notebook.
+
+image = read_image("hiker.jpg", fitting_of(data))                            # (1, C, R, R)
+region = read_mask("where.png", "hiker.jpg", fitting_of(data))               # 1 = painted anew
+told = system.conditioner.condition(image, "pool4", keep=1 - region)
+variants = samples(system.generator_ema, told, range(8), seed=0)             # (8, C, R, R)
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ganlab.networks.base import Condition
+from ganlab.nn.masks import level_masks
+from ganlab.nn.randomness import latents_at
+from ganlab.studies.latents.images import Painter
+from ganlab.studies.sampling import ConditionAt
+
+MARKER = (1.0, -1.0, -1.0)  # red, as figure 6 marks a region
+
+
+def is_pyramid(system: Any) -> bool:
+    """Whether the generator paints from features of references, stage by stage."""
+    return hasattr(system.generator_ema, "stages") and hasattr(
+        getattr(system, "conditioner", None), "condition"
+    )
+
+
+def level_named(
+    level: str | None,  # a stage's name, or the paper's `conv5` for `pool5`; None = see below
+    stages: Mapping[str, tuple[int, ...]],  # name -> shape of its features, fine to coarse
+    key: str = "study.level",
+) -> str:
+    """The stage's own name; None is the coarsest that is a map: VGG-16's CONV5.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    if level is None:
+        return [name for name, shape in stages.items() if len(shape) == 3][-1]
+    name = re.sub(r"^conv(\d+)$", r"pool\1", str(level).lower())
+    if name not in stages:
+        raise ValueError(f"{key}={level} is no level of this pyramid; it has {', '.join(stages)}")
+    return name
+
+
+def levels_named(
+    levels: Sequence[str] | str | None,  # None = all
+    stages: Mapping[str, tuple[int, ...]],
+    key: str = "study.levels",
+) -> list[str]:
+    """The stages' own names, fine to coarse as given. Raises as `level_named`, or for none."""
+    if levels is None:
+        return list(stages)
+    listed = [levels] if isinstance(levels, str) else list(levels)
+    if not listed:
+        raise ValueError(f"{key} names no level; there are {', '.join(stages)}")
+    return list(dict.fromkeys(level_named(level, stages, key) for level in listed))
+
+
+def label_named(
+    label: str | int,  # a class's name or number
+    names: Sequence[str],  # of the classes
+    key: str = "study.labels",
+) -> int:
+    """The number of a class. Raises ValueError where there is none of this name or number."""
+    if str(label) in names:
+        return list(names).index(str(label))
+    if str(label).isdigit() and int(label) < len(names):
+        return int(label)
+    known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
+    raise ValueError(f"{key}={label} is no class; there are {len(names)}: {known}")
+
+
+def repeated(condition: Condition, n: int) -> Condition:
+    """The condition of one image, told to n."""
+
+    def rows(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: rows(item) for name, item in value.items()}
+        return None if value is None else value.expand(n, *value.shape[1:])
+
+    return replace(condition, **{name: rows(value) for name, value in vars(condition).items()})
+
+
+def told_alike(condition: Condition) -> ConditionAt:
+    """Every address is told the same: the condition of one image."""
+    return lambda addresses: repeated(condition, len(addresses))
+
+
+def samples(
+    generator: Any,  # of a semantic pyramid
+    condition: Condition | ConditionAt,  # of one image for all, or by address
+    addresses: Iterable[int],  # of the latents
+    seed: int,
+    truncation: float | None = None,  # latents within +-truncation; None = as they are
+    batch_size: int = 100,
+    device: torch.device | str | None = None,  # None = where the generator is
+) -> Tensor:
+    """Images of these latents under a condition, (N, C, R, R) on the CPU."""
+    chosen = list(addresses)
+    at = told_alike(condition) if isinstance(condition, Condition) else condition
+    paint = Painter(generator, seed, condition_at=at, batch_size=batch_size, device=device)
+    return paint(latents_within(generator, chosen, seed, truncation), chosen)
+
+
+def latents_within(
+    generator: Any, addresses: Sequence[int], seed: int, truncation: float | None
+) -> Tensor:
+    """Addressed latents (N, Z), cut to a truncated normal: the truncation trick (BigGAN, 3.1)."""
+    latents = latents_at(generator, addresses, seed)
+    found: Tensor = latents if truncation is None else generator.truncated(latents, truncation)
+    return found
+
+
+def composed(
+    system: Any,
+    background: Tensor,  # (1, C, R, R)
+    pasted: Tensor,  # the same with the object pasted into it
+    region: Tensor,  # (1, 1, R, R), 1 where it was pasted
+    level: str,
+) -> Condition:
+    """The chosen level of the naive paste, levels closer to the image of the background around it.
+
+    Section 4.2, semantic image composition. The label is the classifier's guess of the paste.
+    """
+    conditioner, stages = system.conditioner, system.generator_ema.stages
+    paste, around = conditioner.features(pasted), conditioner.features(background)
+    label = conditioner.label(paste)
+    masks = level_masks(stages, level, 1, keep=1 - region, device=label.device)
+    features = {name: (paste if name == level else around)[name] for name in masks}
+    return Condition(label=label, features=features, masks=masks)
+
+
+def pasted(
+    background: Tensor,  # (1, C, R, R)
+    source: Tensor,  # (1, C, R, R), the image that holds the object
+    region: Tensor,  # (1, 1, R, R), 1 where the object is in it
+    at: Sequence[float] | None = None,  # where its centre goes, shares of height and width
+    scale: float = 1.0,  # of its size
+) -> tuple[Tensor, Tensor]:
+    """The object's crop pasted as it is, (1, C, R, R), and where it lies, (1, 1, R, R).
+
+    `at` None leaves its centre where it is. What falls outside of the image is cut off.
+
+    Raises:
+        ValueError: nothing of it lies inside, or a scale that leaves no pixel.
+    """
+    rows, columns = (region[0, 0].any(dim).nonzero().flatten() for dim in (1, 0))
+    top, bottom, left, right = (int(v) for v in (rows[0], rows[-1], columns[0], columns[-1]))
+    crop = torch.cat([source, region], 1)[..., top : bottom + 1, left : right + 1]
+    size = [round(scale * side) for side in crop.shape[-2:]]
+    if min(size) < 1:
+        raise ValueError(f"study.scale={scale} leaves nothing of an object of {crop.shape[-2:]} px")
+    if size != list(crop.shape[-2:]):
+        image = F.interpolate(crop[:, :-1], size, mode="bilinear", antialias=True)
+        crop = torch.cat([image, F.interpolate(crop[:, -1:], size, mode="nearest-exact")], 1)
+    centre = [(top + bottom + 1) / 2, (left + right + 1) / 2]
+    if at is not None:
+        centre = [share * side for share, side in zip(at, background.shape[-2:], strict=True)]
+    corner = [round(middle - side / 2) for middle, side in zip(centre, size, strict=True)]
+    placed = _placed(crop, corner, background.shape[-1])
+    where = (placed[:, -1:] > 0.5).to(background)
+    if not where.any():
+        raise ValueError(f"study.at={at} leaves nothing of the object inside the image")
+    return torch.where(where.bool(), placed[:, :-1], background), where
+
+
+def _placed(crop: Tensor, corner: Sequence[int], side: int) -> Tensor:
+    """A crop (1, C, h, w) on an empty (1, C, side, side), its upper left corner given."""
+    (top, left), (height, width) = corner, crop.shape[-2:]
+    first, last = [max(0, top), max(0, left)], [min(side, top + height), min(side, left + width)]
+    placed = crop.new_zeros(*crop.shape[:2], side, side)
+    if first[0] < last[0] and first[1] < last[1]:
+        inside = crop[..., first[0] - top : last[0] - top, first[1] - left : last[1] - left]
+        placed[..., first[0] : last[0], first[1] : last[1]] = inside
+    return placed
+
+
+def box_region(
+    box: Sequence[float],  # top, left, bottom, right as shares of height and width
+    side: int,
+    key: str = "study.box",
+) -> Tensor:
+    """A rectangle as a region, (1, 1, side, side).
+
+    Raises:
+        ValueError: no such rectangle, or one without a pixel.
+    """
+    region = torch.zeros(1, 1, side, side)
+    if len(box) == 4 and all(0 <= value <= 1 for value in box):
+        top, left, bottom, right = (round(side * float(value)) for value in box)
+        region[..., top:bottom, left:right] = 1
+    if not region.any():
+        raise ValueError(
+            f"{key}={list(box)} holds no pixel: it takes [top,left,bottom,right] from 0 to 1"
+        )
+    return region
+
+
+def marked(images: Tensor, region: Tensor) -> Tensor:
+    """Images (N, 1 or 3, R, R) with the region in red, (N, 3, R, R), as figure 6 shows it."""
+    colour = torch.tensor(MARKER).view(1, 3, 1, 1)
+    return torch.where(region.bool(), (in_colour(images) + colour) / 2, in_colour(images))
+
+
+def in_colour(images: Tensor) -> Tensor:
+    """(N, 1 or 3, R, R) as (N, 3, R, R); grey repeats."""
+    return images.expand(-1, 3, -1, -1)
