@@ -4,10 +4,9 @@ import json
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import conf_dir
 from ganlab.grid.records import CellRecord, scores_of
 from ganlab.grid.table import Choice, grid_table
 from ganlab.run import evaluate, train
@@ -30,13 +29,7 @@ TINY = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def clean(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
-    GlobalHydra.instance().clear()
-    register_resolvers()
-    yield
-    GlobalHydra.instance().clear()
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def composed(name, directory, *overrides):

@@ -5,10 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import conf_dir
 from ganlab.config import check, check_top_level
 from ganlab.run import build_system, checked, evaluate, recipe, train
 
@@ -45,12 +44,7 @@ TRAIN_GROUPS = [
 EVALUATE_GROUPS = ["data", "features", "metrics", "study", "trainer"]
 
 
-@pytest.fixture(autouse=True)
-def hydra_is_clean():
-    GlobalHydra.instance().clear()
-    register_resolvers()
-    yield
-    GlobalHydra.instance().clear()
+pytestmark = pytest.mark.usefixtures("hydra_is_clean")
 
 
 def composed(name, overrides, directory="unused"):

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import open_dict
 
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import conf_dir
 from ganlab.painting import CheckpointPainter
 from ganlab.recipes import open_checkpoint, rebuilt
 from ganlab.report.images import to_uint8
@@ -24,15 +23,6 @@ from ganlab.systems.checkpoint import CheckpointError
 ROOT = Path(__file__).parents[1]
 TINY = ["model=dcgan", "model.generator.width=2", "model.discriminator.width=2", "scores=null"]
 TINY += ["kimg=0.016", "data.batch_size=8", "callbacks=none", "data.resolution=32"]
-
-
-@pytest.fixture
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
-    GlobalHydra.instance().clear()
-    register_resolvers()
-    yield tmp_path / "cache"
-    GlobalHydra.instance().clear()
 
 
 def trained(directory, *overrides):

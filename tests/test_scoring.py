@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import open_dict
 
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.features import Classifier
 from ganlab.metrics import Suite
@@ -23,13 +23,7 @@ TINY = [
 FID, PRECISION = "fid50_classifier", "precision50_k3_classifier"
 
 
-@pytest.fixture(autouse=True)
-def clean(tmp_path, monkeypatch):
-    GlobalHydra.instance().clear()
-    register_resolvers()
-    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
-    yield
-    GlobalHydra.instance().clear()
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def composed(name, words, directory):

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import open_dict
 
-from ganlab.cli import conf_dir, one_line, register_resolvers
+from ganlab.cli import conf_dir, one_line
 from ganlab.config import differences
 from ganlab.run import build_system, checked, evaluate, rebuilt, recipe, train
 from ganlab.systems.checkpoint import load_checkpoint
@@ -99,12 +98,7 @@ TINY_MODEL = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def hydra_is_clean():
-    GlobalHydra.instance().clear()
-    register_resolvers()
-    yield
-    GlobalHydra.instance().clear()
+pytestmark = pytest.mark.usefixtures("hydra_is_clean")
 
 
 def composed(*overrides, directory="unused"):

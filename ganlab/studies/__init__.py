@@ -11,7 +11,7 @@
 | `timeline` | `Timeline` | `latents.timeline.generators_at`, `report.timeline.strip` |
 | `activation_rates` | `ActivationRates` | `neurons.rates.activation_rates` |
 | `artifact_detection` | `ArtifactDetection` | `neurons.detection` |
-| `circular_artifacts` | `CircularArtifacts` | `circles.observation`, `circles.spikes`, `circles.depth` |
+| `circular_artifacts` | `CircularArtifacts` | `circles.observation`, `circles.spikes` |
 | `guided_backprop` | `GuidedBackprop` | `images.guided_gradients` |
 | `inception_select` | `InceptionSelect` | `images.image_scores` |
 | `nearest_neighbours` | `NearestNeighbours` | `images.copies` |
@@ -21,10 +21,10 @@
 | `relabel` | `Relabel` | `pyramid.measures.guesses`, `pyramid.measures.kept` |
 | `unnatural` | `Unnatural` | `pyramid.image_input.read_images` |
 | `path_length` | `PathLength` | `latents.path_length.perceptual_path_lengths` |
-| `real_or_fake` | `RealOrFake` | `people.trials`, `people.image_pairs`; `people.judgements` reads results |
+| `real_or_fake` | `RealOrFake` | `people.trials`; `people.judgements` reads results |
 | `sequential_ablation` | `SequentialAblation` | `neurons.ablation`, `neurons.repair` |
 | `unit_ablation` | `UnitAblation` | `neurons.units` |
-| `neuron_figures` | `NeuronFigures` | `neurons.neuron_maps`; `neurons.map_figures`, `neurons.ablation_figures` draw |
+| `neuron_figures` | `NeuronFigures` | `neurons.neuron_maps`; `neurons.map_figures` draws |
 
 A new study is a subclass of `Study` with `investigate`, and one file in `conf/study`. What every
 study stands on (`scores`, `sampling`, `reals`) is here, each family in a package of its own.

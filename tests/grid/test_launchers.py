@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import conf_dir
 from ganlab.grid.naming import cell_name, expected_cells, swept
 from ganlab.grid.table import Choice
 
@@ -23,12 +23,7 @@ CELLS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def hydra_is_clean():
-    GlobalHydra.instance().clear()
-    register_resolvers()
-    yield
-    GlobalHydra.instance().clear()
+pytestmark = pytest.mark.usefixtures("hydra_is_clean")
 
 
 def composed(name, *overrides):

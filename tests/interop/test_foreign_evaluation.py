@@ -7,26 +7,18 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import open_dict
 from PIL import Image
 
 from ganlab.__main__ import layers
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.nn.randomness import latents_at
 from ganlab.recipes import open_checkpoint, rebuilt, resumed
 from ganlab.run import evaluate
 from ganlab.systems.checkpoint import CheckpointError
 
-
-@pytest.fixture(autouse=True)
-def clean(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
-    GlobalHydra.instance().clear()
-    register_resolvers()
-    yield
-    GlobalHydra.instance().clear()
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def evaluated(ckpt, directory, *overrides):

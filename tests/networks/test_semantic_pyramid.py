@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mirrors import FASHION, VGG
 from torch import nn
 
 from ganlab.features import VGG16, FashionVGG
@@ -10,23 +11,6 @@ from ganlab.networks.semantic_pyramid import Discriminator, Generator, mirrored,
 from ganlab.nn.masks import level_masks
 from ganlab.nn.tracing import recorded
 
-FASHION = {
-    "pool1": [16, 2],
-    "pool2": [32, 4],
-    "pool3": [64, 8],
-    "pool4": [128, 16],
-    "fc7": [128],
-    "fc8": [10],
-}
-VGG = {
-    "pool1": [64, 2],
-    "pool2": [128, 4],
-    "pool3": [256, 8],
-    "pool4": [512, 16],
-    "pool5": [512, 32],
-    "fc7": [4096],
-    "fc8": [365],
-}
 N = 4
 
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mirrors import FASHION
 from processes import two_ranks
 from rank_runs import CALM, MODELS, left, precision_of, rank_work, trained
 from torch.nn import functional as F
@@ -28,14 +29,6 @@ RECIPE_HAS = {
     "stylegan": ["penalty/r1", "growth/level"],
     "stylegan2": ["penalty/r1", "penalty/path_length"],
     "msg_gan": ["penalty/gradient_penalty", "penalty/drift"],
-}
-STAGES = {
-    "pool1": [16, 2],
-    "pool2": [32, 4],
-    "pool3": [64, 8],
-    "pool4": [128, 16],
-    "fc7": [128],
-    "fc8": [10],
 }
 
 
@@ -151,7 +144,7 @@ class Shard:
         self.conditioner.extractor.double()
         narrow = {"resolution": 32, "num_classes": 10, "width": 4, "max_width": 8}
         self.generator = semantic_pyramid.Generator(
-            stages=STAGES, latent_dim=8, embedding_dim=8, **narrow
+            stages=FASHION, latent_dim=8, embedding_dim=8, **narrow
         )
         self.discriminator = semantic_pyramid.Discriminator(**narrow)
         self.optimizers = {

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mirrors import FASHION
 
 from ganlab.data import synthetic
 from ganlab.data.batch import Batch
@@ -21,17 +22,9 @@ from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.semantic import PyramidFeatures
 from ganlab.systems.trainer import make_trainer
 
-STAGES = {
-    "pool1": [16, 2],
-    "pool2": [32, 4],
-    "pool3": [64, 8],
-    "pool4": [128, 16],
-    "fc7": [128],
-    "fc8": [10],
-}
 EXTRACTOR = FashionVGG()
-NAMES = list(STAGES)
-SHAPES = {n: (c, *(32 // r for r in rest * 2)) for n, (c, *rest) in STAGES.items()}
+NAMES = list(FASHION)
+SHAPES = {n: (c, *(32 // r for r in rest * 2)) for n, (c, *rest) in FASHION.items()}
 
 
 def batch(n=8, channels=1):
@@ -151,7 +144,7 @@ def system(kimg=0.032, channels=1, penalties=None, **options):
     sizes = {"resolution": 32, "channels": channels, "width": 4, "max_width": 16}
     adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.0, 0.999))
     return GAN(
-        Generator(stages=STAGES, latent_dim=16, embedding_dim=8, **sizes),
+        Generator(stages=FASHION, latent_dim=16, embedding_dim=8, **sizes),
         Discriminator(**sizes),
         LeastSquares(),
         adam,
@@ -297,7 +290,7 @@ class TestEvaluation:
         file.seek(0)
         monkeypatch.setattr(FashionVGG, "build", lambda self: pytest.fail("not needed"))
         twin = Generator(
-            32, 1, STAGES, latent_dim=16, embedding_dim=8, width=4, max_width=16
+            32, 1, FASHION, latent_dim=16, embedding_dim=8, width=4, max_width=16
         ).eval()
         twin.load_state_dict(torch.load(file, weights_only=True))
         assert torch.equal(
