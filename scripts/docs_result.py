@@ -1,8 +1,9 @@
-"""Condense a run into one file that the docs can link to: `result.json` with the run's tables.
+"""Condense a run, or a grid, into one file that the docs can link to: results and tables.
 
     python scripts/docs_result.py outputs/faces/sequential_ablation docs/results/faces_ablation.json
+    python scripts/docs_result.py outputs/multirun/norms docs/results/norms.json
 
-Kept are command, commit, seed, versions and scores, and every table of the run as
+Kept are command, commit, seed, versions and scores, of a grid those of each cell, and every table as
 `tables.<file>.<row>.<column>`: names are lower case, and whatever is no letter or digit is `_`, so
 that row `LR R = 0.3` of column `4x4/0, 8x8/0` in table.csv is `tables.table.lr_r_0_3.4x4_0_8x8_0`.
 Rows that share their first cell are told apart by their second: `lr_r_0_3__4x4_0`.
@@ -58,11 +59,30 @@ def condensed(run: Path) -> dict[str, Any]:
     return kept
 
 
+def condensed_grid(grid: Path) -> dict[str, Any]:
+    """What is kept of a grid's directory; its commits and seeds are those of its finished cells."""
+    facts = json.loads((grid / "grid.json").read_text())
+    paths = {name: grid / name / "result.json" for name in facts["cells"]}
+    cells = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
+    kept = ("status", "command", "commit", "seed", "images_seen", "seconds", "scores")
+    return {
+        "command": facts["command"],
+        "commit": ", ".join(sorted({str(cell["commit"]) for cell in cells.values()})),
+        "seed": sorted({cell["seed"] for cell in cells.values()}),
+        "cells": {
+            key(name): {each: cell.get(each) for each in kept} for name, cell in cells.items()
+        },
+        "tables": {key(path.stem): table(path) for path in sorted(grid.glob("*.csv"))},
+    }
+
+
 def main() -> None:
-    """Condense the run named first into the file named second."""
+    """Condense the run or grid named first into the file named second."""
     if len(sys.argv) != 3:
         sys.exit(__doc__)
-    Path(sys.argv[2]).write_text(json.dumps(condensed(Path(sys.argv[1])), indent=1) + "\n")
+    source = Path(sys.argv[1])
+    kept = condensed_grid(source) if (source / "grid.json").is_file() else condensed(source)
+    Path(sys.argv[2]).write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -37,3 +37,19 @@ def test_the_docs_can_link_to_them(kept, tmp_path):
     assert script("docs_check").problems([page]) == []
     page.write_text("[29.7](kept.json#tables.table.lr_r_0_3.4x4_0_8x8_0)")
     assert len(script("docs_check").problems([page])) == 1
+
+
+def test_of_a_grid_every_cell_and_the_table_are_kept(tmp_path):
+    cells = {"norm-in+seed-0": {"seed": 0}, "norm-in+seed-1": {"seed": 1}, "norm-pn+seed-0": {}}
+    (tmp_path / "grid.json").write_text(json.dumps({"command": "python x.py", "cells": cells}))
+    for seed in (0, 1):  # the third never ran
+        (tmp_path / f"norm-in+seed-{seed}").mkdir()
+        result = {"command": f"python x.py seed={seed}", "commit": "abc", "seed": seed}
+        result |= {"scores": [{"metric": "fid", "value": 4.0}], "config": {}}
+        (tmp_path / f"norm-in+seed-{seed}/result.json").write_text(json.dumps(result))
+    (tmp_path / "table.csv").write_text("norm,fid,fid std,n\nin,4.0,0.0,2\n")
+    kept = script("docs_result").condensed_grid(tmp_path)
+    assert (kept["command"], kept["commit"], kept["seed"]) == ("python x.py", "abc", [0, 1])
+    assert list(kept["cells"]) == ["norm_in_seed_0", "norm_in_seed_1"]
+    assert kept["cells"]["norm_in_seed_1"]["scores"][0]["value"] == 4.0
+    assert kept["tables"]["table"]["in"] == {"norm": "in", "fid": 4.0, "fid_std": 0.0, "n": 2.0}
