@@ -112,7 +112,8 @@ class LocalLauncher(Launcher):
         message = (
             f"{len(failed)} of {len(jobs)} cells did not finish: {'; '.join(together(failed))}"
         )
-        error = GridError(f"{message}; the same command runs these again")
+        ran = any(name for name, _ in failed)  # what could not be prepared has no name
+        error = GridError(f"{message}; the same command runs these again" if ran else message)
         for job, problem in zip(jobs, problems, strict=True):
             if problem is None:
                 result = result_of(job.return_value.cell.directory)

@@ -4,9 +4,10 @@
     python scripts/docs_result.py outputs/multirun/norms docs/results/norms.json
 
 Kept are command, commit, seed, versions and scores, of a grid those of each cell, and every table
-as `tables.<file>.<row>.<column>`: names are lower case, and whatever is no letter or digit is `_`, so
-that row `LR R = 0.3` of column `4x4/0, 8x8/0` in table.csv is `tables.table.lr_r_0_3.4x4_0_8x8_0`.
-Rows that share their first cell are told apart by their second: `lr_r_0_3__4x4_0`.
+as `tables.<file>.<row>.<column>`: names are lower case, and whatever is no letter or digit is `_`,
+so that row `LR R = 0.3` of column `4x4/0, 8x8/0` in table.csv is
+`tables.table.lr_r_0_3.4x4_0_8x8_0`. Rows that share their first cell are told apart by their
+second: `lr_r_0_3__4x4_0`.
 """
 
 import csv

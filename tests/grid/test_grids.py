@@ -67,6 +67,11 @@ def test_the_same_command_again_runs_what_is_not_done(tmp_path):
     assert "2 cells, 1 done already" in second.stderr
     assert (done / "result.json").stat().st_mtime_ns == before
     assert (read_attempt(done)["number"], state(failed)) == (1, "failed")
+    other = grid(tmp_path / "grid", *words[:-1], "model.critic_steps=choice(1)", "data.num=90")
+    assert other.returncode == 1
+    last = other.stderr.splitlines()[-1]
+    assert "made with other settings before (data.num" in last
+    assert "the same command" not in last, "it would be refused again"
 
 
 def test_a_sweep_is_refused_in_one_of_several_ranks(tmp_path):
