@@ -17,9 +17,9 @@ from PIL import Image
 
 from ganlab.grid.cell import GridError, result_of
 from ganlab.grid.dashboard import share
+from ganlab.grid.facts import read_grid
 from ganlab.grid.progress import TIMING, duration
 from ganlab.grid.records import CellRecord, axes_of, collect
-from ganlab.grid.sweep import read_grid
 from ganlab.grid.table import Choice, grid_table
 from ganlab.report import charts, html, timeline
 from ganlab.report.atomic import replace_file

@@ -7,7 +7,7 @@ from typing import Any
 
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
-from ganlab.grid.sweep import GRID, read_grid
+from ganlab.grid.facts import GRID, read_grid
 
 Score = Mapping[str, Any]  # one record of result.json
 CONDITIONS = (

@@ -1,8 +1,6 @@
 """What happens once for a grid: its axes and directory at the start, its table at the end."""
 
-import json
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +13,10 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ganlab.cli import EXPECTED, fail
 from ganlab.grid.cell import GridError
-from ganlab.grid.naming import cell_name, expected_cells, grid_name, swept
+from ganlab.grid.facts import write_grid
+from ganlab.grid.naming import expected_cells, grid_name, swept
 from ganlab.provenance import raw_words
-from ganlab.report.atomic import replace_file
 
-GRID = "grid.json"
 ROOT = "outputs/multirun"
 KEYS = {"name", "fresh", "objective", "axes", "table"}
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -114,36 +111,6 @@ def pin(config: DictConfig, axes: Sequence[str], directory: Path) -> None:
         config.grid.axes = list(axes)
         listed = ",".join(f"'{axis}'" for axis in axes)
         config.hydra.overrides.hydra += [f"hydra.sweep.dir='{quoted}'", f"grid.axes=[{listed}]"]
-
-
-def write_grid(
-    directory: Path,
-    kind: str,
-    axes: Sequence[str],
-    expected: list[dict[str, Any]] | None,  # the values of each cell, where they are known
-    settings: dict[str, Any],
-) -> None:
-    """`grid.json`: what the grid is; cells that an earlier command of its name had stay named."""
-    older = read_grid(directory)
-    known = {**older.get("cells", {}), **{cell_name(each): each for each in expected or []}}
-    facts = {
-        "name": directory.name,
-        "kind": kind,
-        "command": shlex.join(["python", f"{kind}.py", *sys.argv[1:]]),
-        "axes": list(dict.fromkeys([*older.get("axes", []), *axes])),
-        "cells": known,
-        "table": settings.get("table") or older.get("table") or {},
-    }
-    replace_file(directory / GRID, json.dumps(facts, indent=2, default=str).encode())
-
-
-def read_grid(directory: Path) -> dict[str, Any]:
-    """What `grid.json` says; nothing where there is none to read."""
-    try:
-        found = json.loads((Path(directory) / GRID).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 @contextmanager

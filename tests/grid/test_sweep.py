@@ -12,7 +12,8 @@ from omegaconf import OmegaConf
 from ganlab.cli import conf_dir, register_resolvers
 from ganlab.grid import sweep
 from ganlab.grid.cell import GridError
-from ganlab.grid.sweep import GridStart, read_grid
+from ganlab.grid.facts import read_grid
+from ganlab.grid.sweep import GridStart
 
 
 @pytest.fixture

@@ -145,3 +145,12 @@ def probability_nearer(first: Tensor, second: Tensor) -> float:
     above = len(ordered) - torch.searchsorted(ordered, first, right=True)
     equal = torch.searchsorted(ordered, first, right=True) - torch.searchsorted(ordered, first)
     return float((above.double() + equal.double() / 2).mean() / len(ordered))
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """What was found in one space."""
+
+    generated: Neighbours
+    held_out: Neighbours
+    verdict: Verdict

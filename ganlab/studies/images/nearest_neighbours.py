@@ -1,7 +1,6 @@
 """`study=nearest_neighbours`: samples beside their nearest training images, and a verdict."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from ganlab.features import Extractor
 from ganlab.metrics.points import StoredPoints
 from ganlab.metrics.suite import short
 from ganlab.studies.images.copies import (
+    Compared,
     Neighbours,
-    Verdict,
     neighbours_of,
     neighbours_of_held_out,
     verdict,
@@ -34,15 +33,6 @@ from ganlab.studies.stored import (
 from ganlab.systems.conditioning import conditions_of
 
 SPACES = ("pixels", "features")
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """What was found in one space."""
-
-    generated: Neighbours
-    held_out: Neighbours
-    verdict: Verdict
 
 
 class NearestNeighbours(Study):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,12 +10,9 @@ from torch import Tensor
 
 from ganlab.report import figures, images
 from ganlab.report.tables import Table
-from ganlab.studies.images.copies import Neighbours, Verdict
+from ganlab.studies.images.copies import Compared, Neighbours, Verdict
 from ganlab.studies.neurons.panels import Panel, panel_figure, picture
 from ganlab.studies.stored import stored_images
-
-if TYPE_CHECKING:
-    from ganlab.studies.images.nearest_neighbours import Compared
 
 COLUMNS = [
     "space",
@@ -53,7 +50,7 @@ def copies_table(verdicts: Mapping[str, Verdict], notes: Sequence[str]) -> Table
     return Table(COLUMNS, rows, caption="Does it copy?", notes=[*sentences, *notes])
 
 
-def draw_distances(compared: "Mapping[str, Compared]", path: Path) -> Path:
+def draw_distances(compared: Mapping[str, Compared], path: Path) -> Path:
     """Distances to the nearest training image, and relative ones, of samples and held-out reals.
 
     The numbers are every distance and relative distance, and the thresholds.

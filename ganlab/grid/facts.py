@@ -1,0 +1,43 @@
+"""`grid.json`: what a grid is, and which cells it should have, for whoever reads it later."""
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ganlab.grid.naming import cell_name
+from ganlab.report.atomic import replace_file
+
+GRID = "grid.json"
+
+
+def write_grid(
+    directory: Path,
+    kind: str,
+    axes: Sequence[str],
+    expected: list[dict[str, Any]] | None,  # the values of each cell, where they are known
+    settings: dict[str, Any],
+) -> None:
+    """`grid.json`: what the grid is; cells that an earlier command of its name had stay named."""
+    older = read_grid(directory)
+    known = {**older.get("cells", {}), **{cell_name(each): each for each in expected or []}}
+    facts = {
+        "name": directory.name,
+        "kind": kind,
+        "command": shlex.join(["python", f"{kind}.py", *sys.argv[1:]]),
+        "axes": list(dict.fromkeys([*older.get("axes", []), *axes])),
+        "cells": known,
+        "table": settings.get("table") or older.get("table") or {},
+    }
+    replace_file(directory / GRID, json.dumps(facts, indent=2, default=str).encode())
+
+
+def read_grid(directory: Path) -> dict[str, Any]:
+    """What `grid.json` says; nothing where there is none to read."""
+    try:
+        found = json.loads((Path(directory) / GRID).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
