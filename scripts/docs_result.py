@@ -64,7 +64,7 @@ def condensed_grid(grid: Path) -> dict[str, Any]:
     """What is kept of a grid's directory; its commits and seeds are those of its finished cells."""
     facts = json.loads((grid / "grid.json").read_text())
     paths = {name: grid / name / "result.json" for name in facts["cells"]}
-    cells = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
+    cells = {name: condensed(path.parent) for name, path in paths.items() if path.is_file()}
     kept = ("status", "command", "commit", "seed", "images_seen", "seconds", "scores")
     return {
         "command": facts["command"],
