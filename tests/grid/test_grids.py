@@ -214,7 +214,10 @@ def trained(run, model):
 @pytest.mark.parametrize("sweep", ["tan2020_table1", "karras2019_ladder", "norms"])
 def test_every_sweep_of_trainings_runs_small_and_prints_its_table(tmp_path, sweep):
     """All cells of one seed; the same test takes in what is added to conf/sweep."""
-    done = grid(tmp_path / "grid", f"sweep={sweep}", *SMALL, *["seed=0"] * (sweep == "norms"))
+    words = SMALL
+    if sweep == "norms":  # StyleGAN2 does not grow
+        words = ["seed=0", *(word for word in SMALL if not word.startswith("model.growth."))]
+    done = grid(tmp_path / "grid", f"sweep={sweep}", *words)
     assert done.returncode == 0, done.stderr
     assert "(paper)" in done.stdout
     assert "fid100_classifier" in done.stdout
