@@ -16,7 +16,7 @@ from ganlab.metrics import Suite
 from ganlab.nn.randomness import derived_seed
 from ganlab.studies.directions import better, chosen_monitor, refuse_unknown
 from ganlab.studies.reals import Reals, bound_test_pass
-from ganlab.studies.sampling import Edits, EditsAt, generate
+from ganlab.studies.sampling import Edits, EditsAt, generate, images_at
 from ganlab.studies.score_report import score_table
 from ganlab.systems.clock import crossed
 from ganlab.systems.conditioning import conditions_of
@@ -235,6 +235,16 @@ class Study(Scores):
     def investigate(self, trainer: Trainer, system: Any) -> None:
         """Intervene, measure and write; runs on every rank."""
         raise NotImplementedError
+
+    def made(self, system: Any, indices: Sequence[int]) -> Tensor:
+        """Images of these latents, (N, C, H, W)."""
+        return images_at(
+            system.generator_ema,
+            indices,
+            self.seed,
+            device=system.device,
+            condition_at=conditions_of(system),
+        )
 
 
 @torch.no_grad()

@@ -15,10 +15,9 @@ from ganlab.report import figures, images
 from ganlab.report.atomic import replace_file
 from ganlab.report.tables import Table
 from ganlab.studies.images.image_scores import best, image_scores
-from ganlab.studies.sampling import batched, images_at, rank_indices
+from ganlab.studies.sampling import batched, rank_indices
 from ganlab.studies.scores import Study, comparing, watched
 from ganlab.studies.stored import require_features
-from ganlab.systems.conditioning import conditions_of
 
 Groups = Mapping[str, Sequence[int]]  # title -> addresses of its latents
 COLUMNS = ["images", "per-image score", "sureness"]
@@ -95,16 +94,6 @@ class InceptionSelect(Study):
             assert found is not None
             gathered.update(found, False, torch.tensor(indices))
         return gathered.compute().cpu()
-
-    def made(self, system: Any, indices: Sequence[int]) -> Tensor:
-        """Images of these latents, (N, C, H, W)."""
-        return images_at(
-            system.generator_ema,
-            indices,
-            self.seed,
-            device=system.device,
-            condition_at=conditions_of(system),
-        )
 
     def row(self, trainer: Trainer, system: Any, name: str, logits: Tensor) -> dict[str, Any]:
         """One row of the table; of all images only what costs nothing more."""

@@ -22,7 +22,7 @@ from ganlab.studies.images.copies import (
 from ganlab.studies.images.held_out import held_out_data
 from ganlab.studies.images.neighbour_report import copies_table, draw_distances, draw_neighbours
 from ganlab.studies.reals import data_of, mirrored
-from ganlab.studies.sampling import batched, images_at
+from ganlab.studies.sampling import batched
 from ganlab.studies.scores import Study, watched
 from ganlab.studies.stored import (
     random_positions,
@@ -30,7 +30,6 @@ from ganlab.studies.stored import (
     require_images,
     stored_images,
 )
-from ganlab.systems.conditioning import conditions_of
 
 SPACES = ("pixels", "features")
 
@@ -146,16 +145,6 @@ class NearestNeighbours(Study):
             kept["pixels"].update(images, False, index)
             kept["features"].update(self.extractor(images)["features"], False, index)
         return {space: metric.compute() for space, metric in kept.items()}
-
-    def made(self, system: Any, indices: Sequence[int]) -> Tensor:
-        """Images of these latents, (N, C, H, W)."""
-        return images_at(
-            system.generator_ema,
-            indices,
-            self.seed,
-            device=system.device,
-            condition_at=conditions_of(system),
-        )
 
     def compare(self, generated: Neighbours, held_out: Neighbours, space: str) -> Compared:
         """The neighbours of both, and the verdict."""

@@ -24,11 +24,10 @@ from ganlab.studies.people.trials import Level, protocol_of, trials_of
 from ganlab.studies.pyramid.edits import is_pyramid, levels_named
 from ganlab.studies.pyramid.pairs import pyramid_levels
 from ganlab.studies.reals import data_of
-from ganlab.studies.sampling import batched, images_at
+from ganlab.studies.sampling import batched
 from ganlab.studies.score_report import score_table
 from ganlab.studies.scores import Study, watched
 from ganlab.studies.stored import random_positions, require_images, stored_images
-from ganlab.systems.conditioning import conditions_of
 
 NAME = "real_or_fake.html"
 
@@ -143,14 +142,7 @@ class RealOrFake(Study):
         found: list[Pixels] = []
         shown = watched(range(self.protocol.num), "fakes", trainer)
         for indices in batched(shown, self.batch_size):
-            made = images_at(
-                system.generator_ema,
-                indices,
-                self.seed,
-                device=system.device,
-                condition_at=conditions_of(system),
-            )
-            found += images.cells(made)
+            found += images.cells(self.made(system, indices))
         return found
 
     def real_images(self, data: Any, system: Any) -> list[Pixels]:
