@@ -34,6 +34,7 @@ STEPS = {
         "model.loss._target_",
         "model.penalties.",
         "model.growth.first_level",
+        "model.growth.learning_rates.",
     },
     "b": {
         "model.generator.mapping_layers",

@@ -4,12 +4,14 @@ Bound to their strengths (`_partial_: true` in a config), those on the discrimin
 shape, and those on the generator another:
 
     penalty(discriminator, real, fake, condition, uniform) -> scalar
-    penalty(generator, latents, condition, normal) -> scalar
+    penalty(generator, styles, condition, normal) -> scalar
 
 `real` and `fake` are images as the discriminator takes them, (N, C, H, W) or a list of scales;
-`uniform(n)` gives n numbers in [0, 1) and `normal(shape)` standard normal ones; a penalty may use
-no other randomness. The gradients on the discriminator are those of a sample's logits, summed if
-there are K of them, and can be differentiated again. They assume that a logit depends on its own
+`styles` is what the generator makes images of, on a draw of the penalty's own: (N, L, W) after
+mixing, with their graph, or (N, Z) latents where there are no styles. `uniform(n)` gives n numbers
+in [0, 1) and `normal(shape)` standard normal ones; a penalty may use no other randomness. The
+gradients on the discriminator are those of a sample's logits, summed if there are K of them, and
+can be differentiated again. They assume that a logit depends on its own
 sample only, which batch normalization breaks.
 """
 
@@ -31,10 +33,6 @@ class StyleGenerator(Protocol):
     """What a generator with styles offers to `path_length`."""
 
     mean_path_length: Tensor  # (), running mean that the penalty keeps
-
-    def map(self, latents: Tensor, condition: object) -> Tensor:
-        """(N, Z) -> (N, L, W)."""
-        ...
 
     def synthesize(self, styles: Tensor) -> Images:
         """(N, L, W) -> images."""
@@ -68,13 +66,14 @@ def r1(
     *,
     gamma: float = 10.0,  # strength; the papers' losses carry no factor 1/2, nor do ours
 ) -> Tensor:
-    """gamma/2 E ||grad D(x)||^2 on reals, summed over scales.
+    """gamma/2 E ||grad D(x)||^2 on reals.
 
-    Mescheder et al. 2018 (arXiv:1801.04406), eq. 9.
+    Mescheder et al. 2018 (arXiv:1801.04406), eq. 9. Over several scales the mean, as in the code of
+    MSG-GAN's authors: gamma does not grow with the resolution.
     """
     gradients = image_gradients(discriminator, scales(real), condition, isinstance(real, list))
     squares = [gradient.square().sum(dim=1).mean() for gradient in gradients]
-    return gamma / 2 * torch.stack(squares).sum()
+    return gamma / 2 * torch.stack(squares).mean()
 
 
 def gradient_penalty(
@@ -142,8 +141,8 @@ def path_lengths(
 
 def path_length(
     generator: StyleGenerator,
-    latents: Tensor,  # (N, Z)
-    condition: object,  # passed on to the generator
+    styles: Tensor,  # (N, L, W), mixed as those of the adversarial loss are
+    condition: object,  # already in the styles
     normal: Normal,
     *,
     weight: float = 2.0,
@@ -161,7 +160,9 @@ def path_length(
     """
     if batch_shrink < 1:
         raise ValueError(f"path_length: batch_shrink must be at least 1, got {batch_shrink}")
-    styles = generator.map(latents, condition)[: max(1, len(latents) // batch_shrink)]
+    styles = styles[: max(1, len(styles) // batch_shrink)]
+    if not styles.requires_grad:  # without a mapping network nothing learned lies behind them
+        styles = styles.requires_grad_()
     images = generator.synthesize(styles)
     lengths = path_lengths(images[-1] if isinstance(images, list) else images, styles, normal)
     mean = generator.mean_path_length

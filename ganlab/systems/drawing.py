@@ -42,6 +42,19 @@ def draw(
         return Draw(latents, generator.synthesize(styles, noise="random"), styles)
 
 
+def styles_of(
+    system: "GAN",
+    latents: Tensor,  # (N, Z)
+    purpose: str,
+    condition: Condition | None,
+) -> Tensor:
+    """What the generator makes images of: mixed styles, (N, L, W), or the latents themselves."""
+    generator: Any = system.generator
+    if not hasattr(generator, "map"):
+        return latents
+    return mixed(system, generator.map(latents, condition), purpose, condition)
+
+
 def mixed(
     system: "GAN",
     styles: Tensor,  # (N, L, W)

@@ -13,11 +13,10 @@ from torch.optim import Optimizer
 from ganlab.data.batch import Batch
 from ganlab.networks.base import Condition, Discriminator, Generator, Images
 from ganlab.systems.checks import check_precision, check_settings
-from ganlab.systems.clock import crossed
 from ganlab.systems.drawing import Draw, draw
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.growth import Growth, grow, share_schedule, take_first_stage
-from ganlab.systems.guard import ADVICE, NonFiniteError, diagnose
+from ganlab.systems.guard import ADVICE, NonFiniteError, broken, diagnose
 from ganlab.systems.penalties import printed
 from ganlab.systems.randomness import StepRandomness, fresh_dropout
 from ganlab.systems.state import restore_counters, restore_random_state, run_state
@@ -28,7 +27,6 @@ OptimizerFactory = Callable[..., Optimizer]
 Conditioner = Callable[[Batch], tuple[Batch, Condition | None]]
 
 PROBE_STEPS = 8  # gradient norms are read off every eighth step: enough for a curve, nearly free
-GUARD_IMAGES = 2_000  # how often an accelerator is asked whether all is finite; a CPU always is
 
 
 class Loss(Protocol):
@@ -55,7 +53,8 @@ class GAN(LightningModule):
     """Adversarial training of one generator and one discriminator, clocked by images seen.
 
     Everything random in a step is drawn for the global batch from (seed, images_seen) and sliced
-    by rank, so that a run depends neither on the number of processes nor on where it was resumed.
+    by rank, so that no draw depends on the number of processes or on where a run was resumed. What
+    looks at a whole batch (batch norm, relativistic losses, minibatch groups) sees its rank's.
 
     Raises:
         NonFiniteError: a loss became NaN or infinite; the message names the first bad module.
@@ -74,7 +73,7 @@ class GAN(LightningModule):
         penalties: Mapping[str, Penalty]
         | None = None,  # name -> (D, real, fake, condition, uniform) -> scalar
         generator_penalties: Mapping[str, Penalty]
-        | None = None,  # name -> (G, latents, condition, normal) -> scalar
+        | None = None,  # name -> (G, styles, condition, normal) -> scalar
         image_penalties: Mapping[str, Penalty]
         | None = None,  # name -> (images, latents, condition, stages) -> scalar, on G's own draw
         intervals: Mapping[str, int]
@@ -250,8 +249,7 @@ class GAN(LightningModule):
     def guard(self, loss: Tensor, network: str) -> None:
         """Stop before a bad loss reaches the weights; on an accelerator look only now and then."""
         after = self.images_before + self.global_batch_size
-        due = loss.device.type == "cpu" or crossed(self.images_before, after, GUARD_IMAGES)
-        if not due or bool(torch.isfinite(loss)) or self.shown is None:
+        if self.shown is None or not broken(loss, self.images_before, after):
             return
         real, condition = self.shown
         latents = self.draw_latents("generator", len(real[-1] if isinstance(real, list) else real))

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from ganlab.nn.growing import Stage
+from ganlab.systems.optimizers import RATE_SHARE
 
 if TYPE_CHECKING:
     from ganlab.systems.gan import GAN
@@ -34,7 +36,7 @@ class Growth:
     first_level: int = 0  # level the run starts at: 0 = 4x4, 1 = 8x8
     batch_sizes: Mapping[int, int] | None = None  # pixels -> images per step over all processes
     learning_rates: Mapping[int, float] | None = None  # pixels -> rate of both optimizers
-    reset_optimizers: bool = True  # forget the optimizers' moments at each new level
+    reset_optimizers: bool = True  # forget the optimizers' moments where a fade begins and ends
 
     def __post_init__(self) -> None:
         if self.resolution < FIRST_RESOLUTION or self.resolution & (self.resolution - 1):
@@ -86,9 +88,9 @@ class Growth:
         """The global batch that starts at `images_seen`."""
         return (self.batch_sizes or {}).get(pixels(self(images_seen)), default)
 
-    def learning_rate(self, stage: Stage, default: float) -> float:
-        """The learning rate of a stage."""
-        return (self.learning_rates or {}).get(pixels(stage), default)
+    def learning_rate(self, stage: Stage) -> float | None:
+        """The learning rate listed for a stage, if any."""
+        return (self.learning_rates or {}).get(pixels(stage))
 
 
 def pixels(stage: Stage) -> int:
@@ -146,16 +148,27 @@ def grow(system: "GAN", growth: Growth) -> None:
     """Bring the networks and the optimizers to the stage of the batch that is about to start."""
     stage = growth(system.images_seen)
     generator: Any = system.generator
-    new_level = generator.level != stage.level
+    before = Stage(generator.level, generator.alpha)
     networks: list[Any] = [*system.networks().values()]
     for network in networks:
         network.grow_to(stage)
     reached = stage.level - 1 + stage.alpha  # 0 = 4x4, 1 = 8x8, in between while it fades in
     system.tally.add("growth/level", torch.tensor(reached, device=system.device))
     for optimizer in system.trainer.optimizers:
-        if new_level and growth.reset_optimizers:
+        if growth.reset_optimizers and phase(before) != phase(stage):
             optimizer.state.clear()
-        base = optimizer.defaults["lr"]
-        for group in optimizer.param_groups:
-            own = group.setdefault("initial_lr", group["lr"])
-            group["lr"] = own * growth.learning_rate(stage, base) / base
+        set_rates(optimizer, growth.learning_rate(stage))
+
+
+def phase(stage: Stage) -> tuple[int, bool]:
+    """Level, and whether it is still fading in: Karras' code resets Adam where either changes."""
+    return stage.level, stage.alpha < 1
+
+
+def set_rates(optimizer: Optimizer, listed: float | None) -> None:
+    """The listed rate in the place of the optimizer's default; None = every group's own."""
+    defaults = optimizer.defaults
+    for group in optimizer.param_groups:
+        own = group.setdefault("initial_lr", group["lr"])
+        wanted = defaults["lr"] if listed is None else listed * defaults.get(RATE_SHARE, 1.0)
+        group["lr"] = own * wanted / defaults["lr"]

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.nn.tracing import recorded
+from ganlab.systems.clock import crossed
+
+GUARD_IMAGES = 2_000  # how often an accelerator is asked whether all is finite; a CPU always is
 
 
 class NonFiniteError(FloatingPointError):
@@ -14,6 +17,15 @@ class NonFiniteError(FloatingPointError):
 
 def _finite(value: object) -> bool:
     return not isinstance(value, Tensor) or bool(torch.isfinite(value).all())
+
+
+def broken(loss: Tensor, before: int, after: int) -> bool:
+    """Whether a loss is not finite; an accelerator is only asked now and then, as asking waits.
+
+    `before` and `after` are the clock, in images, at both ends of the step.
+    """
+    due = loss.device.type == "cpu" or crossed(before, after, GUARD_IMAGES)
+    return due and not bool(torch.isfinite(loss))
 
 
 def bad_parameter(networks: Mapping[str, nn.Module]) -> str | None:

@@ -1,9 +1,12 @@
 """Optimizers that the training step needs and torch does not have ready-made."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from torch import Tensor
-from torch.optim import Adam
+from torch.optim import Adam, Optimizer
+
+RATE_SHARE = "rate_share"  # in an optimizer's defaults: its share of the rate of plain Adam
 
 
 def lazy_adam(
@@ -28,4 +31,17 @@ def lazy_adam(
         )
     share = interval / (interval + 1) if interval > 1 else 1.0
     beta1, beta2 = betas
-    return Adam(parameters, lr=lr * share, betas=(beta1**share, beta2**share), eps=eps)
+    adam = Adam(parameters, lr=lr * share, betas=(beta1**share, beta2**share), eps=eps)
+    adam.defaults[RATE_SHARE] = share  # a schedule that sets other rates must shrink them, too
+    return adam
+
+
+def renew_settings(states: Sequence[dict[str, Any]], optimizers: Sequence[Optimizer]) -> None:
+    """Put what these optimizers are set to (rate, betas and so on) into saved states of others.
+
+    The moments stay. Groups are matched by position.
+    """
+    for state, optimizer in zip(states, optimizers, strict=True):
+        for saved, fresh in zip(state["param_groups"], optimizer.param_groups, strict=True):
+            saved.pop("initial_lr", None)  # the saved rate before any schedule
+            saved.update({key: value for key, value in fresh.items() if key != "params"})

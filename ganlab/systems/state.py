@@ -8,6 +8,7 @@ import torch
 from torch import distributed
 
 from ganlab.nn.randomness import derived_seed
+from ganlab.systems.optimizers import renew_settings
 
 if TYPE_CHECKING:
     from ganlab.systems.gan import GAN
@@ -69,7 +70,11 @@ def data_content(system: "GAN") -> str | None:
 
 
 def restore_counters(system: "GAN", checkpoint: dict[str, Any]) -> None:
-    """Set the clock, the counters, the tally and the data position."""
+    """Set the clock, the counters, the tally and the data position.
+
+    Of a forced resume, also the optimizers' settings, in the checkpoint, from which Lightning
+    restores them next: those of the present config.
+    """
     for name in COUNTERS:
         setattr(system, name, checkpoint["counters"][name])
     system.images_before = system.images_seen
@@ -82,6 +87,11 @@ def restore_counters(system: "GAN", checkpoint: dict[str, Any]) -> None:
         raise ValueError(
             "the data is not what this run was trained on (other images, labels or "
             "preprocessing): restore it, or say resume=force"
+        )
+    if not system.exact_resume:  # a changed recipe holds from here on, its rates too
+        fresh: Any = system.configure_optimizers()
+        renew_settings(
+            checkpoint["optimizer_states"], fresh if isinstance(fresh, list) else [fresh]
         )
     datamodule = getattr(system.trainer, "datamodule", None)
     if datamodule is not None:

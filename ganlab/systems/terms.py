@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ganlab.networks.base import Condition, Images
-from ganlab.systems.drawing import Draw
+from ganlab.systems.drawing import Draw, styles_of
 from ganlab.systems.randomness import fresh_noise
 
 if TYPE_CHECKING:
@@ -25,13 +25,14 @@ def discriminator_penalty(
 
 
 def generator_penalty(system: "GAN", name: str, n: int, condition: Condition | None) -> Tensor:
-    """One penalty of G on latents and noise of its own, in full precision."""
+    """One penalty of G on latents, mixing and noise of its own, in full precision."""
     latents, normal = system.draw_latents(name, n), system.randomness.normal("penalty", name)
     with (
         torch.autocast(system.device.type, enabled=False),
         fresh_noise(system.generator, system.randomness, name),
     ):
-        value = system.generator_penalties[name](system.generator, latents, condition, normal)
+        styles = styles_of(system, latents, name, condition)
+        value = system.generator_penalties[name](system.generator, styles, condition, normal)
     system.tally.add(f"penalty/{name}", value)
     return value
 

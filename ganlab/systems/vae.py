@@ -14,7 +14,7 @@ from ganlab.data.batch import Batch
 from ganlab.losses.variational import kl_divergence, reparameterize, squared_error
 from ganlab.networks.base import Generator
 from ganlab.systems.ema import ExponentialAverage
-from ganlab.systems.guard import NonFiniteError, bad_parameter
+from ganlab.systems.guard import NonFiniteError, bad_parameter, broken
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.state import restore_counters, restore_random_state, run_state
 from ganlab.systems.tally import Tally
@@ -83,9 +83,10 @@ class VAE(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of both halves."""
         self.mid_step = True
-        self.descend(self.objective(batch.image))
+        n = len(batch) * self.trainer.world_size
+        self.descend(self.objective(batch.image), n)
         self.steps += 1
-        self.images_seen += len(batch) * self.trainer.world_size
+        self.images_seen += n
         self.average()
         self.mid_step, self.mid_tick = False, True
         if self.images_seen >= self.kimg * 1000:
@@ -111,13 +112,13 @@ class VAE(LightningModule):
         draws = StepRandomness(self.seed, self.images_before, rank, world, self.device)
         return draws.latents(self.generator, "code", n)  # the prior is that of the noise
 
-    def descend(self, loss: Tensor) -> None:
-        """Backward and step, unless the loss is not finite.
+    def descend(self, loss: Tensor, n: int) -> None:
+        """Backward and step on n images over all ranks, unless the loss is not finite.
 
         Raises:
             NonFiniteError: it is not; no weight was changed by it.
         """
-        if not bool(torch.isfinite(loss)):
+        if broken(loss, self.images_seen, self.images_seen + n):
             bad = bad_parameter(self.networks())
             found = f"first bad tensor: {bad}" if bad else "all weights are finite"
             raise NonFiniteError(

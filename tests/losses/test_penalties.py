@@ -86,11 +86,11 @@ def test_r1_looks_at_reals_only():
     assert not torch.equal(first, r1(network, images(2), images(1), None, refuse))
 
 
-def test_r1_sums_over_scales():
+def test_r1_averages_over_scales():
     weights = [weight(1, 2), weight(2, 4)]
     reals = [images(0, 2), images(0, 4)]
     penalty = r1(Pyramid(weights), reals, reals, None, refuse, gamma=2.0)
-    torch.testing.assert_close(penalty, sum(w.square().sum() for w in weights))
+    torch.testing.assert_close(penalty, sum(w.square().sum() for w in weights) / 2)
 
 
 def explicit_slopes(network: nn.Module, points: Tensor) -> list[Tensor]:

@@ -17,8 +17,9 @@ from ganlab.networks import dcgan, progan
 from ganlab.nn.growing import Stage
 from ganlab.studies.sampling import images_at
 from ganlab.systems import GAN, Growth
-from ganlab.systems.growth import grow, share_schedule
+from ganlab.systems.growth import grow, set_rates, share_schedule
 from ganlab.systems.guard import NonFiniteError
+from ganlab.systems.optimizers import lazy_adam
 from ganlab.systems.trainer import make_trainer
 
 SCHEDULE = Growth(16, stable_kimg=0.032, fade_kimg=0.032, batch_sizes={8: 4, 16: 4},
@@ -57,7 +58,7 @@ class TestSchedule:
                         learning_rates={16: 0.5})  # fmt: skip
         sizes = [growth.batch_size(n, 32) for n in (0, 1000, 1001, 2500, 3001)]
         assert sizes == [64, 64, 32, 32, 8]
-        assert [growth.learning_rate(growth(n), 0.1) for n in (0, 1500, 3500)] == [0.1, 0.1, 0.5]
+        assert [growth.learning_rate(growth(n)) for n in (0, 1500, 3500)] == [None, None, 0.5]
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -79,13 +80,13 @@ class TestSchedule:
             share_schedule(system, Growth(16, batch_sizes={8: 3}))
 
 
-def system_of(kimg, growth=SCHEDULE, **options):
+def system_of(kimg, growth=SCHEDULE, resolution=16, **options):
     torch.manual_seed(0)
-    generator = progan.Generator(16, 3, 8, 4, 8)
+    generator = progan.Generator(resolution, 3, 8, 4, 8)
     adam = partial(torch.optim.Adam, lr=1e-3, betas=(0.0, 0.99))
     return GAN(
         generator,
-        progan.Discriminator(16, 3, 4, 8, group_size=4),
+        progan.Discriminator(resolution, 3, 4, 8, group_size=4),
         Wasserstein(),
         adam,
         adam,
@@ -98,7 +99,9 @@ def system_of(kimg, growth=SCHEDULE, **options):
 
 def fitted(directory, kimg, callbacks=(), ckpt=None, **options):
     system = system_of(kimg, **options)
-    data = synthetic(num=50, resolution=16, channels=3, batch_size=8, seed=0)
+    data = synthetic(
+        num=50, resolution=system.generator.resolution, channels=3, batch_size=8, seed=0
+    )
     trainer = make_trainer("cpu", callbacks=list(callbacks), directory=str(directory))
     trainer.fit(system, datamodule=data, ckpt_path=ckpt, weights_only=True)
     trainer.save_checkpoint(directory / "end.ckpt")
@@ -196,14 +199,27 @@ def test_the_stage_returns_with_the_weights(grown):
 
 
 @pytest.mark.parametrize("reset", [True, False])
-def test_moments_are_forgotten_at_each_new_level_if_asked(tmp_path, reset):
+def test_moments_are_forgotten_where_a_fade_begins_and_where_it_ends_if_asked(tmp_path, reset):
+    """As in Karras' training loops, which reset where floor or ceil of the level of detail move."""
     saver = Saver(tmp_path)
-    growth = Growth(16, stable_kimg=0.032, fade_kimg=0.032, reset_optimizers=reset)
-    fitted(tmp_path, 0.064, [saver], growth=growth)
+    growth = Growth(8, stable_kimg=0.032, fade_kimg=0.032, reset_optimizers=reset)
+    fitted(tmp_path, 0.096, [saver], growth=growth, resolution=8)
+    stages = [batch["stage"] for batch in saver.seen]
+    kinds = [(stage.level, stage.alpha < 1) for stage in stages]
+    assert kinds == [(0, False)] * 5 + [(1, True)] * 3 + [(1, False)] * 4
     steps = [max(batch["steps"]) for batch in saver.seen]
-    first = [batch["stage"].level for batch in saver.seen].index(1)
-    assert steps[:first] == list(range(1, first + 1))
-    assert steps[first:] == (list(range(1, 9 - first)) if reset else list(range(first + 1, 9)))
+    assert steps == ([*range(1, 6), *range(1, 4), *range(1, 5)] if reset else [*range(1, 13)])
+
+
+def test_listed_rates_shrink_as_those_of_lazy_adam_do():
+    """k / (k + 1) of the listed rate, as of the optimizer's own; groups keep their ratios."""
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    groups = [{"params": weights[:1]}, {"params": weights[1:], "lr": 0.0004}]
+    optimizer = lazy_adam(groups, 0.001, (0.0, 0.99), 4)
+    for listed, expected in ((None, 0.0008), (0.003, 0.0024), (None, 0.0008)):
+        set_rates(optimizer, listed)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == pytest.approx([expected, expected / 2])
 
 
 def test_average_does_not_depend_on_the_batch():

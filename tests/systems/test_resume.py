@@ -252,4 +252,7 @@ def test_changed_recipe_is_refused_unless_forced(uninterrupted, tmp_path):
     assert "model.generator_optimizer.lr: 0.0002 -> 0.1" in output
     assert "data.batch_size: 16 -> 8" in output
     train(elsewhere, ckpt, *changed, "resume=force", "kimg=1.0")
-    assert checkpoint(elsewhere)["images_seen"] == 1000
+    saved = checkpoint(elsewhere)
+    assert saved["images_seen"] == 1000
+    rates = [state["param_groups"][0]["lr"] for state in saved["optimizer_states"]]
+    assert rates == [0.1, 0.0002], "a forced resume goes on at the old rates"

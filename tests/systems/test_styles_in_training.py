@@ -1,6 +1,7 @@
 """What the step does for generators with styles: mixing, noise, mean style, penalties of G."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from ganlab.data import synthetic
 from ganlab.losses import Nonsaturating
 from ganlab.networks import base, dcgan
 from ganlab.systems import GAN
+from ganlab.systems.drawing import styles_of
 from ganlab.systems.trainer import make_trainer
 
 L, W = 4, 3
@@ -112,9 +114,9 @@ def test_mean_style_is_told_the_unmixed_styles_of_g_once_a_step():
 def test_penalties_of_g_are_due_every_kth_step_and_k_times_as_strong(interval, critic_steps):
     calls = []
 
-    def penalty(generator, latents, condition, normal):
+    def penalty(generator, styles, condition, normal):
         assert generator.draw_noise is not None
-        calls.append((latents, normal((8, 2))))
+        calls.append((styles, normal((8, 2))))
         return generator.paint.weight.mean() * 0 + 3.0
 
     system = trained(
@@ -124,9 +126,37 @@ def test_penalties_of_g_are_due_every_kth_step_and_k_times_as_strong(interval, c
         critic_steps=critic_steps,
     )
     assert len(calls) == 8 // critic_steps // interval
-    assert len({float(latents[0, 0]) for latents, _ in calls}) == len(calls)
+    assert len({float(styles[0, 0, 0]) for styles, _ in calls}) == len(calls)
     assert all(normal.shape == (8, 2) for _, normal in calls)
     assert system.tally.read()["penalty/lengths"] == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_penalties_of_g_see_styles_mixed_as_those_of_its_loss(probability):
+    """Karras' code penalizes the path of a training pass, mixing and all."""
+    seen = []
+
+    def penalty(generator, styles, condition, normal):
+        seen.append(styles)
+        return generator.paint.weight.mean() * 0
+
+    system = trained(generator_penalties={"lengths": penalty}, mixing_probability=probability)
+    for styles, images in zip(seen, (0, 8), strict=True):
+        first = system.drawn["lengths", images]
+        last = system.drawn["lengths/mixing" if probability else "lengths", images]
+        assert torch.equal(styles[:, 0], first)
+        assert torch.equal(styles[:, -1], last)
+
+
+def test_the_condition_reaches_the_mapping_of_a_penalty():
+    told, generator = [], Styled()
+    generator.map = lambda latents, condition: told.append(condition) or latents
+    system = SimpleNamespace(generator=generator, mixing_probability=0.0)
+    latents = torch.zeros(2, W)
+    assert styles_of(system, latents, "lengths", "a condition") is latents
+    assert told == ["a condition"]
+    system.generator = dcgan.Generator(32, 1, W, 4)  # no styles: the latents themselves
+    assert styles_of(system, latents, "lengths", None) is latents
 
 
 def test_a_lazy_penalty_pulls_k_times_as_hard(monkeypatch):
@@ -140,7 +170,7 @@ def test_a_lazy_penalty_pulls_k_times_as_hard(monkeypatch):
             super().step(closure)
             weights.append(float((weight.detach() - before).mean()))
 
-    def slope(generator, latents, condition, normal):
+    def slope(generator, styles, condition, normal):
         return generator.paint.weight.sum()
 
     class Flat(Nonsaturating):
