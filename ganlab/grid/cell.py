@@ -20,21 +20,13 @@ from ganlab.report.results import read_result
 
 CELL, ATTEMPT, LOCK, LOG, ASIDE = "cell.yaml", "attempt.json", ".lock", "cell.log", ".attempts"
 KEPT = (".hydra", LOCK)  # of this attempt already when an older one is set aside
-# Keys that may change under the same name: they lengthen a cell or only say how it is run.
-FREE = (
-    *(
-        "kimg",
-        "model.kimg",
-        "trainer.",
-        "logger.",
-        "callbacks.",
-        "allow_targets",
-        "run_dir",
-        "ckpt",
-    ),
+MANNER = (  # beginnings of keys that only say how a cell is run
+    *("trainer.", "logger.", "callbacks.", "grid.", "allow_targets", "run_dir", "resume"),
     *("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg"),
-    *("scores.every_kimg", "data.cache_dir", "data.memory_budget_mb", "resume"),
+    *("scores.every_kimg", "data.cache_dir", "data.memory_budget_mb"),
 )
+# Beginnings of keys that may change under the same name; three lengthen or continue a cell.
+FREE = ("kimg", "model.kimg", "ckpt", *MANNER)
 
 
 class GridError(ValueError):
@@ -78,7 +70,10 @@ def read_cell(directory: Path) -> Cell:
     except FileNotFoundError:
         raise GridError(f"{path} does not exist: {directory} is no cell of a grid") from None
     except Exception as error:  # YAML and OmegaConf have many
-        raise GridError(f"{path} is damaged; delete {directory} and run again ({error})") from error
+        raise GridError(
+            f"{path} is damaged ({error}): delete this one file and run again, or say "
+            f"grid.fresh=true for all cells; what was left moves to {ASIDE} and a cell begins anew"
+        ) from error
 
 
 def file_hash(directory: Path) -> str:

@@ -20,6 +20,7 @@ from ganlab.grid.dashboard import share
 from ganlab.grid.facts import read_grid
 from ganlab.grid.progress import TIMING, duration
 from ganlab.grid.records import CellRecord, axes_of, collect
+from ganlab.grid.settings import telling
 from ganlab.grid.table import Choice, grid_table
 from ganlab.report import charts, html, timeline
 from ganlab.report.atomic import replace_file
@@ -98,7 +99,8 @@ def page_of(
     environment = Environment(
         loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
     )
-    axes = axes_of(records)
+    axes, labels = axes_of(records), labels_of(records)
+    axes += telling(records, axes)
     scores = list(dict.fromkeys(s["metric"] for r in records for s in plain(r)))
     return environment.get_template("index.html.j2").render(
         title=title,
@@ -107,7 +109,10 @@ def page_of(
         table=table.html(),
         axes=axes,
         scores=[(name, ARROWS[way_of(name)]) for name in scores],
-        cells=[cell_facts(record, axes, scores, home) for record in records],
+        cells=[
+            cell_facts(record, axes, scores, home) | {"name": labels[record.directory]}
+            for record in records
+        ],
         charts=overlaid(records),
         style=style + (TEMPLATE / "index.css").read_text(encoding="utf-8"),
         script=script,
@@ -130,12 +135,11 @@ def plain(record: CellRecord) -> list[Any]:
 def cell_facts(
     record: CellRecord, axes: Sequence[str], scores: Sequence[str], home: Path
 ) -> dict[str, Any]:
-    """One row of the page's table of cells."""
+    """One row of the page's table of cells, without its name."""
     result = result_of(record.directory)
     found = {score["metric"]: float(score["value"]) for score in plain(record)}
     seen, seconds = result.get("images_seen"), result.get("seconds")
     return {
-        "name": record.name,
         "state": record.state,
         "why": record.why,
         "link": link_to(record.directory / "report.html", home),
@@ -178,9 +182,19 @@ def thumbnail(directory: Path) -> str:
     return ""
 
 
+def labels_of(records: Sequence[CellRecord]) -> dict[Path, str]:
+    """Directory -> its name; with its grid's, or as many parents as it takes, if names repeat."""
+    parts = {record.directory: record.directory.parts for record in records}
+    depth = 1
+    while len({each[-depth:] for each in parts.values()}) < len(parts):
+        depth += 1
+    return {directory: "/".join(each[-depth:]) for directory, each in parts.items()}
+
+
 def overlaid(records: Sequence[CellRecord]) -> list[charts.Chart]:
     """One chart a curve that cells have in common: scores first, then losses and the rest."""
     series: dict[str, dict[str, Any]] = {}
+    labels = labels_of(records)
     for record in records:
         with suppress(OSError, ValueError):
             found = charts.read_curves(record.directory / "metrics.csv")
@@ -188,7 +202,7 @@ def overlaid(records: Sequence[CellRecord]) -> list[charts.Chart]:
                 finite = np.isfinite(values)
                 if finite.any() and name not in TIMING:
                     points = (found.images_seen[finite] / 1000, values[finite])
-                    series.setdefault(name, {})[record.name] = points
+                    series.setdefault(name, {})[labels[record.directory]] = points
     names = sorted(series, key=lambda name: ("/" in name, not name.startswith("loss/")))
     return [chart(i, name, series[name]) for i, name in enumerate(names[:MOST_CHARTS])]
 

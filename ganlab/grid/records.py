@@ -1,7 +1,8 @@
 """The cells of grids as their files tell: values, state, scores."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,28 @@ class CellRecord:
             return self.values[axis]
         if self.choices.get(axis) not in (None, "None", "null"):
             return self.choices[axis]
-        node: Any = self.config
-        for part in axis.split("."):
-            node = node.get(part) if isinstance(node, dict) else None
-        return node if isinstance(node, str | int | float) else None
+        return self.settings.get(axis)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """Dotted key -> value of every setting; lists as text, its own directory as `.`."""
+        home = str(self.config.get("run_dir") or self.directory)
+        return {key: within(value, home) for key, value in flattened(self.config)}
+
+
+def flattened(config: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key and value of every leaf; a list is one leaf, as text."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value) if isinstance(value, list | tuple) else value
+
+
+def within(value: Any, home: str) -> Any:
+    """A setting's value; of a path in this directory only what follows it, after a dot."""
+    inside = isinstance(value, str) and f"{value}/".startswith(f"{home}/")
+    return f".{value.removeprefix(home)}" if inside else value
 
 
 def collect(directories: Sequence[Path]) -> list[CellRecord]:

@@ -12,6 +12,7 @@ from typing import Any
 from ganlab.grid.cell import GridError, together
 from ganlab.grid.naming import short_names
 from ganlab.grid.records import CONDITIONS, CellRecord, Score, axes_of
+from ganlab.grid.settings import is_seed, telling
 from ganlab.report.directions import is_spread, way_of
 from ganlab.report.protocols import mark_protocols, protocol_stamp, protocol_text
 from ganlab.report.spread import Mean
@@ -88,11 +89,6 @@ class Group:
         return max((metrics.count(metric) for metric in set(metrics)), default=0)
 
 
-def is_seed(axis: str) -> bool:
-    """Whether an axis repeats a run instead of changing it."""
-    return axis == "seed" or axis.endswith((".seed", "_seed"))
-
-
 def grid_table(records: Sequence[CellRecord], choice: Choice) -> Table:
     """The table of these cells.
 
@@ -116,7 +112,10 @@ def grid_table(records: Sequence[CellRecord], choice: Choice) -> Table:
 
 
 def row_axes(records: Sequence[CellRecord], choice: Choice) -> list[str]:
-    """The axes that tell rows apart: those asked for, else all swept ones that differ."""
+    """The axes that tell rows apart: those asked for, else all swept ones that differ.
+
+    After them come settings that were not swept and yet differ within a row.
+    """
     there = [axis for axis in axes_of(records) if not is_seed(axis)]
     inner = [
         name for name in CONDITIONS if len({s.get(name) for r in records for s in r.scores}) > 1
@@ -130,7 +129,8 @@ def row_axes(records: Sequence[CellRecord], choice: Choice) -> list[str]:
     if not choice.rows:
         several = several or there
     # What differs is never averaged over, asked for or not: seeds alone are.
-    return list(dict.fromkeys([*choice.rows, *several, *inner, *choice.columns]))
+    axes = list(dict.fromkeys([*choice.rows, *several, *inner, *choice.columns]))
+    return [*axes, *telling(records, axes)]
 
 
 def grouped(records: Sequence[CellRecord], axes: Sequence[str]) -> list[Group]:

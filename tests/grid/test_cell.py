@@ -64,6 +64,26 @@ def checkpoint(made):
     return str(path)
 
 
+@pytest.mark.parametrize("way", ["file deleted", "grid.fresh=true"])
+def test_a_damaged_cell_begins_anew_both_ways_that_its_error_names_and_keeps_its_work(
+    tmp_path, way
+):
+    made = ended(cell(tmp_path, {"seed": 0}), "interrupted")
+    last = Path(checkpoint(made))
+    (made.directory / "cell.yaml").write_text("kind: [")
+    with pytest.raises(
+        GridError, match=r"delete this one file and run again, or say grid\.fresh=true"
+    ):
+        plan(made)
+    if way == "file deleted":
+        (made.directory / "cell.yaml").unlink()
+    assert plan(made, fresh=way == "grid.fresh=true") == ("start", None)
+    set_aside(made.directory)  # as every start does
+    assert not last.exists()
+    kept = tmp_path / ".attempts" / "seed-0-1" / "checkpoints" / "last.ckpt"
+    assert kept.read_bytes() == b"weights"
+
+
 def test_a_cell_that_never_was_starts(tmp_path):
     assert plan(cell(tmp_path, {"seed": 0})) == ("start", None)
     given = cell(tmp_path, {"seed": 1}, {"ckpt": "other.ckpt"})
