@@ -112,10 +112,14 @@ def _read_pictures(section: Section) -> None:
     timed: list[tuple[int, Path]] = []
     other = _visible(section.directory / "figures", "*.png")
     for path in _visible(section.directory / "samples", "*.png"):
+        seen, single = None, False
         with suppress(*BROKEN):  # such a file is named by `_embed`
-            seen = timeline.images_seen(path)
-            timed += [(seen, path)] if seen is not None else []
-        other += [] if timed and timed[-1][1] == path else [path]
+            seen = timeline.images_seen(path, named=section.kind == "train")
+            single = timeline.is_single(path)  # of many: a grid among the figures shows them
+        if seen is not None:
+            timed.append((seen, path))
+        elif not single:
+            other.append(path)
     section.num_samples = len(timed)
     for seen, path in timeline.evenly_spaced(sorted(timed), MOMENTS):
         _embed(section, section.samples, path, timeline.kimg_text(seen))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -16,16 +16,42 @@ _KIMG = re.compile(r"kimg[_-]?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)[_-]?kimg")
 _COUNT = re.compile(r"(\d+)$")
 
 
-def images_seen(path: Path) -> int | None:
+def images_seen(
+    path: Path,
+    named: bool = True,  # whether a name can say it; outside a training numbers count other things
+) -> int | None:
     """How many images training had seen when this grid was saved, None where the file is silent.
 
     Read from the PNG text `images_seen`, else from a name that ends in the count or gives kimg, as
-    `000012500.png` or `kimg_12.5.png`. Raises OSError for a file that is no picture.
+    `000012500.png` or `kimg_12.5.png`. The image of one latent has no moment, see `is_single`.
+    Raises OSError for a file that is no picture.
     """
+    text = _text(path)
+    if _of_one(text):
+        return None
+    if (said := str(text.get("images_seen", ""))).isdecimal():
+        return int(said)
+    return _named_moment(path) if named else None
+
+
+def is_single(path: Path) -> bool:
+    """Whether a file is the image of one latent, whose `index` or `row` its PNG text gives.
+
+    Raises OSError for a file that is no picture.
+    """
+    return _of_one(_text(path))
+
+
+def _text(path: Path) -> dict[Any, Any]:
     with Image.open(path) as image:
-        text = str(image.info.get("images_seen", ""))
-    if text.isdecimal():
-        return int(text)
+        return image.info
+
+
+def _of_one(text: dict[Any, Any]) -> bool:
+    return "index" in text or "row" in text
+
+
+def _named_moment(path: Path) -> int | None:
     if found := _KIMG.search(path.stem):
         return round(1000 * float(found[1] or found[2]))
     found = _COUNT.search(path.stem)

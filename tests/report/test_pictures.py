@@ -140,6 +140,8 @@ def test_what_is_no_picture_is_refused_with_the_file_named(tmp_path, wrong):
         ("fakes-12.5kimg.png", {}, 12500),
         ("000000001.png", {"images_seen": "777"}, 777),
         ("timeline.png", {}, None),
+        ("000012.png", {"index": "12"}, None),  # of one latent
+        ("000012.png", {"row": "12"}, None),
     ],
 )
 def test_the_moment_of_a_grid(tmp_path, name, metadata, seen):

@@ -234,6 +234,33 @@ def test_a_picture_without_a_moment_is_a_figure(tmp_path):
     assert len(section.samples) == 3
 
 
+@pytest.mark.parametrize("address", ["index", "row"])
+@pytest.mark.parametrize("kind", ["train", "evaluate", None])
+def test_images_of_single_latents_are_no_moments_of_a_training(tmp_path, address, kind):
+    for index in (0, 12, 4000):
+        picture = np.zeros((4, 4), np.uint8)
+        save_png(picture, tmp_path / "samples" / f"{index:06d}.png", {address: str(index)})
+    save_png(np.zeros((8, 8), np.uint8), tmp_path / "figures" / "samples.png")
+    write_result(tmp_path, {"status": "done", "kind": kind, "study": "samples"})
+    page = report(tmp_path)
+    assert "kimg" not in page.text
+    shown = [image["alt"] for image in page.all("img") if image["alt"]]  # the last enlarges others
+    assert shown == ["Samples (figures/samples.png)"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "moments"), [("train", ["7 kimg", "9 kimg"]), ("evaluate", ["9 kimg"])]
+)
+def test_a_name_tells_a_moment_in_a_training_only(tmp_path, kind, moments):
+    save_png(np.zeros((4, 4), np.uint8), tmp_path / "samples" / "000007000.png")
+    said = {"images_seen": "9000"}
+    save_png(np.zeros((4, 4), np.uint8), tmp_path / "samples" / "000000001.png", said)
+    write_result(tmp_path, {"status": "done", "kind": kind})
+    section = read_section(tmp_path)
+    assert [picture.moment for picture in section.samples] == moments
+    assert len(section.figures) == 2 - len(moments)
+
+
 def test_huge_pictures_are_embedded_smaller_with_their_shape_kept(tmp_path):
     save_png(np.zeros((800, 2 * WIDEST, 3), np.uint8), tmp_path / "figures" / "wide.png")
     (picture,) = read_section(tmp_path).figures

@@ -10,6 +10,8 @@ from styled_toys import run, small_stylegan2
 
 from ganlab.data import arrays, zipped
 from ganlab.report.image_files import ImageArray
+from ganlab.report.reading import read_section
+from ganlab.report.results import write_result
 from ganlab.studies import Samples, images_at
 from ganlab.systems.conditioning import Labels
 
@@ -48,6 +50,14 @@ def test_an_array_holds_the_same_bytes_whatever_the_batch(tmp_path):
     assert found[0]["arr_0"].shape == (7, 8, 8, 1)
     assert close(found[0]["arr_0"], stored(images_at(generator, range(7), 0)))
     assert close(found[0]["arr_0"], found[1]["arr_0"])
+
+
+def test_the_report_shows_the_grid_and_calls_no_index_a_moment(tmp_path):
+    run(Samples(directory=tmp_path, indices=[12, 500]), ConvGenerator())
+    write_result(tmp_path, {"status": "done", "kind": "evaluate", "study": "samples"})
+    section = read_section(tmp_path)
+    assert section.samples == []
+    assert [picture.name for picture in section.figures] == ["figures/samples.png"]
 
 
 @pytest.mark.parametrize("form", ["zip", "npz"])
