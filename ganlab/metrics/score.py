@@ -22,6 +22,7 @@ class Score(Metric):
     full_state_update = False
     parts: ClassVar[tuple[str, ...] | None] = ()  # scores in `compute`'s dict; None = not known yet
     protocol: str = ""  # what a reader must know beyond the counts, as "k3"; part of the name
+    num_stored: int | None = None  # real n + i is the mirror image of real i, n = this; None = none
 
     def __init__(self, **options: Any) -> None:
         super().__init__(compute_with_cache=False, **options)
@@ -141,6 +142,10 @@ class StoredFeatures(Score):
     def ordered(self, side: str) -> Tensor:
         """Every feature of `real` or `fake` by ascending index, (N, d) float64; see `rows`."""
         return self.rows(side).double()
+
+    def indices(self, side: str) -> Tensor:
+        """The index of each of `rows`, ascending, (N,) int64."""
+        return _concatenated(getattr(self, f"{side}_index")).sort().values
 
     def rows(self, side: str) -> Tensor:
         """What is kept of `real` or `fake` by ascending index, (N, d) of the type it came in.

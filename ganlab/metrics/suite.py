@@ -99,6 +99,11 @@ class Suite:
         order = torch.randperm(num_images, generator=keyed_generator("reals", num_images))
         return order[:wanted].sort().values
 
+    def tell_mirrors(self, num_stored: int | None) -> None:
+        """Say that real n + i is the mirror image of real i, n = `num_stored`; None = none is."""
+        for metric in self.metrics.values():
+            metric.num_stored = num_stored
+
     @torch.no_grad()
     def update(self, images: Tensor, real: bool, index: Tensor | None = None) -> None:
         """Feed float images in [-1, 1], (N, C, H, W).

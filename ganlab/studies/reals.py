@@ -55,6 +55,7 @@ class Reals:
         self.num_stored = len(data.dataset)
         self.chosen = torch.zeros(num_images(data), dtype=torch.bool)
         self.chosen[self.suite.real_indices(len(self.chosen))] = True
+        self.suite.tell_mirrors(self.num_stored if self.mirror else None)
         key = self.key(data)
         self.complete = key is not None and self.cache.restore(self.suite, key)
 

@@ -6,7 +6,7 @@ from study_toys import ConvGenerator, Data, Projection, System, trainer
 
 from ganlab.data import ImageData, synthetic
 from ganlab.features import Classifier
-from ganlab.metrics import FrechetDistance, KernelDistance, RealCache, Suite
+from ganlab.metrics import FrechetDistance, KernelDistance, NearestReals, RealCache, Suite
 from ganlab.studies import Scores
 from ganlab.studies.reals import Reals, precomputed
 
@@ -26,6 +26,15 @@ class Mirrored(Data):
         """Image i of n, then the mirror image of each, as n + i."""
         images = self.dataset.float() / 127.5 - 1
         return torch.cat([images, images.flip(-1)])
+
+
+class NearlySymmetric(Mirrored):
+    """The toy images, each nearer to its mirror image than to any other."""
+
+    def __init__(self):
+        super().__init__()
+        mirrored = self.dataset.flip(-1).float()
+        self.dataset = (0.55 * self.dataset + 0.45 * mirrored).round().to(torch.uint8)
 
 
 def fed(data, num_real=None, device="cpu"):
@@ -57,6 +66,20 @@ def test_data_trained_with_mirror_images_counts_double(num_real):
             if order is not None:
                 ours, value = torch.cat(ours)[order], torch.cat(value)
             torch.testing.assert_close(ours, value, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [NearlySymmetric, Data])
+@pytest.mark.parametrize("num_real", [None, 20])
+def test_the_nearest_other_real_is_of_another_image(kind, num_real):
+    metric = NearestReals()
+    scores = Scores(Suite(Projection(), {"nearest": metric}, num_real, 20))
+    trainer(scores).fit(System(ConvGenerator(), 0.01), kind())
+    points, picture = metric.rows("real").double(), metric.indices("real") % 24
+    gaps = torch.cdist(points, points)
+    gaps[picture[:, None] == picture] = torch.inf
+    near = torch.cdist(metric.rows("fake").double(), points).amin(1)
+    expected = near.quantile(0.5) / gaps.amin(1).quantile(0.5)
+    assert metric.compute()["nearest_ratio"] == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_mirror_images_are_other_reals_in_another_file():
