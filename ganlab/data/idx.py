@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import importlib.resources
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -90,8 +91,8 @@ class MNIST:
             raise FileNotFoundError(f"data.path={folder} lacks {name}[.gz]; it takes {guide}")
         try:
             content = place.read_bytes()
-            return read_idx(gzip.decompress(content) if place.suffix else content, place)
-        except (OSError, EOFError) as error:
+            return read_idx(gzip.decompress(content) if place.suffix == ".gz" else content, place)
+        except (OSError, EOFError, zlib.error) as error:
             raise BrokenData(
                 [Problem(str(place), f"is damaged: {error}", "get it again")]
             ) from error

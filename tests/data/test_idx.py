@@ -31,6 +31,12 @@ def small(monkeypatch, tmp_path):
     return tmp_path / "small", arrays
 
 
+def unzip(folder):
+    for path in list(folder.glob("*.gz")):
+        path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+
+
 @pytest.fixture
 def server(small):
     """The small set behind a local web server: its address, and the paths asked for."""
@@ -81,9 +87,7 @@ def test_full_set_is_found_where_debian_puts_it():
 def test_full_set_from_a_folder_is_train_then_test(small, form):
     folder, arrays = small
     if form == "plain":
-        for path in list(folder.glob("*.gz")):
-            path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
-            path.unlink()
+        unzip(folder)
     source = FashionMNIST(str(folder), full=True)
     source.prepare()
     collection = source.open()
@@ -163,8 +167,11 @@ def test_mnist_splits(small, split, count):
     assert (len(data.dataset), data.num_classes) == (count, 10)
 
 
-def test_mnist_accepts_dots_in_file_names(small):
+@pytest.mark.parametrize("form", ["gz", "plain"])
+def test_mnist_accepts_dots_in_file_names(small, form):
     folder, arrays = small
+    if form == "plain":
+        unzip(folder)
     for path in list(folder.iterdir()):
         path.rename(folder / path.name.replace("-idx", ".idx"))
     collection = MNIST(str(folder), "test").open()
@@ -179,9 +186,11 @@ def test_mnist_errors(small):
     (folder / name).write_bytes(gzip.compress(write_idx(arrays[name[:-3]][:9])))
     with pytest.raises(BrokenData, match="10 images but 9 labels"):
         MNIST(str(folder), "test").open()
-    (folder / name).write_bytes(b"not gzip")
-    with pytest.raises(BrokenData, match=rf"{name}: is damaged"):
-        MNIST(str(folder), "test").open()
+    whole = gzip.compress(write_idx(arrays[name[:-3]]))
+    for content in (b"not gzip", whole[:-9], whole[:10] + b"\xff" * 20):  # the last: zlib's error
+        (folder / name).write_bytes(content)
+        with pytest.raises(BrokenData, match=rf"{name}: is damaged"):
+            MNIST(str(folder), "test").open()
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match="lacks t10k-labels"):
         MNIST(str(folder), "test").open()
