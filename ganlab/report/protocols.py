@@ -55,7 +55,8 @@ def protocol_text(stamp: Stamp) -> str:
     parts = [f"{' against '.join(counts)} images"] if counts else []
     parts += ["reals mirrored"] if values.get("mirror") else []
     parts += [extractor, f"resize {values.get('resize') or 'unknown'}"]
-    parts += [f"truncation {values['truncation']:g}"] if values.get("truncation") else []
+    psi = values.get("truncation")  # 0 is the strongest cut: every image is of the mean style
+    parts += [f"truncation {psi:g}"] if psi is not None else []
     parts += ["without weight averaging"] if values.get("ema") is False else []
     return "; ".join(parts)
 

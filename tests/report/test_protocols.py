@@ -76,6 +76,14 @@ def test_one_row_measured_differently_is_marked_in_every_form(field):
     assert parse_markdown(markdown) == marked.shown()
 
 
+@pytest.mark.parametrize(
+    ("psi", "said"), [(None, ""), (0.7, "truncation 0.7"), (0.0, "truncation 0")]
+)
+def test_every_truncation_is_said_the_strongest_too(psi, said):
+    parts = protocol_text(protocol_stamp({**RECORD, "truncation": psi})).split("; ")
+    assert [part for part in parts if "truncation" in part] == [said] * bool(said)
+
+
 def test_a_marked_column_has_no_best_and_the_others_keep_theirs():
     other = {"truncation": 0.7}
     marked = mark_protocols(table(), [scores(), scores(fid=other), scores()[1:]])
