@@ -11,6 +11,7 @@ per second of CPU time (of wall time on a GPU), so that a busy machine does not 
 
 import argparse
 import json
+import random
 import resource
 import statistics
 import subprocess
@@ -33,9 +34,11 @@ from ganlab.data.sampler import ImageStream
 from ganlab.loggers import CSVLog
 from ganlab.losses.variational import kl_divergence, reparameterize, squared_error
 from ganlab.nn.growing import Stage
+from ganlab.nn.masks import crops
 from ganlab.nn.style import mix
 from ganlab.provenance import commit
 from ganlab.recipes import build_system, checked
+from ganlab.systems.semantic import repeated
 from ganlab.systems.trainer import make_trainer, quieten
 
 WARM_UP = 4  # steps before the clock starts: allocations, lazily built kernels
@@ -155,6 +158,8 @@ class BareAdversary:
         self.system, self.generator = system, system.generator
         self.discriminator, self.loss = system.discriminator, system.loss
         self.average = deepcopy(self.generator)
+        if hasattr(system.conditioner, "attach"):
+            system.conditioner.attach(system)
         self.of_generator = system.generator_optimizer(self.generator.parameters())
         self.of_discriminator = system.discriminator_optimizer(self.discriminator.parameters())
 
@@ -162,18 +167,35 @@ class BareAdversary:
         latents = self.generator.sample_latents(n, torch.default_generator)
         return latents.to(next(self.generator.parameters()).device)
 
-    def fakes(self, n, condition, updating=False):
+    def styles(self, latents, condition, updating=False):
+        """Mixed styles; the latents themselves where there are none."""
         if not hasattr(self.generator, "map"):
-            return self.generator(self.latents(n), condition)
-        styles = self.generator.map(self.latents(n), condition)
+            return latents
+        styles = self.generator.map(latents, condition)
         if updating:
             self.generator.update_mean_style(styles)
-        if probability := self.system.mixing_probability:
-            layers = torch.randint(1, self.generator.num_styles, (n,))
-            layers[torch.rand(n) >= probability] = self.generator.num_styles
-            other = self.generator.map(self.latents(n), condition)
-            return self.generator.synthesize(mix(styles, other, layers.to(styles.device)), "random")
+        if not (probability := self.system.mixing_probability):
+            return styles
+        layers = torch.randint(1, self.generator.num_styles, (len(styles),))
+        layers[torch.rand(len(styles)) >= probability] = self.generator.num_styles
+        other = self.generator.map(self.latents(len(styles)), condition)
+        return mix(styles, other, layers.to(styles.device))
+
+    def painted(self, styles, condition):
+        if not hasattr(self.generator, "map"):
+            return self.generator(styles, condition)
         return self.generator.synthesize(styles, noise="random")
+
+    def told(self, images):
+        """The images of a step and what the networks are told of them."""
+        conditioner, n = self.system.conditioner, len(images)
+        if not hasattr(conditioner, "stages"):
+            return images, conditioner(Batch(images, None, torch.arange(n)))[1]
+        kept, level = images[: n // 2], random.choice(conditioner.names)
+        crop = None
+        if random.random() < conditioner.crop_probability:
+            crop = crops(torch.rand(len(kept), 4), images.shape[-1], *conditioner.crop)
+        return torch.cat([kept, kept]), repeated(conditioner.condition(kept, level, crop))
 
     def penalties(self, group, count):
         """(times, penalty) of those due at this step."""
@@ -183,11 +205,11 @@ class BareAdversary:
                 yield every, penalty
 
     def __call__(self, images, count):
-        n, device = len(images), images.device
-        condition = self.system.conditioner(Batch(images, None, torch.arange(n)))[1]
-        real = self.discriminator.views(images)
+        device = images.device
+        images, condition = self.told(images)
+        n, real = len(images), self.discriminator.views(images)
         with torch.no_grad():
-            fake = self.fakes(n, condition)
+            fake = self.painted(self.styles(self.latents(n), condition), condition)
         answers = self.discriminator(real, condition), self.discriminator(fake, condition)
         loss = self.loss.discriminator(*answers)
         lazy = []
@@ -205,16 +227,22 @@ class BareAdversary:
         follow(self.average, self.generator)
 
     def step_generator(self, real, n, condition, count):
-        answer = self.discriminator(self.fakes(n, condition, updating=True), condition)
+        latents = self.latents(n)
+        fake = self.painted(self.styles(latents, condition, updating=True), condition)
+        answer = self.discriminator(fake, condition)
         relative = getattr(self.loss, "relativistic", False)
         other = self.discriminator(real, condition) if relative else None
-        descend(self.of_generator, self.loss.generator(answer, other))
+        loss = self.loss.generator(answer, other)
+        for penalty in self.system.image_penalties.values():
+            loss = loss + penalty(fake, latents, condition, self.system.conditioner.stages)
+        descend(self.of_generator, loss)
 
         def normal(shape):
             return torch.randn(shape, device=answer.device)
 
         for every, penalty in self.penalties(self.system.generator_penalties, count):
-            term = penalty(self.generator, self.latents(n), condition, normal)
+            styles = self.styles(self.latents(n), condition)
+            term = penalty(self.generator, styles, condition, normal)
             descend(self.of_generator, every * term)
 
 

@@ -4,16 +4,18 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-PATH_WORD = re.compile(r"([+~]*[\w./@]*(?:path|ckpt|dir|directory|file|weights))=(.+)", re.DOTALL)
-PLAIN = re.compile(r"[\w./:+\-@%,]*", re.ASCII)  # what Hydra's grammar takes without quotes
+WORD = re.compile(r"([+~]*[\w./@]+)=(.+)", re.DOTALL)
+PATH_KEY = re.compile(r".*(?:path|ckpt|dir|directory|file|weights)")
+PATH_STARTS = ("~/", "/", "./", "../")
+PLAIN = re.compile(r"[\w./:+\-@%]*", re.ASCII)  # what Hydra's grammar takes without quotes
 
 # What a checkpoint may say about its own continuation. It is untrusted: nothing that names a place
-# to write, a package to import, or Hydra's own settings.
+# to write, an address to fetch from, a package to import, or Hydra's own settings.
 REMEMBERED = re.compile(
     r"[+~]*(?:(?:model|data|features|metrics|trainer)(?:[./@][\w./@]*)?"
     r"|callbacks|logger|scores|experiment|seed|kimg|\w+_every_kimg)(?==|$)"
 )
-FORGOTTEN = re.compile(r"(?:cache_dir|directory|dir)$")
+FORGOTTEN = re.compile(r"(?:cache_dir|directory|dir|url)$")
 
 
 def key_of(word: str) -> str:
@@ -24,7 +26,8 @@ def key_of(word: str) -> str:
 def arranged(words: Iterable[str], groups: Iterable[str]) -> list[str]:
     """Words that Hydra's grammar takes: `~` expanded, odd paths quoted, `callbacks=null` = none.
 
-    With `sweep=` among them they begin with `--multirun`.
+    Paths with commas between them are several, unless a file or folder has that very name. With
+    `sweep=` among the words they begin with `--multirun`.
 
     Raises:
         ValueError: another config group was set to null.
@@ -36,15 +39,30 @@ def arranged(words: Iterable[str], groups: Iterable[str]) -> list[str]:
 
 
 def _quoted(word: str) -> str:
-    match = PATH_WORD.fullmatch(word)
+    match = WORD.fullmatch(word)
     if match is None or match[2][0] in "'\"[{$" or match[2] in ("null", "???"):
         return word
-    key, path = match.groups()
+    key, value = match.groups()
+    whole = _on_disk(value)
+    if not (PATH_KEY.fullmatch(key) or value.startswith(PATH_STARTS) or whole):
+        return word
+    return f"{key}={','.join(map(_plain, [value] if whole else value.split(',')))}"
+
+
+def _on_disk(value: str) -> bool:
+    try:
+        return Path(value).expanduser().exists()
+    except OSError:  # longer than a name can be
+        return False
+
+
+def _plain(path: str) -> str:
+    """One path as Hydra's grammar takes it: quoted only where it must be."""
     path = str(Path(path).expanduser()) if path.startswith("~") else path
     if PLAIN.fullmatch(path):
-        return f"{key}={path}"
+        return path
     escaped = path.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    return f"'{escaped}'"
 
 
 def _without_null(word: str, groups: set[str]) -> str:

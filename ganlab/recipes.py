@@ -1,6 +1,7 @@
 """A run's recipe: what a checkpoint keeps of its config, and what may follow from it."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,13 +106,23 @@ def rebuilt(checkpoint: Settings, extra: list[str]) -> Any:
     for key in ("model", "data"):
         if not isinstance(recipe, dict) or not isinstance(recipe.get(key), dict):
             raise CheckpointError(f"the checkpoint's recipe describes no {key}")
-    system = build(recipe["model"], "model", extra)
+    system = build(without_addresses(recipe["model"]), "model", extra)
     try:
         system.load_state_dict(checkpoint["state_dict"])
     except (RuntimeError, AttributeError, TypeError) as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {error}") from error
     system.recipe, system.images_seen = recipe, checkpoint["images_seen"]
     return system.eval()
+
+
+def check_resume(checkpoint: Settings, settings: Settings) -> None:
+    """Refuse a resume that is not exact, or that would cost what a run has come to.
+
+    Raises:
+        ConfigError: see `refuse_changed_recipe` and `refuse_lost_progress`.
+    """
+    refuse_changed_recipe(checkpoint["recipe"], settings)
+    refuse_lost_progress(checkpoint, settings)
 
 
 def refuse_changed_recipe(saved: Settings, settings: Settings) -> None:
@@ -121,14 +132,40 @@ def refuse_changed_recipe(saved: Settings, settings: Settings) -> None:
         ConfigError: names every key that differs.
     """
     today = recipe_of(settings)
-    before = {key: saved.get(key) for key in RECIPE}
-    after = {key: today.get(key) for key in RECIPE}
+    before = without_addresses({key: saved.get(key) for key in RECIPE})
+    after = without_addresses({key: today.get(key) for key in RECIPE})
     changed = [line for line in differences(before, after) if not line.startswith(FREE)]
     if changed:
         raise ConfigError(
             f"the recipe differs from the checkpoint's: {'; '.join(changed)}. "
             "Undo that, start a new run without ckpt=, or say resume=force"
         )
+
+
+def refuse_lost_progress(checkpoint: Settings, settings: Settings) -> None:
+    """Refuse to go on from a checkpoint where that would write over a later one of the same run.
+
+    Raises:
+        ConfigError: names the later one and both ways on.
+    """
+    last = Path(settings["run_dir"], "checkpoints", "last.ckpt")
+    if not last.is_file() or last.samefile(Path(settings["ckpt"]).expanduser()):
+        return
+    with suppress(CheckpointError):
+        before, after = checkpoint["images_seen"], load_checkpoint(last)["images_seen"]
+        if before < after:
+            raise ConfigError(
+                f"ckpt={settings['ckpt']} is at {before / 1000:g} kimg and {last} beside it at "
+                f"{after / 1000:g}: what came between would be written over. ckpt={last} goes on; "
+                "hydra.run.dir=<a new folder> begins a branch; resume=force writes over it"
+            )
+
+
+def without_addresses(node: Any) -> Any:
+    """A part of a recipe without any `url`: a checkpoint may not say what is fetched from where."""
+    if isinstance(node, dict):
+        return {key: without_addresses(each) for key, each in node.items() if key != "url"}
+    return [without_addresses(each) for each in node] if isinstance(node, list) else node
 
 
 def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
@@ -143,7 +180,7 @@ def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
     if config.get("data") is None or "_target_" not in config.data:
         config.data = OmegaConf.merge(data, config.get("data") or {})
     if config.get("features") is None:
-        config.features = saved["features"]
+        config.features = without_addresses(saved["features"])
     for key in ("resolution", "channels"):
         if config.data.get(key) != data.get(key):
             raise ConfigError(
@@ -174,11 +211,11 @@ def without_reals(config: DictConfig, ckpt: str) -> DictConfig:
 
 __all__ = [
     "build_system",
+    "check_resume",
     "checked",
     "open_checkpoint",
     "rebuilt",
     "recipe_of",
-    "refuse_changed_recipe",
     "resumed",
     "with_saved_defaults",
     "without_reals",

@@ -31,10 +31,10 @@ from ganlab.painting import CheckpointPainter
 from ganlab.provenance import config_hash, provenance
 from ganlab.recipes import (
     build_system,
+    check_resume,
     checked,
     open_checkpoint,
     rebuilt,
-    refuse_changed_recipe,
     resumed,
     with_saved_defaults,
     without_reals,
@@ -64,7 +64,7 @@ def train(config: DictConfig) -> Settings:
     forced = settings["resume"] == "force"
     if checkpoint is not None:
         if not forced:
-            refuse_changed_recipe(checkpoint["recipe"], settings)
+            check_resume(checkpoint, settings)
         older = older_result(Path(settings["run_dir"]))
         if finished(checkpoint, settings, older):
             return older | {"exit_code": 0}

@@ -10,7 +10,9 @@ AWKWARD = ["/data/a=b/last.ckpt", "/my data/faces (1)", "/it's/here", "/täglich
 
 
 @pytest.mark.parametrize("path", AWKWARD)
-@pytest.mark.parametrize("key", ["ckpt", "data.path", "hydra.run.dir", "+data.cache_dir"])
+@pytest.mark.parametrize(
+    "key", ["ckpt", "data.path", "hydra.run.dir", "+data.cache_dir", "study.image", "study.results"]
+)
 def test_paths_pass_through_the_grammar_unchanged(key, path):
     (word,) = arranged([f"{key}={path}"], [])
     assert OverridesParser.create().parse_override(word).value() == path
@@ -20,10 +22,29 @@ def test_tilde_is_the_home_folder():
     assert arranged(["data.path=~/faces"], []) == [f"data.path={Path.home()}/faces"]
 
 
+def test_several_paths_stay_several():
+    (word,) = arranged(["ckpt=~/a.ckpt,/my runs/b.ckpt"], [])
+    (override,) = OverridesParser.create().parse_overrides([word])
+    assert override.is_sweep_override()
+    texts = [str(getattr(each, "text", each)) for each in override.sweep_iterator()]
+    assert texts == [f"{Path.home()}/a.ckpt", "/my runs/b.ckpt"]
+
+
+def test_a_file_with_a_comma_in_its_name_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("one, two.jpg", "photo (1).jpg"):
+        Path(name).touch()
+        (word,) = arranged([f"study.image={name}"], [])
+        assert OverridesParser.create().parse_override(word).value() == name
+
+
 @pytest.mark.parametrize(
     "word",
     [
         "ckpt=null",
+        "study.latents=0:1300",
+        "study.latents=3,17",
+        "seed=0,1",
         "ckpt=a.ckpt,b.ckpt",
         "data.path='a=b'",
         "kimg=3",
@@ -64,11 +85,13 @@ def test_todays_words_take_precedence_over_saved_ones():
         "hydra.searchpath=[file:///tmp]",
         "scores.directory=/etc",
         "data.cache_dir=/etc",
+        "features.url=https://example.org/weights.pth",
+        "+model.conditioner.weights.url=https://example.org/weights.pth",
         "--config-dir=/tmp",
         "-m",
     ],
 )
-def test_a_checkpoint_cannot_say_where_to_write_or_what_to_import(word):
+def test_a_checkpoint_cannot_say_where_to_write_what_to_fetch_or_to_import(word):
     assert continued(["ckpt=x"], [word]) == ["ckpt=x"]
 
 

@@ -3,9 +3,11 @@
 import ast
 import importlib.util
 import sys
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
+import torch
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -36,6 +38,23 @@ def test_both_loops_end_at_the_same_weights(tmp_path):
     assert max(gaps) <= 1e-6
     _, *longer = overhead.bare(data, 4, 9)
     assert max(map(overhead.largest_difference, longer, ours)) > 1e-6, "the comparison can fail"
+
+
+@pytest.mark.parametrize("name", ["semantic_pyramid", "stylegan2"])
+def test_steps_of_conditioned_and_styled_models_are_made_bare(name):
+    """Each with all of its penalties: every network's weights move, the average's too."""
+    module = loaded("train_step")
+    system, data = module.prepared(name, 4)
+    system.intervals = dict.fromkeys(system.intervals, 1)  # lazy penalties fall due at once
+    step = module.BareAdversary(system)
+    networks = (system.generator, system.discriminator, step.average)
+    before = [deepcopy(network.state_dict()) for network in networks]
+    step(data.dataset.images(torch.arange(4)).float() / 127.5 - 1, 0)
+    for network, old in zip(networks, before, strict=True):
+        moved = [
+            key for key, value in network.named_parameters() if not torch.equal(value, old[key])
+        ]
+        assert len(moved) > len(old) / 3
 
 
 @pytest.fixture(scope="module")

@@ -165,11 +165,16 @@ def link_to(path: Path, home: Path) -> str:
     return path.resolve().as_uri()
 
 
+def _moment(path: Path) -> int:
+    """Images seen by a grid's time, -1 where a file does not say or is no picture."""
+    with suppress(*BROKEN):
+        return timeline.images_seen(path) or -1
+    return -1
+
+
 def thumbnail(directory: Path) -> str:
     """The newest sample grid, or else a figure, made small, as a data: address; or nothing."""
-    timed = [
-        (timeline.images_seen(path) or -1, path) for path in (directory / "samples").glob("*.png")
-    ]
+    timed = [(_moment(path), path) for path in (directory / "samples").glob("*.png")]
     pictures = [path for _, path in sorted(timed, reverse=True)]
     pictures += sorted((directory / "figures").glob("*.png"))
     for path in pictures:

@@ -53,6 +53,14 @@ def test_thumbnails_are_small_pictures_inside_the_page(grid):
     assert len(sources) == 3
 
 
+def test_a_broken_picture_costs_neither_the_page_nor_the_thumbnail(grid):
+    broken = grid / "loss-hinge" / "samples" / "000000500.png"
+    broken.write_bytes(b"cut short")
+    publish([grid])
+    broken.unlink()
+    assert text_of(grid).count('<img class="pixels" src="data:image/png;base64,') == 3
+
+
 def test_curves_of_all_cells_lie_over_each_other(grid):
     (chart,) = re.findall(r'<svg class="chart".*?</svg>', text_of(grid), re.DOTALL)
     for name in ("loss-hinge", "loss-minimax", "loss-wasserstein"):

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -256,3 +257,20 @@ def test_changed_recipe_is_refused_unless_forced(uninterrupted, tmp_path):
     assert saved["images_seen"] == 1000
     rates = [state["param_groups"][0]["lr"] for state in saved["optimizer_states"]]
     assert rates == [0.1, 0.0002], "a forced resume goes on at the old rates"
+
+
+def test_an_older_checkpoint_of_a_run_does_not_write_over_a_later_one(uninterrupted, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(uninterrupted, run)
+    best, last = run / "checkpoints/best.ckpt", run / "checkpoints/last.ckpt"
+    earlier = checkpoint(run)
+    earlier["images_seen"] = earlier["counters"]["images_seen"] = 480
+    torch.save(earlier, best)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    output = command(run, f"ckpt={best}", expect=1)
+    assert f"{best} is at 0.48 kimg and {last} beside it at 0.96" in output
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    command(tmp_path / "branch", f"ckpt={best}")
+    assert checkpoint(tmp_path / "branch")["images_seen"] == 960
+    command(run, f"ckpt={best}", "resume=force", "kimg=0.5")
+    assert checkpoint(run)["images_seen"] == 512
