@@ -51,10 +51,9 @@ def test_steps_of_conditioned_and_styled_models_are_made_bare(name):
     before = [deepcopy(network.state_dict()) for network in networks]
     step(data.dataset.images(torch.arange(4)).float() / 127.5 - 1, 0)
     for network, old in zip(networks, before, strict=True):
-        moved = [
-            key for key, value in network.named_parameters() if not torch.equal(value, old[key])
-        ]
-        assert len(moved) > len(old) / 3
+        named = dict(network.named_parameters())
+        moved = [key for key, value in named.items() if not torch.equal(value, old[key])]
+        assert len(moved) > len(named) / 2  # one level's masks let one part of a pyramid learn
 
 
 @pytest.fixture(scope="module")
