@@ -4,7 +4,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganlab.config import Settings
 from ganlab.provenance import started
+from ganlab.report.html import write_report
 from ganlab.report.results import read_result, write_result
 from ganlab.systems.checkpoint import Checkpointing
 
@@ -48,6 +49,8 @@ def interruptible() -> Iterator[None]:
 def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings:
     """How a training run ended: a signal that came after its last image changes nothing."""
     finished = status == "done" and system.images_seen >= system.kimg * 1000
+    if status == "interrupted":  # before its first batch: no checkpoint could answer the signal
+        return {}
     if checkpointing.signal is None or finished:
         return {"status": status, "exit_code": int(status == "failed")}
     return {"status": "interrupted", "exit_code": 128 + checkpointing.signal}
@@ -116,6 +119,30 @@ def older_result(directory: Path) -> Settings:
         return {}
 
 
+def conclude(settings: Settings, outcome: Settings, callbacks: list[Any]) -> None:
+    """Write `result.json` and `report.html`, and say where they are.
+
+    A run that ended before its first new image leaves an older result as it was.
+    """
+    directory = Path(settings["run_dir"])
+    records = [record for each in callbacks for record in getattr(each, "records", [])]
+    outcome |= {"scores": records}
+    older = older_result(directory)
+    nothing_new = older.get("images_seen", -1) >= outcome["images_seen"]
+    if outcome["status"] != "done" and nothing_new and older.get("status") != "failed":
+        return
+    try:
+        write_result(directory, outcome)
+    except OSError as error:  # the run's own error, if it had one, is the one to raise
+        outcome["exit_code"] = outcome["exit_code"] or 1
+        print(f"error: {directory}/result.json was not written ({error})", file=sys.stderr)
+        return
+    with suppress(OSError, ValueError, KeyError):
+        write_report(directory)
+    if outcome["status"] != "failed":
+        print(summary(directory, outcome), file=sys.stderr)
+
+
 def summary(directory: Path, outcome: Settings) -> str:
     """What a person wants to read at the end: the scores, the report, how to go on."""
     plain = [record for record in outcome["scores"] if not record.get("intervention")]
@@ -123,5 +150,6 @@ def summary(directory: Path, outcome: Settings) -> str:
     lines = [scores] if scores else []
     if outcome["status"] == "interrupted" and outcome["kind"] == "train":
         last = directory / "checkpoints" / "last.ckpt"
-        lines.append(f"stopped at {outcome['images_seen'] / 1000:g} kimg; go on with ckpt={last}")
+        way = f"go on with ckpt={last}" if last.is_file() else "nothing was trained yet"
+        lines.append(f"stopped at {outcome['images_seen'] / 1000:g} kimg; {way}")
     return "\n".join([*lines, f"report: {directory / 'report.html'}"])

@@ -1,9 +1,8 @@
 """The two things a user does: train a recipe, evaluate a checkpoint. A config in, a dict out."""
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ from ganlab.callbacks.agreement import SameConfig
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
 from ganlab.ending import (
+    conclude,
     finished,
     interruptible,
     older_result,
     refusals_kept,
     stopping,
-    summary,
     way_on,
 )
 from ganlab.loggers import finish as end_loggers
@@ -39,8 +38,6 @@ from ganlab.recipes import (
     with_saved_defaults,
     without_reals,
 )
-from ganlab.report.html import write_report
-from ganlab.report.results import write_result
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.ranks import Watch, lost_ranks_named
@@ -76,7 +73,10 @@ def train(config: DictConfig) -> Settings:
     checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"])
     trainer = build_trainer(settings, [*callbacks, checkpointing])
     datamodule = build_data(settings)
-    with recorded_run(settings, trainer, system, callbacks, checkpointing) as outcome:
+    with (
+        recorded_run(settings, trainer, system, callbacks, checkpointing) as outcome,
+        interruptible(),
+    ):
         outcome |= sources(system, datamodule)
         cut_curves(trainer, checkpoint)
         with lost_ranks_named(trainer):
@@ -196,7 +196,7 @@ def recorded_run(
         outcome["seconds"] = time.monotonic() - started
         outcome["images_seen"] = system.images_seen
         if trainer.is_global_zero:
-            finish(settings, outcome, callbacks)
+            conclude(settings, outcome, callbacks)
             show_scores(trainer.loggers, outcome["scores"])
         end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
 
@@ -275,25 +275,6 @@ def build_trainer(settings: Settings, callbacks: list[Callback]) -> Trainer:
     given = {"callbacks": callbacks, "loggers": loggers, "directory": settings["run_dir"]}
     trainer: Trainer = build(settings["trainer"], "trainer", settings["allow_targets"], **given)
     return trainer
-
-
-def finish(settings: Settings, outcome: Settings, callbacks: list[Any]) -> None:
-    """Write `result.json` and `report.html`, and say where they are.
-
-    A run that failed before its first new image leaves an older result as it was.
-    """
-    directory = Path(settings["run_dir"])
-    records = [record for each in callbacks for record in getattr(each, "records", [])]
-    outcome |= {"scores": records}
-    older = older_result(directory)
-    nothing_new = older.get("images_seen", -1) >= outcome["images_seen"]
-    if outcome["status"] == "failed" and nothing_new and older.get("status") != "failed":
-        return
-    write_result(directory, outcome)
-    with suppress(OSError, ValueError, KeyError):
-        write_report(directory)
-    if outcome["status"] != "failed":
-        print(summary(directory, outcome), file=sys.stderr)
 
 
 __all__ = ["evaluate", "generator_of", "recipe", "resumed", "statistics", "train"]

@@ -2,6 +2,7 @@ import csv
 import json
 import math
 import os
+import resource
 import subprocess
 import sys
 import textwrap
@@ -101,6 +102,39 @@ def test_a_new_row_only_appends(tmp_path):
     log.log_metrics({"loss": 2.0}, step=2)
     assert path.read_bytes().startswith(before)
     assert path.stat().st_ino == file
+
+
+def test_what_joins_the_newest_row_leaves_the_others_alone(tmp_path):
+    """A tick's second row costs as little as its first, however long the run is."""
+    log = CSVLog(tmp_path)
+    path = tmp_path / "metrics.csv"
+    for step in (1, 2):
+        log.log_metrics({"loss": 1.0, "fid": 2.0, "health": 3.0}, step=step)
+    before, file = path.read_bytes(), path.stat().st_ino
+    for name, value in (("loss", 10.25), ("fid", 0.125), ("health", 5.0)):
+        log.log_metrics({name: value}, step=3)
+    log.log_metrics({"loss": 1.0}, step=3)  # shorter than what stood there
+    assert path.read_bytes() == before + b"3,1.0,0.125,5.0\n"
+    assert path.stat().st_ino == file
+
+
+def test_rows_that_find_no_room_are_written_when_there_is_some(tmp_path, monkeypatch):
+    write_curve(CSVLog(tmp_path / "whole"), range(10, 81, 10))
+    log = CSVLog(tmp_path / "full")
+    write_curve(log, range(10, 31, 10))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.warns(UserWarning, match=r"metrics\.csv was not written .* kept") as warned:
+            write_curve(log, range(40, 71, 10))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(warned) == 1
+    log.finalize("done")
+    assert len(read(tmp_path / "full")) == 7
+    write_curve(log, [80])
+    files = [tmp_path / name / "metrics.csv" for name in ("whole", "full")]
+    assert files[0].read_bytes() == files[1].read_bytes()
 
 
 def write_curve(log, moments):

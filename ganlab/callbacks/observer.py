@@ -1,6 +1,9 @@
 """When an observer looks, and at what: ticks of the clock and images of fixed latents."""
 
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,6 +55,15 @@ class Observer(Callback):
     def observe(self, trainer: Trainer, system: Any) -> None:
         """What the observer does at a tick; on every rank."""
         raise NotImplementedError
+
+
+@contextmanager
+def spared(what: str | Path) -> Iterator[None]:
+    """Let a picture that could not be written cost itself, not the run."""
+    try:
+        yield
+    except OSError as error:
+        warnings.warn(f"{what} was not written ({error}); free some space", stacklevel=3)
 
 
 def log_row(trainer: Trainer, metrics: Mapping[str, float], images_seen: int) -> None:

@@ -7,7 +7,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from ganlab.callbacks.observer import Observer, finished, fixed_fakes, log_picture
+from ganlab.callbacks.observer import Observer, finished, fixed_fakes, log_picture, spared
 from ganlab.report.images import Pixels, grid, save_grid, save_png
 from ganlab.report.timeline import strip
 
@@ -64,10 +64,13 @@ class SampleGrid(Observer):
         seen = system.images_seen
         images = self.images(system)
         metadata = {"images_seen": str(seen), "seed": str(self.seed)}
-        save_grid(images, self.directory / f"{seen:09d}.png", self.columns, metadata=metadata)
+        place = self.directory / f"{seen:09d}.png"
+        with spared(place):
+            save_grid(images, place, self.columns, metadata=metadata)
         log_picture(trainer, "samples", grid(images, self.columns), seen)
         if finished(system):
-            log_picture(trainer, "timeline", self.save_timeline(), seen)
+            with spared(self.directory / "timeline.png"):
+                log_picture(trainer, "timeline", self.save_timeline(), seen)
 
     def images(self, system: Any) -> Tensor:
         """(num, C, H, W) on the CPU."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning import Trainer
 
-from ganlab.callbacks.observer import Observer, finished, log_picture
+from ganlab.callbacks.observer import Observer, finished, log_picture, spared
 from ganlab.report.images import Pixels, save_png
 
 
@@ -53,7 +53,9 @@ class PictureSeries(Observer):
             return
         seen = system.images_seen
         metadata = {"images_seen": str(seen)}
-        save_png(picture, self.directory / "samples" / self.name / f"{seen:09d}.png", metadata)
-        if finished(system):
-            save_png(picture, self.directory / "figures" / f"{self.name}.png", metadata)
+        place = self.directory / "samples" / self.name / f"{seen:09d}.png"
+        with spared(place):
+            save_png(picture, place, metadata)
+            if finished(system):
+                save_png(picture, self.directory / "figures" / f"{self.name}.png", metadata)
         log_picture(trainer, self.name, picture, seen)

@@ -2,7 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+import os
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +41,11 @@ class CSVLog(Logger):
     """Writes `metrics.csv` in the run's folder, first column `images_seen`.
 
     Columns stand in the order in which they first appear. What is logged at equal `images_seen`
-    joins one row. A new row is appended and handed to the operating system before the call returns;
-    every other change replaces the file as a whole. So a process killed at any moment leaves a
-    readable file, at worst with a part of a last line, which is dropped when training goes on.
-    Equal calls give equal bytes. Rank 0 only; pictures and settings are not for this log.
+    joins one row. The newest row is handed to the operating system, in one piece, before the call
+    returns; every other change replaces the file as a whole. So a process killed at any moment
+    leaves a readable file, at worst with a part of a last line, which is dropped when training goes
+    on. A full disk costs no row: it is written as soon as there is room. Equal calls give equal
+    bytes. Rank 0 only; pictures and settings are not for this log.
 
     Raises:
         ValueError: the folder holds a `metrics.csv` of another kind; the message names the line.
@@ -55,6 +59,8 @@ class CSVLog(Logger):
         self.path = Path(directory) / "metrics.csv"
         self.columns: list[str] = []
         self._rows: dict[int, Row] | None = None  # images_seen -> row, ascending; None = unread
+        self._newest: int | None = None  # bytes before the newest row; None = the file is behind
+        self._warned = False
 
     @property
     def name(self) -> str:
@@ -89,14 +95,20 @@ class CSVLog(Logger):
             raise ValueError(f"metrics.csv is kept by {CLOCK}: log with step=system.images_seen")
         row = {name: number(value, name) for name, value in metrics.items()}
         fresh = [name for name in row if name not in self.columns]
-        follows = step > max(self.rows, default=-1)
+        newest = next(reversed(self.rows), -1)
         self.columns += fresh
         self.rows[step] = {**self.rows.get(step, {}), **row}
-        if fresh or not follows:
-            self._rewrite()
+        if fresh or step < newest or self._newest is None:
+            self._save(self._rewrite)
         else:
-            with self.path.open("ab") as file:
-                file.write(self._line(step).encode())
+            start = self._newest if step == newest else None
+            self._save(partial(self._write_newest, step, start))
+
+    @rank_zero_only
+    def finalize(self, status: str) -> None:
+        """A last try for rows that found no room."""
+        if self._warned and self._newest is None and self.rows:
+            self._save(self._rewrite)
 
     @rank_zero_only
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -118,17 +130,41 @@ class CSVLog(Logger):
         self._rows = kept
         self.columns = [name for name in self.columns if any(name in row for row in kept.values())]
         if kept:
-            self._rewrite()
+            self._newest = self._rewrite()
         else:
+            self._newest = None
             self.path.unlink(missing_ok=True)
 
     def _line(self, step: int) -> str:
         return line([str(step), *(self.rows[step].get(name, "") for name in self.columns)])
 
-    def _rewrite(self) -> None:
+    def _save(self, write: Callable[[], int]) -> None:
+        """Note where the newest row begins; a file that cannot be written ends no training."""
+        self._newest = None
+        try:
+            self._newest = write()
+        except OSError as error:
+            if not self._warned:
+                warnings.warn(
+                    f"{self.path} was not written ({error}); its rows are kept until there is room",
+                    stacklevel=4,
+                )
+            self._warned = True
+
+    def _write_newest(self, step: int, start: int | None) -> int:
+        """Put the newest row at byte `start`, where it stood before; None = at the end."""
+        with self.path.open("r+b") as file:
+            start = file.seek(0, os.SEEK_END) if start is None else file.seek(start)
+            file.write(self._line(step).encode())
+            file.truncate()
+        return start
+
+    def _rewrite(self) -> int:
         self._rows = dict(sorted(self.rows.items()))
-        text = "".join([line([CLOCK, *self.columns]), *map(self._line, self.rows)])
-        replace_file(self.path, text.encode())
+        lines = [line([CLOCK, *self.columns]), *map(self._line, self.rows)]
+        data = [each.encode() for each in lines]
+        replace_file(self.path, b"".join(data))
+        return sum(map(len, data[:-1]))
 
     def _read(self) -> dict[int, Row]:
         if not self.path.exists():

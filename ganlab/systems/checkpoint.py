@@ -66,11 +66,6 @@ def _nearby(path: Path) -> str:
     return f"; there are {', '.join(other.name for other in others)}" if others else ""
 
 
-def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
 def agreed(verdict: str | None) -> str | None:
     """The first rank's complaint, if any: what only one rank sees must stop all of them."""
     return next((each for each in gathered(verdict) if each is not None), None)
@@ -97,6 +92,7 @@ class Checkpointing(Checkpoint):
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)
         self.signal: int | None = None  # the signal that asked this run to stop
         self.saved_at: int | None = None  # images_seen of the newest file
+        self.failure: str | None = None  # why the newest attempt left no file
         self._handlers: dict[int, Any] = {}
 
     @property
@@ -157,11 +153,20 @@ class Checkpointing(Checkpoint):
         return self.signal is not None
 
     def on_train_end(self, trainer: Trainer, pl_module: "GAN") -> None:  # type: ignore[override]
-        """Save the final state, and the final score's best."""
+        """Save the final state, and the final score's best.
+
+        Raises:
+            OSError: neither this time nor before could the final state be written.
+        """
         best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
         if self.saved_at != pl_module.images_seen or best:
             self.save(trainer, pl_module, best)
         self._restore_handlers()
+        if self.failure is not None and self.saved_at != pl_module.images_seen:
+            raise OSError(
+                f"the final checkpoint could not be written ({self.failure}): free some space "
+                f"under {self.directory}; ckpt={self.last}, if there is one, goes on from before"
+            )
 
     def on_exception(self, trainer: Trainer, pl_module: "GAN", exception: BaseException) -> None:  # type: ignore[override]
         """Save if the exception fell between two steps; within one the state is not consistent."""
@@ -174,29 +179,37 @@ class Checkpointing(Checkpoint):
     def save(self, trainer: Trainer, system: "GAN", best: bool) -> None:
         """Write `last.ckpt`; give it the name `best.ckpt` too if asked.
 
-        A full disk costs this file, never the one before it, and does not end the run.
+        A full disk costs this file, never the one before it, and does not end the run. Every rank
+        learns of it: they must not differ in what comes next.
         """
         bad = agreed(bad_parameter(system.networks()))
         if bad is not None:
             warnings.warn(f"not saving: {bad} is not finite; kept {self.last}", stacklevel=2)
             return
-        partial = self.directory / "last.ckpt.partial"
+        self.failure = agreed(self._written(trainer, best))
+        if self.failure is None:
+            self.saved_at = system.images_seen
+            return
+        warnings.warn(
+            f"checkpoint at {system.images_seen} images was not written ({self.failure}); "
+            f"the one before it is kept; free some space under {self.directory}",
+            stacklevel=2,
+        )
+
+    def _written(self, trainer: Trainer, best: bool) -> str | None:
+        """Write on rank 0 while the others wait; why it failed there, if it did."""
+        partial, writer = self.directory / "last.ckpt.partial", trainer.strategy.checkpoint_io
+        trainer.save_checkpoint(partial)
+        failure: str | None = getattr(writer, "failure", None)
+        if failure is not None or not trainer.is_global_zero:
+            return failure
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            trainer.save_checkpoint(partial)
-            if trainer.is_global_zero:
-                _sync(partial)
-                partial.replace(self.last)
-                if best:
-                    self._name_best()
+            partial.replace(self.last)
+            if best:
+                self._name_best()
         except OSError as error:
-            partial.unlink(missing_ok=True)
-            warnings.warn(
-                f"checkpoint at {system.images_seen} images was not written ({error}); "
-                f"the one before it is kept; free some space under {self.directory}",
-                stacklevel=2,
-            )
-        self.saved_at = system.images_seen  # or tried: ranks must not differ in what comes next
+            return str(error)
+        return None
 
     def _name_best(self) -> None:
         link = self.directory / "best.ckpt.partial"

@@ -16,22 +16,28 @@ if TYPE_CHECKING:
 COUNTERS = ("images_seen", "steps", "images_at_ema")
 
 
-def random_state() -> dict[str, Any]:
-    """This process's random states as tensors and integers, readable under `weights_only`."""
+def random_state(device: torch.device) -> dict[str, Any]:
+    """This process's random states as tensors and integers, readable under `weights_only`.
+
+    Of accelerators, that of its own: others may not be there when the run goes on.
+    """
     numpy_state: Any = np.random.get_state()  # noqa: NPY002 (the global stream is the one to keep)
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
         "numpy": [torch.from_numpy(numpy_state[1].astype(np.int64)), *map(float, numpy_state[2:])],
         "python": random.getstate(),
     }
 
 
-def set_random_state(state: dict[str, Any]) -> None:
-    """Undo time: continue this process's random streams where `random_state` read them."""
+def set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Undo time: continue this process's random streams where `random_state` read them.
+
+    A run that moved from an accelerator to a CPU, or back, has no stream of that kind to continue.
+    """
     torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all([each.cpu() for each in state["cuda"]])
+    if device.type == "cuda" and isinstance(state["cuda"], torch.Tensor):
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
     keys, position, has_gauss, cached = state["numpy"]
     words = keys.numpy().astype(np.uint32)
     np.random.set_state(("MT19937", words, int(position), int(has_gauss), cached))  # noqa: NPY002
@@ -58,7 +64,7 @@ def run_state(system: "GAN") -> dict[str, Any]:
         "tally": gathered(system.tally.state_dict()),
         # Every image drawn is seen exactly once; the data's content says what a position means.
         "sampler": {"position": system.images_seen, "content": data_content(system)},
-        "random": gathered(random_state()),
+        "random": gathered(random_state(system.device)),
         "open_tick": system.images_before if system.mid_tick else None,
     }
 
@@ -118,4 +124,4 @@ def restore_random_state(system: "GAN", states: list[dict[str, Any]]) -> None:
             "set trainer.devices to match, or resume=force to go on inexactly"
         )
     else:
-        set_random_state(states[rank])
+        set_random_state(states[rank], system.device)

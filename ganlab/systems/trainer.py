@@ -8,6 +8,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 
 from ganlab.systems.layout import ChannelsLast
+from ganlab.systems.writing import CheckpointWriter
 
 
 def make_trainer(
@@ -34,6 +35,7 @@ def make_trainer(
         deterministic=deterministic,  # type: ignore[arg-type]
         benchmark=benchmark,
         callbacks=callbacks,
+        plugins=[CheckpointWriter()],
         logger=loggers or False,
         default_root_dir=directory,
         max_epochs=-1,  # the system stops the run by its clock

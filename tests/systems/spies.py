@@ -2,6 +2,7 @@
 
 import os
 import random
+import resource
 import signal
 import time
 from pathlib import Path
@@ -170,3 +171,27 @@ class Fate(Callback):
             if self.how == "raise":
                 raise RuntimeError("out of luck")
             die()
+
+
+class DiskFull(Callback):
+    """On one rank no file can grow beyond `size` bytes from one count of images to another."""
+
+    def __init__(self, images: int, until: int, size: int = 0, rank: int = 0):
+        self.images, self.until, self.size, self.rank = images, until, size, rank
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_rank == self.rank:
+            full = self.images <= pl_module.images_seen < self.until
+            _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self.size if full else hard, hard))
+
+
+class Dawdle(Callback):
+    """Takes its time before training starts, and says when."""
+
+    def __init__(self, path: str):
+        self.path = Path(path)
+
+    def on_fit_start(self, trainer, pl_module):
+        self.path.touch()
+        time.sleep(100)

@@ -1,4 +1,6 @@
 import functools
+import resource
+import tempfile
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from ganlab.losses import Nonsaturating
 from ganlab.networks import dcgan
 from ganlab.systems import GAN, Checkpointing
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.state import random_state, set_random_state
 from ganlab.systems.trainer import make_trainer, quieten
 
 ADAM = functools.partial(torch.optim.Adam, lr=1e-3)
@@ -61,28 +64,77 @@ def test_best_is_the_state_whose_score_improved(tmp_path):
     assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 80
 
 
-def test_full_disk_costs_one_checkpoint_and_not_the_run(tmp_path, monkeypatch):
-    class DiskFills(Callback):
-        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-            full = 32 <= pl_module.images_seen < 64
-            original = type(trainer).save_checkpoint
+class DiskFills(Callback):
+    """No file of this process can grow beyond `size` bytes from one count of images to another."""
 
-            def save(path, *arguments, **options):
-                if full:
-                    path.write_bytes(b"half")
-                    raise OSError(28, "No space left on device")
-                original(trainer, path, *arguments, **options)
+    def __init__(self, after, until, size=5000):
+        self.after, self.until, self.size = after, until, size
+        self.before = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-            trainer.save_checkpoint = save
-            if 48 <= pl_module.images_seen < 64:
-                kept.append(load_checkpoint(tmp_path / "last.ckpt")["images_seen"])
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        full = self.after <= pl_module.images_seen < self.until
+        size = self.size if full else self.before[0]
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, self.before[1]))
 
-    kept = []
-    with pytest.warns(UserWarning, match="No space left on device.*one before it is kept"):
-        fit(0.08, DiskFills(), Checkpointing(tmp_path, every_kimg=0.016))
-    assert kept == [16, 16]
+    def on_exception(self, trainer, pl_module, exception):
+        resource.setrlimit(resource.RLIMIT_FSIZE, self.before)
+
+
+class Kept(Callback):
+    """What last.ckpt holds at the start of each batch."""
+
+    def __init__(self, directory):
+        self.last, self.counts = directory / "last.ckpt", {}
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if self.last.is_file():
+            self.counts[pl_module.images_seen] = load_checkpoint(self.last)["images_seen"]
+
+
+def test_full_disk_costs_one_checkpoint_and_not_the_run(tmp_path):
+    kept = Kept(tmp_path)
+    with pytest.warns(UserWarning, match=r"32 images was not written .*one before it is kept"):
+        fit(0.08, kept, DiskFills(32, 48), Checkpointing(tmp_path, every_kimg=0.016))
+    assert kept.counts == {16: 16, 24: 16, 32: 16, 40: 16, 48: 48, 56: 48, 64: 64, 72: 64}
     assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 80
     assert not list(tmp_path.glob("*.partial*"))
+
+
+def test_a_run_whose_final_state_finds_no_room_is_not_done(tmp_path):
+    checkpointing = Checkpointing(tmp_path, every_kimg=0.016)
+    with (
+        pytest.warns(UserWarning, match="80 images was not written"),
+        pytest.raises(OSError, match=r"final checkpoint could not be written .*last\.ckpt"),
+    ):
+        fit(0.08, DiskFills(80, 1000), checkpointing)
+    assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] in (64, 80)
+
+
+def test_the_machines_temporary_folder_is_not_used(tmp_path, monkeypatch):
+    """It may be smaller than a checkpoint."""
+
+    def refuse(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    for name in ("mkstemp", "NamedTemporaryFile", "TemporaryFile", "mkdtemp"):
+        monkeypatch.setattr(tempfile, name, refuse)
+    fit(0.04, Checkpointing(tmp_path))
+    assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 40
+
+
+def test_random_state_of_an_accelerator_is_that_of_its_own_device(monkeypatch):
+    """Whatever others the machine has; a run that moved to a CPU has no such stream."""
+    streams = {torch.device("cuda", i): torch.full((4,), i, dtype=torch.uint8) for i in range(8)}
+    monkeypatch.setattr(torch.cuda, "get_rng_state", streams.__getitem__)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda new, on: streams.update({on: new}))
+    state = random_state(torch.device("cuda", 3))
+    set_random_state(state, torch.device("cuda", 0))
+    assert int(streams[torch.device("cuda", 0)][0]) == 3
+    set_random_state(state, torch.device("cpu"))
+    of_cpu = random_state(torch.device("cpu"))
+    assert of_cpu["cuda"] is None
+    set_random_state(of_cpu, torch.device("cuda", 1))
+    assert int(streams[torch.device("cuda", 1)][0]) == 1
 
 
 def test_poisoned_weights_never_replace_a_good_checkpoint(tmp_path):

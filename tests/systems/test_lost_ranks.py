@@ -161,3 +161,12 @@ def test_the_way_on(tmp_path):
     assert "no checkpoint yet" in way_on(tmp_path / "last.ckpt")
     (tmp_path / "last.ckpt").touch()
     assert way_on(tmp_path / "last.ckpt") == f"go on with ckpt={tmp_path}/last.ckpt"
+
+
+def test_a_disk_that_is_full_on_the_writing_rank_leaves_none_waiting(tmp_path):
+    spy = ["+callbacks.disk._target_=spies.DiskFull", "+callbacks.disk.images=16"]
+    words = [word for word in WORDS if "fate" not in word]
+    done = train(*words, *spy, "+callbacks.disk.until=64", f"hydra.run.dir={tmp_path}")
+    assert done.returncode == 0, done.stderr
+    assert "checkpoint at 32 images was not written" in done.stderr
+    assert torch.load(tmp_path / "checkpoints/last.ckpt", weights_only=True)["images_seen"] == 96

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -195,6 +196,45 @@ def test_signals_save_at_a_batch_boundary(tmp_path, number):
     assert state["images_seen"] > 0
     assert f"ckpt={run}/checkpoints/last.ckpt" in err
     assert "interrupted" in (run / "result.json").read_text()
+
+
+def disk_full(images, until):
+    words = {"images": images, "until": until}
+    spy = [f"+callbacks.disk.{key}={value}" for key, value in words.items()]
+    return ["+callbacks.disk._target_=spies.DiskFull", *spy]
+
+
+def test_a_disk_that_is_full_for_a_while_costs_nothing(uninterrupted, tmp_path):
+    """Not a row of the curve, not the end; only pictures and checkpoints of that while."""
+    output = train(tmp_path / "run", *disk_full(320, 640))
+    for what in ("metrics.csv", ".png", "checkpoint at"):
+        assert re.search(rf"{re.escape(what)}.* was not written", output)
+    assert not differing(uninterrupted, tmp_path / "run")
+    assert rows(tmp_path / "run") == rows(uninterrupted)
+
+
+def test_a_disk_that_stays_full_fails_the_run_by_its_name(tmp_path):
+    output = train(tmp_path / "run", *disk_full(800, 10**9), expect=1)
+    assert "error: the final checkpoint could not be written" in output
+    assert "result.json was not written" in output
+    assert checkpoint(tmp_path / "run")["images_seen"] < 900
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_the_first_batch_is_no_failure(tmp_path, number):
+    """While the data is read or the first statistics are computed."""
+    run = tmp_path / "run"
+    spy = ["+callbacks.spy._target_=spies.Dawdle", f"+callbacks.spy.path={tmp_path}/begun"]
+    process = start(run, *RECIPE, *spy)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, out + err
+    result = json.loads((run / "result.json").read_text())
+    assert (result["status"], result["exit_code"]) == ("interrupted", 128 + number)
+    assert "nothing was trained yet" in err
 
 
 def test_an_exception_between_steps_saves(tmp_path):
