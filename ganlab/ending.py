@@ -75,7 +75,8 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
                 if directory.is_dir() and not told:
                     facts = {"status": "failed", "exit_code": 1, "error": text, "kind": kind}
                     facts |= {"images_seen": 0, "scores": [], **started(kind)}
-                    write_result(directory, facts)
+                    with suppress(OSError):  # on a full disk the run's own error says more
+                        write_result(directory, facts)
                 raise
 
         return kept

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import shutil
 import sys
 import time
@@ -12,13 +13,23 @@ from typing import TextIO
 from ganlab.grid import cell as cells
 
 TIMING = ("images_per_second", "seconds_left")
+TAIL = 2**20  # bytes
 HEADER = ("cell", "state", "kimg", "images/s", "left", "score")
 
 
 def last_values(directory: Path) -> dict[str, float]:
-    """Column -> its newest value in `metrics.csv`; nothing where there is none to read."""
+    """Column -> its newest value in the last MiB of `metrics.csv`; nothing where there is none.
+
+    That is a few thousand rows: a table that is drawn anew every other second reads no long run.
+    """
     try:
-        text = (Path(directory) / "metrics.csv").read_text(encoding="utf-8", errors="replace")
+        with (Path(directory) / "metrics.csv").open("rb") as file:
+            header, whole = file.readline(), file.tell()
+            start = max(whole, file.seek(0, os.SEEK_END) - TAIL)
+            file.seek(start)
+            if start > whole:
+                file.readline()  # the rest of a row
+            text = (header + file.read()).decode(errors="replace")
     except OSError:
         return {}
     values: dict[str, float] = {}

@@ -227,6 +227,15 @@ def test_progress_is_read_from_a_file_in_writing(tmp_path):
     assert last_values(tmp_path / "nothing") == {}
 
 
+def test_a_long_curve_is_read_from_its_end(tmp_path, monkeypatch):
+    """Whole rows only, whatever row the last bytes begin in."""
+    rows = [f"{count},{count / 7}\n" for count in range(1000)]
+    (tmp_path / "metrics.csv").write_text("images_seen,loss\n" + "".join(rows))
+    for tail in (30, 31, 45, 60, 10**6):
+        monkeypatch.setattr("ganlab.grid.progress.TAIL", tail)
+        assert last_values(tmp_path) == {"images_seen": 999, "loss": 999 / 7}
+
+
 def test_off_a_terminal_a_line_comes_with_each_change_alone(tmp_path):
     made = ended(cell(tmp_path, {"n": 0}), scores={"fid1k": 3.25})
     stream = io.StringIO()
