@@ -16,6 +16,7 @@ RANKS = {
     "cli": 1,
     "downloads": 0,
     "nn": 0,
+    "processes": 0,
     "features": 1,
     "losses": 1,
     "networks": 1,

@@ -55,10 +55,10 @@ def recorded(directory: Path) -> int:
         result = outcome(directory)
         facts = {"state": result["status"], "exit_code": result["exit_code"]}
         return int(result["exit_code"])
-    except KeyboardInterrupt:  # a second signal
-        facts = {"state": "interrupted", "exit_code": 130}
-        return 130
     except BaseException as error:
+        if code := stopped_with(error):
+            facts = {"state": "interrupted", "exit_code": code}
+            return code
         facts["error"] = " ".join(f"{one_line(error)}".split())[:2000] or type(error).__name__
         if not isinstance(error, EXPECTED):
             traceback.print_exc()
@@ -67,6 +67,14 @@ def recorded(directory: Path) -> int:
         raise
     finally:
         cells.write_attempt(directory, ended=time.time(), **facts)
+
+
+def stopped_with(error: BaseException) -> int | None:
+    """Exit code of a run that a signal ended, 128 + its number; None where none did."""
+    if isinstance(error, KeyboardInterrupt):  # a second signal
+        return 130
+    code = error.code if isinstance(error, SystemExit) else None  # an evaluation's way to end
+    return code if isinstance(code, int) and code > 128 else None
 
 
 def outcome(directory: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from lightning.pytorch.loggers import Logger
 
 from ganlab.loggers import Guarded
 from ganlab.provenance import config_hash, origin
+from ganlab.studies import Samples
 
 
 class Accidents(Callback):
@@ -77,6 +78,17 @@ class Fragile(Guarded):
 def broken_tracker() -> Fragile:
     """The target for `+logger.broken._target_=`."""
     return Fragile(Broken())
+
+
+class Stopped(Samples):
+    """A study that is told to stop by SIGTERM on its first attempt."""
+
+    def investigate(self, trainer, system):
+        mark = self.directory.parents[1] / "stopped"
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGTERM)
+        super().investigate(trainer, system)
 
 
 class Ranks(Callback):

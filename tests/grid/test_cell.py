@@ -1,15 +1,19 @@
 """A cell's files: what is read back, what is done about each state, what is never lost."""
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
 from grids import cell, ended
 from omegaconf import OmegaConf
 
+from ganlab.grid import __main__ as process
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError, file_hash, plan, read_cell, set_aside, state, together
 
@@ -170,6 +174,89 @@ def test_a_cell_in_work_is_left_alone_and_a_killed_one_is_seen_to_be(holder):
     process.wait()
     assert state(made.directory) == "killed"
     assert plan(made)[0] == "start"
+
+
+@pytest.fixture
+def flock(monkeypatch):
+    """Makes the file system's locks fail with the error of that number."""
+
+    def fail(number):
+        def flock(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(cells.fcntl, "flock", flock)
+        cells._warn_of_no_locks.cache_clear()
+
+    yield fail
+    cells._warn_of_no_locks.cache_clear()
+
+
+@pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES])
+def test_a_lock_that_is_taken_keeps_others_out(tmp_path, flock, number):
+    made = ended(cell(tmp_path, {"seed": 0}), "running")
+    (made.directory / ".lock").touch()
+    flock(number)
+    assert state(made.directory) == "running"
+    with pytest.raises(GridError, match="being run"), cells.locked(made.directory, patience=0):
+        pass
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_without_locks_a_cell_runs_with_one_warning(tmp_path, flock, number):
+    made = ended(cell(tmp_path, {"seed": 0}), "waiting")
+    flock(number)
+    with (
+        pytest.warns(UserWarning, match="this file system has no locks"),
+        cells.locked(made.directory),
+    ):
+        pass
+    with warnings.catch_warnings(), cells.locked(made.directory):
+        warnings.simplefilter("error")
+        assert plan(made)[0] == "start"
+
+
+def test_without_locks_the_attempts_process_tells_whether_it_runs(tmp_path, flock):
+    made = ended(cell(tmp_path, {"seed": 0}), "waiting")
+    (made.directory / ".lock").touch()
+    flock(errno.ENOSYS)
+    cells.begin_attempt(made.directory)
+    with pytest.warns(UserWarning, match="no locks"):
+        assert state(made.directory) == "running"
+    with pytest.raises(GridError, match="being run"):
+        plan(made)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    for facts in ({"host": "another"}, {"host": socket.gethostname(), "pid": gone.pid}):
+        cells.write_attempt(made.directory, **facts)
+        assert state(made.directory) == "killed"
+    assert plan(made)[0] == "start"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(SystemExit(143), 143), (SystemExit(130), 130), (KeyboardInterrupt(), 130)]
+)
+def test_an_evaluation_that_a_signal_stops_is_interrupted_and_runs_again(
+    tmp_path, monkeypatch, error, code
+):
+    config = {"ckpt": "other.ckpt", "kimg": None}
+    made = cell(tmp_path, {"study": "x"}, config, "evaluate")
+    made.write()
+    monkeypatch.setattr(process, "outcome", lambda _: (_ for _ in ()).throw(error))
+    assert process.recorded(made.directory) == code
+    attempt = cells.read_attempt(made.directory)
+    assert (attempt["state"], attempt["exit_code"]) == ("interrupted", code)
+    assert attempt["error"] is None
+    assert plan(made) == ("start", "other.ckpt")
+
+
+@pytest.mark.parametrize("code", [1, "a message", None])
+def test_another_exit_is_a_failure(tmp_path, monkeypatch, code):
+    made = cell(tmp_path, {"seed": 0})
+    made.write()
+    monkeypatch.setattr(process, "outcome", lambda _: sys.exit(code))
+    assert process.recorded(made.directory) == 1
+    assert state(made.directory) == "failed"
+    assert cells.read_attempt(made.directory)["error"].startswith("SystemExit")
 
 
 def test_what_is_set_aside_is_kept_and_hydras_files_stay(tmp_path):

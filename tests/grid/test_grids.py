@@ -152,6 +152,22 @@ def test_a_signal_to_the_grid_saves_its_cells_and_the_command_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+def test_an_evaluation_that_is_stopped_is_interrupted_and_the_command_goes_on(
+    tmp_path, checkpoint_of
+):
+    words = [f"ckpt={checkpoint_of('model=dcgan')}", "study=samples", "study.num=2,3"]
+    words += ["study._target_=cell_spies.Stopped", "allow_targets=[cell_spies]"]
+    cells = [tmp_path / "grid" / f"num-{num}" for num in (2, 3)]
+    assert grid(tmp_path / "grid", *words, script="evaluate.py").returncode == 1
+    assert [state(each) for each in cells] == ["interrupted", "done"]
+    assert read_attempt(cells[0])["exit_code"] == 143
+    again = grid(tmp_path / "grid", *words, script="evaluate.py")
+    assert again.returncode == 0, again.stderr
+    assert [state(each) for each in cells] == ["done", "done"]
+    assert read_attempt(cells[1])["number"] == 1, "what is done is left alone"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "words"),
     [
