@@ -3,6 +3,7 @@
 import hashlib
 import json
 import platform
+import shlex
 import subprocess
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -52,15 +53,38 @@ def raw_words(words: Any) -> list[str]:
     return [str(word) for word in plain]
 
 
-def config_hash(settings: dict[str, Any]) -> str:
-    """Twelve hexadecimal digits that agree for equal configs, whatever their output directory."""
+def config_hash(
+    settings: dict[str, Any],
+    anywhere: bool = False,  # True: paths in the output directory count by what follows it
+) -> str:
+    """Twelve hexadecimal digits that agree for equal configs.
+
+    With `anywhere` their output directories may differ; without, whatever writes to one tells them
+    apart, as it must the ranks of one run.
+    """
     kept = {
         key: value
         for key, value in settings.items()
         if key not in ("run_dir", "ckpt", "logger", "grid")
     }
+    if anywhere and settings.get("run_dir"):
+        kept = _within(kept, str(settings["run_dir"]))
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _within(node: Any, home: str) -> Any:
+    if isinstance(node, dict):
+        return {key: _within(value, home) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_within(value, home) for value in node]
+    return within(node, home)
+
+
+def within(value: Any, home: str) -> Any:
+    """A setting's value; of a path in this directory only what follows it, after a dot."""
+    inside = isinstance(value, str) and f"{value}/".startswith(f"{home}/")
+    return f".{value.removeprefix(home)}" if inside else value
 
 
 def commit() -> str | None:
@@ -86,7 +110,7 @@ def provenance(settings: dict[str, Any], kind: str) -> dict[str, Any]:
     """The part of `result.json` that lets a reader repeat the run, asked for as it starts."""
     facts: dict[str, Any] = {
         "kind": kind,
-        "config_hash": config_hash(settings),
+        "config_hash": config_hash(settings, anywhere=True),
         "seed": settings["seed"],
         "config": settings,
         "commit": commit(),
@@ -111,5 +135,5 @@ def started(kind: str) -> dict[str, Any]:
     names = ("model", "data", "study")
     facts |= {name: said.choices[name] for name in names if name in said.choices}
     facts |= {"grid": said.grid, "cell": said.cell} if said.grid else {}
-    facts["command"] = f"python {kind}.py {' '.join(said.overrides)}".rstrip()
+    facts["command"] = shlex.join(["python", f"{kind}.py", *said.overrides])  # to be pasted
     return facts

@@ -9,6 +9,7 @@ from typing import Any
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import GRID, read_grid
+from ganlab.provenance import within
 
 Score = Mapping[str, Any]  # one record of result.json
 CONDITIONS = (
@@ -63,12 +64,6 @@ def flattened(config: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str
             yield from flattened(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value) if isinstance(value, list | tuple) else value
-
-
-def within(value: Any, home: str) -> Any:
-    """A setting's value; of a path in this directory only what follows it, after a dot."""
-    inside = isinstance(value, str) and f"{value}/".startswith(f"{home}/")
-    return f".{value.removeprefix(home)}" if inside else value
 
 
 def collect(directories: Sequence[Path]) -> list[CellRecord]:
