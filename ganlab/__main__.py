@@ -21,7 +21,7 @@ USAGE = """usage: python -m ganlab <command> ...
   table <grid> [<grid>]   (re)build table and index.html of grids: rows= columns= metrics= into=
   table <file.json> ...   what people found on real_or_fake.html: rows=person into=
   layers ckpt=<file>      index, name, shape and number of neurons of every layer
-  data check <path> [res] list every image that training would stumble over
+  data check <path> [res] list every image that training would stumble over; count other files
   data stats ...          keep statistics of the reals; data= metrics= features= as in train
   report <dir> [<dir>]    (re)build report.html of a run, with the studies named after it"""
 
@@ -83,8 +83,8 @@ def data() -> None:
             sys.argv[1:] = ["hydra.run.dir=.", "hydra.output_subdir=null", *words]
             stats()
         case ["check", path, *rest] if len(rest) < 2 and all(map(str.isdigit, rest)):
-            problems = check.check(Path(path).expanduser(), *map(int, rest))
-            print(check.report(problems))
+            problems = check.check(Path(path), *map(int, rest))
+            print(check.report(problems, check.passed_over(Path(path))))
             sys.exit(1 if problems else 0)
         case _:
             raise ValueError(

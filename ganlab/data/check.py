@@ -1,5 +1,6 @@
 """`python -m ganlab data check <path>`: what training would trip over, found without training."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from ganlab.data.arrays import ArrayFile
@@ -8,7 +9,7 @@ from ganlab.data.decode import Fitting
 from ganlab.data.files import ImageFiles
 from ganlab.data.problems import BrokenData, Problem, report
 
-__all__ = ["check", "report"]
+__all__ = ["check", "passed_over", "report"]
 
 ARRAYS = (".npy", ".npz")
 
@@ -29,3 +30,17 @@ def check(path: Path, resolution: int | None = None) -> list[Problem]:
     except BrokenData as error:
         return error.problems
     return [item for item in scan(collection, act) if isinstance(item, Problem)]
+
+
+def passed_over(path: Path) -> Mapping[str, int]:
+    """Suffix -> number of files in a folder or zip archive that are not read for their suffix.
+
+    Hidden files do not count; nothing where `check` finds that it cannot be opened.
+    """
+    place = Path(path).expanduser()
+    if place.suffix.lower() in ARRAYS or not place.exists():
+        return {}
+    try:
+        return ImageFiles(place).open().passed_over
+    except BrokenData:
+        return {}

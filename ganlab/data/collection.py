@@ -114,11 +114,11 @@ class _Reader(Generic[Result]):
 
     def __call__(self, index: int) -> Result | Problem:
         labels, path = self.collection.labels, self.collection.address(index)
-        if labels is not None and labels[index] == UNLABELLED:
-            fix = "move it into a class folder or set data.labels=false"
-            return Problem(path, "has no class folder although other images have one", fix)
         try:
             with self.collection.image(index) as image:
+                if labels is not None and labels[index] == UNLABELLED:
+                    fix = "move it into a class folder or set data.labels=false"
+                    raise UnusableImage("has no class folder although other images have one", fix)
                 return self.act(normalised(image))
         except UnusableImage as error:
             return Problem(path, str(error), error.fix)

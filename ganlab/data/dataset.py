@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from ganlab.data.collection import Collection, scan
 from ganlab.data.decode import Fitting
+from ganlab.data.partial import DESCRIPTION, PIXELS, clear_abandoned, partial_folder
 from ganlab.data.problems import BrokenData, Problem
 
 
@@ -91,20 +91,22 @@ class DecodedFile:
     def write(self, collection: Collection, fitting: Fitting, skip_broken: bool) -> None:
         """Decode a set into the file, one image after the other, atomically.
 
+        What killed processes left half done in the directory is deleted first.
+
         Raises:
             BrokenData: images that cannot be used, unless they may be skipped.
             OSError: the disk is full or the folder cannot be written to; says what to change.
         """
         try:
             self.directory.mkdir(parents=True, exist_ok=True)
+            clear_abandoned(self.directory)
             self._check_space(nbytes(collection, fitting))
-            with tempfile.TemporaryDirectory(prefix="partial-", dir=self.directory) as partial:
-                description = self._write_pixels(
-                    Path(partial, "pixels"), collection, fitting, skip_broken
-                )
-                Path(partial, "json").write_text(json.dumps(description))
-                Path(partial, "pixels").replace(self.pixels)
-                Path(partial, "json").replace(self.description)
+            with partial_folder(self.directory) as partial:
+                pixels = partial / PIXELS
+                description = self._write_pixels(pixels, collection, fitting, skip_broken)
+                (partial / DESCRIPTION).write_text(json.dumps(description))
+                pixels.replace(self.pixels)
+                (partial / DESCRIPTION).replace(self.description)
         except OSError as error:
             raise self._unwritable(error) from error
 

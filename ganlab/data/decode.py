@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 FITS = ("crop", "pad", "stretch")
 FILTERS = ("box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's, all anti-aliased
 MODES = {1: "L", 3: "RGB"}
+WIDENED = ("PNG", "PPM")  # formats whose 16-bit greys Pillow may open as 32-bit ones, mode I
 
 
 class UnusableImage(ValueError):  # noqa: N818
@@ -25,21 +26,25 @@ def normalised(image: Image.Image) -> Image.Image:
     EXIF rotation is applied; transparency (RGBA, LA, a palette entry, a tRNS chunk) is composited
     on white; 16-bit greys map 65535 to 255; CMYK, YCbCr, Lab and HSV become RGB; of an animation
     the first frame is taken. Floating-point and 32-bit pixels have no agreed white and are refused.
+
+    Raises:
+        UnusableImage: such pixels; what else is wrong with a file is raised as Pillow does.
     """
+    sixteen = image.mode.startswith("I;16") or (image.mode == "I" and image.format in WIDENED)
     image.load()
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
+    if sixteen:
         return _eight_bits(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        kind = "floating-point" if image.mode == "F" else "32-bit or signed"
+        raise UnusableImage(f"{kind} pixels have no fixed range", "save it as 8 or 16 bit")
     if image.has_transparency_data:
         return _on_white(image)
     return image.convert("L" if image.mode in ("1", "L") else "RGB")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    values = np.asarray(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise UnusableImage(f"pixels of mode {image.mode} have no fixed range", "save it as 8 bit")
-    return Image.fromarray(np.rint(values / 257).astype(np.uint8))  # 65535 = 257 * 255
+    return Image.fromarray(np.rint(np.asarray(image) / 257).astype(np.uint8))  # 65535 = 257 * 255
 
 
 def _on_white(image: Image.Image) -> Image.Image:

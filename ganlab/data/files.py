@@ -3,6 +3,7 @@
 import io
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from ganlab.data.collection import UNLABELLED, Collection, hashed
-from ganlab.data.problems import BrokenData, Problem
+from ganlab.data.decode import UnusableImage
+from ganlab.data.problems import BrokenData, Problem, counted_suffixes
 
 SUFFIXES = [
     ".png",
@@ -34,7 +36,10 @@ SUFFIXES = [
 
 
 class Files(Collection):
-    """Named files with the classes their folders stand for; subclasses say how one is opened."""
+    """Named files with the classes their folders stand for; subclasses say how one is opened.
+
+    `passed_over` counts the files that are not hidden and have another suffix, by suffix.
+    """
 
     def __init__(
         self,
@@ -43,15 +48,22 @@ class Files(Collection):
         labels: bool = True,  # False ignores the folders
     ) -> None:
         self.place = place
-        self.names = sorted(name for name in names if _is_image(name))
+        shown = [name for name in names if not _hidden(name)]
+        self.names = sorted(name for name in shown if self.reads(name))
+        self.passed_over = Counter(_suffix(name) for name in shown if not self.reads(name))
         if not self.names:
+            others = f" ({counted_suffixes(self.passed_over)})" if self.passed_over else ""
             fix = f"put {', '.join(SUFFIXES[:4])}, ... files there or change data.path"
-            raise BrokenData([Problem(str(place), "holds no image files", fix)])
+            raise BrokenData([Problem(str(place), f"holds no image files{others}", fix)])
         parents = [str(PurePosixPath(name).parent) for name in self.names]
         self.class_names = sorted(set(parents) - {"."}) if labels else []
         if self.class_names:
             number = {name: k for k, name in enumerate(self.class_names)}
             self.labels = np.array([number.get(name, UNLABELLED) for name in parents], np.int64)
+
+    def reads(self, name: str) -> bool:
+        """Whether this file is an image, by its name."""
+        return _suffix(name) in SUFFIXES
 
     def __len__(self) -> int:
         return len(self.names)
@@ -61,31 +73,47 @@ class Files(Collection):
 
 
 class FolderFiles(Files):
-    """Image files below a folder."""
+    """Image files below a folder. A link to nothing is an image that cannot be read."""
 
     def __init__(self, place: Path, labels: bool = True) -> None:
         super().__init__(place, list(files_below(place)), labels)
 
+    def reads(self, name: str) -> bool:
+        """Whether this file is an image, or a link to nothing that may have led to a folder."""
+        return super().reads(name) or not (_suffix(name) or (self.place / name).exists())
+
     def image(self, index: int) -> Image.Image:  # noqa: D102
-        return Image.open(self.place / self.names[index])
+        path = self.place / self.names[index]
+        try:
+            return Image.open(path)
+        except FileNotFoundError as error:
+            reason = "is a link to nothing" if path.is_symlink() else "is not there any more"
+            raise UnusableImage(reason, "mend or delete it") from error
 
     def fingerprint(self) -> str:  # noqa: D102
         def state(name: str) -> tuple[str, int, int]:
-            found = (self.place / name).stat()
+            path = self.place / name
+            try:
+                found = path.stat()
+            except OSError:  # a link to nothing
+                found = path.lstat()
             return name, found.st_size, found.st_mtime_ns
 
         return hashed(self.place.resolve(), bool(self.class_names), *map(state, self.names))
 
 
 def files_below(folder: Path, within: str = "", above: Sequence[Path] = ()) -> Iterator[str]:
-    """Relative paths of all files, links to folders followed unless they lead back up."""
+    """Relative paths of all files and of links to nothing, in any order.
+
+    Links to folders are followed unless they lead back up.
+    """
     real = folder.resolve()
     if real in above:
         return
     for path in folder.iterdir():
         if path.is_dir():
             yield from files_below(path, f"{within}{path.name}/", (*above, real))
-        elif path.is_file():
+        elif path.is_file() or not path.exists():
             yield f"{within}{path.name}"
 
 
@@ -154,8 +182,10 @@ def state(place: Path) -> str:
     return hashed(place.resolve(), found.st_size, found.st_mtime_ns)
 
 
-def _is_image(name: str) -> bool:
-    """Known suffix, and neither hidden nor one of macOS's resource forks."""
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
+
+
+def _hidden(name: str) -> bool:
+    """Hidden, or one of macOS's resource forks."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)

@@ -1,6 +1,6 @@
 """What is wrong with a set of images: every offender at once, each with its way out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -28,11 +28,22 @@ class BrokenData(ValueError):  # noqa: N818 - the name states the finding
         super().__init__(_summary(self.problems, total))
 
 
-def report(problems: Sequence[Problem]) -> str:
-    """Every problem on a line of its own, after a line with their number."""
-    if not problems:
-        return "no problems found"
-    return "\n".join([f"{_counted(len(problems))} found:", *(f"  {item}" for item in problems)])
+def report(
+    problems: Sequence[Problem],
+    passed_over: Mapping[str, int] | None = None,  # suffix -> number of files that are not read
+) -> str:
+    """Every problem on a line of its own, after a line with their number; then what is not read."""
+    lines = [f"{_counted(len(problems))} found:" if problems else "no problems found"]
+    lines += [f"  {item}" for item in problems]
+    lines += [counted_suffixes(passed_over)] if passed_over else []
+    return "\n".join(lines)
+
+
+def counted_suffixes(passed_over: Mapping[str, int]) -> str:
+    """`passed over, not known as images: 3 .heic, 1 without a suffix`, the most frequent first."""
+    ordered = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
+    counts = [f"{number:,} {suffix or 'without a suffix'}" for suffix, number in ordered]
+    return f"passed over, not known as images: {', '.join(counts)}"
 
 
 def _summary(problems: Sequence[Problem], total: int | None) -> str:

@@ -3,8 +3,9 @@ import zipfile
 import numpy as np
 import pytest
 
+from ganlab.__main__ import data
 from ganlab.data import Problem
-from ganlab.data.check import check, report
+from ganlab.data.check import check, passed_over, report
 
 
 def test_sound_folder_has_no_problems(pets):
@@ -60,6 +61,58 @@ def test_what_cannot_be_opened_is_a_problem_not_an_exception(tmp_path):
     assert reasons["empty"] == "holds no image files"
     assert reasons["fake.zip"].startswith("is not a zip archive")
     assert reasons["gone"] == "does not exist"
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_files_of_other_suffixes_are_counted(pets, kind):
+    for name in ("cat/x.heic", "cat/y.HEIC", "dog/z.tga", "LICENSE", ".DS_Store", "cat/._a.tga"):
+        (pets / name).touch()
+    place = pets
+    if kind == "zip":
+        place = pets.with_suffix(".zip")
+        with zipfile.ZipFile(place, "w") as archive:
+            for file in pets.rglob("*"):
+                archive.write(file, file.relative_to(pets))
+    assert passed_over(place) == {".heic": 2, ".tga": 1, "": 1}
+    assert report(check(place), passed_over(place)) == (
+        "no problems found\npassed over, not known as images: 2 .heic, 1 without a suffix, 1 .tga"
+    )
+
+
+def test_what_is_not_listed_has_nothing_passed_over(tmp_path):
+    np.save(tmp_path / "good.npy", np.zeros((4, 8, 8), np.uint8))
+    (tmp_path / "fake.zip").write_text("no archive")
+    assert not any(passed_over(tmp_path / name) for name in ("good.npy", "fake.zip", "gone"))
+
+
+def test_a_folder_of_other_suffixes_alone_says_so(tmp_path):
+    (tmp_path / "a.heic").touch()
+    (problem,) = check(tmp_path)
+    assert problem.reason == "holds no image files (passed over, not known as images: 1 .heic)"
+
+
+def test_links_to_nothing_are_problems(pets):
+    """A link without a suffix may have been one to a folder."""
+    for name in ("cat/gone.png", "bird", "dog/loop.png"):
+        (pets / name).symlink_to(pets / name if "loop" in name else "nowhere")
+    (pets / "cat" / ".hidden.png").symlink_to("nowhere")
+    (pets / "notes.txt").symlink_to("nowhere")
+    problems = {each.path.removeprefix(f"{pets}/"): each.reason for each in check(pets)}
+    assert sorted(problems) == ["bird", "cat/gone.png", "dog/loop.png"]
+    assert problems["bird"] == problems["cat/gone.png"] == "is a link to nothing"
+    assert passed_over(pets) == {".txt": 1}
+
+
+def test_the_command_counts_what_is_passed_over(pets, monkeypatch, capsys):
+    (pets / "cat" / "x.heic").touch()
+    monkeypatch.setattr("sys.argv", ["ganlab", "check", str(pets)])
+    with pytest.raises(SystemExit) as end:
+        data()
+    assert end.value.code == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "no problems found",
+        "passed over, not known as images: 1 .heic",
+    ]
 
 
 def test_bad_resolution_is_named(pets):

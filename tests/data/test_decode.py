@@ -63,17 +63,33 @@ def test_transparent_palette_entry_becomes_white():
     assert (pixel(image), pixel(image, (1, 0))) == ((12, 34, 56), (255, 255, 255))
 
 
-@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
 def test_sixteen_bits_are_scaled_not_clipped(format):
     values = np.array([[0, 256, 257], [1000, 30000, 65535]], np.uint16)
     image = normalised(reopened(Image.fromarray(values), format))
     assert np.array_equal(np.asarray(image), np.rint(values / 65535 * 255))
 
 
-def test_float_and_wide_integer_pixels_are_refused():
-    for values in (np.zeros((4, 4), np.float32), np.full((4, 4), 70000, np.int32)):
-        with pytest.raises(UnusableImage, match="no fixed range"):
-            normalised(reopened(Image.fromarray(values), "TIFF"))
+def test_a_png_that_pillow_widens_is_still_of_sixteen_bits():
+    """Pillow before 11.3 opens 16-bit grey PNGs as mode I."""
+    values = np.array([[0, 257], [30000, 65535]], np.int32)
+    image = Image.fromarray(values)
+    image.format = "PNG"
+    assert np.array_equal(np.asarray(normalised(image)), np.rint(values / 65535 * 255))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (np.zeros((4, 4), np.float32), "floating-point"),
+        (np.full((4, 4), 200, np.int32), "32-bit or signed"),  # would be 1 of 255 as 16 bits
+        (np.full((4, 4), 70000, np.int32), "32-bit or signed"),
+    ],
+)
+def test_float_and_wide_integer_pixels_are_refused(values, kind):
+    with pytest.raises(UnusableImage, match=f"{kind} pixels have no fixed range") as caught:
+        normalised(reopened(Image.fromarray(values), "TIFF"))
+    assert caught.value.fix == "save it as 8 or 16 bit"
 
 
 @pytest.mark.parametrize("format", ["JPEG", "TIFF"])

@@ -176,6 +176,20 @@ def test_links_to_folders_are_followed_as_classes_but_not_in_circles(pets, tmp_p
     assert max(name.count("/") for name in names) == 2, "dog/up/cat, and no further"
 
 
+@pytest.mark.parametrize("budget", [0, 1])
+def test_a_link_to_nothing_is_listed_and_can_be_skipped(pets, budget):
+    (pets / "cat" / "gone.png").symlink_to("nowhere")
+    (pets / "bird").symlink_to("elsewhere")
+    options = {"resolution": 16, "memory_budget_mb": budget}
+    with pytest.raises(BrokenData, match=r"2 of 9(?s:.*)bird: is a link to nothing(?s:.*)gone"):
+        ready(folder(str(pets), **options))
+    with pytest.warns(UserWarning, match="left out: 2 of 9"):
+        assert len(ready(folder(str(pets), skip_broken=True, **options)).dataset) == 7
+    (pets / "cat" / "gone.png").unlink()
+    (pets / "bird").unlink()
+    assert len(ready(folder(str(pets), **options)).dataset) == 7
+
+
 def test_a_damaged_archive_member_is_listed(pets):
     archive = zip_of(pets)
     with zipfile.ZipFile(archive) as file:

@@ -137,6 +137,15 @@ def test_a_full_mask_is_full_with_padding_around_it(tmp_path):
         read_mask(mask, image, Fitting(8, 3, "pad", enlarge=True))
 
 
+def test_a_mask_of_sixteen_bits_is_read_in_either_format(tmp_path):
+    """Pillow opens the second as 32-bit pixels."""
+    image = saved(tmp_path, gradient(8, 8))
+    mask = Image.fromarray(np.asarray(box(8, 8, 2, 2, 6, 6)).astype(np.uint16) * 257)
+    regions = [read_mask(saved(tmp_path, mask, f"mask.{n}"), image, COLOUR) for n in ("png", "pgm")]
+    assert torch.equal(*regions)
+    assert regions[0].sum() == 16
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path):
     image = saved(tmp_path, gradient())
     with pytest.raises(FileNotFoundError, match=r"study\.image=.*none\.png: no such file"):
@@ -152,7 +161,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"study\.image=.*cut\.png is no image"):
         read_image(tmp_path / "cut.png", COLOUR)
     floating = saved(tmp_path, Image.new("F", (8, 8), 0.5), "float.tif")
-    with pytest.raises(ValueError, match=r"float\.tif: pixels of mode F have no fixed range"):
+    with pytest.raises(ValueError, match=r"float\.tif: floating-point pixels have no fixed range"):
         read_image(floating, COLOUR)
 
 

@@ -119,6 +119,7 @@ def mask_values(place: str | Path, key: str) -> NDArray[np.uint8]:
     """Grey values (H, W) of a mask file; what is transparent is black. Raises as `read_mask`."""
     with _open(place, key) as file, _readable(place, key):
         image = ImageOps.exif_transpose(file)
+        image.format = file.format  # tells 16-bit greys from wider ones
         if image.has_transparency_data and not image.mode.startswith("I"):
             black = Image.new("RGBA", image.size, "black")
             image = Image.alpha_composite(black, image.convert("RGBA"))
