@@ -76,9 +76,12 @@ def finished_result(folder: Path) -> dict[str, Any] | None:
 
 
 def minutes(folder: Path) -> float:
-    """Time that the images of a run took, over all its parts, without scoring."""
+    """Time that the images of a run took, over all its parts, without scoring.
+
+    A resumed run may log a speed of 0 before its first image: those rows took no time.
+    """
     with (folder / "metrics.csv").open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["images_per_second"]]
+        rows = [row for row in csv.DictReader(file) if float(row["images_per_second"] or 0) > 0]
     seen = [float(row["images_seen"]) for row in rows]
     rates = [float(row["images_per_second"]) for row in rows]
     return sum(n / rate for n, rate in zip(map(sub, seen, [0.0, *seen]), rates, strict=True)) / 60

@@ -33,6 +33,20 @@ def test_minutes_are_of_the_images_alone_whenever_they_were_seen(gallery, tmp_pa
     assert gallery.minutes(tmp_path) == pytest.approx((1000 / 10 + 3000 / 50) / 60)
 
 
+def test_rows_of_a_resumed_run_that_saw_no_image_took_no_time(gallery, tmp_path):
+    """Images between two rows count once, at the speed of the row that first has one."""
+    rows = [
+        "images_seen,images_per_second",
+        "1000,10",
+        "1000,0.0",
+        "2000,0.0",
+        "4000,50",
+        "4000,nan",
+    ]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows))
+    assert gallery.minutes(tmp_path) == pytest.approx((1000 / 10 + 3000 / 50) / 60)
+
+
 def test_a_run_is_asked_to_go_on_from_its_last_checkpoint(gallery, monkeypatch):
     """Also a finished one: it trains further only where its experiment is longer by now."""
     asked = []
