@@ -47,7 +47,7 @@ $(DEMO)/sequential_ablation/.done: $(DEMO)/train/.done
 demo: $(DEMO)/train/.done $(DEMO)/activation_rates/.done $(DEMO)/sequential_ablation/.done ## train DCGAN on Fashion-MNIST, score it, look into its neurons, write one report
 	@$(BIN)/python -m ganlab report $(DEMO)/train $(DEMO)/activation_rates $(DEMO)/sequential_ablation
 
-gallery: .venv/.core ## train the small preset of every model, hours; interrupted, it goes on; writes docs/gallery
+gallery: .venv/.core ## train the small preset of every model, half an hour each at most; interrupted, it goes on; writes docs/gallery
 	@$(BIN)/python scripts/gallery.py $(GALLERY)
 # A DCGAN of faces trained elsewhere (ckpt=faces): rates of all layers, then the studies that read them.
 FACES := outputs/faces

@@ -172,8 +172,8 @@ Small presets, trained on the 10,000 Fashion-MNIST images of the package on two 
 cores. Each grid shows latents 0 to 63 of seed 0, none picked. Scores are of the averaged generator:
 10,000 images against the 10,000 real ones in the features of the embedded classifier, which was
 trained on the other 60,000; the same seed throughout (0). `make gallery` makes this page, a model
-at a time; those still to come are in `conf/experiment/gallery`. Minutes are of training alone, on a
-busy machine.
+at a time, from `conf/experiment/gallery`. Minutes are of training alone, with another run on the
+second core.
 """
 
 

@@ -23,7 +23,7 @@ from ganlab.nn.modulation import Normal, noise_source
 from ganlab.nn.norm import InstanceNorm, pixel_norm
 from ganlab.nn.progressive import map_widths
 from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
-from ganlab.nn.style import Mapping
+from ganlab.nn.style import Mapping, layer_rows
 
 INPUTS = ("const", "latent", "style")
 MEAN_STYLE_DECAY = 0.995  # of the running mean of styles, a step
@@ -192,7 +192,8 @@ class Generator(Growing, base.Generator):
         if self.input == "const":
             return self.const.expand(len(styles), -1, -1, -1)
         # truncation shortens a latent, which has no meaning here: normalized after it
-        row = pixel_norm(styles[:, 0]) if self.input == "latent" else styles[:, 0]
+        own = layer_rows(styles)[0]
+        row = pixel_norm(own) if self.input == "latent" else own
         return self.dense(row[:, :, None, None])
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> Tensor:
@@ -201,7 +202,7 @@ class Generator(Growing, base.Generator):
         `noise` is random, const (each layer's own plane) or none; a ValueError if it is not.
         """
         source = noise_source(noise, self.draw_noise)
-        rows = styles[:, self.own_row :].unbind(1) if self.styled else [None] * 2 * self.num_levels
+        rows = layer_rows(styles)[self.own_row :] if self.styled else [None] * 2 * self.num_levels
         x = coarser = self.first_maps(styles)
         for (name, layer), row in zip(self.active_layers().items(), rows, strict=False):
             coarser = x if name.endswith("/0") else coarser

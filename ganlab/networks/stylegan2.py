@@ -22,6 +22,7 @@ from ganlab.nn.modulation import Noise, Normal, ScaledLeakyReLU, StyledConv, ToI
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.progressive import map_widths
 from ganlab.nn.resample import downsample2x, fir_kernel, upfirdn, upsample2x
+from ganlab.nn.style import layer_rows
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 MEAN_STYLE_DECAY = 0.995  # of the running mean of styles, a step
@@ -93,10 +94,10 @@ class Block(nn.Module):
     def forward(
         self, x: Tensor, image: Tensor | None, styles: Tensor, noise: Noise
     ) -> tuple[Tensor, Tensor]:
-        """Maps and image of half the size, (N, convs + 1, W) styles -> maps and image."""
-        for conv, style in zip(self.convs, styles[:, :-1].unbind(1), strict=True):
+        """Maps and image of half the size, (convs + 1, N, W) styles -> maps and image."""
+        for conv, style in zip(self.convs, styles[:-1], strict=True):
             x = conv(x, style, noise)
-        own = self.to_image(x, styles[:, -1])
+        own = self.to_image(x, styles[-1])
         return x, own if image is None else upsample2x(image, self.kernel) + own
 
 
@@ -186,10 +187,11 @@ class Generator(base.Generator):
         """Styles to images, (N, L, W) -> (N, C, H, W); `noise` is random, const or none."""
         source = noise_source(noise, self.draw_noise)
         x, first = self.const.expand(len(styles), -1, -1, -1), 0
+        rows = layer_rows(styles)
         image: Tensor | None = None
         for block in self.by_size().values():
             last = first + len(block.convs)
-            x, image = block(x, image, styles[:, first : last + 1], source)
+            x, image = block(x, image, rows[first : last + 1], source)
             first = last  # the image's style is the next block's first
         return cast(Tensor, image)
 

@@ -101,6 +101,15 @@ class NoiseInjection(nn.Module):
         return x if noise is None else x + self.strength[:, None, None] * noise
 
 
+def layer_rows(styles: Tensor) -> Tensor:
+    """(N, L, W) -> (L, N, W), each layer's rows together in memory.
+
+    However styles came about, one expanded over layers or as many as layers, equal ones then give
+    equal images to the bit: matrix products round by how their rows lie.
+    """
+    return styles.transpose(0, 1).contiguous()
+
+
 def truncate(
     styles: Tensor,  # (N, L, W)
     mean: Tensor,  # (W,) or (L, W), a generator's mean_style

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,11 @@ def start(run, *words):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=partial(  # noqa: PLW1509 (no thread runs here)
+            signal.signal,
+            signal.SIGINT,
+            signal.SIG_DFL,  # ignored by what runs in the background
+        ),
     )
 
 
