@@ -51,14 +51,21 @@ def _quoted(word: str) -> str:
 
 def _on_disk(value: str) -> bool:
     try:
-        return Path(value).expanduser().exists()
+        return Path(_at_home(value)).exists()
     except OSError:  # longer than a name can be
         return False
 
 
+def _at_home(path: str) -> str:
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:  # nobody of that name
+        return path
+
+
 def _plain(path: str) -> str:
     """One path as Hydra's grammar takes it: quoted only where it must be."""
-    path = str(Path(path).expanduser()) if path.startswith("~") else path
+    path = _at_home(path)
     if PLAIN.fullmatch(path):
         return path
     escaped = path.replace("\\", "\\\\").replace("'", "\\'")

@@ -22,6 +22,12 @@ def test_tilde_is_the_home_folder():
     assert arranged(["data.path=~/faces"], []) == [f"data.path={Path.home()}/faces"]
 
 
+def test_a_tilde_may_mean_other_things():
+    assert arranged(["grid.caption=~5"], []) == ["grid.caption=~5"]
+    (word,) = arranged(["data.path=~nobody-of-that-name/faces"], [])
+    assert OverridesParser.create().parse_override(word).value() == "~nobody-of-that-name/faces"
+
+
 def test_several_paths_stay_several():
     (word,) = arranged(["ckpt=~/a.ckpt,/my runs/b.ckpt"], [])
     (override,) = OverridesParser.create().parse_overrides([word])

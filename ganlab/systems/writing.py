@@ -1,6 +1,7 @@
 """How a checkpoint reaches the disk: straight to its place, and a failure told, not raised."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,4 +36,5 @@ class CheckpointWriter(TorchCheckpointIO):
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch has words of its own for a full disk
             self.failure = str(error)
-            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
