@@ -125,6 +125,26 @@ def check_resume(checkpoint: Settings, settings: Settings) -> None:
     refuse_lost_progress(checkpoint, settings)
 
 
+def refuse_other_networks(checkpoint: Settings, system: Any) -> None:
+    """Refuse weights that do not fit: no resume, forced or not, changes what networks are.
+
+    Raises:
+        ConfigError: names the first weight that differs.
+    """
+    saved, wanted = (
+        {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
+        for state in (checkpoint["state_dict"], system.state_dict())
+    )
+    for name in dict.fromkeys([*wanted, *saved]):
+        if saved.get(name) != wanted.get(name):
+            there, here = (state.get(name, "missing") for state in (saved, wanted))
+            raise ConfigError(
+                f"the checkpoint's networks are not this config's: {name} is {there} there and "
+                f"{here} here. resume=force changes rates and losses, not networks: undo that, or "
+                "start a new run without ckpt="
+            )
+
+
 def refuse_changed_recipe(saved: Settings, settings: Settings) -> None:
     """Refuse to call a different run the continuation of this one.
 
@@ -138,7 +158,7 @@ def refuse_changed_recipe(saved: Settings, settings: Settings) -> None:
     if changed:
         raise ConfigError(
             f"the recipe differs from the checkpoint's: {'; '.join(changed)}. "
-            "Undo that, start a new run without ckpt=, or say resume=force"
+            "Undo that, start a new run without ckpt=, or, unless networks change, say resume=force"
         )
 
 
@@ -216,6 +236,7 @@ __all__ = [
     "open_checkpoint",
     "rebuilt",
     "recipe_of",
+    "refuse_other_networks",
     "resumed",
     "with_saved_defaults",
     "without_reals",

@@ -34,6 +34,7 @@ from ganlab.recipes import (
     checked,
     open_checkpoint,
     rebuilt,
+    refuse_other_networks,
     resumed,
     with_saved_defaults,
     without_reals,
@@ -66,6 +67,8 @@ def train(config: DictConfig) -> Settings:
         if finished(checkpoint, settings, older):
             return older | {"exit_code": 0}
     system = build_system(settings)
+    if checkpoint is not None:
+        refuse_other_networks(checkpoint, system)
     system.exact_resume = not forced
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
     preflight([*callbacks, getattr(system, "conditioner", None)])

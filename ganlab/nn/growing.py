@@ -79,3 +79,15 @@ class Growing(nn.Module):
     def set_extra_state(self, state: dict[str, Any]) -> None:
         """Take back a stored stage."""
         self.grow_to(Stage(int(state["level"]), float(state["alpha"])))
+
+
+def unfinished(network: Any) -> str | None:
+    """How far a network that still grows has come, as `16 of 32 px, alpha 0.25`; else None."""
+    if not isinstance(network, Growing):
+        return None
+    missing = network.num_levels - 1 - network.level
+    if not missing and network.alpha == 1:
+        return None
+    full: Any = network.resolution
+    fading = f", alpha {network.alpha:.3g}" if network.alpha < 1 else ""
+    return f"{full >> missing} of {full} px{fading}"

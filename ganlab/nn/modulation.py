@@ -74,6 +74,12 @@ def clamped(x: Tensor, limit: float | None) -> Tensor:
     return x if limit is None else x.clamp(-limit, limit)
 
 
+def check_clamp(network: str, clamp: float | None) -> None:
+    """A ValueError, which names the key of `network`, of a limit that lets nothing through."""
+    if clamp is not None and not clamp > 0:
+        raise ValueError(f"model.{network}.clamp must be above 0, or null, got {clamp}")
+
+
 def noise_source(
     noise: str,  # "random", "const" (each layer's own map) or "none"
     draw: Normal | None,  # of random noise; None = torch's global generator

@@ -19,6 +19,21 @@ NoiseSource = Callable[[Any, int], Tensor | None]
 BANDS = {"coarse": (0, 8), "middle": (16, 32), "fine": (64, 2**20)}  # px, both included
 
 
+def check_mapping(network: str, lr_multiplier: float, **sizes: int) -> None:
+    """Refuse a mapping network that could not be built.
+
+    Raises:
+        ValueError: a size below 1 or a speed that is not above 0; names the key of `network`.
+    """
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"model.{network}.{name} must be at least 1, got {size}")
+    if not lr_multiplier > 0:
+        raise ValueError(
+            f"model.{network}.mapping_lr_multiplier must be above 0, got {lr_multiplier}"
+        )
+
+
 class Mapping(nn.Module):
     """Latents to styles: normalized, then fully connected layers with LeakyReLU 0.2.
 
@@ -26,7 +41,8 @@ class Mapping(nn.Module):
     the rest. Without layers a style is the normalized latent itself.
 
     Raises:
-        ValueError: a negative number of layers; or none, and styles of another width than latents.
+        ValueError: a negative number of layers; none, and styles of another width than latents; a
+            width below 1 or a speed that is not above 0; names the keys of `model.generator`.
     """
 
     def __init__(
@@ -38,6 +54,7 @@ class Mapping(nn.Module):
         hidden_dim: int | None = None,  # width between layers; None = style_dim
     ) -> None:
         super().__init__()
+        check_mapping("generator", lr_multiplier, latent_dim=latent_dim, style_dim=style_dim)
         if num_layers < 0:
             raise ValueError(f"model.generator.mapping_layers must be at least 0, got {num_layers}")
         if num_layers == 0 and latent_dim != style_dim:

@@ -18,6 +18,7 @@ Fact = tuple[str, str]  # label, value
 STAMP = (
     *("n_real", "n_fake", "mirror", "extractor", "resize", "truncation", "ema", "seed"),
     "images_seen",
+    "size",
 )
 ARROWS = {"min": "↓", "max": "↑", None: ""}
 UNSCORED = "left out: there are no real images to compare with"

@@ -29,6 +29,7 @@ PROTOCOL = (
     "resize",
     "truncation",
     "ema",
+    "size",  # of a generator that was still growing
 )
 
 UNLIKE = "values of {} with different letters were measured differently and do not compare"
@@ -58,6 +59,7 @@ def protocol_text(stamp: Stamp) -> str:
     psi = values.get("truncation")  # 0 is the strongest cut: every image is of the mean style
     parts += [f"truncation {psi:g}"] if psi is not None else []
     parts += ["without weight averaging"] if values.get("ema") is False else []
+    parts += [f"still growing: {values['size']}"] if values.get("size") else []
     return "; ".join(parts)
 
 

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ganlab.data.batch import Batch
 from ganlab.metrics import Suite
+from ganlab.nn.growing import unfinished
 from ganlab.nn.randomness import derived_seed
 from ganlab.studies.directions import better, chosen_monitor, refuse_unknown
 from ganlab.studies.reals import Reals, bound_test_pass
@@ -59,6 +60,7 @@ class Scores(Callback):
         self.reals = None if suite is None else Reals(suite, cache)
         self.latest: dict[str, float] = {}  # metric -> value at the newest scoring
         self.best: float | None = None  # best value of `monitor` so far
+        self.size: str | None = None  # of the images the best is of, while they grow
         self.improved = False  # whether the scoring in this very batch set a new best
         self.scored_at: int | None = None  # images_seen at the newest scoring in training
         self.records: list[dict[str, Any]] = []  # one per value, as in result.json
@@ -104,6 +106,7 @@ class Scores(Callback):
             values = self.score(trainer, system, "scoring")
         self.scored_at, self.records = system.images_seen, []
         self.record(values, system)
+        self.begin_size(unfinished(system.generator_ema))
         self.judge(values)
         if trainer.is_global_zero:
             for logger in trainer.loggers:
@@ -115,6 +118,11 @@ class Scores(Callback):
         with isolate_rng():
             torch.manual_seed(derived_seed("scores", self.seed))
             yield
+
+    def begin_size(self, size: str | None) -> None:
+        """Forget the best of smaller images: what is kept in the end is one of the full size."""
+        if size != self.size:
+            self.size, self.best = size, None
 
     def judge(self, values: dict[str, float]) -> None:
         """Take the newest values and see whether the monitored one is the best yet."""
@@ -132,12 +140,13 @@ class Scores(Callback):
             "latest": dict(self.latest),
             "scored_at": self.scored_at,
             "records": [dict(record) for record in self.records],
+            "size": self.size,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back; the best of another metric is forgotten."""
         self.latest, self.scored_at = dict(state_dict["latest"]), state_dict["scored_at"]
-        self.records = list(state_dict["records"])
+        self.records, self.size = list(state_dict["records"]), state_dict.get("size")
         if self.asked in (None, state_dict["monitor"]):
             self.monitor, self.best = state_dict["monitor"], state_dict["best"]
 
@@ -225,8 +234,10 @@ class Scores(Callback):
             found = self.suite.records(
                 values, seed=self.seed, images_seen=system.images_seen, truncation=self.psi
             )
-            mirror = self.reals is not None and self.reals.mirror
-            self.records += [{**record, "mirror": mirror, **intervention} for record in found]
+            facts: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
+            if size := unfinished(system.generator_ema):
+                facts["size"] = size
+            self.records += [{**record, **facts, **intervention} for record in found]
 
 
 class Study(Scores):

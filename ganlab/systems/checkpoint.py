@@ -107,6 +107,11 @@ class Checkpointing(Checkpoint):
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             self._handlers[number] = signal.signal(number, self._request_stop)
+        begun = trainer.ckpt_path  # a branch has another run's file: its best is one of its own
+        if begun and Path(begun).resolve().parent != self.directory.resolve():
+            for callback in trainer.callbacks:  # type: ignore[attr-defined]
+                if hasattr(callback, "improved"):
+                    callback.best = None
         if pl_module.open_tick is not None:
             pl_module.images_before, pl_module.open_tick = pl_module.open_tick, None
             for callback in trainer.callbacks:  # type: ignore[attr-defined]

@@ -24,6 +24,12 @@ def check_settings(system: "GAN") -> None:
     unknown = sorted(set(system.intervals) - {*system.penalties, *system.generator_penalties})
     if unknown:
         raise ValueError(f"model.intervals names no penalty of model.penalties: {unknown}")
+    for name, every in system.intervals.items():
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ValueError(
+                f"model.intervals.{name} must be a whole number of steps, at least 1, got {every}; "
+                f"to do without the penalty: ~model.penalties.{name} ~model.intervals.{name}"
+            )
     probability = system.mixing_probability
     if not 0 <= probability <= 1:
         raise ValueError(f"model.mixing_probability must be from 0.0 to 1.0, got {probability}")

@@ -15,7 +15,14 @@ from ganlab.networks.base import Condition, Discriminator, Generator, Images
 from ganlab.systems.checks import check_precision, check_settings
 from ganlab.systems.drawing import Draw, draw
 from ganlab.systems.ema import ExponentialAverage
-from ganlab.systems.growth import Growth, grow, share_schedule, take_first_stage
+from ganlab.systems.growth import (
+    Growth,
+    grow,
+    say_where_it_ends,
+    share_schedule,
+    take_first_stage,
+    take_full_size,
+)
 from ganlab.systems.guard import ADVICE, NonFiniteError, broken, diagnose
 from ganlab.systems.penalties import printed
 from ganlab.systems.randomness import StepRandomness, fresh_dropout
@@ -132,11 +139,15 @@ class GAN(LightningModule):
         """Refuse half precision where a penalty needs a second derivative; share the schedule."""
         penalties = {**self.penalties, **self.generator_penalties}
         check_precision(str(self.trainer.precision), list(penalties))
-        if self.growth is not None:
+        if self.growth is None:
+            take_full_size(self)
+        else:
             share_schedule(self, self.growth)
             take_first_stage(self, self.growth)
         if self.trainer.is_global_zero:
             printed(penalties)
+            if self.growth is not None:
+                say_where_it_ends(self.kimg, self.growth)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Move the clock's trailing hand and grow; before the first batch, set random states."""

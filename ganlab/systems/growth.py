@@ -1,5 +1,6 @@
 """Progressive growing as a pure function of images seen, and how a system applies it."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,13 +9,17 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from ganlab.nn.growing import Stage
+from ganlab.nn.growing import Growing, Stage
 from ganlab.systems.optimizers import RATE_SHARE
 
 if TYPE_CHECKING:
     from ganlab.systems.gan import GAN
 
 FIRST_RESOLUTION = 4  # of level 0
+LISTS = {  # by resolution: name -> what it takes, in words and as a type, and an example
+    "batch_sizes": ("whole numbers", int, 64),
+    "learning_rates": ("numbers", int | float, 0.001),
+}
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Growth:
     reset_optimizers: bool = True  # forget the optimizers' moments where a fade begins and ends
 
     def __post_init__(self) -> None:
-        if self.resolution < FIRST_RESOLUTION or self.resolution & (self.resolution - 1):
+        if not is_level(self.resolution):
             raise ValueError(
                 f"model.growth.resolution (data.resolution) must be a power of two from 4, got "
                 f"{self.resolution}"
@@ -51,13 +56,9 @@ class Growth:
             )
         if self.stable_images < 1 or self.fade_images < 0:
             raise ValueError("model.growth.stable_kimg must be above 0, fade_kimg at least 0")
-        for name in ("batch_sizes", "learning_rates"):
-            for key, value in (getattr(self, name) or {}).items():
-                if not isinstance(key, int) or value <= 0:
-                    raise ValueError(
-                        f"model.growth.{name} maps pixels to numbers above 0, as "
-                        f"'model.growth.{name}={{16: 64}}'; got {{{key!r}: {value}}}"
-                    )
+        for name in LISTS:
+            if (listed := getattr(self, name)) is not None:
+                check_listed(name, listed)
 
     @property
     def last_level(self) -> int:
@@ -84,6 +85,11 @@ class Growth:
         # at alpha 0 the next level would learn nothing: the batch belongs to the one before
         return Stage(level + 1, fading / self.fade_images) if fading > 0 else Stage(level, 1.0)
 
+    @property
+    def images_needed(self) -> int:
+        """Images until the last level is all there."""
+        return (self.last_level - self.first_level) * (self.stable_images + self.fade_images)
+
     def batch_size(self, images_seen: int, default: int) -> int:
         """The global batch that starts at `images_seen`."""
         return (self.batch_sizes or {}).get(pixels(self(images_seen)), default)
@@ -91,6 +97,36 @@ class Growth:
     def learning_rate(self, stage: Stage) -> float | None:
         """The learning rate listed for a stage, if any."""
         return (self.learning_rates or {}).get(pixels(stage))
+
+
+def is_level(resolution: Any) -> bool:
+    """Whether images of some level have this size: a power of two from 4, in pixels."""
+    whole = isinstance(resolution, int) and resolution >= FIRST_RESOLUTION
+    return whole and not resolution & (resolution - 1)
+
+
+def check_listed(
+    name: str,  # of LISTS
+    listed: Any,
+) -> None:
+    """Refuse what does not map the resolution of a level to a finite number above 0.
+
+    Raises:
+        ValueError: names the key and shows how it is written.
+    """
+    numbers, kind, example = LISTS[name]
+
+    def fits(value: Any) -> bool:
+        return isinstance(value, kind) and not isinstance(value, bool) and 0 < value < math.inf
+
+    mapped, wrong = isinstance(listed, Mapping), listed
+    if mapped:
+        wrong = {key: each for key, each in listed.items() if not is_level(key) or not fits(each)}
+    if wrong or not mapped:
+        raise ValueError(
+            f"model.growth.{name} maps pixels (powers of two from 4) to {numbers} above 0, as "
+            f"'model.growth.{name}={{16: {example}}}'; got {wrong}"
+        )
 
 
 def pixels(stage: Stage) -> int:
@@ -142,6 +178,27 @@ def take_first_stage(system: "GAN", growth: Growth) -> None:
         networks: list[Any] = [*system.networks().values()]
         for network in networks:
             network.grow_to(growth(0))
+
+
+def take_full_size(system: "GAN") -> None:
+    """Let networks that are to grow no further work at their last level.
+
+    Fresh ones do; those of a checkpoint that was still growing stand where it stood.
+    """
+    for network in system.networks().values():
+        if isinstance(network, Growing):
+            network.grow_to(Stage(network.num_levels - 1))
+
+
+def say_where_it_ends(kimg: float, growth: Growth) -> None:
+    """One line if the run is too short to reach its last level."""
+    if kimg * 1000 < growth.images_needed:
+        size = pixels(growth(round(kimg * 1000)))
+        print(
+            f"kimg={kimg:g} ends this run at {size}x{size}: all of {growth.resolution}x"
+            f"{growth.resolution} is there after {growth.images_needed / 1000:g} kimg "
+            "(model.growth.stable_kimg, fade_kimg)"
+        )
 
 
 def grow(system: "GAN", growth: Growth) -> None:

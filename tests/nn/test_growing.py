@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganlab.nn.growing import Growing, Stage, blend, enlarged, faded_reals
+from ganlab.nn.growing import Growing, Stage, blend, enlarged, faded_reals, unfinished
 
 
 class Toy(Growing):
@@ -32,6 +32,17 @@ def test_stage_travels_with_the_weights():
     toy.grow_to(Stage(1, 0.3))
     twin.load_state_dict(toy.state_dict())
     assert (twin.level, twin.alpha) == (1, 0.3)
+
+
+def test_how_far_a_network_has_come_is_said_until_it_is_all_there():
+    toy, said = Toy(), {}
+    toy.resolution = 16
+    for stage in (Stage(0), Stage(1, 0.25), Stage(1), Stage(2, 0.5), Stage(2)):
+        toy.grow_to(stage)
+        said[stage] = unfinished(toy)
+    texts = ["4 of 16 px", "8 of 16 px, alpha 0.25", "8 of 16 px", "16 of 16 px, alpha 0.5", None]
+    assert [*said.values()] == texts
+    assert unfinished(torch.nn.Linear(1, 1)) is None
 
 
 def test_level_0_has_nothing_to_fade_from():

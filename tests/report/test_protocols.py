@@ -30,6 +30,7 @@ OTHER = {
     "resize": "bicubic-antialias-299",
     "truncation": 0.7,
     "ema": False,
+    "size": "16 of 32 px, alpha 0.5",
 }
 ROWS = [
     {"norm": "in", "fid10k": 9.25, "recall10k_k3": 0.5},

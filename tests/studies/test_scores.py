@@ -4,11 +4,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from lightning import Callback
 from PIL import Image
 from study_toys import ConvGenerator, Data, Log, System, suite, trainer
 from torch.utils.data import DataLoader
 
 from ganlab.data.batch import Batch
+from ganlab.networks import progan
+from ganlab.nn.growing import Stage
 from ganlab.studies import Samples, Scores, Study
 from ganlab.studies.directions import better, chosen_monitor, direction
 from ganlab.studies.sampling import images_at
@@ -30,6 +33,39 @@ def fit(scores, kimg=0.1, batch=10, generator=None, **options):
 
 
 # In training
+
+
+class Growth(Callback):
+    """Lets the averaged generator stand at half its size for the first images."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        pl_module.generator_ema.grow_to(Stage(0 if pl_module.images_seen < 40 else 1))
+
+
+def test_scores_of_smaller_images_say_so_and_are_not_the_best(monkeypatch):
+    """The early ones would win: what they are compared by is set so."""
+    made = progan.Generator(8, 1, 6, 4, 8)
+    values = {20: 1.0, 40: 2.0, 60: 9.0, 80: 8.0, 100: 8.5}
+    system, scores = System(made, 0.1), Scores(suite(), every_kimg=0.02)
+    kept = {}
+
+    original = scores.score
+
+    def score(trainer, pl_module, title):
+        return original(trainer, pl_module, title) | {FID: values[pl_module.images_seen]}
+
+    class Note(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if pl_module.images_seen in values:
+                sizes = {record.get("size") for record in scores.records}
+                kept[pl_module.images_seen] = scores.improved, *sizes
+
+    monkeypatch.setattr(scores, "score", score)
+    trainer(Growth(), scores, Note()).fit(system, Data())
+    small = "4 of 8 px"
+    assert kept == {20: (True, small), 40: (False, small), 60: (True, None), 80: (True, None),
+                    100: (False, None)}  # fmt: skip
+    assert scores.best == 8.0
 
 
 @pytest.mark.parametrize(("every", "batch", "kimg"), [(30, 10, 0.1), (25, 10, 0.1), (7, 10, 0.05)])

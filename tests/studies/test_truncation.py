@@ -5,8 +5,10 @@ from PIL import Image
 from study_toys import ConvGenerator, suite
 from styled_toys import run, small_stylegan2
 
+from ganlab.networks import stylegan
 from ganlab.report.tables import read_csv
 from ganlab.studies import Truncation, images_at
+from ganlab.studies.latents.images import Painter
 
 
 def scored_by_hand(generator, psi, **options):
@@ -75,3 +77,15 @@ def test_bad_options_are_named(tmp_path, options, message):
 def test_a_generator_without_styles_is_told_so_politely(tmp_path):
     with pytest.raises(ValueError, match="study=truncation needs a generator with styles"):
         run(Truncation(directory=tmp_path, suite=suite()), ConvGenerator())
+
+
+def test_a_stylegan_that_sees_only_the_direction_of_its_latent_is_refused(tmp_path):
+    """Row B of the ladder: every psi would score alike."""
+    sizes = {"resolution": 32, "channels": 1, "latent_dim": 8, "style_dim": 8, "width": 4}
+    plain = stylegan.Generator(**sizes, mapping_layers=0, input="latent", style=False)
+    with pytest.raises(ValueError, match="study=truncation needs a generator with styles"):
+        run(Truncation(directory=tmp_path, suite=suite()), plain)
+    with pytest.raises(ValueError, match=r"study\.truncation=0\.5 needs a generator with styles"):
+        Painter(plain, truncation=0.5)
+    styled = stylegan.Generator(**sizes, mapping_layers=2, input="style", style=False)
+    assert Painter(styled, truncation=0.5).truncation == 0.5

@@ -32,6 +32,21 @@ def test_ramp_shortens_the_half_life_at_the_start():
     assert ema.beta(10_000, images_seen=10**6) == 0.5  # the ramp is over
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"half_life_kimg": 0.0}, r"model\.ema\.half_life_kimg must be above 0, got 0.*ema=null"),
+        ({"half_life_kimg": -1.0}, r"model\.ema\.half_life_kimg must be above 0, got -1"),
+        ({"half_life_kimg": float("nan")}, r"model\.ema\.half_life_kimg .* got nan"),
+        ({"ramp": 0.0}, r"model\.ema\.ramp must be above 0, or null, got 0"),
+        ({"ramp": -0.05}, r"model\.ema\.ramp must be above 0, or null, got -0\.05"),
+    ],
+)
+def test_what_averages_nothing_is_refused_by_its_key(options, message):
+    with pytest.raises(ValueError, match=message):
+        ExponentialAverage(**options)
+
+
 def test_buffers_are_copied():
     source, average = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
     source(torch.randn(4, 2, 3, 3) + 5)

@@ -68,11 +68,24 @@ class TestSchedule:
             ({"stable_kimg": 0.0}, r"stable_kimg must be above 0"),
             ({"batch_sizes": {"16": 8}}, r"growth\.batch_sizes maps pixels .*=\{16: 64\}'"),
             ({"learning_rates": {16: 0.0}}, r"growth\.learning_rates maps pixels"),
+            ({"learning_rates": {16: "fast"}}, r"growth\.learning_rates .* got \{16: 'fast'\}"),
+            ({"learning_rates": {16: None}}, r"growth\.learning_rates .* got \{16: None\}"),
+            ({"learning_rates": {16: float("inf")}}, r"growth\.learning_rates .* got \{16: inf\}"),
+            ({"batch_sizes": {8: 4, 24: 8}}, r"growth\.batch_sizes .*powers.* got \{24: 8\}"),
+            ({"batch_sizes": {2: 8}}, r"growth\.batch_sizes .*from 4.* got \{2: 8\}"),
+            ({"batch_sizes": {True: 8}}, r"growth\.batch_sizes .* got \{True: 8\}"),
+            ({"batch_sizes": {16: 2.5}}, r"growth\.batch_sizes .*whole numbers.* got \{16: 2\.5\}"),
+            ({"batch_sizes": {16: [8]}}, r"growth\.batch_sizes .* got \{16: \[8\]\}"),
+            ({"batch_sizes": [8, 16]}, r"growth\.batch_sizes .*=\{16: 64\}'; got \[8, 16\]"),
         ],
     )
     def test_what_cannot_be_is_refused_by_its_key(self, options, message):
         with pytest.raises(ValueError, match=message):
             Growth(**{"resolution": 16} | options)
+
+    def test_levels_that_a_run_does_not_reach_may_be_listed(self):
+        growth = Growth(16, batch_sizes={4: 8, 1024: 2}, learning_rates={8: 1, 1024: 0.003})
+        assert (growth.batch_size(0, 64), growth.learning_rate(Stage(1))) == (8, 1)
 
     def test_a_batch_that_processes_cannot_share_is_refused(self):
         system = SimpleNamespace(trainer=SimpleNamespace(world_size=2, datamodule=None))
@@ -220,6 +233,21 @@ def test_listed_rates_shrink_as_those_of_lazy_adam_do():
         set_rates(optimizer, listed)
         rates = [group["lr"] for group in optimizer.param_groups]
         assert rates == pytest.approx([expected, expected / 2])
+
+
+def test_a_run_that_no_longer_grows_works_at_full_size(grown, tmp_path):
+    directory, _, _ = grown
+    system = fitted(tmp_path, 0.16, ckpt=directory / "52.ckpt", growth=None)
+    assert {(n.level, n.alpha) for n in system.networks().values()} == {(2, 1.0)}
+
+
+@pytest.mark.parametrize(("kimg", "size"), [(0.016, 4), (0.05, 8), (0.12, 16), (0.128, None)])
+def test_a_run_too_short_to_grow_says_so(tmp_path, capsys, kimg, size):
+    growth = Growth(16, stable_kimg=0.032, fade_kimg=0.032)
+    fitted(tmp_path, kimg, growth=growth)
+    said = capsys.readouterr().out
+    line = f"kimg={kimg} ends this run at {size}x{size}: all of 16x16 is there after 0.128 kimg"
+    assert line in said if size else "ends this run" not in said
 
 
 def test_average_does_not_depend_on_the_batch():

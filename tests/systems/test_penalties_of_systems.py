@@ -36,7 +36,10 @@ def test_auto_shows_its_derivation_and_a_number_says_nothing(capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"gamma": "auto"}, r"gamma=auto needs resolution and batch_size"),
+        ({"gamma": "auto"}, r"gamma=auto needs data\.resolution .*, got None and None"),
+        ({"gamma": "auto", "resolution": 32, "batch_size": 0}, r"data\.batch_size .*got 32 and 0"),
+        ({"gamma": "auto", "resolution": 32, "batch_size": -4}, r"batch_size .*got 32 and -4"),
+        ({"gamma": "auto", "resolution": 0, "batch_size": 4}, r"data\.resolution .*got 0 and 4"),
         ({"gamma": "much"}, r"gamma must be auto or at least 0, got much"),
         ({"gamma": -1.0}, r"gamma must be auto or at least 0"),
     ],

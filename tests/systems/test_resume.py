@@ -298,6 +298,9 @@ def test_changed_recipe_is_refused_unless_forced(uninterrupted, tmp_path):
     output = train(elsewhere, ckpt, *changed, expect=1)
     assert "model.generator_optimizer.lr: 0.0002 -> 0.1" in output
     assert "data.batch_size: 16 -> 8" in output
+    other = train(elsewhere, ckpt, "model.generator.hidden=[32,16]", "resume=force", expect=1)
+    assert "error: the checkpoint's networks are not this config's: generator." in other
+    assert "Traceback" not in other
     train(elsewhere, ckpt, *changed, "resume=force", "kimg=1.0")
     saved = checkpoint(elsewhere)
     assert saved["images_seen"] == 1000
@@ -318,5 +321,6 @@ def test_an_older_checkpoint_of_a_run_does_not_write_over_a_later_one(uninterrup
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     command(tmp_path / "branch", f"ckpt={best}")
     assert checkpoint(tmp_path / "branch")["images_seen"] == 960
+    assert (tmp_path / "branch/checkpoints/best.ckpt").is_file()
     command(run, f"ckpt={best}", "resume=force", "kimg=0.5")
     assert checkpoint(run)["images_seen"] == 512

@@ -199,6 +199,13 @@ def test_a_lazy_penalty_pulls_k_times_as_hard(monkeypatch):
     [
         ({"mixing_probability": 1.5}, r"mixing_probability must be from 0\.0 to 1\.0"),
         ({"intervals": {"r2": 4}}, r"intervals names no penalty"),
+        *(
+            (
+                {"generator_penalties": {"a": max}, "intervals": {"a": every}},
+                rf"model\.intervals\.a must be a whole number .*, got {every}",
+            )
+            for every in (0, -2, 1.5, True)
+        ),
         ({"critic_steps": 0}, r"critic_steps must be at least 1"),
         ({"penalties": {"a": 1}, "generator_penalties": {"a": 1}}, r"share \['a'\]"),
     ],

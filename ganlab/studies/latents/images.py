@@ -35,6 +35,15 @@ def has_styles(generator: Generator) -> bool:
     return hasattr(generator, "map")
 
 
+def truncates(generator: Any) -> bool:
+    """Whether truncation can change an image.
+
+    A StyleGAN without styles whose first layer takes the latent itself sees only its direction.
+    """
+    directed = getattr(generator, "input", None) == "latent" and not generator.affines
+    return hasattr(generator, "truncated") or (has_styles(generator) and not directed)
+
+
 @dataclass(frozen=True, eq=False)
 class Painter:
     """How images are made of latents (N, Z) or styles (N, L, W).
@@ -62,8 +71,7 @@ class Painter:
         if checked_noise(self.noise) == "random":
             with noise_at(self.generator, [0], self.seed):
                 pass  # it takes noise
-        truncates = has_styles(self.generator) or hasattr(self.generator, "truncated")
-        if self.truncation is not None and not truncates:
+        if self.truncation is not None and not truncates(self.generator):
             raise ValueError(
                 f"study.truncation={self.truncation} needs a generator with styles, "
                 f"{type(self.generator).__module__} has none; leave it at null"

@@ -17,7 +17,7 @@ from ganlab.report.tables import Table
 from ganlab.studies.address import Latents
 from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.latents.chosen import chosen
-from ganlab.studies.latents.images import has_styles
+from ganlab.studies.latents.images import has_styles, truncates
 from ganlab.studies.latents.study import LatentStudy
 
 if TYPE_CHECKING:
@@ -54,10 +54,10 @@ class Truncation(LatentStudy):
 
     def check(self, system: Any) -> None:
         """Refuse generators without styles."""
-        if not has_styles(system.generator_ema):
+        if not has_styles(system.generator_ema) or not truncates(system.generator_ema):
             raise ValueError(
                 f"study=truncation needs a generator with styles, such as stylegan or stylegan2, "
-                f"and {type(system.generator_ema).__module__} has none"
+                f"and this {type(system.generator_ema).__module__} has none"
             )
         chosen(system.generator_ema, self.latents, self.seed)
 
