@@ -41,7 +41,7 @@ def check_switches(input: str, style: bool, mapping_layers: int, same_width: boo
     if not style and input == "const":
         raise ValueError(
             f"{key}style=false with {key}input=const makes the same image of every latent; "
-            f"set {key}input=latent"
+            f"set {key}input=latent and {key}mapping_layers=0, or {key}input=style"
         )
     if not style and input == "latent" and mapping_layers:
         raise ValueError(

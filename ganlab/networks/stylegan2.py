@@ -18,11 +18,19 @@ from ganlab.networks import base
 from ganlab.networks.base import Condition, Images
 from ganlab.nn.equalized import EqualizedConv2d, EqualizedLinear
 from ganlab.nn.minibatch import MinibatchStd
-from ganlab.nn.modulation import Noise, Normal, ScaledLeakyReLU, StyledConv, ToImage, noise_source
+from ganlab.nn.modulation import (
+    Noise,
+    Normal,
+    ScaledLeakyReLU,
+    StyledConv,
+    ToImage,
+    check_clamp,
+    noise_source,
+)
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.progressive import map_widths
 from ganlab.nn.resample import downsample2x, fir_kernel, upfirdn, upsample2x
-from ganlab.nn.style import layer_rows
+from ganlab.nn.style import check_mapping, layer_rows
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
 MEAN_STYLE_DECAY = 0.995  # of the running mean of styles, a step
@@ -36,18 +44,15 @@ def one_hot_labels(condition: Condition | None, num_labels: int) -> Tensor:
     """
     if condition is None or condition.label is None:
         raise ValueError(
-            f"a network of {num_labels} labels got none: give Condition(label=...), "
-            "or build it with num_labels=0"
+            f"a network of {num_labels} labels got none: give Condition(label=...), in a config "
+            "'model.conditioner={_target_: ganlab.systems.conditioning.Labels, "
+            f"num_labels: {num_labels}}}', or build it with num_labels=0"
         )
     return one_hot(condition.label, num_labels).float()
 
 
 class Mapping(nn.Module):
-    """Latents and labels to styles: each normalized, joined, then fully connected layers.
-
-    Raises:
-        ValueError: nothing to map, or no layer.
-    """
+    """Latents and labels to styles: each normalized, joined, then fully connected layers."""
 
     def __init__(
         self,
@@ -58,8 +63,6 @@ class Mapping(nn.Module):
         lr_multiplier: float = 0.01,
     ) -> None:
         super().__init__()
-        if latent_dim + num_labels < 1 or num_layers < 1:
-            raise ValueError("model: latent_dim and mapping_layers must be at least 1")
         self.num_labels = num_labels
         incoming = latent_dim + (style_dim if num_labels else 0)
         if num_labels:
@@ -92,9 +95,9 @@ class Block(nn.Module):
         self.register_buffer("kernel", fir_kernel(taps), persistent=False)
 
     def forward(
-        self, x: Tensor, image: Tensor | None, styles: Tensor, noise: Noise
+        self, x: Tensor, image: Tensor | None, styles: Sequence[Tensor], noise: Noise
     ) -> tuple[Tensor, Tensor]:
-        """Maps and image of half the size, (convs + 1, N, W) styles -> maps and image."""
+        """Maps and image of half the size, convs + 1 styles, (N, W) each -> maps and image."""
         for conv, style in zip(self.convs, styles[:-1], strict=True):
             x = conv(x, style, noise)
         own = self.to_image(x, styles[-1])
@@ -109,7 +112,8 @@ class Generator(base.Generator):
     the first layer of the next resolution.
 
     Raises:
-        ValueError: a resolution that is no power of two from 8 on, or a width below 1.
+        ValueError: a resolution that is no power of two from 8 on, a width below 1, or a clamp or a
+            mapping network that cannot be; names the key.
     """
 
     mean_style: Tensor  # (W,), running mean of the styles in training
@@ -134,6 +138,9 @@ class Generator(base.Generator):
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of maps a style scales
         self.num_styles = len(self.style_sizes)
+        sizes = {"latent_dim": latent_dim, "style_dim": style_dim, "mapping_layers": mapping_layers}
+        check_mapping("generator", mapping_lr_multiplier, **sizes)
+        check_clamp("generator", clamp)
         self.mapping = Mapping(
             latent_dim, style_dim, mapping_layers, num_labels, mapping_lr_multiplier
         )
@@ -234,7 +241,8 @@ class Discriminator(base.Discriminator):
     With labels the logit is the product of the last features with a mapped label (projection).
 
     Raises:
-        ValueError: a resolution that is no power of two from 8 on, or a width below 1.
+        ValueError: a resolution that is no power of two from 8 on, a width below 1, or a clamp or a
+            mapping network that cannot be; names the key.
     """
 
     def __init__(
@@ -252,6 +260,9 @@ class Discriminator(base.Discriminator):
     ) -> None:
         super().__init__()
         widths = map_widths("discriminator", resolution, width, max_width)
+        if num_labels:
+            check_mapping("discriminator", mapping_lr_multiplier, mapping_layers=mapping_layers)
+        check_clamp("discriminator", clamp)
         last = widths[4]
         self.from_image = EqualizedConv2d(channels, widths[resolution], 1, gain=1.0)
         self.activation = ScaledLeakyReLU(clamp=clamp)

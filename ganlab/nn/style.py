@@ -118,13 +118,13 @@ class NoiseInjection(nn.Module):
         return x if noise is None else x + self.strength[:, None, None] * noise
 
 
-def layer_rows(styles: Tensor) -> Tensor:
-    """(N, L, W) -> (L, N, W), each layer's rows together in memory.
+def layer_rows(styles: Tensor) -> list[Tensor]:
+    """(N, L, W) -> L times (N, W), each in memory of its own.
 
     However styles came about, one expanded over layers or as many as layers, equal ones then give
-    equal images to the bit: matrix products round by how their rows lie.
+    equal images to the bit: on some processors matrix products round by where their rows lie.
     """
-    return styles.transpose(0, 1).contiguous()
+    return [row.clone(memory_format=torch.contiguous_format) for row in styles.unbind(1)]
 
 
 def truncate(
