@@ -13,6 +13,7 @@ NAMES = {
     str: "text",
     NoneType: "null",
 }
+PLURALS = NAMES | {int: "whole numbers", float: "numbers", str: "texts"}
 
 
 def annotations(target: Callable[..., Any]) -> dict[str, Any]:
@@ -76,5 +77,23 @@ def spelled(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
     if _is_container(hint) and hint is not str:
-        return "a list" if issubclass(get_origin(hint) or hint, Sequence) else "a mapping"
+        return _spelled_container(hint)
     return NAMES.get(hint, str(getattr(hint, "__name__", hint)))
+
+
+def _spelled_container(hint: Any) -> str:
+    if not issubclass(get_origin(hint) or hint, Sequence):
+        return "a mapping"
+    inner = [each for each in get_args(hint) if each is not Ellipsis]
+    items = _plural(inner[0]) if len(inner) == 1 else ""
+    return f"a list of {items}" if items else "a list"
+
+
+def _plural(hint: Any) -> str:
+    """What a list holds, in words; empty where there are none for it."""
+    if get_origin(hint) in (Union, UnionType):
+        options = [_plural(option) for option in get_args(hint)]
+        return " or ".join(options) if all(options) else ""
+    if _is_container(hint) and hint is not str:
+        return spelled(hint).replace("a list", "lists", 1).replace("a mapping", "mappings", 1)
+    return PLURALS.get(hint, "")

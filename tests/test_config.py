@@ -1,8 +1,11 @@
+from collections.abc import Mapping, Sequence
+
 import pytest
 import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
+from ganlab.annotations import spelled
 from ganlab.config import (
     SECTIONS,
     ConfigError,
@@ -144,6 +147,28 @@ def test_value_of_the_wrong_type_names_its_key_and_the_right_type(key, value, me
     with pytest.raises(ConfigError) as caught:
         check({"model": GENERATOR | {key: value}})
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("hint", "words"),
+    [
+        (Sequence[float], "a list of numbers"),
+        (Sequence[int] | None, "a list of whole numbers or null"),
+        (Sequence[str | int], "a list of texts or whole numbers"),
+        (Sequence[Sequence[int]], "a list of lists of whole numbers"),
+        (tuple[int, str], "a list"),
+        (list, "a list"),
+        (Mapping[int, int], "a mapping"),
+    ],
+)
+def test_lists_are_spelled_with_what_they_hold(hint, words):
+    assert spelled(hint) == words
+
+
+def test_an_item_of_the_wrong_type_is_told_what_the_list_holds():
+    study = {"_target_": "ganlab.studies.Truncation", "psis": [0.5, "abc"]}
+    with pytest.raises(ConfigError, match=r"study\.psis=\[.*\] should be a list of numbers"):
+        check({"study": study})
 
 
 def test_numbers_may_stand_for_floats_and_null_for_optional_values():

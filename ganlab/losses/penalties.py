@@ -39,6 +39,12 @@ class StyleGenerator(Protocol):
         ...
 
 
+def check_strength(penalty: str, name: str, value: float) -> None:
+    """A ValueError, which names the argument `name` of a penalty, of a strength below 0."""
+    if not value >= 0:
+        raise ValueError(f"{penalty}: {name} must be at least 0, got {value}")
+
+
 def scales(images: Images) -> list[Tensor]:
     """The images as a list, of one if they are a tensor."""
     return images if isinstance(images, list) else [images]
@@ -70,7 +76,11 @@ def r1(
 
     Mescheder et al. 2018 (arXiv:1801.04406), eq. 9. Over several scales the mean, as in the code of
     MSG-GAN's authors: gamma does not grow with the resolution.
+
+    Raises:
+        ValueError: a gamma below 0.
     """
+    check_strength("r1", "gamma", gamma)
     gradients = image_gradients(discriminator, scales(real), condition, isinstance(real, list))
     squares = [gradient.square().sum(dim=1).mean() for gradient in gradients]
     return gamma / 2 * torch.stack(squares).mean()
@@ -93,8 +103,9 @@ def gradient_penalty(
     the penalty is the mean over scales (MSG-GAN, arXiv:1903.06048).
 
     Raises:
-        ValueError: a target that is not positive.
+        ValueError: a target that is not positive, or a weight below 0.
     """
+    check_strength("gradient_penalty", "weight", weight)
     if target <= 0:
         raise ValueError(f"gradient_penalty: target must be positive, got {target}; for 0 use r1")
     epsilon = uniform(len(scales(real)[0]))[:, None, None, None]  # (N, 1, 1, 1)
@@ -120,7 +131,11 @@ def drift(
 
     Karras et al. 2018 (arXiv:1710.10196), appendix A.1. Mean over the batch, sum over the logits
     of a sample, at the price of one more pass over the reals.
+
+    Raises:
+        ValueError: a weight below 0.
     """
+    check_strength("drift", "weight", weight)
     return weight * discriminator(real, condition).square().mean(dim=0).sum()
 
 
@@ -156,8 +171,11 @@ def path_length(
     finest scale.
 
     Raises:
-        ValueError: a batch_shrink below 1.
+        ValueError: a weight below 0, a decay outside (0, 1], or a batch_shrink below 1.
     """
+    check_strength("path_length", "weight", weight)
+    if not 0 < decay <= 1:
+        raise ValueError(f"path_length: decay must be above 0 and at most 1, got {decay}")
     if batch_shrink < 1:
         raise ValueError(f"path_length: batch_shrink must be at least 1, got {batch_shrink}")
     styles = styles[: max(1, len(styles) // batch_shrink)]

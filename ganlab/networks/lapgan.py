@@ -133,8 +133,10 @@ class Generator(base.Generator):
     ) -> None:
         super().__init__()
         self.sizes = pyramid_sizes("generator", resolution, sizes)
-        hidden, kernels = positive("generator", "hidden", hidden), list(kernels)
-        positive("generator", "width and kernels", [width, coarse_latent_dim, *kernels])
+        hidden = positive("generator", "hidden", hidden)
+        kernels = positive("generator", "kernels", kernels)
+        positive("generator", "width", [width])
+        positive("generator", "coarse_latent_dim", [coarse_latent_dim])
         self.resolution, self.channels = resolution, channels
         self.split = [coarse_latent_dim, *(size**2 for size in self.sizes[1:])]
         self.latent_dim = sum(self.split)

@@ -13,10 +13,22 @@ class ExponentialAverage:
     beta = 0.5 ** (images / half_life), Karras et al. 2019 (half-life 10 kimg); with a ramp the
     half-life is at most `ramp` times the images seen so far (Karras et al. 2020, ADA, appendix).
     Buffers (batch-norm statistics, a running mean of w) are copied, not averaged.
+
+    Raises:
+        ValueError: a half-life or a ramp that is not above 0; names the key.
     """
 
     half_life_kimg: float = 10.0  # images (in thousands) after which an old weight counts half
     ramp: float | None = 0.05  # half-life as a share of the images seen; None = no ramp
+
+    def __post_init__(self) -> None:
+        if not self.half_life_kimg > 0:
+            raise ValueError(
+                f"model.ema.half_life_kimg must be above 0, got {self.half_life_kimg}; "
+                "for no average: model.ema=null"
+            )
+        if self.ramp is not None and not self.ramp > 0:
+            raise ValueError(f"model.ema.ramp must be above 0, or null, got {self.ramp}")
 
     def beta(self, images: int, images_seen: int) -> float:
         """Weight of the old average after `images` more images, `images_seen` in total."""

@@ -16,7 +16,8 @@ class R1:
     gradient's squared length grows with the number of pixels, and a larger batch needs less.
 
     Raises:
-        ValueError: gamma is neither `auto` nor a number of at least 0.
+        ValueError: gamma is neither `auto` nor a number of at least 0, or `auto` lacks a resolution
+            or a batch size of at least 1; names the keys.
     """
 
     def __init__(
@@ -27,8 +28,11 @@ class R1:
     ) -> None:
         self.derivation: str | None = None  # how auto came to its number
         if gamma == "auto":
-            if not resolution or not batch_size:
-                raise ValueError("model.penalties.r1.gamma=auto needs resolution and batch_size")
+            if resolution is None or batch_size is None or min(resolution, batch_size) < 1:
+                raise ValueError(
+                    "model.penalties.r1.gamma=auto needs data.resolution and data.batch_size of at "
+                    f"least 1, got {resolution} and {batch_size}; or give gamma a number"
+                )
             gamma = 0.0002 * resolution**2 / batch_size
             self.derivation = (
                 f"R1 gamma=auto: 0.0002 * resolution^2 / batch = "

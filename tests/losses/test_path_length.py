@@ -137,7 +137,7 @@ def test_gradients_by_the_weights_are_exact(name):
 
     def value() -> Tensor:
         generator.mean_path_length.fill_(1.5)
-        return penalized(generator, latents, None, keyed, decay=0.0)
+        return penalized(generator, latents, None, keyed, decay=1e-12)
 
     value().backward()
     weight = getattr(generator, name)
@@ -186,16 +186,28 @@ def test_styles_behind_which_nothing_is_learned_do_too():
     """Without a mapping network the styles are the latents: no graph comes with them."""
     generator = LinearGenerator(matrices())
     styles = drawn(N, W)[:, None].expand(-1, L, -1)
-    path_length(generator, styles, None, keyed, decay=0.0, batch_shrink=1).backward()
+    path_length(generator, styles, None, keyed, decay=1e-12, batch_shrink=1).backward()
     noise = keyed(torch.Size((N, C, H, H))).flatten(1) / sqrt(H * H)
     moved = torch.einsum("np,lpw->nlw", noise, matrices())
     slope = 2 / N * 2 / L * torch.einsum("np,nlw->lpw", noise, moved)  # of 2 mean(lengths^2)
     torch.testing.assert_close(generator.matrices.grad, slope)
 
 
-def test_an_impossible_shrink_is_refused():
-    with pytest.raises(ValueError, match="batch_shrink must be at least 1, got 0"):
-        penalized(LinearGenerator(matrices()), drawn(N, W), None, keyed, batch_shrink=0)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"batch_shrink": 0}, "batch_shrink must be at least 1, got 0"),
+        ({"weight": -2.0}, "weight must be at least 0, got -2"),
+        ({"decay": 0.0}, "decay must be above 0 and at most 1, got 0"),
+        ({"decay": 1.5}, r"decay must be above 0 and at most 1, got 1\.5"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_name(options, message):
+    generator = LinearGenerator(matrices())
+    before = generator.mean_path_length.clone()
+    with pytest.raises(ValueError, match=f"path_length: {message}"):
+        penalized(generator, drawn(N, W), None, keyed, **options)
+    assert torch.equal(generator.mean_path_length, before)
 
 
 def test_the_global_random_state_is_left_alone():

@@ -185,6 +185,16 @@ def test_gradient_penalty_needs_a_positive_target(target):
         gradient_penalty(Smooth(), images(0), images(1), None, epsilon, target=target)
 
 
+@pytest.mark.parametrize(
+    ("penalty", "name"), [(r1, "gamma"), (gradient_penalty, "weight"), (drift, "weight")]
+)
+def test_a_strength_below_0_is_refused_by_its_name(penalty, name):
+    arguments = Smooth(), images(0), images(1), None, epsilon
+    assert penalty(*arguments, **{name: 0.0}) == 0
+    with pytest.raises(ValueError, match=f"{penalty.__name__}: {name} must be at least 0, got -10"):
+        penalty(*arguments, **{name: -10.0})
+
+
 def test_drift_is_the_mean_square_of_logits_on_reals():
     logits = torch.tensor([[1.0, 2.0], [3.0, -4.0]])
 

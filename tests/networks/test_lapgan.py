@@ -179,6 +179,8 @@ def test_sizes_are_halved_unless_given(resolution, sizes):
         ({"sizes": [16, 16, 32]}, "rising"),
         ({"hidden": []}, "hidden"),
         ({"width": 0}, "width"),
+        ({"kernels": []}, "kernels must list numbers of at least 1"),
+        ({"kernels": [3, 0]}, "kernels must list numbers of at least 1"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(network, options, named):

@@ -76,6 +76,12 @@ class TestGenerators:
         with pytest.raises(ValueError, match=r"model\.generator\.width"):
             backbone(resolution=32, width=0)
 
+    @pytest.mark.parametrize("name", ["latent_dim", "mapping_lr_multiplier"])
+    def test_a_mapping_that_cannot_be_is_refused_by_name(self, backbone, name):
+        if backbone is StyleGenerator:
+            with pytest.raises(ValueError, match=rf"model\.generator\.{name} must be .*, got 0"):
+                backbone(resolution=32, **{name: 0})
+
 
 class TestStyles:
     """What the system and the studies ask of a style generator."""

@@ -95,12 +95,16 @@ class TestSwitches:
         ("switches", "message"),
         [
             ({"style": False}, "style=false .* the same image of every latent"),
+            ({"style": False}, r"set model\.generator\.input=latent and .*\.mapping_layers=0, or"),
             ({"style": False, "input": "latent"}, "no use for a mapping network"),
             ({"input": "noise"}, "input must be one of const, latent, style"),
             ({"input": "latent", "latent_dim": 8}, "latent_dim must equal style_dim"),
             ({"mapping_layers": 0, "latent_dim": 8}, "mapping_layers=0"),
             ({"resolution": 24}, "power of two from 8"),
             ({"width": 0}, "at least 1"),
+            ({"latent_dim": 0}, r"model\.generator\.latent_dim must be at least 1, got 0"),
+            ({"style_dim": 0}, r"model\.generator\.style_dim must be at least 1, got 0"),
+            ({"mapping_lr_multiplier": 0.0}, r"model\.generator\.mapping_lr_multiplier .* got 0"),
         ],
     )
     def test_what_makes_no_sense_is_refused(self, switches, message):

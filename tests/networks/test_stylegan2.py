@@ -93,6 +93,30 @@ def test_impossible_widths_are_refused():
         Generator(resolution=8, width=4, mapping_layers=0)
 
 
+@pytest.mark.parametrize(
+    ("network", "options", "message"),
+    [
+        (Generator, {"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
+        (Generator, {"latent_dim": 0, "num_labels": 3}, "latent_dim must be at least 1, got 0"),
+        (Generator, {"style_dim": 0}, "style_dim must be at least 1, got 0"),
+        (Generator, {"mapping_lr_multiplier": 0.0}, "mapping_lr_multiplier must be above 0, got 0"),
+        (Generator, {"clamp": 0.0}, "clamp must be above 0, or null, got 0"),
+        (Generator, {"clamp": -256.0}, "clamp must be above 0, or null, got -256"),
+        (Discriminator, {"clamp": -256.0}, "clamp must be above 0, or null, got -256"),
+        (Discriminator, {"num_labels": 3, "mapping_layers": 0}, "mapping_layers must be"),
+        (Discriminator, {"num_labels": 3, "mapping_lr_multiplier": 0}, "mapping_lr_multiplier"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_key(network, options, message):
+    key = rf"model\.{network.__name__.lower()}\."
+    with pytest.raises(ValueError, match=f"{key}{message}"):
+        network(resolution=8, width=4, **options)
+
+
+def test_an_unconditional_discriminator_maps_nothing():
+    Discriminator(resolution=8, width=4, mapping_layers=0, mapping_lr_multiplier=0.0)
+
+
 class TestStyles:
     def test_the_map_gives_every_layer_the_same_style(self):
         generator = small_generator()
@@ -319,7 +343,8 @@ class TestLabels:
 
     def test_a_missing_label_is_named(self):
         for condition in (None, Condition()):
-            with pytest.raises(ValueError, match="a network of 3 labels got none"):
+            message = r"a network of 3 labels got none.*'model\.conditioner=\{.*num_labels: 3\}'"
+            with pytest.raises(ValueError, match=message):
                 small_generator(num_labels=3)(torch.randn(N, 6), condition)
 
     def test_without_labels_a_condition_is_ignored(self):
