@@ -21,6 +21,11 @@ def check_settings(system: "GAN") -> None:
     for one, other in combinations(kinds, 2):
         if both := sorted(getattr(system, one).keys() & getattr(system, other).keys()):
             raise ValueError(f"model.{one} and model.{other} share {both}")
+    for kind in kinds:
+        for name, penalty in getattr(system, kind).items():
+            weight = getattr(penalty, "keywords", {}).get("weight", 0)
+            if isinstance(weight, int | float) and weight < 0:
+                raise ValueError(f"model.{kind}.{name}.weight must be at least 0, got {weight}")
     unknown = sorted(set(system.intervals) - {*system.penalties, *system.generator_penalties})
     if unknown:
         raise ValueError(f"model.intervals names no penalty of model.penalties: {unknown}")

@@ -206,6 +206,10 @@ def test_a_lazy_penalty_pulls_k_times_as_hard(monkeypatch):
             )
             for every in (0, -2, 1.5, True)
         ),
+        (
+            {"generator_penalties": {"a": partial(max, weight=-2.0)}},
+            r"model\.generator_penalties\.a\.weight must be at least 0, got -2\.0",
+        ),
         ({"critic_steps": 0}, r"critic_steps must be at least 1"),
         ({"penalties": {"a": 1}, "generator_penalties": {"a": 1}}, r"share \['a'\]"),
     ],
