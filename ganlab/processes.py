@@ -9,15 +9,16 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 NUMBERS = Path("/proc/self/ns/pid")  # names the process numbers that this one sees
 
 
-def alive(pid: int) -> bool:
-    """Whether a process of that number runs where this one does."""
+def is_running(pid: int) -> bool:
+    """Whether a process of this machine exists and has not ended; a zombie has."""
     try:
         os.kill(pid, 0)  # asks, and sends nothing
-    except ProcessLookupError:
-        return False
+        stat = Path(f"/proc/{pid}/stat")
+        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
     except PermissionError:  # somebody else's
         return True
-    return True
+    except OSError:
+        return False
 
 
 def place() -> str | None:

@@ -166,7 +166,7 @@ def refuse_lost_progress(checkpoint: Settings, settings: Settings) -> None:
     """Refuse to go on from a checkpoint where that would write over a later one of the same run.
 
     Raises:
-        ConfigError: names the later one and both ways on.
+        ConfigError: names the later one and the ways on.
     """
     last = Path(settings["run_dir"], "checkpoints", "last.ckpt")
     if not last.is_file() or last.samefile(Path(settings["ckpt"]).expanduser()):

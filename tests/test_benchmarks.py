@@ -13,6 +13,8 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
 def loaded(name):
+    if str(FOLDER) not in sys.path:
+        sys.path.append(str(FOLDER))  # as where a script is run: they import each other
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -9,10 +9,10 @@ from ganlab import processes
 
 def test_a_process_is_alive_until_it_ends():
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert processes.alive(process.pid)
+    assert processes.is_running(process.pid)
     process.communicate(b"\n")
-    assert not processes.alive(process.pid)
-    assert processes.alive(os.getpid())
+    assert not processes.is_running(process.pid)
+    assert processes.is_running(os.getpid())
 
 
 def test_somebody_elses_process_is_alive(monkeypatch):
@@ -20,7 +20,7 @@ def test_somebody_elses_process_is_alive(monkeypatch):
         raise PermissionError
 
     monkeypatch.setattr(processes.os, "kill", refuse)
-    assert processes.alive(1)
+    assert processes.is_running(1)
 
 
 @pytest.fixture

@@ -49,8 +49,9 @@ class Files(Collection):
     ) -> None:
         self.place = place
         shown = [name for name in names if not _hidden(name)]
-        self.names = sorted(name for name in shown if self.reads(name))
-        self.passed_over = Counter(_suffix(name) for name in shown if not self.reads(name))
+        read = {name for name in shown if self.reads(name)}
+        self.names = sorted(read)
+        self.passed_over = Counter(_suffix(name) for name in shown if name not in read)
         if not self.names:
             others = f" ({counted_suffixes(self.passed_over)})" if self.passed_over else ""
             fix = f"put {', '.join(SUFFIXES[:4])}, ... files there or change data.path"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ganlab.processes import alive, place
+from ganlab.processes import is_running, place
 
 PREFIX, PIXELS, DESCRIPTION = "partial-", "pixels", "json"  # of a folder, and what it holds
 # Place and number of the process; older folders name none.
@@ -45,5 +45,5 @@ def _abandoned(folder: Path) -> bool:
     if not named or not found or {path.name for path in found} - {PIXELS, DESCRIPTION}:
         return False  # the directory is the user's choice: not everything in it is ours
     if named[1] is not None and named[1] == place():
-        return not alive(int(named[2]))
+        return not is_running(int(named[2]))
     return time.time() - last > SILENCE

@@ -18,7 +18,7 @@ from typing import IO, Any
 from omegaconf import OmegaConf
 
 from ganlab.config import differences
-from ganlab.processes import alive
+from ganlab.processes import is_running
 from ganlab.report.atomic import replace_file
 from ganlab.report.results import read_result
 
@@ -170,7 +170,7 @@ def _said_to_run(directory: Path) -> bool:
     """What `attempt.json` says in place of a lock."""
     facts = read_attempt(directory)
     here = facts.get("state") == "running" and facts.get("host") == socket.gethostname()
-    return here and isinstance(facts.get("pid"), int) and alive(facts["pid"])
+    return here and isinstance(facts.get("pid"), int) and is_running(facts["pid"])
 
 
 def state(directory: Path) -> str:

@@ -11,8 +11,8 @@ shape, and those on the generator another:
 mixing, with their graph, or (N, Z) latents where there are no styles. `uniform(n)` gives n numbers
 in [0, 1) and `normal(shape)` standard normal ones; a penalty may use no other randomness. The
 gradients on the discriminator are those of a sample's logits, summed if there are K of them, and
-can be differentiated again. They assume that a logit depends on its own
-sample only, which batch normalization breaks.
+can be differentiated again. They assume that a logit depends on its own sample only, which batch
+normalization breaks.
 """
 
 from collections.abc import Callable
@@ -39,10 +39,10 @@ class StyleGenerator(Protocol):
         ...
 
 
-def check_strength(penalty: str, name: str, value: float) -> None:
-    """A ValueError, which names the argument `name` of a penalty, of a strength below 0."""
+def check_strength(name: str, value: float) -> None:
+    """A ValueError, which says `name`, of a strength below 0."""
     if not value >= 0:
-        raise ValueError(f"{penalty}: {name} must be at least 0, got {value}")
+        raise ValueError(f"{name} must be at least 0, got {value}")
 
 
 def scales(images: Images) -> list[Tensor]:
@@ -80,7 +80,7 @@ def r1(
     Raises:
         ValueError: a gamma below 0.
     """
-    check_strength("r1", "gamma", gamma)
+    check_strength("r1: gamma", gamma)
     gradients = image_gradients(discriminator, scales(real), condition, isinstance(real, list))
     squares = [gradient.square().sum(dim=1).mean() for gradient in gradients]
     return gamma / 2 * torch.stack(squares).mean()
@@ -105,7 +105,7 @@ def gradient_penalty(
     Raises:
         ValueError: a target that is not positive, or a weight below 0.
     """
-    check_strength("gradient_penalty", "weight", weight)
+    check_strength("gradient_penalty: weight", weight)
     if target <= 0:
         raise ValueError(f"gradient_penalty: target must be positive, got {target}; for 0 use r1")
     epsilon = uniform(len(scales(real)[0]))[:, None, None, None]  # (N, 1, 1, 1)
@@ -135,7 +135,7 @@ def drift(
     Raises:
         ValueError: a weight below 0.
     """
-    check_strength("drift", "weight", weight)
+    check_strength("drift: weight", weight)
     return weight * discriminator(real, condition).square().mean(dim=0).sum()
 
 
@@ -173,7 +173,7 @@ def path_length(
     Raises:
         ValueError: a weight below 0, a decay outside (0, 1], or a batch_shrink below 1.
     """
-    check_strength("path_length", "weight", weight)
+    check_strength("path_length: weight", weight)
     if not 0 < decay <= 1:
         raise ValueError(f"path_length: decay must be above 0 and at most 1, got {decay}")
     if batch_shrink < 1:

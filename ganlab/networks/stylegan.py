@@ -187,12 +187,11 @@ class Generator(Growing, base.Generator):
         mean = styles.mean(dim=0).to(self.mean_style)  # (L, W)
         self.mean_style[first:].lerp_(mean[first:], 1 - MEAN_STYLE_DECAY)
 
-    def first_maps(self, styles: Tensor) -> Tensor:
-        """What the first layer takes, (N, L, W) -> (N, C, 4, 4)."""
+    def first_maps(self, own: Tensor) -> Tensor:
+        """What the first layer takes, by the first of the styles, (N, W) -> (N, C, 4, 4)."""
         if self.input == "const":
-            return self.const.expand(len(styles), -1, -1, -1)
+            return self.const.expand(len(own), -1, -1, -1)
         # truncation shortens a latent, which has no meaning here: normalized after it
-        own = layer_rows(styles)[0]
         row = pixel_norm(own) if self.input == "latent" else own
         return self.dense(row[:, :, None, None])
 
@@ -202,8 +201,9 @@ class Generator(Growing, base.Generator):
         `noise` is random, const (each layer's own plane) or none; a ValueError if it is not.
         """
         source = noise_source(noise, self.draw_noise)
-        rows = layer_rows(styles)[self.own_row :] if self.styled else [None] * 2 * self.num_levels
-        x = coarser = self.first_maps(styles)
+        given = layer_rows(styles)
+        rows = given[self.own_row :] if self.styled else [None] * 2 * self.num_levels
+        x = coarser = self.first_maps(given[0])
         for (name, layer), row in zip(self.active_layers().items(), rows, strict=False):
             coarser = x if name.endswith("/0") else coarser
             x = layer(x, row, source)

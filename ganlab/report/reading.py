@@ -115,7 +115,8 @@ def _read_pictures(section: Section) -> None:
         seen, single = None, False
         with suppress(*BROKEN):  # such a file is named by `_embed`
             seen = timeline.images_seen(path, named=section.kind == "train")
-            single = timeline.is_single(path)  # of many: a grid among the figures shows them
+            # One image of many has no moment; a grid among the figures shows them.
+            single = seen is None and timeline.is_single(path)
         if seen is not None:
             timed.append((seen, path))
         elif not single:

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -213,6 +214,8 @@ class Checkpointing(Checkpoint):
             if best:
                 self._name_best()
         except OSError as error:
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             return str(error)
         return None
 

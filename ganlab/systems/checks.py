@@ -3,6 +3,7 @@
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from ganlab.losses.penalties import check_strength
 from ganlab.systems.growth import check_growth
 
 if TYPE_CHECKING:
@@ -24,8 +25,7 @@ def check_settings(system: "GAN") -> None:
     for kind in kinds:
         for name, penalty in getattr(system, kind).items():
             weight = getattr(penalty, "keywords", {}).get("weight", 0)
-            if isinstance(weight, int | float) and weight < 0:
-                raise ValueError(f"model.{kind}.{name}.weight must be at least 0, got {weight}")
+            check_strength(f"model.{kind}.{name}.weight", weight)
     unknown = sorted(set(system.intervals) - {*system.penalties, *system.generator_penalties})
     if unknown:
         raise ValueError(f"model.intervals names no penalty of model.penalties: {unknown}")

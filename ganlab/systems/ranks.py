@@ -16,6 +16,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from ganlab.processes import is_running
 from ganlab.systems.state import gathered
 
 POLL = 1.0  # seconds between two looks at the other processes
@@ -45,18 +46,6 @@ def this_process(rank: int) -> Peer:
     """What this rank tells the others of itself."""
     host, space = socket.gethostname(), Path("/proc/self/ns/pid")
     return Peer(rank, host, str(space.readlink()) if space.exists() else "", os.getpid())
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process of this machine exists and has not ended; a zombie has."""
-    try:
-        os.kill(pid, 0)
-        stat = Path(f"/proc/{pid}/stat")
-        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except PermissionError:
-        return True
-    except OSError:
-        return False
 
 
 class Watch(Callback):

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from ganlab.ending import way_on
+from ganlab.processes import is_running
 from ganlab.systems import ranks
-from ganlab.systems.ranks import Peer, RankLostError, Watch, is_running, lost_ranks_named
+from ganlab.systems.ranks import Peer, RankLostError, Watch, lost_ranks_named
 
 ROOT = Path(__file__).parents[2]
 WORDS = [

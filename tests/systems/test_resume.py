@@ -188,16 +188,22 @@ def test_without_the_state_of_sampler_or_generator_the_runs_differ(uninterrupted
     assert any("generator" in name for name in differing(uninterrupted, run))
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signals_save_at_a_batch_boundary(tmp_path, number):
-    run = tmp_path / "run"
-    process = start(run, *RECIPE, "kimg=1000", "checkpoint_every_kimg=null")
+def signalled(number, sign, run, *extra):
+    """What a training printed to stderr that was sent a signal once a file was there."""
+    process = start(run, *RECIPE, *extra)
     deadline = time.monotonic() + 120
-    while not (run / "metrics.csv").exists() and time.monotonic() < deadline:
+    while not sign.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 128 + number, out + err
+    return err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signals_save_at_a_batch_boundary(tmp_path, number):
+    run = tmp_path / "run"
+    err = signalled(number, run / "metrics.csv", run, "kimg=1000", "checkpoint_every_kimg=null")
     state = checkpoint(run)
     assert state["images_seen"] > 0
     assert f"ckpt={run}/checkpoints/last.ckpt" in err
@@ -231,13 +237,7 @@ def test_a_signal_before_the_first_batch_is_no_failure(tmp_path, number):
     """While the data is read or the first statistics are computed."""
     run = tmp_path / "run"
     spy = ["+callbacks.spy._target_=spies.Dawdle", f"+callbacks.spy.path={tmp_path}/begun"]
-    process = start(run, *RECIPE, *spy)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    process.send_signal(number)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, out + err
+    err = signalled(number, tmp_path / "begun", run, *spy)
     result = json.loads((run / "result.json").read_text())
     assert (result["status"], result["exit_code"]) == ("interrupted", 128 + number)
     assert "nothing was trained yet" in err
