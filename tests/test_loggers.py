@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -333,6 +334,34 @@ def test_what_stops_a_process_is_not_swallowed():
         Guarded(Interrupted()).log_metrics({}, step=1)
 
 
+def test_a_tracker_that_does_not_answer_is_left(monkeypatch, caplog):
+    class Mute(Sink):
+        def finish(self, exit_code=0):
+            self._note("finish", exit_code)
+            threading.Event().wait()
+
+        def abandon(self):
+            self._note("abandon")
+            raise ConnectionError("gone as well")
+
+    monkeypatch.setattr("ganlab.loggers.guarded.ENDING", 0.2)
+    sink = Mute()
+    use_all(Guarded(sink))
+    assert sink.calls[-2:] == [("finish", 3), ("abandon",)]
+    (record,) = caplog.records
+    assert "Mute failed" in record.getMessage()
+    assert "TimeoutError: no answer in 0.2 seconds" in record.getMessage()
+
+
+def test_a_timeout_of_the_tracker_itself_keeps_its_words(caplog):
+    class Slow(Sink):
+        def log_metrics(self, metrics, step=None):
+            raise TimeoutError("the server is slow")
+
+    Guarded(Slow()).log_metrics({}, step=1)
+    assert "TimeoutError: the server is slow" in caplog.records[0].getMessage()
+
+
 def test_picture_takers_are_recognised(tmp_path):
     takers = (CSVLog(tmp_path), Guarded(Sink()), TensorBoardTracker(tmp_path))
     assert all(isinstance(logger, ImageTracker) for logger in takers)
@@ -364,6 +393,36 @@ def test_tensorboard_holds_curves_and_pictures_by_images_seen(tmp_path):
     (tmp_path / "shown.png").write_bytes(shown.encoded_image_string)
     assert shown.step == 2000
     assert np.array_equal(np.asarray(Image.open(tmp_path / "shown.png")), picture)
+
+
+def test_tensorboard_on_a_full_disk_costs_one_line(tmp_path, caplog, capfd, monkeypatch):
+    """Its writing thread dies; what that would print to the terminal is not the run's business."""
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    log = tensorboard_tracker(tmp_path)
+    log.log_metrics({"loss": 1.0}, step=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        for step in range(2, 6):
+            log.log_metrics({"loss": 1.0}, step=step)
+            log.save()
+        log.finalize("success")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert log.failed
+    (record,) = caplog.records
+    assert "TensorBoardTracker failed" in record.getMessage()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_other_threads_still_say_what_they_died_of(capsys, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    Guarded(Sink())
+    Guarded(Sink())
+    dying = threading.Thread(target=lambda: 1 / 0)
+    dying.start()
+    dying.join()
+    assert capsys.readouterr().err.count("ZeroDivisionError") == 1
 
 
 def test_tensorboard_hides_the_future_of_a_resumed_run(tmp_path):
@@ -428,12 +487,12 @@ assert after == streams, "a tracker must leave the random streams alone"
 """
 
 
-def offline_run(directory, status):
+def offline_run(directory, status, script=SEALED):
     """Run the script as a user without account, key or network."""
     home = directory.parent / "home"
     home.mkdir(exist_ok=True)
     keep = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
-    command = [sys.executable, "-c", SEALED, str(directory), status]
+    command = [sys.executable, "-c", script, str(directory), status]
     environment = {**keep, "HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command, env=environment, cwd=directory.parent, capture_output=True, text=True, timeout=120
@@ -506,6 +565,55 @@ def test_a_failed_fit_ends_the_run_as_failed_and_a_resume_keeps_its_id(offline):
     records = list(records_of(newest))
     assert {r.run.run_id for r in records if r.HasField("run")} == {identity.strip()}
     assert [r.exit.exit_code for r in records if r.HasField("exit")] == [1]
+
+
+LOST = """
+import os, signal, sys, time
+from pathlib import Path
+import numpy as np
+import ganlab.loggers.guarded as guarded
+from ganlab.loggers import finish, wandb_tracker
+
+def services():
+    names = (path for path in Path("/proc").glob("[0-9]*/stat"))
+    lines = [path.read_text() for path in names]
+    fields = [line.rpartition(")")[2].split() for line in lines]
+    mine = [int(line.split()[0]) for line, f in zip(lines, fields) if int(f[1]) == os.getpid()]
+    return [pid for pid in mine if b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+def live(name, number):
+    log = wandb_tracker(Path(sys.argv[1], name))
+    log.log_metrics({"loss": 1.0}, step=10)
+    assert not log.failed
+    (service,) = services()
+    os.kill(service, number)
+    time.sleep(0.3)
+    for step in (20, 30):
+        log.log_metrics({"loss": 1.0}, step=step)
+    log.log_images("samples", np.zeros((4, 4, 3), np.uint8), 30)
+    log.finalize("success")
+    finish([log])
+    assert log.failed
+    return service
+
+live("killed", signal.SIGKILL)
+guarded.ENDING = guarded.LEAVING = 2.0
+stopped = live("stopped", signal.SIGSTOP)
+print("the run goes on")
+os.kill(stopped, signal.SIGKILL)
+"""
+
+
+def test_a_service_of_wandb_that_dies_or_stops_costs_one_line_each(tmp_path):
+    """No traceback of wandb's, at exit neither, and no end that is waited for without end."""
+    result = offline_run(tmp_path / "runs", "success", LOST)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "the run goes on\n"
+    start, lost, again, late = result.stderr.strip().splitlines()
+    assert "wandb works offline" in start
+    assert "wandb works offline" in again
+    assert "WandbTracker failed and gets nothing more from this run (Connection" in lost
+    assert "(TimeoutError: no answer in 2 seconds)" in late
 
 
 @pytest.mark.parametrize(
