@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganlab.config import Settings
 from ganlab.provenance import started
+from ganlab.report.facts import diverged, duration
 from ganlab.report.html import write_report
 from ganlab.report.results import read_result, write_result
 from ganlab.systems.checkpoint import Checkpointing
@@ -120,7 +121,12 @@ def older_result(directory: Path) -> Settings:
         return {}
 
 
-def conclude(settings: Settings, outcome: Settings, callbacks: list[Any]) -> None:
+def conclude(
+    settings: Settings,
+    outcome: Settings,
+    callbacks: list[Any],
+    trained: bool | None = None,  # whether a training saw an image; None = it is an evaluation
+) -> None:
     """Write `result.json` and `report.html`, and say where they are.
 
     A run that ended before its first new image leaves an older result as it was.
@@ -130,6 +136,8 @@ def conclude(settings: Settings, outcome: Settings, callbacks: list[Any]) -> Non
     outcome |= {"scores": records}
     older = older_result(directory)
     nothing_new = older.get("images_seen", -1) >= outcome["images_seen"]
+    if trained is not None:  # one that went back to an earlier checkpoint has new images too
+        nothing_new = bool(older) and not trained
     if outcome["status"] != "done" and nothing_new and older.get("status") != "failed":
         return
     try:
@@ -149,6 +157,10 @@ def summary(directory: Path, outcome: Settings) -> str:
     plain = [record for record in outcome["scores"] if not record.get("intervention")]
     scores = "  ".join(f"{record['metric']} {record['value']:.4g}" for record in plain)
     lines = [scores] if scores else []
+    if len(outcome.get("parts", ())) > 1:
+        lines.append(f"{len(outcome['parts'])} parts, {duration(outcome['seconds'])} together")
+    if found := diverged(outcome):
+        lines.append(f"diverged: {found}; best.ckpt, if there is one, is of before")
     if outcome["status"] == "interrupted" and outcome["kind"] == "train":
         last = directory / "checkpoints" / "last.ckpt"
         way = f"go on with ckpt={last}" if last.is_file() else "nothing was trained yet"

@@ -27,6 +27,7 @@ from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
 from ganlab.painting import CheckpointPainter
+from ganlab.parts import Parts
 from ganlab.provenance import config_hash, provenance
 from ganlab.recipes import (
     build_system,
@@ -41,6 +42,7 @@ from ganlab.recipes import (
 )
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
+from ganlab.systems.divergence import at_the_end
 from ganlab.systems.ranks import Watch, lost_ranks_named
 from ganlab.systems.trainer import quieten
 
@@ -73,11 +75,12 @@ def train(config: DictConfig) -> Settings:
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
     preflight([*callbacks, getattr(system, "conditioner", None)])
     folder = Path(settings["run_dir"]) / "checkpoints"
-    checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"])
-    trainer = build_trainer(settings, [*callbacks, checkpointing])
+    parts = Parts(settings)
+    checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"], parts.update)
+    trainer = build_trainer(settings, [*callbacks, parts, checkpointing])
     datamodule = build_data(settings)
     with (
-        recorded_run(settings, trainer, system, callbacks, checkpointing) as outcome,
+        recorded_run(settings, trainer, system, callbacks, checkpointing, parts) as outcome,
         interruptible(),
     ):
         outcome |= sources(system, datamodule)
@@ -180,6 +183,7 @@ def recorded_run(
     system: Any,
     callbacks: list[Any],
     checkpointing: Checkpointing | None = None,  # of a training run
+    parts: Parts | None = None,  # of a training run
 ) -> Iterator[Settings]:
     """Yield the outcome to be; at the end, however it comes, complete and write it."""
     started, kind = time.monotonic(), "evaluate" if checkpointing is None else "train"
@@ -199,7 +203,9 @@ def recorded_run(
         outcome["seconds"] = time.monotonic() - started
         outcome["images_seen"] = system.images_seen
         if trainer.is_global_zero:
-            conclude(settings, outcome, callbacks)
+            if parts is not None:
+                outcome |= at_the_end(system) | parts.close(system.images_seen, outcome["status"])
+            conclude(settings, outcome, callbacks, None if parts is None else parts.trained)
             show_scores(trainer.loggers, outcome["scores"])
         end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
 

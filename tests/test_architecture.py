@@ -32,6 +32,7 @@ RANKS = {
     "config": 4,
     "recipes": 5,
     "ending": 5,
+    "parts": 5,
     "painting": 6,
     "run": 7,
     "grid": 8,

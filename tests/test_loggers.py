@@ -395,7 +395,7 @@ def test_tensorboard_holds_curves_and_pictures_by_images_seen(tmp_path):
     assert np.array_equal(np.asarray(Image.open(tmp_path / "shown.png")), picture)
 
 
-def test_tensorboard_on_a_full_disk_costs_one_line(tmp_path, caplog, capfd, monkeypatch):
+def test_tensorboard_on_a_full_disk_costs_one_line(tmp_path, caplog, capsys, monkeypatch):
     """Its writing thread dies; what that would print to the terminal is not the run's business."""
     monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
     log = tensorboard_tracker(tmp_path)
@@ -412,7 +412,7 @@ def test_tensorboard_on_a_full_disk_costs_one_line(tmp_path, caplog, capfd, monk
     assert log.failed
     (record,) = caplog.records
     assert "TensorBoardTracker failed" in record.getMessage()
-    assert "Traceback" not in capfd.readouterr().err
+    assert "Traceback" not in capsys.readouterr().err
 
 
 def test_other_threads_still_say_what_they_died_of(capsys, monkeypatch):

@@ -141,7 +141,7 @@ def cell_facts(
     seen, seconds = result.get("images_seen"), result.get("seconds")
     return {
         "state": record.state,
-        "why": record.why,
+        "why": record.why or (f"diverged: {record.diverged}" if record.diverged else ""),
         "link": link_to(record.directory / "report.html", home),
         "values": ["" if record.value(axis) is None else str(record.value(axis)) for axis in axes],
         "scores": [(number(found.get(name)), found.get(name)) for name in scores],

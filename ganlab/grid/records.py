@@ -10,6 +10,7 @@ from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import GRID, read_grid
 from ganlab.provenance import within
+from ganlab.report.facts import diverged
 
 Score = Mapping[str, Any]  # one record of result.json
 CONDITIONS = (
@@ -31,6 +32,7 @@ class CellRecord:
     choices: dict[str, str] = field(default_factory=dict)  # config group -> option
     config: dict[str, Any] = field(default_factory=dict)
     scores: list[Score] = field(default_factory=list)  # of a cell that is done
+    diverged: str = ""  # when which loss left the range of sense, if one did
 
     @property
     def name(self) -> str:
@@ -39,8 +41,10 @@ class CellRecord:
 
     @property
     def fate(self) -> str:
-        """Its state, and why it failed."""
-        return f"{self.state} ({self.why})" if self.why else self.state
+        """Its state, why it failed, and whether it diverged."""
+        said = [f"diverged: {self.diverged}"] if self.diverged else []
+        said += [self.why] if self.why else []
+        return f"{self.state} ({'; '.join(said)})" if said else self.state
 
     def value(self, axis: str) -> Any:
         """Its value on an axis that may be another grid's: swept, chosen or configured; or None."""
@@ -121,6 +125,7 @@ def record_of(directory: Path, values: dict[str, Any] | None = None) -> CellReco
         {**cell.choices, **chosen},
         {**cell.config, **(result.get("config") or {})},
         scores_of(result) if state == "done" else [],
+        diverged(result),
     )
 
 
@@ -132,7 +137,8 @@ def _run(directory: Path, result: dict[str, Any], values: dict[str, Any] | None)
     state, config = str(result.get("status", "done")), result.get("config") or {}
     scores = scores_of(result) if state == "done" else []
     why = str(result.get("error") or "")
-    return CellRecord(directory, {"run": directory.name}, state, why, choices, config, scores)
+    values = {"run": directory.name}
+    return CellRecord(directory, values, state, why, choices, config, scores, diverged(result))
 
 
 def scores_of(result: Mapping[str, Any]) -> list[Score]:

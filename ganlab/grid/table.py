@@ -270,11 +270,14 @@ def source_notes(choice: Choice) -> list[str]:
 
 
 def notes_on(records: Sequence[CellRecord], axes: Sequence[str]) -> list[str]:
-    """What is not in the rows: constant axes, seeds, and every cell that is not done, by name."""
+    """What is not in the rows: constant axes, seeds, and every cell that is not done, by name.
+
+    A cell that diverged is named too, done or not.
+    """
     rest = [axis for axis in axes_of(records) if axis not in axes and axis != "run"]
     notes = []
     for axis in rest:
         values = list(dict.fromkeys(str(record.value(axis)) for record in records))
         notes.append(f"{axis}: {', '.join(values)}")
-    unfinished = [(r.name, r.fate) for r in records if r.state != "done"]
+    unfinished = [(r.name, r.fate) for r in records if r.state != "done" or r.diverged]
     return [*notes, *together(unfinished)]

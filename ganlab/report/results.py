@@ -28,8 +28,13 @@ def write_result(directory: Path, payload: Mapping[str, Any]) -> Path:
     status = payload.get("status", "done")
     if status not in STATUSES:
         raise ValueError(f"status is {status!r}; it must be one of {', '.join(STATUSES)}")
+    return write_json(Path(directory) / NAME, payload)
+
+
+def write_json(path: Path, payload: Mapping[str, Any]) -> Path:
+    """Write strict JSON atomically, odd values as in `write_result`."""
     text = json.dumps(_plain(payload), indent=2, ensure_ascii=False, allow_nan=False)
-    return replace_file(Path(directory) / NAME, (text + "\n").encode("utf-8", "replace"))
+    return replace_file(path, (text + "\n").encode("utf-8", "replace"))
 
 
 def read_result(directory: Path) -> dict[str, Any]:
@@ -40,11 +45,17 @@ def read_result(directory: Path) -> dict[str, Any]:
     path = Path(directory)
     path = path / NAME if path.is_dir() or path.suffix != ".json" else path
     try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} does not exist: the run is still going, or it was killed before its end"
         ) from None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file of `write_json`; raises OSError, or ValueError with its name where broken."""
+    try:
+        payload = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it or rerun") from None
     if not isinstance(payload, dict):

@@ -21,6 +21,7 @@ from ganlab.studies.sampling import Edits, EditsAt, generate, images_at
 from ganlab.studies.score_report import score_table
 from ganlab.systems.clock import crossed
 from ganlab.systems.conditioning import conditions_of
+from ganlab.systems.divergence import watch
 
 
 class Scores(Callback):
@@ -107,7 +108,7 @@ class Scores(Callback):
         self.scored_at, self.records = system.images_seen, []
         self.record(values, system)
         self.begin_size(unfinished(system.generator_ema))
-        self.judge(values)
+        self.judge(values, eligible=not watch(trainer, system, system.tally.read()))
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=system.images_seen)
@@ -124,11 +125,14 @@ class Scores(Callback):
         if size != self.size:
             self.size, self.best = size, None
 
-    def judge(self, values: dict[str, float]) -> None:
-        """Take the newest values and see whether the monitored one is the best yet."""
+    def judge(self, values: dict[str, float], eligible: bool = True) -> None:
+        """Take the newest values and see whether the monitored one is the best yet.
+
+        One that is not `eligible`, of a run that diverged, never is.
+        """
         self.latest = dict(values)
         self.monitor = chosen_monitor(list(values), self.asked)
-        self.improved = better(self.monitor, values[self.monitor], self.best)
+        self.improved = eligible and better(self.monitor, values[self.monitor], self.best)
         if self.improved:
             self.best = values[self.monitor]
 

@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -85,12 +86,14 @@ class Checkpointing(Checkpoint):
         self,
         directory: str | Path,  # where last.ckpt and best.ckpt go
         every_kimg: float | None = 50.0,  # None = only at the end and when interrupted
+        written: Callable[[int], None] | None = None,  # hears the images seen of each new file
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
         if every_kimg is not None and every_kimg < 0.001:
             raise ValueError(f"checkpoint_every_kimg={every_kimg} should be at least 0.001")
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)
+        self.written = written
         self.signal: int | None = None  # the signal that asked this run to stop
         self.saved_at: int | None = None  # images_seen of the newest file
         self.failure: str | None = None  # why the newest attempt left no file
@@ -195,6 +198,8 @@ class Checkpointing(Checkpoint):
         self.failure = agreed(self._written(trainer, best))
         if self.failure is None:
             self.saved_at = system.images_seen
+            if self.written is not None:
+                self.written(system.images_seen)
             return
         warnings.warn(
             f"checkpoint at {system.images_seen} images was not written ({self.failure}); "
