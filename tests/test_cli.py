@@ -260,6 +260,10 @@ def test_two_ranks_of_the_module_train_together(tmp_path):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["images_seen"]) == ("done", 16)
     assert "MEMBER: 2/2" in done.stdout + done.stderr
+    (part,) = result["parts"]
+    assert (part["images_to"], part["status"]) == (16, "done")
+    assert (part["machine"]["processes"], part["machine"]["devices"]) == (2, {"cpu": 2})
+    assert (part["machine"]["hosts"], part["seconds"]) == ([os.uname().nodename], result["seconds"])
 
 
 @pytest.mark.slow

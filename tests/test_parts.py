@@ -249,6 +249,21 @@ def test_a_first_start_that_fails_is_a_part_and_a_refused_resume_is_none(tmp_pat
     assert len(read_parts(tmp_path)) == 2
 
 
+def test_a_hostile_record_is_a_text_like_any_other(tmp_path):
+    evil = "<script>alert(1)</script>"
+    part(tmp_path, 0, 100, status="interrupted")
+    part(tmp_path, 100, 200, status="interrupted")
+    content = json.loads((tmp_path / "parts.json").read_text())
+    for each in content["parts"]:
+        each |= dict.fromkeys(("status", "commit", "command", "config_hash", "machine"), evil)
+        each |= {"changes": [evil, 5, [evil]], "versions": 3, "config": {evil: [evil]}}
+    content["parts"][1] |= {"machine": {"hosts": evil, "devices": {evil: [3]}}, "began": evil}
+    (tmp_path / "parts.json").write_text(json.dumps(content))
+    assert evil not in write_report(tmp_path).read_text()
+    told = part(tmp_path, 200, 300, status="done")["parts"]
+    assert spans(told)[-1] == ("done", 200, 300)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -260,6 +275,10 @@ def test_a_first_start_that_fails_is_a_part_and_a_refused_resume_is_none(tmp_pat
         '{"parts": [{"began": "x", "status": "done", "images_from": 0, "images_to": 1}]}',
         '{"parts": [{"began": 1, "status": [], "images_from": "a", "images_to": 1, "seconds": 2}]}',
         '{"parts": [{"began": "", "status": "", "images_from": 0, "images_to": 1, "seconds": -1}]}',
+        '{"parts": [{"began": "", "status": "", "seconds": "NaN", "images_from":0, "images_to":1}]}',
+        '{"parts": [{"began": "", "status": "", "seconds": 0, "images_from": 0, "images_to": 1%s}]}'
+        % ("0" * 400),
+        f'{{"parts": {"[" * 700}{"]" * 700}}}',
     ],
 )
 def test_a_damaged_record_goes_on_from_the_result(tmp_path, text, capsys):

@@ -19,6 +19,8 @@ ENDING = 300.0  # seconds for its end, when it may have pictures left to send
 LEAVING = 5.0  # seconds to give up what a failed tracker holds
 GUESTS = ("tensorboard", "wandb")  # packages whose threads die without a word
 
+_printers: list[Callable[[Any], Any]] = []  # what told of a dead thread before `silent_of_guests`
+
 
 class Guarded(Logger):
     """Passes everything on to `logger` until something raises; then says so once and stays quiet.
@@ -159,15 +161,9 @@ def within(seconds: float, action: Callable[[], Any]) -> Any:
 
 def quieten_threads() -> None:
     """Print nothing when a tracker's own thread dies: the next call raises what it died of."""
-    print_traceback = threading.excepthook
-    if print_traceback is silent_of_guests:
-        return
-
-    _printers[:] = [print_traceback]
-    threading.excepthook = silent_of_guests
-
-
-_printers: list[Callable[[Any], Any]] = []  # what stood in the hook's place before
+    if threading.excepthook is not silent_of_guests:
+        _printers[:] = [threading.excepthook]
+        threading.excepthook = silent_of_guests
 
 
 def silent_of_guests(failure: Any) -> None:

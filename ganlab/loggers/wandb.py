@@ -75,9 +75,8 @@ class WandbTracker(WandbLogger):
     def _start(self) -> Any:
         import wandb
 
-        logging.getLogger("asyncio").setLevel(
-            logging.ERROR
-        )  # warns of each write to a dead service
+        # It would warn of each write to a service that is dead.
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
         if wandb.run is not None:  # an earlier run of this process, in a sweep
             with suppress(Exception):  # whose service may have died
                 wandb.finish()

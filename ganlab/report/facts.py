@@ -42,10 +42,15 @@ def diverged(result: Mapping[str, Any]) -> str:
     found = result.get("diverged")
     if not isinstance(found, Mapping):
         return ""
-    value, limit, at = (found.get(key) for key in ("value", "threshold", "at_kimg"))
-    if not all(isinstance(each, int | float) for each in (value, limit, at)):
-        return str(found.get("loss"))
-    return f"{found.get('loss')} was {value:g} at {at:g} kimg, beyond {limit:g}"
+    value, limit, at = (_number(found.get(key)) for key in ("value", "threshold", "at_kimg"))
+    return f"{found.get('loss')} was {value} at {at} kimg, beyond {limit}"
+
+
+def _number(value: Any) -> str:
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError, OverflowError):
+        return "?"
 
 
 def choice(section: Section, group: str) -> str:
@@ -240,4 +245,7 @@ def configurations(section: Section) -> dict[str, str]:
 
 def yaml_text(config: Any) -> str:
     """A config as it is written in files."""
-    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)[:LONGEST_TEXT]
+    try:
+        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)[:LONGEST_TEXT]
+    except RecursionError:
+        return "nested too deeply to be shown"

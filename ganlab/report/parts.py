@@ -4,8 +4,7 @@ A part is written as it starts, again at each checkpoint and at its end: what a 
 is what was trained up to its last checkpoint, which is where the next part begins.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from ganlab.report.tables import MISSING, Cell, ShownTable
 NAME = "parts.json"
 Part = dict[str, Any]
 MOST_CHANGES = 8  # keys named in a row of the page
+MOST = 10**15  # images or seconds
 NUMBERS = ("images_from", "images_to", "seconds")
 TEXTS = ("began", "status")
 
@@ -50,7 +50,7 @@ def is_part(found: Any) -> bool:
 
 
 def _is_amount(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+    return isinstance(value, int | float) and 0 <= value < MOST
 
 
 def _status(part: Part) -> str:
@@ -80,12 +80,7 @@ def configs(parts: Sequence[Part]) -> dict[int, Any]:
     return {number: part["config"] for number, part in numbered if part.get("config")}
 
 
-def recipes_differ(parts: Sequence[Part]) -> bool:
-    """Whether any part was trained with another recipe than the first."""
-    return any(part.get("changes") for part in parts)
-
-
-def parts_table(parts: Sequence[Part], duration: Any) -> ShownTable:
+def parts_table(parts: Sequence[Part], duration: Callable[[float], str]) -> ShownTable:
     """A row a part; `duration` turns seconds into words."""
     columns = ["part", "began (UTC)", "images", "time", "ended", "commit", "machine", "recipe"]
     rows = [_row(number, part, duration) for number, part in enumerate(parts, start=1)]
@@ -97,7 +92,7 @@ def parts_table(parts: Sequence[Part], duration: Any) -> ShownTable:
     return ShownTable(columns, rows, notes=notes)
 
 
-def _row(number: int, part: Part, duration: Any) -> list[Cell]:
+def _row(number: int, part: Part, duration: Callable[[float], str]) -> list[Cell]:
     began = part["began"].replace("T", " ").removesuffix("+00:00")
     texts = [
         began,
