@@ -1,5 +1,6 @@
 """The record of a run's parts: its start and each resume, kept in `parts.json` as they go."""
 
+import json
 import os
 import platform
 import re
@@ -136,7 +137,7 @@ def described(settings: Settings, earlier: list[Part]) -> Settings:
 
     `config` is there where it is another than that of the part before.
     """
-    facts, recipe = provenance(settings, "train"), recipe_in(settings)
+    facts, recipe = provenance(settings, "train"), plain(recipe_in(settings))
     kept = ("commit", "config_hash", "command")
     found = Settings({key: facts[key] for key in kept if key in facts})
     first = earlier[0] if earlier else {}
@@ -155,11 +156,18 @@ def keep_config(directory: Path, earlier: int, settings: Settings) -> None:
     Hydra writes it at a run's start only; `earlier` is the number of the part that it was of.
     """
     path = directory / ".hydra" / "config.yaml"
+    kept = path.with_name(f"config.part{earlier}.yaml")
     with spared(path):
-        if path.is_file():
-            path.replace(path.with_name(f"config.part{earlier}.yaml"))
-        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        if path.is_file() and not kept.exists():  # there already: a start was killed right here
+            path.replace(kept)
+        text = yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
         replace_file(path, text.encode("utf-8", "replace"))
+
+
+def plain(config: Settings) -> Settings:
+    """A config as it comes back from a file."""
+    found: Settings = json.loads(json.dumps(config, default=str))
+    return found
 
 
 def machine_of(trainer: Trainer) -> Settings:

@@ -315,6 +315,20 @@ def test_whole_configs_stay_in_the_record_and_only_where_they_changed(tmp_path):
     assert "lr: 1" in page.texts["Configuration of part 1"]
 
 
+def test_a_start_that_is_killed_while_it_keeps_a_config_loses_none(tmp_path):
+    part(tmp_path, 0, 100, status="interrupted", lr=1)
+    record = (tmp_path / "parts.json").read_bytes()
+    hydra = tmp_path / ".hydra"
+    hydra.mkdir()
+    (hydra / "config.yaml").write_text("lr: 1\n")
+    for _ in range(2):  # the second time as if the first had not come to note its part
+        (tmp_path / "parts.json").write_bytes(record)
+        part(tmp_path, 100, 200, lr=2, place=Path("/a"))
+        assert (hydra / "config.part1.yaml").read_text() == "lr: 1\n"
+        assert yaml.safe_load((hydra / "config.yaml").read_text())["lr"] == 2
+    assert read_parts(tmp_path)[1]["changes"] == ["lr: 1 -> 2", "place: None -> '/a'"]
+
+
 def test_how_a_run_was_continued_is_not_what_it_is(tmp_path):
     words = [settings(tmp_path, resume=word) for word in ("exact", "force", "auto")]
     assert len({config_hash(each, anywhere=True) for each in words}) == 1
