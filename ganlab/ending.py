@@ -45,7 +45,7 @@ def interruptible() -> Iterator[None]:
         yield
     except BaseException as error:
         # Lightning answers an interrupt with an exit; other ranks, or what it broke, with an error
-        if received or isinstance(error.__context__ or error, KeyboardInterrupt):
+        if received or KeyboardInterrupt in (type(error), type(error.__context__)):
             raise SystemExit(128 + (received or [signal.SIGINT])[0]) from None
         raise
     finally:

@@ -30,7 +30,11 @@ def requeue() -> None:
         return
     try:
         done = subprocess.run(
-            ["scontrol", "requeue", job], capture_output=True, text=True, timeout=PATIENCE
+            ["scontrol", "requeue", job],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         trouble = "" if done.returncode == 0 else done.stderr or f"exit code {done.returncode}"
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -39,4 +43,4 @@ def requeue() -> None:
         why = " ".join(trouble.split())
         print(f"error: job {job} was not requeued ({why}): submit it again", file=sys.stderr)
     else:
-        print(f"job {job} is back in the queue and goes on from there", file=sys.stderr)
+        print(f"job {job} is back in the queue and goes on when it is its turn", file=sys.stderr)

@@ -34,7 +34,7 @@ class Stops:
         self.received: int | None = None  # the first that came to this rank
         self.agreed: int | None = None  # the one that all ranks stop for
         self.poll_at = 0  # images_seen at which ranks next ask each other
-        self._came = 0.0  # when
+        self._urged: float | None = None  # when the first urgent one came
         self._polled: tuple[int, float] | None = None  # images_seen and time at the last poll
         self._before: dict[int, Any] = {}  # the handlers that were there
 
@@ -65,10 +65,13 @@ class Stops:
         Raises:
             KeyboardInterrupt: mostly their answer.
         """
+        self.received = self.received or number
+        if number not in URGENT:
+            return
         now = time.monotonic()
-        if self.received is None:
-            self.received, self._came = number, now
-        elif number in URGENT and now - self._came > ECHO:
+        if self._urged is None:
+            self._urged = now
+        elif now - self._urged > ECHO:
             self.give_back()
             signal.raise_signal(number)
 

@@ -10,6 +10,7 @@ from lightning.pytorch.trainer.connectors.checkpoint_connector import _Checkpoin
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from ganlab.systems.layout import ChannelsLast
+from ganlab.systems.rendezvous import strategy_of
 from ganlab.systems.writing import CheckpointWriter
 
 
@@ -32,7 +33,7 @@ def make_trainer(
         accelerator=accelerator,
         devices=devices,
         num_nodes=num_nodes,
-        strategy=strategy,
+        strategy=strategy_of(strategy),
         precision=precision,  # type: ignore[arg-type]
         deterministic=deterministic,  # type: ignore[arg-type]
         benchmark=benchmark,
