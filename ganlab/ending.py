@@ -15,9 +15,8 @@ from ganlab.config import Settings
 from ganlab.provenance import started
 from ganlab.report.html import write_report
 from ganlab.report.results import read_result, write_result
-from ganlab.slurm import requeue
+from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import Checkpointing
-from ganlab.systems.signals import AGAIN
 
 Run = Callable[[DictConfig], Settings]
 

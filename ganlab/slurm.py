@@ -1,11 +1,13 @@
-"""What a run asks of SLURM: its job again, once it has saved."""
+"""What a scheduler asks of a run, and a run of SLURM: its job again, once it has saved."""
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 
+AGAIN = (signal.SIGUSR1, signal.SIGUSR2)  # a scheduler's: save, stop, and run again later
 PATIENCE = 60  # seconds that scontrol may take
 
 

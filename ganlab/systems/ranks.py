@@ -83,6 +83,7 @@ class Watch(Callback):
         self.others: list[Peer] = []  # once they have met
         self.near: list[Peer] = []  # those whose processes can be looked at
         self.children: list[Any] = []  # processes that this rank started, rank 1 first
+        self.launcher: Any = None  # who starts them
         self.stopped: dict[Peer, int] = {}  # at how many looks in a row
         self.stops: Stops | None = None  # of a training run
         self.alarm = Alarm()
@@ -91,8 +92,7 @@ class Watch(Callback):
     @contextmanager
     def looking(self, trainer: Trainer) -> Iterator[None]:
         """Look after those who start or were started with this rank, and then after all."""
-        launcher, self.rank = trainer.strategy.launcher, trainer.global_rank
-        self.children = getattr(launcher, "procs", [])
+        self.launcher, self.rank = trainer.strategy.launcher, trainer.global_rank
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         self.stops = next((c.stops for c in callbacks if isinstance(c, Checkpointing)), None)
         first = os.environ.get(FIRST) if trainer.local_rank else None
@@ -100,7 +100,7 @@ class Watch(Callback):
         if trainer.local_rank == 0:
             os.environ[FIRST] = str(os.getpid())
         self.alarm.set()
-        looks = partial(self._look, parents, launcher)
+        looks = partial(self._look, parents)
         threading.Thread(target=looks, daemon=True, name="ranks").start()
         try:
             yield
@@ -138,11 +138,10 @@ class Watch(Callback):
         """The first rank of this machine that has ended."""
         return next((each for each in self.near if not is_running(each.pid)), None)
 
-    def _look(self, parents: Sequence[Peer] = (), launcher: Any = None) -> None:
+    def _look(self, parents: Sequence[Peer] = ()) -> None:
         while not self.over.wait(POLL):
             if not self.others:
-                self.children = getattr(launcher, "procs", self.children)
-                started = enumerate(self.children, self.rank + 1)
+                started = enumerate(self._started(), self.rank + 1)
                 family = [neighbour(rank, each.pid) for rank, each in started]
                 self.near = [*parents, *family]
                 retire_observer()
@@ -156,6 +155,10 @@ class Watch(Callback):
             if (reason := self.unanswered()) is not None:
                 self.end(f"{reason}; {self.way_on()}")
                 return
+
+    def _started(self) -> list[Any]:
+        self.children = getattr(self.launcher, "procs", self.children)
+        return self.children
 
     def _count(self) -> None:
         """See who is stopped, and what signal came; of the dead the last count is kept."""
@@ -220,7 +223,7 @@ class Watch(Callback):
 
     def _manner(self, peer: Peer) -> str:
         if looks := self.stopped.get(peer):
-            return f": it was stopped for {looks} s and is killed"
+            return f": it was stopped for {looks} s and was killed"
         child = next((each for each in self.children if each.pid == peer.pid), None)
         code = 0
         with suppress(subprocess.TimeoutExpired):  # its first thread may be gone before the others
@@ -262,7 +265,7 @@ class Watch(Callback):
 
     def leave(self) -> None:
         """End the ranks that this one started, unless they have met and so notice by themselves."""
-        for child in [] if self.others else self.children:
+        for child in [] if self.others else self._started():
             child.kill()
 
 

@@ -10,11 +10,12 @@ import torch
 from lightning import Trainer
 from torch import distributed
 
+from ganlab.slurm import AGAIN
+
 if TYPE_CHECKING:
     from ganlab.systems.gan import GAN
 
 URGENT = (signal.SIGTERM, signal.SIGINT)  # a second one of these does not wait for a boundary
-AGAIN = (signal.SIGUSR1, signal.SIGUSR2)  # a scheduler's: save, stop, and run again later
 STOPS = (*URGENT, *AGAIN)
 ECHO = 1.0  # seconds in which two are one: `timeout` and terminals signal a process and its group
 POLL_IMAGES = 1_000  # ranks ask each other for a signal after at most so many images,
