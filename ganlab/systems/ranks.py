@@ -20,7 +20,7 @@ from lightning import Callback, LightningModule, Trainer
 from ganlab.processes import is_running, is_stopped
 from ganlab.systems.alarm import Alarm
 from ganlab.systems.checkpoint import Checkpointing
-from ganlab.systems.rendezvous import wait_for_long
+from ganlab.systems.rendezvous import FIRST, wait_for_long
 from ganlab.systems.signals import URGENT, Stops
 from ganlab.systems.state import gathered
 
@@ -31,7 +31,6 @@ STOPPED = 40  # looks in a row at which a rank was stopped, until it is given up
 ANSWER = 5  # looks that a signal may wait for its answer where none can come
 IDLE = 30  # looks in a row at which nobody works: then a signal will not be answered
 BUSY = 600  # looks that a signal waits at most, for scores as for anything else
-FIRST = "GANLAB_FIRST_RANK"  # number of the process that starts the other ranks of a machine
 BROKEN = re.compile("gloo|nccl|(closed|reset) by peer|broken pipe|socket", re.IGNORECASE)
 
 
@@ -97,7 +96,9 @@ class Watch(Callback):
         self.stops = next((c.stops for c in callbacks if isinstance(c, Checkpointing)), None)
         first = os.environ.get(FIRST) if trainer.local_rank else None
         parents = [neighbour(self.rank - trainer.local_rank, int(first))] if first else []
-        if trainer.local_rank == 0:
+        environment = self.launcher and self.launcher.cluster_environment
+        starts = environment is not None and not environment.creates_processes_externally
+        if starts:
             os.environ[FIRST] = str(os.getpid())
         self.alarm.set()
         looks = partial(self._look, parents)
@@ -107,7 +108,7 @@ class Watch(Callback):
         finally:
             self.over.set()
             self.alarm.reset()
-            if trainer.local_rank == 0:
+            if starts:
                 os.environ.pop(FIRST, None)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -9,7 +9,9 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.distributed import DistError
 from torch.distributed.distributed_c10d import _set_pg_timeout
 
+FIRST = "GANLAB_FIRST_RANK"  # number of the process that starts the others; unset if none does
 MEETING = timedelta(minutes=5)  # from the first rank's arrival to the last one's
+AT_ONCE = timedelta(seconds=55)  # the same of ranks that a scheduler starts together on one machine
 WAITING = timedelta(minutes=30)  # for a rank that scores or writes while others wait
 TOGETHER = timedelta(days=30)  # where `Watch` sees every process: a job may be suspended for long
 
@@ -33,7 +35,8 @@ class Ranks(DDPStrategy):
         Raises:
             RendezvousError: see there.
         """
-        self._timeout = MEETING
+        together = self.num_nodes == 1 and FIRST not in os.environ
+        self._timeout = AT_ONCE if together else MEETING
         try:
             super().setup_distributed()
         except DistError as error:

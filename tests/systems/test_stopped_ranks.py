@@ -71,7 +71,7 @@ def child_of(process):
 
 
 def ended(process, within):
-    """Exit code and error lines, of a run all of whose ranks end in time and without a traceback."""
+    """Exit code and error lines, of a run whose ranks all end in time and without a traceback."""
     _, err = process.communicate(timeout=within)
     until = time.monotonic() + within
     while left(process) and time.monotonic() < until:
