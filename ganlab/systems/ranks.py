@@ -87,6 +87,7 @@ class Watch(Callback):
         self.stops: Stops | None = None  # of a training run
         self.alarm = Alarm()
         self.over = threading.Event()
+        self.meeting = threading.Lock()
 
     @contextmanager
     def looking(self, trainer: Trainer) -> Iterator[None]:
@@ -118,8 +119,8 @@ class Watch(Callback):
         us = this_process(trainer.global_rank)
         others = [each for each in gathered(us) if each.rank != us.rank]
         here = [each for each in others if (each.host, each.space) == (us.host, us.space)]
-        self.near = [each for each in here if is_running(each.pid)]
-        self.others = others
+        with self.meeting:
+            self.near, self.others = [each for each in here if is_running(each.pid)], others
         if self.near == others:
             wait_for_long()
 
@@ -141,11 +142,9 @@ class Watch(Callback):
 
     def _look(self, parents: Sequence[Peer] = ()) -> None:
         while not self.over.wait(POLL):
-            if not self.others:
-                started = enumerate(self._started(), self.rank + 1)
-                family = [neighbour(rank, each.pid) for rank, each in started]
-                self.near = [*parents, *family]
-                retire_observer()
+            with self.meeting:
+                if not self.others:
+                    self._find_family(parents)
             self._count()
             if given_up := [each for each, looks in self.stopped.items() if looks >= STOPPED]:
                 self.kill_stopped(given_up)
@@ -156,6 +155,11 @@ class Watch(Callback):
             if (reason := self.unanswered()) is not None:
                 self.end(f"{reason}; {self.way_on()}")
                 return
+
+    def _find_family(self, parents: Sequence[Peer]) -> None:
+        started = enumerate(self._started(), self.rank + 1)
+        self.near = [*parents, *(neighbour(rank, each.pid) for rank, each in started)]
+        retire_observer()
 
     def _started(self) -> list[Any]:
         self.children = getattr(self.launcher, "procs", self.children)
