@@ -16,6 +16,7 @@ from ganlab.provenance import started
 from ganlab.report.facts import diverged, duration
 from ganlab.report.html import write_report
 from ganlab.report.results import read_result, write_result
+from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import Checkpointing
 
 Run = Callable[[DictConfig], Settings]
@@ -23,28 +24,45 @@ Run = Callable[[DictConfig], Settings]
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM stop a study as Ctrl-C does; Lightning by itself would only note it.
+    """Let the signals that stop a run end what is under way as Ctrl-C does.
+
+    A scheduler's later ones change nothing; its first is often followed by another.
 
     Raises:
         SystemExit: with 128 + the signal that stopped it.
     """
-    received = [signal.SIGINT]
+    received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
-        received[:] = [signal.Signals(number)]
-        raise KeyboardInterrupt
+        received.append(number)
+        if len(received) == 1 or number not in AGAIN:
+            raise KeyboardInterrupt
 
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if main else None
+    numbers = (signal.SIGTERM, *AGAIN) if main else ()
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
-    except SystemExit as end:  # Lightning's answer to an interrupt
-        if isinstance(end.__context__, KeyboardInterrupt):
-            raise SystemExit(128 + received[0]) from None
+    except BaseException as error:
+        # Lightning answers an interrupt with an exit; other ranks, or what it broke, with an error
+        if received or KeyboardInterrupt in (type(error), type(error.__context__)):
+            raise SystemExit(128 + (received or [signal.SIGINT])[0]) from None
         raise
     finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            late = bool(received) and number in AGAIN
+            signal.signal(number, signal.SIG_IGN if late else handler)
+
+
+def again_later(outcome: Settings, checkpointing: Checkpointing | None) -> None:
+    """Under SLURM, ask for the job again after a run that one of its signals stopped.
+
+    Not if its state could not be written: it would stop there again, and the reason is to be seen.
+    """
+    number = outcome["exit_code"] - 128
+    lost = checkpointing is not None and checkpointing.failure is not None
+    if outcome["status"] == "interrupted" and number in AGAIN and not lost:
+        requeue()
 
 
 def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings:

@@ -15,6 +15,7 @@ from ganlab.callbacks.agreement import SameConfig
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
 from ganlab.ending import (
+    again_later,
     conclude,
     finished,
     interruptible,
@@ -208,6 +209,8 @@ def recorded_run(
             conclude(settings, outcome, callbacks, None if parts is None else parts.trained)
             show_scores(trainer.loggers, outcome["scores"])
         end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
+        if trainer.is_global_zero:
+            again_later(outcome, checkpointing)
 
 
 def build_study(settings: Settings) -> Callback:

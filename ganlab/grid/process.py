@@ -18,9 +18,11 @@ from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.preparing import external_rank, prepare_together
 from ganlab.report.directions import way_of
+from ganlab.slurm import AGAIN
 
 ROOT = Path(__file__).parents[2]
 HASH = "GANLAB_CELL"  # a cell's hash of its file, for the ranks it starts
+STOPS = (signal.SIGTERM, signal.SIGINT, *AGAIN)
 SAVING = 120  # seconds a stopped cell has to save when this process must go
 
 
@@ -86,7 +88,9 @@ def forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
         stop(process, number)
 
     main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGINT) if main else ()
+    # submitit has an answer of its own to one of the scheduler's
+    free = [number for number in AGAIN if signal.getsignal(number) == signal.SIG_DFL]
+    numbers = (signal.SIGTERM, signal.SIGINT, *free) if main else ()
     before = {number: signal.signal(number, forward) for number in numbers}
     try:
         yield received

@@ -16,6 +16,7 @@ from ganlab.grid.cell import GridError
 from ganlab.grid.facts import write_grid
 from ganlab.grid.naming import expected_cells, grid_name, swept
 from ganlab.provenance import raw_words
+from ganlab.slurm import AGAIN, requeue
 
 ROOT = "outputs/multirun"
 KEYS = {"name", "fresh", "objective", "axes", "table"}
@@ -115,12 +116,19 @@ def pin(config: DictConfig, axes: Sequence[str], directory: Path) -> None:
 
 @contextmanager
 def tabulated() -> Iterator[None]:
-    """After a sweep, however it ends, write and print its table."""
+    """After a sweep, however it ends, write and print its table; under SLURM it may run again."""
+    swept, again = False, False
     try:
         yield
+    except SystemExit as end:
+        again = isinstance(end.code, int) and end.code - 128 in AGAIN
+        raise
     finally:
         while _begun:
+            swept = True
             shown(_begun.pop())
+        if swept and again:
+            requeue()
 
 
 def shown(directory: Path) -> None:

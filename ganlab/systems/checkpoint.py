@@ -2,27 +2,24 @@
 
 import os
 import re
-import signal
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from torch import distributed
 
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
+from ganlab.systems.signals import Stops
 from ganlab.systems.state import gathered
 
 if TYPE_CHECKING:
     from ganlab.systems.gan import GAN
 
-POLL_IMAGES = 1_000  # how often several ranks ask each other for a signal
 REQUIRED = ("recipe", "images_seen", "state_dict")
 
 
@@ -74,12 +71,12 @@ def agreed(verdict: str | None) -> str | None:
 
 
 class Checkpointing(Checkpoint):
-    """Writes `last.ckpt` every K kimg, at the end, and on SIGTERM, SIGINT or an exception.
+    """Writes `last.ckpt` every K kimg, at the end, and on a signal to stop or an exception.
 
     A file appears under its name only when complete and on disk. `best.ckpt` is the same file under
     a second name, taken whenever a scoring callback says that its monitored score improved. A
-    signal is answered at the next batch boundary, where the state is consistent; a second one at
-    once.
+    signal (SIGTERM, SIGINT, SIGUSR1, SIGUSR2) is answered at a batch boundary, where the state is
+    consistent and all ranks know of it; a second SIGTERM or SIGINT at once.
     """
 
     def __init__(
@@ -93,11 +90,14 @@ class Checkpointing(Checkpoint):
         if every_kimg is not None and every_kimg < 0.001:
             raise ValueError(f"checkpoint_every_kimg={every_kimg} should be at least 0.001")
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)
-        self.written = written
-        self.signal: int | None = None  # the signal that asked this run to stop
+        self.written, self.stops = written, Stops()
         self.saved_at: int | None = None  # images_seen of the newest file
         self.failure: str | None = None  # why the newest attempt left no file
-        self._handlers: dict[int, Any] = {}
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that asked this run to stop; of several ranks, once all know of it."""
+        return self.stops.agreed
 
     @property
     def last(self) -> Path:
@@ -109,8 +109,7 @@ class Checkpointing(Checkpoint):
 
         A run that had all its images already takes no further step: what is left is its end.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._handlers[number] = signal.signal(number, self._request_stop)
+        self.stops.take()
         begun = trainer.ckpt_path  # a branch has another run's file: its best is one of its own
         if begun and Path(begun).resolve().parent != self.directory.resolve():
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -122,44 +121,29 @@ class Checkpointing(Checkpoint):
                 callback.on_train_batch_end(trainer, pl_module, None, None, 0)
         if pl_module.images_seen >= pl_module.kimg * 1000:
             trainer.should_stop, self.saved_at = True, pl_module.images_seen
+            self.stops.give_back()
             pl_module.take_random_state()  # the first batch, which would, does not come
-
-    def _request_stop(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            self._restore_handlers()
-            raise KeyboardInterrupt
-        self.signal = number
-
-    def _restore_handlers(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        self._handlers = {}
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: "GAN", outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when a boundary was crossed, a score improved, or a signal came."""
+        """Save when a boundary was crossed, a score improved, a signal came, or all is trained.
+
+        What follows the last image, mostly scores, can be repeated: a signal may end it at once.
+        """
         pl_module.mid_tick = False  # checkpoints are written last: every other callback is done
-        stop = self._stop_requested(trainer, pl_module)
+        stop = self.stops.asked(trainer, pl_module)
+        complete = pl_module.images_seen >= pl_module.kimg * 1000
         due = self.every_images is not None and crossed(
             pl_module.images_before, pl_module.images_seen, self.every_images
         )
         best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-        if due or best or stop:
+        if due or best or stop or complete:
             self.save(trainer, pl_module, best)
+        if complete and not stop:
+            self.stops.pass_on()
         if stop:
             trainer.should_stop = True
-
-    def _stop_requested(self, trainer: Trainer, system: "GAN") -> bool:
-        if trainer.world_size == 1:
-            return self.signal is not None
-        # Ranks must agree before they save; asking at every step would cost a synchronization each.
-        if not crossed(system.images_before, system.images_seen, POLL_IMAGES):
-            return False
-        number = torch.tensor(self.signal or 0, device=trainer.strategy.root_device)
-        distributed.all_reduce(number, distributed.ReduceOp.MAX)
-        self.signal = int(number) or None
-        return self.signal is not None
 
     def on_train_end(self, trainer: Trainer, pl_module: "GAN") -> None:  # type: ignore[override]
         """Save the final state, and the final score's best.
@@ -170,7 +154,7 @@ class Checkpointing(Checkpoint):
         best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
         if self.saved_at != pl_module.images_seen or best:
             self.save(trainer, pl_module, best)
-        self._restore_handlers()
+        self.stops.give_back()
         if self.failure is not None and self.saved_at != pl_module.images_seen:
             raise OSError(
                 f"the final checkpoint could not be written ({self.failure}): free some space "
@@ -179,7 +163,7 @@ class Checkpointing(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: "GAN", exception: BaseException) -> None:  # type: ignore[override]
         """Save if the exception fell between two steps; within one the state is not consistent."""
-        self._restore_handlers()
+        self.stops.give_back()
         if trainer.world_size > 1 or pl_module.mid_step or not trainer.optimizers:
             return
         if pl_module.images_seen and self.saved_at != pl_module.images_seen:

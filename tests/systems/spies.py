@@ -187,11 +187,22 @@ class DiskFull(Callback):
 
 
 class Dawdle(Callback):
-    """Takes its time before training starts, and says when."""
+    """Takes its time before training starts, after it, or on one rank amid it, and says when."""
 
-    def __init__(self, path: str):
-        self.path = Path(path)
+    def __init__(self, path: str, moment: str = "before", seconds: float = 100.0, rank: int = 0):
+        self.path, self.moment, self.seconds, self.rank = Path(path), moment, seconds, rank
 
     def on_fit_start(self, trainer, pl_module):
-        self.path.touch()
-        time.sleep(100)
+        self.dawdle("before", trainer)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if pl_module.images_before < 32 <= pl_module.images_seen:
+            self.dawdle("amid", trainer)
+
+    def on_train_end(self, trainer, pl_module):
+        self.dawdle("scoring", trainer)
+
+    def dawdle(self, moment, trainer):
+        if moment == self.moment and trainer.global_rank == self.rank:
+            self.path.touch()
+            time.sleep(self.seconds)
