@@ -41,7 +41,7 @@ RANKS = {
 }
 PURE = {"nn", "losses", "networks"}  # torch and the standard library only
 FOREIGN = {"lightning", "hydra", "omegaconf", "torchmetrics", "logging", "numpy", "wandb"}
-MAX_FILE_LINES, MAX_FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 300, 40, 10
+MAX_FILE_LINES, MAX_FUNCTION_LINES, MEDIAN_FUNCTION_LINES = 400, 40, 10
 
 
 def part(module: str) -> str:
