@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from ganlab.arguments import arranged, continued, overlaid
+from ganlab.arguments import arranged, overlaid
 from ganlab.cli import groups
+from ganlab.remembered import continued
 
 AWKWARD = ["/data/a=b/last.ckpt", "/my data/faces (1)", "/it's/here", "/täglich/größe", "/a&b;c"]
 

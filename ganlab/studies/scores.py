@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 from tqdm import tqdm
@@ -126,8 +127,14 @@ class Scores(Callback):
 
     def judge(self, values: dict[str, float]) -> None:
         """Take the newest values and see whether the monitored one is the best yet."""
-        self.latest = dict(values)
+        self.latest, before = dict(values), self.monitor
         self.monitor = chosen_monitor(list(values), self.asked)
+        if self.best is not None and before != self.monitor:
+            rank_zero_warn(
+                f"best.ckpt is of {self.monitor} from here on: the best {before} so far, "
+                f"{self.best:g}, is forgotten"
+            )
+            self.best = None
         self.improved = better(self.monitor, values[self.monitor], self.best)
         if self.improved:
             self.best = values[self.monitor]
@@ -144,11 +151,10 @@ class Scores(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back; the best of another metric is forgotten."""
+        """Take it back; `judge` forgets the best of another metric."""
         self.latest, self.scored_at = dict(state_dict["latest"]), state_dict["scored_at"]
         self.records, self.size = list(state_dict["records"]), state_dict.get("size")
-        if self.asked in (None, state_dict["monitor"]):
-            self.monitor, self.best = state_dict["monitor"], state_dict["best"]
+        self.monitor, self.best = state_dict["monitor"], state_dict["best"]
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Forget earlier data and scores."""
