@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,8 @@ def arranged(words: Iterable[str], groups: Iterable[str]) -> list[str]:
     # A sweep's file asks for many runs, yet Hydra does not see it beside `seed=0,1`.
     if any(word.startswith("sweep=") for word in found) and not {"--multirun", "-m"} & {*flags}:
         flags = ["--multirun", *flags]
+    behind = zip_longest(flags, flags[1:])  # where nothing is, a flag would take an override
+    flags = [f"{INFO[0]}=all" if a in INFO and b not in INFOS else a for a, b in behind]
     return [*flags, *found]
 
 

@@ -216,7 +216,7 @@ def test_hostile_overrides_of_a_checkpoint_are_not_replayed(tmp_path):
 
 
 def test_resume_and_evaluation_need_no_other_word_and_leave_the_record_true(tmp_path):
-    run = tmp_path / "a=b" / "run"
+    run = tmp_path / "it's a=b, größe" / "run"
     assert command("train.py", *TINY, f"hydra.run.dir={run}").returncode == 0
     words = (run / ".hydra" / "overrides.yaml").read_text()
     ckpt = f"ckpt={run}/checkpoints/last.ckpt"

@@ -85,9 +85,8 @@ class Scores(Callback):
     ) -> None:
         """Score where the clock crossed a multiple of `every_kimg`."""
         self.improved = False
-        if self.every_images is None:
-            return
-        if crossed(pl_module.images_before, pl_module.images_seen, self.every_images):
+        before, now, every = pl_module.images_before, pl_module.images_seen, self.every_images
+        if every is not None and crossed(before, now, every):
             self.score_training(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -127,17 +126,18 @@ class Scores(Callback):
 
     def judge(self, values: dict[str, float]) -> None:
         """Take the newest values and see whether the monitored one is the best yet."""
-        self.latest, before = dict(values), self.monitor
-        self.monitor = chosen_monitor(list(values), self.asked)
-        if self.best is not None and before != self.monitor:
-            rank_zero_warn(
-                f"best.ckpt is of {self.monitor} from here on: the best {before} so far, "
-                f"{self.best:g}, is forgotten"
-            )
-            self.best = None
-        self.improved = better(self.monitor, values[self.monitor], self.best)
+        self.latest = dict(values)
+        self.go_by(metric := chosen_monitor(list(values), self.asked))
+        self.improved = better(metric, values[metric], self.best)
         if self.improved:
-            self.best = values[self.monitor]
+            self.best = values[metric]
+
+    def go_by(self, metric: str | None) -> None:
+        """Monitor this one; the best of another is forgotten, and said to be."""
+        if self.best is not None and metric != self.monitor:
+            rank_zero_warn(f"best.ckpt is of {metric} now; {self.monitor} {self.best} is forgotten")
+            self.best = None
+        self.monitor = metric
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know: the best so far, of which metric, and when last scored."""
@@ -151,10 +151,11 @@ class Scores(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take it back; `judge` forgets the best of another metric."""
+        """Take it back; the best of another metric is forgotten."""
         self.latest, self.scored_at = dict(state_dict["latest"]), state_dict["scored_at"]
         self.records, self.size = list(state_dict["records"]), state_dict.get("size")
         self.monitor, self.best = state_dict["monitor"], state_dict["best"]
+        self.go_by(self.asked or self.monitor)
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Forget earlier data and scores."""
