@@ -105,7 +105,7 @@ def _quoted(word: str) -> str:
     key, value = match.groups()
     if value[0] in "'\"[{" and _readable(word):
         return word
-    whole = _on_disk(value)
+    whole = _on_disk(value) or key.startswith("hydra.")  # where one run writes is never several
     if PATH_KEY.fullmatch(key) or value.startswith(PATH_STARTS):
         return f"{key}={','.join(map(_plain, [value] if whole else value.split(',')))}"
     return f"{key}={quoted(value)}" if whole and not PLAIN.fullmatch(value) else word

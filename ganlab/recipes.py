@@ -93,8 +93,8 @@ def resumed(words: list[str]) -> list[str]:
         )
     recipe = load_checkpoint(ckpt).get("recipe")
     saved = recipe.get("overrides") if isinstance(recipe, dict) else None
-    known = saved if isinstance(saved, list) else []
-    return continued(words, [word for word in known if isinstance(word, str)])
+    known = filter(lambda word: isinstance(word, str), saved if isinstance(saved, list) else [])
+    return continued(words, known)
 
 
 def recipe_of(settings: Settings) -> Settings:
@@ -254,9 +254,8 @@ def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
         config.data = OmegaConf.merge(data, given)
         said = {f"data.{key}" for key in given}
         say_left([f"{key}={quoted(place)}" for key, place in places.items() if key not in said])
-        for key in READ:
-            if key not in said:
-                say_read(key, data.get(key.removeprefix("data.")))
+        for key in {*READ} - said:
+            say_read(key, data.get(key.removeprefix("data.")))
     if (given := added(config.get("features"))) is not None:
         config.features = with_places(saved.get("features"), "features", given)
     for key in ("resolution", "channels"):
