@@ -254,7 +254,7 @@ def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
         config.data = OmegaConf.merge(data, given)
         said = {f"data.{key}" for key in given}
         say_left([f"{key}={quoted(place)}" for key, place in places.items() if key not in said])
-        for key in {*READ} - said:
+        for key in sorted({*READ} - said):
             say_read(key, data.get(key.removeprefix("data.")))
     if (given := added(config.get("features"))) is not None:
         config.features = with_places(saved.get("features"), "features", given)

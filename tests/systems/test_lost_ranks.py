@@ -47,7 +47,7 @@ def errors(done):
 
 
 def way_of(line):
-    """The words to go on with, as a shell reads them; a checkpoint chooses neither ranks nor code."""
+    """The words to go on with, as a shell reads them."""
     return shlex.split(line.partition("; go on with ")[2])
 
 
