@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab.arguments import arranged
+from ganlab.arguments import arranged, key_of
 
 # What a user can cause; anything else is a defect and keeps its traceback.
 EXPECTED = (
@@ -55,12 +55,18 @@ def config_folder(ckpt: str | None) -> str | None:
 
 
 def data_choice(ckpt: str | None) -> str:
-    """Name of the data config that a checkpoint's run was started with."""
+    """Name of the data config that a checkpoint's run was started with.
+
+    The file beside the checkpoint is read as text: what is no name in it is ignored.
+    """
+    path = Path(str(ckpt)).expanduser().parent.parent / ".hydra" / "hydra.yaml"
     try:
-        saved = OmegaConf.load(Path(str(ckpt)).expanduser().parent.parent / ".hydra" / "hydra.yaml")
-        return str(saved.hydra.runtime.choices.data)
-    except (OSError, OmegaConfBaseException):
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, ValueError):
         return "unknown"
+    choices = text.partition("\n    choices:\n")[2]
+    found = re.match(r"(?: {6}.*\n)*? {6}data: ([\w-]+)\n", choices)
+    return found[1] if found else "unknown"
 
 
 def register_resolvers() -> None:
@@ -80,7 +86,7 @@ def run(
     register_resolvers()
     try:
         words = arranged(sys.argv[1:], groups())
-        if rearrange is not None and any(word.startswith("ckpt=") for word in words):
+        if rearrange is not None and any(key_of(word) == "ckpt" for word in words):
             words = rearrange(words)
         sys.argv[1:] = words
         with around():

@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_type_hints
 
@@ -12,8 +13,8 @@ from omegaconf import DictConfig, OmegaConf
 from ganlab.annotations import annotations, fits, spelled
 from ganlab.cli import conf_dir, nearest
 
-# What each section of a config may build. A checkpoint names targets too, so nothing here acts on
-# the machine when it is built: parts that write files are other sections' business.
+# What each section of a config may build: classes, and the functions of BUILDERS. A checkpoint
+# names targets too, so nothing that a model is made of acts on the machine when it is built.
 SECTIONS = {
     "model": (
         "ganlab.networks",
@@ -31,8 +32,23 @@ SECTIONS = {
     "study": ("ganlab.studies", "ganlab.metrics", "ganlab.features"),
     "callbacks": ("ganlab.callbacks", "ganlab.studies"),  # some studies watch a training run too
     "logger": ("ganlab.loggers",),
-    "trainer": ("ganlab.systems",),
+    "trainer": ("ganlab.systems.trainer",),
 }
+# Of ganlab.systems, which trains, writes and signals, these alone; by where they are defined.
+MODEL_PARTS = {
+    "ganlab.systems.conditioning.CoarseReals",
+    "ganlab.systems.conditioning.Labels",
+    "ganlab.systems.ema.ExponentialAverage",
+    "ganlab.systems.gan.GAN",
+    "ganlab.systems.growth.Growth",
+    "ganlab.systems.optimizers.lazy_adam",
+    "ganlab.systems.penalties.R1",
+    "ganlab.systems.pretrained.Pretrained",
+    "ganlab.systems.semantic.PyramidFeatures",
+    "ganlab.systems.vae.VAE",
+}
+TRAINERS = {"ganlab.systems.trainer.make_trainer"}
+BUILDERS = re.compile(r"ganlab\.(data|losses)\.\w+|ganlab\.loggers\.(tensorboard|wandb)_tracker")
 LISTED = ("data", "features", "losses", "metrics", "studies", "callbacks", "loggers")  # by __all__
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -79,21 +95,25 @@ def locate(target: str, packages: Sequence[str], extra: Sequence[str] = ()) -> C
         raise refused
     if not (
         _within(found.__module__, allowed)
-        and (_within(module_name, extra) or _public(target, found))
+        and (_within(module_name, extra) or _public(target, found, packages))
     ):
         raise refused
     return found
 
 
-def _public(target: str, found: Any) -> bool:
+def _public(target: str, found: Any, packages: Sequence[str]) -> bool:
     """Whether a target of ours or of torch is one that configs are meant to name."""
     module_name, _, name = target.rpartition(".")
     package = module_name.split(".")[1]
     if module_name.startswith("torch."):
         return inspect.isclass(found) and issubclass(found, _bases(package))
+    if package == "systems":
+        home = f"{found.__module__}.{found.__name__}"
+        return home in (MODEL_PARTS if "ganlab.systems" in packages else TRAINERS)
     if package in LISTED:
-        return module_name == f"ganlab.{package}" and name in _module(module_name, target).__all__
-    return package == "systems" or (inspect.isclass(found) and issubclass(found, _bases("nn")))
+        known = module_name == f"ganlab.{package}" and name in _module(module_name, target).__all__
+        return known and (inspect.isclass(found) or BUILDERS.fullmatch(target) is not None)
+    return inspect.isclass(found) and issubclass(found, _bases("nn"))
 
 
 def _bases(package: str) -> type:

@@ -12,7 +12,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.config import Settings
-from ganlab.provenance import started
+from ganlab.provenance import origin, started
+from ganlab.remembered import spelled, to_repeat
 from ganlab.report.facts import diverged, duration
 from ganlab.report.html import write_report
 from ganlab.report.results import read_result, write_result
@@ -128,7 +129,15 @@ def way_on(last: Path | None) -> str:
         return "run it again"
     if not last.is_file():
         return "there is no checkpoint yet: start it again"
-    return f"go on with ckpt={last}"
+    return f"go on with {continuation(last)}"
+
+
+def continuation(last: Path) -> str:
+    """The words that go on from a checkpoint, with those that none may choose for itself."""
+    begun = origin()
+    repeated = to_repeat(begun.overrides) if begun else []
+    words = [word for word in repeated if not word.startswith(("ckpt=", "resume="))]
+    return " ".join(map(spelled, [f"ckpt={last}", *words]))
 
 
 def older_result(directory: Path) -> Settings:
@@ -181,6 +190,6 @@ def summary(directory: Path, outcome: Settings) -> str:
         lines.append(f"diverged: {found}; best.ckpt, if there is one, is of before")
     if outcome["status"] == "interrupted" and outcome["kind"] == "train":
         last = directory / "checkpoints" / "last.ckpt"
-        way = f"go on with ckpt={last}" if last.is_file() else "nothing was trained yet"
+        way = f"go on with {continuation(last)}" if last.is_file() else "nothing was trained yet"
         lines.append(f"stopped at {outcome['images_seen'] / 1000:g} kimg; {way}")
     return "\n".join([*lines, f"report: {directory / 'report.html'}"])

@@ -41,6 +41,7 @@ from ganlab.recipes import (
     with_saved_defaults,
     without_reals,
 )
+from ganlab.remembered import added
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.divergence import at_the_end
@@ -106,7 +107,7 @@ def evaluate(config: DictConfig) -> Settings:
     """
     quieten()
     checkpoint = open_checkpoint(config.ckpt)
-    system = rebuilt(checkpoint, list(config.allow_targets))
+    system = rebuilt(checkpoint, list(config.allow_targets), added(config.get("model")))
     config = without_reals(with_saved_defaults(config, system.recipe), config.ckpt)
     settings = checked(config, "evaluate")
     study = build_study(settings)

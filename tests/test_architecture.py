@@ -18,6 +18,7 @@ RANKS = {
     "nn": 0,
     "processes": 0,
     "slurm": 0,
+    "remembered": 2,
     "features": 1,
     "losses": 1,
     "networks": 1,

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import shlex
 import subprocess
 import sys
 import time
@@ -45,12 +46,12 @@ def complaint(tmp_path, monkeypatch, capsys):
     import train
     from ganlab.cli import run
 
-    def complain(script, *arguments):
+    def complain(script, *arguments, resumes=False):
         main = {"train.py": train.main, "evaluate.py": evaluate.main}[script]
         arguments = (*arguments, f"hydra.run.dir={tmp_path}/run")
         monkeypatch.setattr(sys, "argv", [script, *arguments])
         with pytest.raises(SystemExit) as stopped:
-            run(main)
+            run(main, train.resumed if resumes else None)
         assert stopped.value.code == 1
         said = capsys.readouterr().err
         assert "Traceback" not in said
@@ -208,15 +209,38 @@ def test_hostile_overrides_of_a_checkpoint_are_not_replayed(tmp_path):
         "+callbacks.x._target_=shutil.copyfile",
         f"+callbacks.x.src={path}",
         f"+callbacks.x.dst={mark}",
+        "logger=../..",
+        "trainer.devices=500",
+        f"run_dir={mark}",
     ]
     torch.save(state, path)
     done = command("train.py", f"ckpt={path}", "kimg=0.032")
     assert done.returncode == 0, done.stderr
     assert not mark.exists()
+    (line,) = [line for line in done.stderr.splitlines() if "may not choose" in line]
+    assert shlex.split(line)[-7:] == state["recipe"]["overrides"][-7:]
+    assert json.loads((run / "result.json").read_text())["images_seen"] == 32
+
+
+def test_a_checkpoint_composes_no_file_from_beside_it(complaint, tmp_path):
+    mark = tmp_path / "stolen"
+    (tmp_path / "evil.yaml").write_text(
+        "# @package _global_\nallow_targets: [shutil]\ncallbacks:\n  x:\n"
+        f"    _target_: shutil.copyfile\n    src: {tmp_path}/evil.yaml\n    dst: {mark}\n"
+    )
+    way = os.path.relpath(tmp_path / "evil", ROOT / "conf" / "experiment")
+    recipe = {"model": {}, "overrides": [*TINY, f"experiment={way}"]}
+    path = tmp_path / "x.ckpt"
+    torch.save({"state_dict": {}, "recipe": recipe, "images_seen": 0}, path)
+    line = complaint("train.py", f"ckpt={path}", resumes=True)
+    assert f"experiment={way}, which names no option" in line
+    assert not mark.exists()
+    line = complaint("train.py", f"experiment={way}", "kimg=0")
+    assert "kimg" in line, "the attack would work on a command line, which is the user's"
 
 
 def test_resume_and_evaluation_need_no_other_word_and_leave_the_record_true(tmp_path):
-    run = tmp_path / "a=b" / "run"
+    run = tmp_path / "it's a=b, größe" / "run"
     assert command("train.py", *TINY, f"hydra.run.dir={run}").returncode == 0
     words = (run / ".hydra" / "overrides.yaml").read_text()
     ckpt = f"ckpt={run}/checkpoints/last.ckpt"

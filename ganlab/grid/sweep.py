@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from ganlab.arguments import quoted
 from ganlab.cli import EXPECTED, fail
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import write_grid
@@ -106,12 +107,11 @@ def directory_of(
 
 def pin(config: DictConfig, axes: Sequence[str], directory: Path) -> None:
     """Make axes and directory overrides of every job, through the config that launchers pass on."""
-    quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
     with open_dict(config):
         config.hydra.sweep.dir = str(directory)
         config.grid.axes = list(axes)
-        listed = ",".join(f"'{axis}'" for axis in axes)
-        config.hydra.overrides.hydra += [f"hydra.sweep.dir='{quoted}'", f"grid.axes=[{listed}]"]
+        pinned = [f"hydra.sweep.dir={quoted(str(directory))}"]
+        config.hydra.overrides.hydra += [*pinned, f"grid.axes=[{','.join(map(quoted, axes))}]"]
 
 
 @contextmanager
