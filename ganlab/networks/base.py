@@ -4,7 +4,7 @@ Letters fixed for the project: N batch, C channels, H W space, Z latent width, W
 Images are float, nominally in [-1, 1], NCHW.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,6 +70,39 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Images:
         """Map (N, Z) latents to images."""
         raise NotImplementedError
+
+
+class StyleGenerator(Generator):
+    """A generator that goes by way of styles: `forward` maps, then synthesizes."""
+
+    num_styles: int  # L
+    mean_style: Tensor  # (W,) or (L, W), running mean of the styles in training; a buffer
+    draw_noise: Callable[[torch.Size], Tensor] | None = None  # None = torch's global generator
+    mean_style_decay: float = 0.995  # of the running mean, a step
+
+    @property
+    def active_styles(self) -> int:
+        """How many of the L styles are in use; fewer while a network still grows."""
+        return self.num_styles
+
+    @property
+    def affines(self) -> dict[str, nn.Module]:
+        """Layer -> what turns its style into scales, and shifts if there are any."""
+        raise NotImplementedError
+
+    def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
+        """(N, Z) latents -> (N, L, W) styles."""
+        raise NotImplementedError
+
+    def synthesize(self, styles: Tensor, noise: str = "random") -> Images:
+        """(N, L, W) styles -> images; `noise` is random, const or none."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def update_mean_style(self, styles: Tensor) -> None:
+        """Let `mean_style` follow a batch of unmixed styles, (N, L, W)."""
+        mean = styles[:, 0].mean(dim=0).to(self.mean_style)
+        self.mean_style.lerp_(mean, 1 - self.mean_style_decay)
 
 
 class Discriminator(nn.Module):

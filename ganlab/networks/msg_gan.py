@@ -22,7 +22,6 @@ from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
 from ganlab.nn.style import Mapping
 
 COMBINES = ("simple", "lin_cat", "cat_lin")
-MEAN_STYLE_DECAY = 0.995  # of the running mean of styles, a step
 
 
 class Generator(base.Generator):
@@ -77,7 +76,7 @@ class Generator(base.Generator):
         return images
 
 
-class StyleGenerator(base.Generator):
+class StyleGenerator(base.StyleGenerator):
     """StyleGAN's layers with a 1x1 convolution to an image after each block.
 
     `layers` are the LeakyReLUs, `4x4/0` (of the constant), `4x4/1`, `8x8/0`, ...: read before the
@@ -154,11 +153,6 @@ class StyleGenerator(base.Generator):
     def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """The style of every layer, all alike: (N, Z) -> (N, L, W)."""
         return self.mapping(latents)[:, None].expand(-1, self.num_styles, -1)
-
-    @torch.no_grad()
-    def update_mean_style(self, styles: Tensor) -> None:
-        """Let `mean_style` follow a batch of unmixed styles, (N, L, W)."""
-        self.mean_style.lerp_(styles[:, 0].mean(dim=0).to(self.mean_style), 1 - MEAN_STYLE_DECAY)
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> list[Tensor]:
         """(N, L, W) -> images of every scale; `noise` is random, const or none."""

@@ -54,7 +54,7 @@ def check_switches(input: str, style: bool, mapping_layers: int, same_width: boo
         )
 
 
-class Generator(Growing, base.Generator):
+class Generator(Growing, base.StyleGenerator):
     """Two layers a resolution, from 4x4 on; images are not squashed.
 
     `layers` are the LeakyReLUs up to the present level, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before
@@ -185,7 +185,7 @@ class Generator(Growing, base.Generator):
         """Let `mean_style` follow a batch of unmixed styles, (N, L, W)."""
         first = int(self.input == "latent")
         mean = styles.mean(dim=0).to(self.mean_style)  # (L, W)
-        self.mean_style[first:].lerp_(mean[first:], 1 - MEAN_STYLE_DECAY)
+        self.mean_style[first:].lerp_(mean[first:], 1 - self.mean_style_decay)
 
     def first_maps(self, own: Tensor) -> Tensor:
         """What the first layer takes, by the first of the styles, (N, W) -> (N, C, 4, 4)."""

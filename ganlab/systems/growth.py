@@ -3,17 +3,15 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
 from ganlab.nn.growing import Growing, Stage
+from ganlab.systems.clocked import Clocked
 from ganlab.systems.optimizers import RATE_SHARE
-
-if TYPE_CHECKING:
-    from ganlab.systems.gan import GAN
 
 FIRST_RESOLUTION = 4  # of level 0
 LISTS = {  # by resolution: name -> what it takes, in words and as a type, and an example
@@ -151,7 +149,7 @@ def check_growth(growth: Growth, networks: Mapping[str, nn.Module]) -> None:
             )
 
 
-def share_schedule(system: "GAN", growth: Growth) -> None:
+def share_schedule(system: Clocked, growth: Growth) -> None:
     """Let the data ask the same schedule for its batch sizes.
 
     Raises:
@@ -169,7 +167,7 @@ def share_schedule(system: "GAN", growth: Growth) -> None:
         data.batch_size_at = lambda position: growth.batch_size(position, data.batch_size)
 
 
-def take_first_stage(system: "GAN", growth: Growth) -> None:
+def take_first_stage(system: Clocked, growth: Growth) -> None:
     """Let whoever looks at a fresh run before its first batch see the first stage.
 
     A resumed run stays as its checkpoint says: there the step to a new level is still to come.
@@ -180,7 +178,7 @@ def take_first_stage(system: "GAN", growth: Growth) -> None:
             network.grow_to(growth(0))
 
 
-def take_full_size(system: "GAN") -> None:
+def take_full_size(system: Clocked) -> None:
     """Let networks that are to grow no further work at their last level.
 
     Fresh ones do; those of a checkpoint that was still growing stand where it stood.
@@ -201,7 +199,7 @@ def say_where_it_ends(kimg: float, growth: Growth) -> None:
         )
 
 
-def grow(system: "GAN", growth: Growth) -> None:
+def grow(system: Clocked, growth: Growth) -> None:
     """Bring the networks and the optimizers to the stage of the batch that is about to start."""
     stage = growth(system.images_seen)
     generator: Any = system.generator
