@@ -4,12 +4,14 @@ Letters fixed for the project: N batch, C channels, H W space, Z latent width, W
 Images are float, nominally in [-1, 1], NCHW.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ganlab.nn.modulation import Normal
 
 Images = Tensor | list[Tensor]  # a list runs from coarse to fine
 
@@ -75,10 +77,15 @@ class Generator(nn.Module):
 class StyleGenerator(Generator):
     """A generator that goes by way of styles: `forward` maps, then synthesizes."""
 
-    num_styles: int  # L
+    style_sizes: list[int]  # (L,), px of the map that each style acts on
     mean_style: Tensor  # (W,) or (L, W), running mean of the styles in training; a buffer
-    draw_noise: Callable[[torch.Size], Tensor] | None = None  # None = torch's global generator
+    draw_noise: Normal | None = None  # shape -> N(0, 1); None = torch's global generator
     mean_style_decay: float = 0.995  # of the running mean, a step
+
+    @property
+    def num_styles(self) -> int:
+        """L."""
+        return len(self.style_sizes)
 
     @property
     def active_styles(self) -> int:

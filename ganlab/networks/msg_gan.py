@@ -15,7 +15,7 @@ from ganlab.networks.base import Condition, Images
 from ganlab.nn.blocks import Halving, StyleLayer
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.minibatch import MinibatchStd
-from ganlab.nn.modulation import Normal, noise_source
+from ganlab.nn.modulation import noise_source
 from ganlab.nn.norm import InstanceNorm, PixelNorm
 from ganlab.nn.progressive import Convolution, map_widths
 from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
@@ -102,7 +102,6 @@ class StyleGenerator(base.StyleGenerator):
         super().__init__()
         widths = map_widths("generator", resolution, width, max_width)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
-        self.num_styles = 2 * len(widths)
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of each style's map
         self.mapping = Mapping(latent_dim, style_dim, mapping_layers, mapping_lr_multiplier)
         self.const = nn.Parameter(torch.ones(widths[4], 4, 4))
@@ -117,7 +116,6 @@ class StyleGenerator(base.StyleGenerator):
             self.to_image.append(EqualizedConv2d(wide, channels, 1, gain=1.0))
             incoming = wide
         self.register_buffer("mean_style", torch.zeros(style_dim))
-        self.draw_noise: Normal | None = None  # set by whoever wants its noise from elsewhere
 
     @staticmethod
     def first(incoming: int, wide: int) -> nn.Module:

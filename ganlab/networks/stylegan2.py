@@ -20,7 +20,6 @@ from ganlab.nn.equalized import EqualizedConv2d, EqualizedLinear
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import (
     Noise,
-    Normal,
     ScaledLeakyReLU,
     StyledConv,
     ToImage,
@@ -136,7 +135,6 @@ class Generator(base.StyleGenerator):
         widths = map_widths("generator", resolution, width, max_width)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of maps a style scales
-        self.num_styles = len(self.style_sizes)
         sizes = {"latent_dim": latent_dim, "style_dim": style_dim, "mapping_layers": mapping_layers}
         check_mapping("generator", mapping_lr_multiplier, **sizes)
         check_clamp("generator", clamp)
@@ -154,7 +152,6 @@ class Generator(base.StyleGenerator):
             incoming = outgoing
         self.register_buffer("mean_style", torch.zeros(style_dim))
         self.register_buffer("mean_path_length", torch.zeros(()))
-        self.draw_noise: Normal | None = None  # set by whoever wants its noise from elsewhere
 
     @property
     def layers(self) -> dict[str, nn.Module]:

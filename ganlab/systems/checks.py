@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from torch import nn
-
 from ganlab.losses.penalties import check_strength
+from ganlab.networks.base import Generator, StyleGenerator
 
 
 def check_penalties(kinds: Mapping[str, Mapping[str, Any]]) -> None:
@@ -40,7 +39,7 @@ def check_intervals(intervals: Mapping[str, int], penalties: set[str]) -> None:
             )
 
 
-def check_mixing(probability: float, generator: nn.Module) -> None:
+def check_mixing(probability: float, generator: Generator) -> None:
     """Refuse no probability, or one for a generator without styles.
 
     Raises:
@@ -48,7 +47,7 @@ def check_mixing(probability: float, generator: nn.Module) -> None:
     """
     if not 0 <= probability <= 1:
         raise ValueError(f"model.mixing_probability must be from 0.0 to 1.0, got {probability}")
-    if probability and not hasattr(generator, "map"):
+    if probability and not isinstance(generator, StyleGenerator):
         raise ValueError(
             f"model.mixing_probability={probability} needs a generator with styles; set it to 0.0"
         )

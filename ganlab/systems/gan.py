@@ -10,13 +10,14 @@ from torch.optim import Optimizer
 
 from ganlab.data.batch import Batch
 from ganlab.networks.base import Condition, Discriminator, Generator, Images
+from ganlab.nn.norm import Projected
 from ganlab.systems.checks import (
     check_intervals,
     check_mixing,
     check_penalties,
     check_precision,
 )
-from ganlab.systems.clocked import Clocked
+from ganlab.systems.conditioning import Conditioner
 from ganlab.systems.drawing import Draw, Drawing
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.growth import (
@@ -31,32 +32,29 @@ from ganlab.systems.growth import (
 from ganlab.systems.guard import ADVICE, NonFiniteError, broken, diagnose
 from ganlab.systems.penalties import printed
 from ganlab.systems.randomness import fresh_dropout, fresh_noise
+from ganlab.systems.training import Training
 
 OptimizerFactory = Callable[..., Optimizer]
-Conditioner = Callable[[Batch], tuple[Batch, Condition | None]]
 
 
 class Loss(Protocol):
     """A pair of adversarial losses; both take logits, mean over N and sum over K."""
+
+    relativistic: bool  # whether G's loss needs the logits of reals, and is given them
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """What D descends."""
         ...
 
     def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
-        """What G descends; `real` is given to relativistic losses only."""
+        """What G descends."""
         ...
 
 
 Penalty = Callable[..., Tensor]
 
 
-def unconditional(batch: Batch) -> tuple[Batch, Condition | None]:
-    """The conditioner of a network that is told nothing."""
-    return batch, None
-
-
-class GAN(Clocked):
+class GAN(Training):
     """Adversarial training of one generator and one discriminator, clocked by images seen.
 
     Everything random in a step is drawn for the global batch from (seed, images_seen) and sliced
@@ -66,6 +64,8 @@ class GAN(Clocked):
     Raises:
         NonFiniteError: a loss became NaN or infinite; the message names the first bad module.
     """
+
+    discriminator: Discriminator
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class GAN(Clocked):
         self.growth, self.mixing_probability = growth, mixing_probability
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
-        self.conditioner, self.critic_steps = conditioner or unconditional, critic_steps
+        self.conditioner, self.critic_steps = conditioner or Conditioner(), critic_steps
         self.check()
         self.global_batch_size = 0  # images in the current step, over all ranks
         self.shown: tuple[Images, Condition | None] | None = None  # to D in the current step
@@ -126,9 +126,8 @@ class GAN(Clocked):
         ]
 
     def setup(self, stage: str) -> None:
-        """Let a conditioner that needs more than the batch see this system."""
-        if hasattr(self.conditioner, "attach"):
-            self.conditioner.attach(self)
+        """Let the conditioner see the device, the step's randomness and the data."""
+        self.conditioner.attach(self)
 
     def on_fit_start(self) -> None:
         """Refuse half precision where a penalty needs a second derivative; share the schedule."""
@@ -196,8 +195,7 @@ class GAN(Clocked):
         """Descend G's loss on fresh latents, with its penalties as D's."""
         drawn = self.drawing.images("generator", n, condition, follow=True)
         fake_logits = self.discriminator(drawn.images, condition)
-        relative = getattr(self.loss, "relativistic", False)
-        real_logits = self.discriminator(real, condition) if relative else None
+        real_logits = self.discriminator(real, condition) if self.loss.relativistic else None
         loss = self.loss.generator(fake_logits, real_logits)
         self.tally.add("loss/generator", loss)
         for name in self.image_penalties:
@@ -210,9 +208,8 @@ class GAN(Clocked):
             penalty = self.intervals[name] * self.generator_penalty(name, n, condition)
             self.descend(optimizer, penalty, "generator", lazy=True)
         for module in self.generator.modules():
-            project: Any = getattr(module, "project_", None)
-            if project is not None:
-                project()
+            if isinstance(module, Projected):
+                module.project_()
 
     def lazy(self, penalties: Mapping[str, Penalty], step: int) -> list[str]:
         """Names of the penalties with an interval that fall due in this step of their network."""
@@ -238,8 +235,7 @@ class GAN(Clocked):
     def image_penalty(self, name: str, drawn: Draw, condition: Condition | None) -> Tensor:
         """One penalty on the images that G's loss was taken of."""
         images = drawn.images[-1] if isinstance(drawn.images, list) else drawn.images
-        stages = getattr(self.conditioner, "stages", None)
-        given = images.float(), drawn.latents, condition, stages
+        given = images.float(), drawn.latents, condition, self.conditioner.stages
         return self.term(name, self.image_penalties, *given)
 
     def term(self, name: str, penalties: Mapping[str, Penalty], *given: Any) -> Tensor:
@@ -269,7 +265,8 @@ class GAN(Clocked):
         if self.shown is None or not broken(loss, self.images_before, after):
             return
         real, condition = self.shown
-        latents = self.drawing.latents("generator", len(real[-1] if isinstance(real, list) else real))
+        images = real[-1] if isinstance(real, list) else real
+        latents = self.drawing.latents("generator", len(images))
         found = diagnose(self.generator, self.discriminator, latents, real, condition)
         value, seen = loss.detach().item(), self.images_seen
         raise NonFiniteError(f"the {network}'s loss is {value} at {seen} images; {found}. {ADVICE}")

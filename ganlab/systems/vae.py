@@ -11,12 +11,12 @@ from torch.optim import Optimizer
 from ganlab.data.batch import Batch
 from ganlab.losses.variational import kl_divergence, reparameterize, squared_error
 from ganlab.networks.base import Generator
-from ganlab.systems.clocked import Clocked
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.guard import NonFiniteError, bad_parameter, broken
+from ganlab.systems.training import Training
 
 
-class VAE(Clocked):
+class VAE(Training):
     """Descends squared error + kl_weight * KL, clocked by images seen.
 
     Kingma and Welling (arXiv:1312.6114), eq. 10, one code a sample. `kl_weight` 1 is the paper's
@@ -30,6 +30,7 @@ class VAE(Clocked):
     """
 
     averaged = ("encoder", "generator")
+    reconstructs = True
 
     def __init__(
         self,
@@ -46,7 +47,7 @@ class VAE(Clocked):
         self.encoder, self.generator = encoder, generator
         self.encoder_ema = deepcopy(encoder).eval().requires_grad_(False)
         self.generator_ema = deepcopy(generator).eval().requires_grad_(False)
-        self.optimizer, self.kl_weight = optimizer, kl_weight
+        self.discriminator, self.optimizer, self.kl_weight = None, optimizer, kl_weight
         self.begin(ema, seed, kimg)
 
     def configure_optimizers(self) -> Optimizer:

@@ -1,9 +1,8 @@
-"""What every training run here has: a clock in images, averages, a tally, an exact resume."""
+"""What every training here has: a clock in images, averages, a tally, an exact resume."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
@@ -12,13 +11,14 @@ from ganlab.networks.base import Generator
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.state import Run, restore_counters, restore_random_state, run_state
+from ganlab.systems.system import System
 from ganlab.systems.tally import Tally
 
 PROBE_STEPS = 8  # gradient norms are read off every eighth step: enough for a curve, nearly free
 
 
-class Clocked(LightningModule, Run):
-    """Base of the systems: `generator_ema` is what is sampled, scored, studied and kept.
+class Training(System, Run):
+    """A system that trains, on the clock of images seen.
 
     A subclass trains the networks of `averaged`, each followed by `<name>_ema`, and says in
     `training_step` when a step begins and ends.
@@ -78,19 +78,12 @@ class Clocked(LightningModule, Run):
             self.ema.update(average, source, images, self.images_seen)
         self.images_at_ema = self.images_seen
 
-    def train(self, mode: bool = True) -> "Clocked":
+    def train(self, mode: bool = True) -> "Training":
         """Set the mode of everything but the averages, which always evaluate."""
         super().train(mode)
         for name in self.averaged:
             getattr(self, f"{name}_ema").eval()
         return self
-
-    def networks(self) -> dict[str, nn.Module]:
-        """All networks by name."""
-        raise NotImplementedError
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Nothing: studies are callbacks, and read `generator_ema`."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the recipe, the clock, the counters and every random state."""
