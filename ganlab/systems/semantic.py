@@ -50,7 +50,7 @@ class PyramidFeatures(Conditioner):
         self.extractor, self.crop_probability, self.crop = extractor, crop_probability, crop
         self.names = extractor.stage_names  # fine to coarse
         self.num_classes = extractor.num_classes
-        self.system: Conditioned
+        self._system: Conditioned | None = None
 
     def preflight(self) -> None:
         """Raise, within about a second, when the classifier's weights are not to be had."""
@@ -75,7 +75,18 @@ class PyramidFeatures(Conditioner):
                 f"model.generator.num_classes={generator.num_classes} is not {classes}"
             )
         self.extractor.prepare()
-        self.system = system
+        self._system = system
+
+    @property
+    def system(self) -> Conditioned:
+        """Whom it serves.
+
+        Raises:
+            ValueError: nobody yet, outside a trainer.
+        """
+        if self._system is None:
+            raise ValueError("conditioner.attach(system) comes first")
+        return self._system
 
     def stages(self, images: Tensor) -> dict[str, Tensor]:
         """Stage -> features, fine to coarse, with a gradient to the images where one is wanted."""
@@ -161,7 +172,7 @@ class PyramidFeatures(Conditioner):
 
         Without data, a class alone, on the CPU.
         """
-        if self.system.data is None:
+        if self._system is None or self._system.data is None:
             return Condition(label=torch.tensor(list(indices)) % self.num_classes)
         features = self.features(self.references(indices))
         turn = torch.tensor([i % len(self.names) for i in indices], device=self.system.device)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.systems.randomness import StepRandomness, fresh_noise
 
 

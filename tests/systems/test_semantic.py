@@ -36,7 +36,7 @@ def batch(n=8, channels=1):
 def conditioner(step=0, rank=0, world=1, **options):
     """One that sees a step of a run."""
     made = PyramidFeatures(EXTRACTOR, **options)
-    made.system = SimpleNamespace(
+    made._system = SimpleNamespace(
         randomness=StepRandomness(5, 64 * step, rank, world), device=torch.device("cpu"), data=None
     )
     return made
