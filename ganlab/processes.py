@@ -1,12 +1,23 @@
-"""What this process can tell of others, that ran or still run, from the marks they left."""
+"""What this process can tell of others: of marks that some left, and of ranks started beside it."""
 
 import hashlib
 import os
 import socket
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 NUMBERS = Path("/proc/self/ns/pid")  # names the process numbers that this one sees
+# Set where somebody else starts the ranks of a run, or one process of each node.
+RANKS = ("SLURM_PROCID", "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
+# Sets of variables that name one start of a run's ranks; the first of which one is there counts. Not
+# the first node's address, whose spelling may differ, nor the steps in which agents of torchrun run.
+STARTS = (
+    ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "MASTER_PORT"),
+    ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"),
+    ("MASTER_PORT",),
+)
 
 
 def is_running(pid: int) -> bool:
@@ -19,6 +30,27 @@ def is_running(pid: int) -> bool:
         return True
     except OSError:
         return False
+
+
+def start_of(pid: int) -> int | None:
+    """When a process of this machine started, in ticks since it booted; None if unknown.
+
+    A number that is used again is another process's, which started later.
+    """
+    with suppress(OSError, IndexError, ValueError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return None
+
+
+def external_rank(environment: Mapping[str, str] = os.environ) -> int:
+    """0 for the first of the processes that were started for one run, more for every other."""
+    return max((int(environment[name]) for name in RANKS if environment.get(name)), default=0)
+
+
+def start_token(environment: Mapping[str, str] = os.environ) -> str:
+    """What the ranks of one start have in common, and those of another mostly not; "" for one."""
+    said = ([environment.get(name, "") for name in names] for names in STARTS)
+    return next(("/".join(values) for values in said if values[0]), "")
 
 
 def place() -> str | None:
