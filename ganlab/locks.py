@@ -1,8 +1,8 @@
 """One process at a time writes a directory: the lock, and the record of who holds it.
 
-The lock is the system's, on `.lock`; it goes with the process, however that ends. `.holder` says who
-it is. On a file system without such locks that record alone decides: it is made by whoever finds
-none, and stale once its process is gone.
+The lock is the system's, on `.lock`; it goes with the process, however that ends. `.holder` says
+who that is. On a file system without such locks this record alone decides: it is made by whoever
+finds none, and stale once its process is gone.
 """
 
 import atexit

@@ -11,8 +11,8 @@ BOOT = Path("/proc/sys/kernel/random/boot_id")
 NUMBERS = Path("/proc/self/ns/pid")  # names the process numbers that this one sees
 # Set where somebody else starts the ranks of a run, or one process of each node.
 RANKS = ("SLURM_PROCID", "RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK")
-# Sets of variables that name one start of a run's ranks; the first of which one is there counts. Not
-# the first node's address, whose spelling may differ, nor the steps in which agents of torchrun run.
+# Sets of variables that name one start of a run's ranks; the first set that is there counts. Not
+# the first node's address, whose spelling may differ, nor the steps that agents of torchrun run in.
 STARTS = (
     ("TORCHELASTIC_RUN_ID", "TORCHELASTIC_RESTART_COUNT", "MASTER_PORT"),
     ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"),

@@ -33,6 +33,7 @@ RANKS = {
     "config": 4,
     "run_directory": 4,
     "recipes": 5,
+    "beginning": 5,
     "ending": 5,
     "painting": 6,
     "run": 7,
@@ -148,6 +149,7 @@ def test_importing_the_package_is_cheap():
         PACKAGE / "cli.py",
         PACKAGE / "locks.py",
         PACKAGE / "run_directory.py",
+        PACKAGE / "beginning.py",
         ROOT / "train.py",
         ROOT / "evaluate.py",
     ]

@@ -15,7 +15,8 @@ def refused(directory, text="no such thing"):
         raise ConfigError(text)
 
     with pytest.raises(ConfigError, match=text):
-        run(OmegaConf.create({"run_dir": str(directory)}))
+        ckpt = f"{directory}/checkpoints/last.ckpt"
+        run(OmegaConf.create({"run_dir": str(directory), "ckpt": ckpt}))
 
 
 def test_a_refused_run_leaves_a_result_that_a_table_can_name(tmp_path):

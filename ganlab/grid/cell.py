@@ -19,11 +19,7 @@ from ganlab.report.atomic import replace_file
 from ganlab.report.results import read_result
 
 CELL, ATTEMPT, LOG, ASIDE = "cell.yaml", "attempt.json", "cell.log", ".attempts"
-KEPT = (
-    ".hydra",
-    locks.LOCK,
-    locks.HOLDER,
-)  # of this attempt already when an older one is set aside
+KEPT = (".hydra", locks.LOCK, locks.HOLDER)  # of this attempt already as older ones move away
 MANNER = (  # beginnings of keys that only say how a cell is run
     *("trainer.", "logger.", "callbacks.", "grid.", "allow_targets", "run_dir", "resume"),
     *("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg"),

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and what a killed process leaves of those that were not."""
+"""Files that are either whole or absent, and the names of those that are not whole yet."""
 
 import os
 import re
