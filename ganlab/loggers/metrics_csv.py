@@ -98,8 +98,8 @@ class CSVLog(Logger):
         if step is None:
             raise ValueError(f"metrics.csv is kept by {CLOCK}: log with step=system.images_seen")
         row = {name: number(value, name) for name, value in metrics.items()}
+        newest = next(reversed(self.rows), -1)  # the columns are known once the rows are
         fresh = [name for name in row if name not in self.columns]
-        newest = next(reversed(self.rows), -1)
         self.columns += fresh
         self.rows[step] = {**self.rows.get(step, {}), **row}
         if fresh or step < newest or self._newest is None:
