@@ -86,7 +86,10 @@ class Again(BaseException):
     def words(self, words: Sequence[str]) -> list[str]:
         """The command line with the decision in place of `resume=auto`, wherever that was said."""
         kept = [word for word in words if key_of(word) != "resume"]
-        return [*([f"ckpt={self.ckpt}"] if self.ckpt else []), "resume=exact", *kept]
+        overrides = [at for at, word in enumerate(kept) if "=" in word and word[0] != "-"]
+        at = overrides[0] if overrides else len(kept)  # Hydra takes its options on either side
+        said = [*([f"ckpt={self.ckpt}"] if self.ckpt else []), "resume=exact"]
+        return [*kept[:at], *said, *kept[at:]]
 
     @property
     def ways(self) -> str:

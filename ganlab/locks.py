@@ -234,12 +234,23 @@ def holder(directory: Path) -> Holder | None:
         free = _flocked(file, fcntl.LOCK_SH)  # a look keeps no other look out
     if free:
         return None
+    if free is False:
+        return _named(home / HOLDER)
     try:
         text = (home / HOLDER).read_bytes()
-        lives = free is False or _lives(home / HOLDER, text)
+        return (_parsed(text) or Holder()) if _lives(home / HOLDER, text) else None
     except OSError:
-        return None if free is None else Holder()
-    return (_parsed(text) or Holder()) if lives else None
+        return None
+
+
+def _named(path: Path) -> Holder:
+    """Who has a lock, given a moment to say so."""
+    for wait in (0.0, 0.1, 0.3, 0.6):
+        time.sleep(wait)
+        with suppress(OSError):
+            if who := _parsed(path.read_bytes()):
+                return who
+    return Holder()
 
 
 def say(directory: Path, **facts: Any) -> None:

@@ -103,10 +103,10 @@ def test_a_late_rank_decides_as_the_first_and_an_early_one_takes_no_old_word(
     assert early.poll() is None
     decided(run)
     expected = str(run / "checkpoints" / "last.ckpt") if goes_on else "None"
-    assert early.communicate(timeout=60)[0].split() == [expected]
+    assert answer(early) == expected
     checkpoint(run, "another.ckpt" if goes_on else "last.ckpt")  # after the first rank looked
     late = listener(run, words)
-    assert late.communicate(timeout=60)[0].split() == [expected]
+    assert answer(late) == expected
 
 
 def listener(run, words):
@@ -118,6 +118,12 @@ def listener(run, words):
     )
     assert process.stdout.readline() == "listening\n"
     return process
+
+
+def answer(process):
+    said = process.stdout.read().strip()
+    process.communicate()
+    return said
 
 
 def test_a_rank_of_another_start_gives_up_soon(run, monkeypatch):
@@ -134,6 +140,8 @@ def test_the_decision_takes_the_place_of_the_word(word):
     last = Path("run/checkpoints/last.ckpt")
     assert Again(last).words([word]) == [f"ckpt={last}", "resume=exact", *kept]
     assert Again(None).words([word]) == ["resume=exact", *kept]
+    words = ["--config-dir", "mine", "kimg=1", word]
+    assert Again(None).words(words) == [*words[:2], "resume=exact", "kimg=1", *kept]
 
 
 def test_nothing_is_nothing_to_go_on_from(tmp_path):

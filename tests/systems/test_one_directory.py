@@ -105,23 +105,16 @@ def test_of_two_at_once_one_runs(tmp_path):
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["ckpt=other.ckpt"], "leave out ckpt=other.ckpt, or resume=auto"),
+        (["ckpt={run}/checkpoints/last.ckpt"], "leave out ckpt="),
         (["hydra.run.dir=${training_directory:null,outputs}"], "add hydra.run.dir=<folder>"),
-        (["-m", "seed=0,1"], "resume=auto is one run's"),
+        (["seed=0,1", "-m"], "resume=auto is one run's"),
     ],
 )
-def test_where_there_is_nothing_to_decide_auto_is_refused(tmp_path, words, text):
-    """The last word on a directory counts: the second case takes it back."""
-    (tmp_path / "other.ckpt").touch()
+def test_where_there_is_nothing_to_decide_auto_is_refused(undisturbed, tmp_path, words, text):
+    """Of two words on one key the last counts: the second case names no directory."""
+    words = [word.replace("{run}", str(undisturbed)) for word in words]
     process = subprocess.run(
-        [
-            sys.executable,
-            "train.py",
-            *WORDS,
-            f"hydra.run.dir={tmp_path}/run",
-            "resume=auto",
-            *words,
-        ],
+        [sys.executable, "train.py", f"hydra.run.dir={tmp_path}/run", "resume=auto", *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
