@@ -146,12 +146,26 @@ def test_a_refused_resume_removes_nothing(undisturbed, tmp_path):
     train(run, "resume=auto", *killer(300, "batch"), expect=-signal.SIGKILL)
     before = files(run)
     assert int(rows(run)[-1]["images_seen"]) > checkpoint(run)["images_seen"]
-    for words in (["data.num=101"], ["seed=1"], ["data.seed=5"]):
-        train(run, "resume=auto", *killer(10**9, "batch"), *words, expect=1)
-        left = files(run)
-        assert {path: left[path] for path in before if path.name != HOLDER} == {
-            path: data for path, data in before.items() if path.name != HOLDER
-        }
+    before.pop(run / HOLDER)  # of the killed process
+    train(run, "resume=auto", *killer(10**9, "batch"), "data.num=101", expect=1)
+    left = files(run)
+    assert {path: left.get(path) for path in before} == before
+
+
+def test_a_directory_that_becomes_a_file_is_told_without_a_traceback(tmp_path):
+    process = start(tmp_path / "run", *WORDS, "kimg=1000")
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run/metrics.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    (tmp_path / "run").touch()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert "was not written ([Errno 20] Not a directory" in err
+    assert f"error: {tmp_path}/run/result.json was not written" in err
+    assert "Traceback" not in err
+    assert (tmp_path / "run").read_bytes() == b""
 
 
 @pytest.mark.slow
