@@ -85,7 +85,8 @@ def data() -> None:
     match sys.argv[1:]:
         case ["stats", *words]:
             # Hydra's own folder is not wanted: the result lies in the user's cache.
-            sys.argv[1:] = ["hydra.run.dir=.", "hydra.output_subdir=null", *words]
+            nowhere = ["hydra.run.dir=.", "hydra.output_subdir=null", "~hydra.callbacks.directory"]
+            sys.argv[1:] = [*nowhere, *words]
             stats()
         case ["check", path, *rest] if len(rest) < 2 and all(map(str.isdigit, rest)):
             problems = check.check(Path(path), *map(int, rest))

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -76,6 +76,35 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("data_choice", data_choice, replace=True)
 
 
+class Again(BaseException):
+    """The command line says `resume=auto`; with what that comes to it is to be read once more.
+
+    No `Exception`, which Hydra would turn into a warning.
+    """
+
+    def __init__(
+        self,
+        ckpt: Path | None,  # to go on from; None = begin
+    ) -> None:
+        super().__init__()
+        self.ckpt = ckpt
+
+    def words(self, words: Sequence[str]) -> list[str]:
+        """The command line with the decision in place of `resume=auto`, wherever that was said."""
+        kept = [word for word in words if key_of(word) != "resume"]
+        overrides = [at for at, word in enumerate(kept) if "=" in word and word[0] != "-"]
+        at = overrides[0] if overrides else len(kept)  # Hydra takes its options on either side
+        said = [*([f"ckpt={self.ckpt}"] if self.ckpt else []), "resume=exact"]
+        return [*kept[:at], *said, *kept[at:]]
+
+    @property
+    def ways(self) -> str:
+        """How to go on where that checkpoint cannot be read."""
+        best = self.ckpt and self.ckpt.with_name("best.ckpt")
+        others = f"ckpt={best} goes on from the best one, " if best and best.is_file() else ""
+        return f"{others}hydra.run.dir=<a new folder> begins another run"
+
+
 def run(
     main: Callable[[], Any],  # a `@hydra.main` function
     rearrange: Callable[[list[str]], list[str]] | None = None,  # asked only if a ckpt is given
@@ -84,18 +113,41 @@ def run(
     """Answer a mistake with one line and exit code 1, an early Ctrl-C with one line and 130."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     register_resolvers()
+    words = sys.argv[1:]
     try:
-        words = arranged(sys.argv[1:], groups())
-        if rearrange is not None and any(key_of(word) == "ckpt" for word in words):
-            words = rearrange(words)
-        sys.argv[1:] = words
-        with around():
-            main()
+        decision = _read(words, main, rearrange, around)
+        if decision is not None:
+            _read(decision.words(words), main, rearrange, around, decision.ways)
     except EXPECTED as error:
         fail(error)
     except KeyboardInterrupt:
         print("stopped before anything was trained", file=sys.stderr)
         sys.exit(130)
+
+
+def _read(
+    words: Sequence[str],
+    main: Callable[[], Any],
+    rearrange: Callable[[list[str]], list[str]] | None,
+    around: Callable[[], AbstractContextManager[None]],
+    ways: str = "",  # how to go on where the checkpoint cannot be read
+) -> Again | None:
+    """Hand the words to Hydra; what it is to be asked instead, if anything."""
+    words = arranged(words, groups())
+    if rearrange is not None and any(key_of(word) == "ckpt" for word in words):
+        try:
+            words = rearrange(words)
+        except EXPECTED as error:
+            if not ways:
+                raise
+            raise ValueError(f"{one_line(error)}; {ways}") from error
+    sys.argv[1:] = words
+    try:
+        with around():
+            main()
+    except Again as decision:
+        return decision
+    return None
 
 
 def groups() -> list[str]:

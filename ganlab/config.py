@@ -232,7 +232,10 @@ def check_values(settings: Settings) -> None:
         if key in settings and not optional and not _positive(value):
             raise ConfigError(f"{key}={value} should be a number of kimg, at least 0.001")
     if settings.get("resume", "exact") not in ("exact", "force"):
-        raise ConfigError(f"resume={settings['resume']} should be exact or force")
+        raise ConfigError(
+            f"resume={settings['resume']} should be exact or force; auto is for train.py, with "
+            "hydra.run.dir="
+        )
 
 
 def _positive(value: Any) -> bool:

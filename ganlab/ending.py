@@ -9,14 +9,16 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ganlab.config import Settings
+from ganlab.processes import external_rank
 from ganlab.provenance import origin, started
 from ganlab.remembered import spelled, to_repeat
 from ganlab.report.facts import diverged, duration
 from ganlab.report.html import write_report
-from ganlab.report.results import read_result, write_result
+from ganlab.report.results import write_result
+from ganlab.run_directory import entered, result_of
 from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import Checkpointing
 
@@ -85,11 +87,16 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
     def wrapper(run: Run) -> Run:
         @wraps(run)
         def kept(config: DictConfig) -> Settings:
+            with entered(config, kind) as directory:
+                return recorded(config, directory)
+
+        def recorded(config: DictConfig, directory: Path) -> Settings:
             try:
                 return run(config)
             except Exception as error:
-                directory = Path(str(OmegaConf.select(config, "run_dir")))
-                text, older = f"{type(error).__name__}: {error}", older_result(directory)
+                if external_rank() > 0:  # the first rank has the last word
+                    raise
+                text, older = f"{type(error).__name__}: {error}", result_of(directory)
                 came_to_something = older.get("status", "failed") != "failed"
                 told = came_to_something or older.get("images_seen") or older.get("error") == text
                 if directory.is_dir() and not told:
@@ -140,14 +147,6 @@ def continuation(last: Path) -> str:
     return " ".join(map(spelled, [f"ckpt={last}", *words]))
 
 
-def older_result(directory: Path) -> Settings:
-    """What the run's last `result.json` says; nothing where there is none."""
-    try:
-        return read_result(directory)
-    except (OSError, ValueError):
-        return {}
-
-
 def conclude(
     settings: Settings,
     outcome: Settings,
@@ -161,7 +160,7 @@ def conclude(
     directory = Path(settings["run_dir"])
     records = [record for each in callbacks for record in getattr(each, "records", [])]
     outcome |= {"scores": records}
-    older = older_result(directory)
+    older = result_of(directory)
     nothing_new = older.get("images_seen", -1) >= outcome["images_seen"]
     if trained is not None:  # one that went back to an earlier checkpoint has new images too
         nothing_new = bool(older) and not trained

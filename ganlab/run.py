@@ -12,6 +12,7 @@ from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig, open_dict
 
 from ganlab.callbacks.agreement import SameConfig
+from ganlab.callbacks.curves import CurvesCut
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
 from ganlab.ending import (
@@ -19,7 +20,6 @@ from ganlab.ending import (
     conclude,
     finished,
     interruptible,
-    older_result,
     refusals_kept,
     stopping,
     way_on,
@@ -42,6 +42,7 @@ from ganlab.recipes import (
     without_reals,
 )
 from ganlab.remembered import added
+from ganlab.run_directory import made, result_of
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.divergence import at_the_end
@@ -67,7 +68,7 @@ def train(config: DictConfig) -> Settings:
     if checkpoint is not None:
         if not forced:
             check_resume(checkpoint, settings)
-        older = older_result(Path(settings["run_dir"]))
+        older = result_of(Path(settings["run_dir"]))
         if finished(checkpoint, settings, older):
             return older | {"exit_code": 0}
     system = build_system(settings)
@@ -79,14 +80,15 @@ def train(config: DictConfig) -> Settings:
     folder = Path(settings["run_dir"]) / "checkpoints"
     parts = Parts(settings)
     checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"], parts.update)
-    trainer = build_trainer(settings, [*callbacks, parts, checkpointing])
+    begins_at = checkpoint["images_seen"] if checkpoint else 0
+    observers = [CurvesCut(), *callbacks, parts, checkpointing]
+    trainer = build_trainer(settings, observers, begins_at)
     datamodule = build_data(settings)
     with (
         recorded_run(settings, trainer, system, callbacks, checkpointing, parts) as outcome,
         interruptible(),
     ):
         outcome |= sources(system, datamodule)
-        cut_curves(trainer, checkpoint)
         with lost_ranks_named(trainer):
             trainer.fit(
                 system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True
@@ -167,15 +169,6 @@ def recipe(name: str, *overrides: str) -> LightningModule:
         config.run_dir = "outputs"
     system: LightningModule = build_system(checked(config, "train"))
     return system
-
-
-def cut_curves(trainer: Trainer, checkpoint: Settings | None) -> None:
-    """Drop logged rows that lie ahead of the checkpoint, whatever callbacks there are."""
-    if checkpoint is not None and trainer.is_global_zero:
-        for logger in trainer.loggers:
-            truncate: Any = getattr(logger, "truncate", None)
-            if truncate is not None:
-                truncate(checkpoint["images_seen"])
 
 
 @contextmanager
@@ -276,15 +269,19 @@ def preflight(parts: list[Any]) -> None:
             part.preflight()
 
 
-def build_trainer(settings: Settings, callbacks: list[Callback]) -> Trainer:
-    """The trainer with its callbacks and loggers, loggers told the config."""
-    Path(settings["run_dir"]).mkdir(parents=True, exist_ok=True)
+def build_trainer(settings: Settings, callbacks: list[Callback], begins_at: int = 0) -> Trainer:
+    """The trainer with its callbacks and loggers, loggers told the config.
+
+    All ranks must begin at the same number of images.
+    """
+    made(Path(settings["run_dir"]))
     loggers = build_all(settings, "logger")
     for logger in loggers:
         logger.log_hyperparams(settings)
     last = next((each.last for each in callbacks if isinstance(each, Checkpointing)), None)
     watch = Watch(partial(way_on, last))
-    callbacks = [SameConfig(config_hash(settings)), watch, *callbacks]
+    same = SameConfig(f"{config_hash(settings)} from {begins_at} images on")
+    callbacks = [same, watch, *callbacks]
     given = {"callbacks": callbacks, "loggers": loggers, "directory": settings["run_dir"]}
     trainer: Trainer = build(settings["trainer"], "trainer", settings["allow_targets"], **given)
     return trainer

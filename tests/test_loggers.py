@@ -186,14 +186,43 @@ def test_a_file_without_a_whole_row_is_no_obstacle(tmp_path, text):
     assert read(tmp_path) == [{"images_seen": "10", "loss": "1.0"}]
 
 
-def test_a_foreign_or_damaged_file_is_refused_by_name(tmp_path):
+@pytest.mark.parametrize("header", ["epoch,step", "images_seen,loss,images_seen,loss"])
+def test_a_file_of_another_kind_is_refused_by_name_and_kept(tmp_path, header):
     path = tmp_path / "metrics.csv"
-    path.write_text("epoch,step\n1,2\n")
+    path.write_text(f"{header}\n1,2\n")
     with pytest.raises(ValueError, match=r"metrics\.csv: line 1 must start with images_seen"):
         CSVLog(tmp_path).truncate(0)
-    path.write_text("images_seen,loss\n10,1.0\n20\n")
-    with pytest.raises(ValueError, match=r"metrics\.csv: line 3 is damaged"):
-        CSVLog(tmp_path).log_metrics({"loss": 1.0}, step=30)
+    assert path.read_text() == f"{header}\n1,2\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "dropped"),
+    [
+        (["10,1.0", "20", "30,3.0"], 1),
+        (["10,1.0", "20,2.030,3.0", "40,4.0"], 1),  # merged
+        (["10,1.0", "20,2.0.5", "30,3.0"], 1),
+        (["10,1.0", "1020,2.0", "30,3.0", "40,"], 1),  # merged into what looks like a row
+        (["10,1.0", '20,"2.0', "30,3.0"], 1),  # a quote would swallow what follows
+        (["10,1.0", "\0\0\0", "30,3.0", "", "\xff\xfe"], 3),
+        (["10,1.0", "10,1.5", "20,2.0", "30,3.0", "20,2.5", "30,3.5"], 3),  # two at once
+        (["x"], 1),
+    ],
+)
+def test_damaged_lines_are_dropped_with_one_warning_and_whole_ones_stay(tmp_path, lines, dropped):
+    path, log = tmp_path / "metrics.csv", CSVLog(tmp_path)
+    path.write_text("\n".join(["images_seen,loss", *lines, ""]), encoding="latin-1")
+    with pytest.warns(UserWarning, match=rf"{dropped} of {len(lines)} lines") as warned:
+        log.log_metrics({"loss": 5.0}, step=50)
+    assert len(warned) == 1
+    clocks = [int(row["images_seen"]) for row in read(tmp_path)]
+    assert clocks == sorted(set(clocks))
+    assert len(clocks) == len(lines) - dropped + 1
+    left = path.read_text().splitlines()
+    assert set(left[1:-1]) <= set(lines)
+    assert left[-1] == "50,5.0"
+    CSVLog(tmp_path).log_metrics({"loss": 6.0}, step=60)  # once is enough
+    assert len(warned) == 1
+    assert path.read_text().splitlines() == [*left, "60,6.0"]
 
 
 def test_only_numbers_at_a_moment_are_logged(tmp_path):

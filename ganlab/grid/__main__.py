@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from ganlab.cli import EXPECTED, one_line, register_resolvers
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import Cell, GridError
-from ganlab.grid.preparing import external_rank
 from ganlab.grid.process import HASH
+from ganlab.processes import external_rank
 
 
 def main() -> None:

@@ -16,7 +16,8 @@ from omegaconf import DictConfig
 
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
-from ganlab.grid.preparing import external_rank, prepare_together
+from ganlab.grid.preparing import prepare_together
+from ganlab.processes import external_rank
 from ganlab.report.directions import way_of
 from ganlab.slurm import AGAIN
 

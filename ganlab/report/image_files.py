@@ -6,7 +6,6 @@ with ImageZip(path, total) as file:
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
+from ganlab.report.atomic import temporary
 from ganlab.report.images import to_uint8
 
 
@@ -30,7 +30,7 @@ class ImageArchive:
         self.path, self.total, self.added = Path(path), total, 0
         self.names: list[str] = []
         self.labels: list[int] = []
-        self.partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        self.partial = temporary(self.path)
 
     def __enter__(self) -> "ImageArchive":
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from ganlab.report.atomic import PARTIAL
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
 from ganlab.systems.signals import Stops
@@ -193,7 +194,7 @@ class Checkpointing(Checkpoint):
 
     def _written(self, trainer: Trainer, best: bool) -> str | None:
         """Write on rank 0 while the others wait; why it failed there, if it did."""
-        partial, writer = self.directory / "last.ckpt.partial", trainer.strategy.checkpoint_io
+        partial, writer = self.directory / f"last.ckpt{PARTIAL}", trainer.strategy.checkpoint_io
         trainer.save_checkpoint(partial)
         failure: str | None = getattr(writer, "failure", None)
         if failure is not None or not trainer.is_global_zero:
@@ -209,7 +210,7 @@ class Checkpointing(Checkpoint):
         return None
 
     def _name_best(self) -> None:
-        link = self.directory / "best.ckpt.partial"
+        link = self.directory / f"best.ckpt{PARTIAL}"
         link.unlink(missing_ok=True)
         try:
             os.link(self.last, link)
