@@ -82,6 +82,7 @@ def train(config: DictConfig) -> Settings:
     ):
         outcome |= sources(system, datamodule)
         cut_curves(trainer, checkpoint)
+        hand_over(trainer, settings["ckpt"], checkpoint)
         with lost_ranks_named(trainer):
             trainer.fit(
                 system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True
@@ -171,6 +172,13 @@ def cut_curves(trainer: Trainer, checkpoint: Settings | None) -> None:
             truncate: Any = getattr(logger, "truncate", None)
             if truncate is not None:
                 truncate(checkpoint["images_seen"])
+
+
+def hand_over(trainer: Trainer, ckpt: str | None, checkpoint: Settings | None) -> None:
+    """Let Lightning take up what was read and checked here, instead of the file once more."""
+    if checkpoint is not None:
+        writer: Any = trainer.strategy.checkpoint_io
+        writer.opened[str(ckpt)] = checkpoint
 
 
 @contextmanager

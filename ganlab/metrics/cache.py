@@ -6,7 +6,6 @@ import json
 import os
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from ganlab.downloads import cache_dir
 from ganlab.metrics.score import Score, State, rank_and_world
 from ganlab.metrics.suite import Suite
+from ganlab.storage.archive import read_archive, write_archive
 
 Key = dict[str, str | int | bool | None]
 _FORMAT = 2  # raise when the choice of reals or the meaning of a state changes
@@ -124,10 +124,7 @@ class RealCache:
 
 
 def _read(path: Path, key: Key) -> Mapping[str, State]:
-    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
-        if broken := archive.testzip():
-            raise ValueError(f"{broken} is damaged")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = read_archive(path)
     if content["key"] != key:
         raise ValueError("it belongs to other data or another extractor")
     state: Mapping[str, State] = content["state"]
@@ -137,11 +134,9 @@ def _read(path: Path, key: Key) -> Mapping[str, State]:
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
+        write_archive(content, Path(name))
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
