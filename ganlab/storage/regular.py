@@ -32,11 +32,14 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         DamagedFile: it is no regular file, or was written to while it was read.
         OSError: it cannot be opened.
     """
+    if (kind := irregular(path)) is not None:
+        raise DamagedFile(f"it is {kind}")
+    # A pipe that takes the file's place just now is not waited for either.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     with os.fdopen(descriptor, "rb") as file:
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
-            raise DamagedFile("it is no file but a folder, a pipe, a socket or a device")
+            raise DamagedFile("it is no file")
         yield file
         after = os.fstat(descriptor)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -91,6 +92,9 @@ def test_pixels_without_their_description_are_drawn_again(own_cache):
 def test_the_record_says_what_the_images_are(own_cache):
     data = module(Painter())
     kept = json.loads(next((own_cache / "generated").glob("*.json")).read_text())
+    (path,) = (own_cache / "generated").glob("*.npy")
+    summed = hashlib.blake2b(np.load(path).tobytes(), digest_size=16).hexdigest()
+    assert kept.pop("blake2b") == summed
     assert kept == data.source.record
     assert kept["ckpt"] == "x"
     assert (kept["num"], kept["latent_seed"], kept["licence"]) == (5, 7, "MIT")
