@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ganlab.downloads import cache_dir
 from ganlab.metrics.score import Score, State, rank_and_world
@@ -128,7 +129,17 @@ def _read(path: Path, key: Key) -> Mapping[str, State]:
     if content["key"] != key:
         raise ValueError("it belongs to other data or another extractor")
     state: Mapping[str, State] = content["state"]
+    if int(state["images"]["real_images"]) != key["num_real"]:  # type: ignore[arg-type]
+        raise ValueError(f"it holds other than {key['num_real']} images")
+    for name, values in state.items():
+        if not all(map(_finite, values.values())):
+            raise ValueError(f"its {name} are not finite numbers")
     return state
+
+
+def _finite(value: Tensor | list[Tensor]) -> bool:
+    parts = value if isinstance(value, list) else [value]
+    return all(bool(part.isfinite().all()) for part in parts)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:

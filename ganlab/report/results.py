@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganlab.report.atomic import replace_file
+from ganlab.storage import DamagedFile, read_text
 
 NAME = "result.json"
 STATUSES = ("running", "done", "interrupted", "failed")
@@ -40,12 +41,12 @@ def read_result(directory: Path) -> dict[str, Any]:
     path = Path(directory)
     path = path / NAME if path.is_dir() or path.suffix != ".json" else path
     try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
+        payload = json.loads(read_text(path))
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} does not exist: the run is still going, or it was killed before its end"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, DamagedFile) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it or rerun") from None
     if not isinstance(payload, dict):
         raise ValueError(f"{path} holds a {type(payload).__name__}, not a JSON object")

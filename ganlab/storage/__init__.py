@@ -1,5 +1,5 @@
 """Files that a run reads back, each with every check that its format allows."""
 
-from ganlab.storage.regular import DamagedFile, irregular, located, opened
+from ganlab.storage.regular import DamagedFile, irregular, located, opened, read_text
 
-__all__ = ["DamagedFile", "irregular", "located", "opened"]
+__all__ = ["DamagedFile", "irregular", "located", "opened", "read_text"]

@@ -135,7 +135,7 @@ def write_archive(content: Any, path: Path) -> None:
     """
     try:
         with located(path), path.open("wb") as file:
-            recorder = _Recorder(file)
+            recorder: Any = _Recorder(file)
             try:
                 torch.save(content, recorder)
             except RuntimeError as error:  # torch's words for a full disk are an assertion's

@@ -46,6 +46,12 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise DamagedFile("it was written to while it was read")
 
 
+def read_text(path: Path, encoding: str = "utf-8") -> str:
+    """A text file's content; raises as `opened`, and ValueError where it is no such text."""
+    with opened(path) as file:
+        return file.read().decode(encoding)
+
+
 @contextmanager
 def located(path: Path) -> Iterator[None]:
     """A failed write says where: the operating system names a file that it cannot open alone."""

@@ -52,5 +52,5 @@ def checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     sha256 = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
         sha256.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
-        sha256.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        sha256.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return sha256.hexdigest()

@@ -130,7 +130,7 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
 
 
 def test_near_zero_counts_and_intervals_stand_beside_the_rates(tmp_path):
-    near = {"8x8/0": torch.arange(80).view(5, 4, 4)}
+    near = {"8x8/0": (torch.arange(80) % 8).view(5, 4, 4)}
     rates = known(near_zero=near, noise="random")
     tensors = load_file(rates.save(tmp_path / "rates.safetensors", confidence=0.9))
     found = Rates.load(tmp_path)
