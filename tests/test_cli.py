@@ -101,6 +101,13 @@ def test_mistyped_key_in_a_global_experiment(complaint, tmp_path):
     assert "did you mean kimg?" in line
 
 
+def test_a_full_disk_is_told_with_its_place_and_the_way_out():
+    error = OSError(errno.ENOSPC, "No space left on device", "/runs/a/rates.safetensors")
+    line = one_line(error)
+    assert line.startswith("no space left on device: /runs/a/rates.safetensors was not written")
+    assert "hydra.run.dir=" in line
+
+
 def test_missing_value(complaint):
     assert "ckpt has no value; give one, as in ckpt=..." in complaint("evaluate.py")
     assert "data.path" in complaint("train.py", "data=folder", "features=classifier")

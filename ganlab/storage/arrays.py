@@ -95,9 +95,9 @@ class ArrayArchive:
         header = self.headers[key]
         with self._archive() as archive:
             content = archive.read(f"{key}.npy")
-        _compare(header, len(content))
-        values = np.frombuffer(content, header.dtype, math.prod(header.shape), header.offset)
-        return values.reshape(header.shape, order=header.order)
+            _compare(header, len(content))
+            values = np.frombuffer(content, header.dtype, math.prod(header.shape), header.offset)
+            return values.reshape(header.shape, order=header.order)
 
     def _add(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         key = member.filename.removesuffix(".npy")
