@@ -1,5 +1,6 @@
 """The command line as a user meets it: quick help, and one line for every mistake."""
 
+import errno
 import json
 import os
 import pickle
@@ -12,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from ganlab.cli import one_line
 
 ROOT = Path(__file__).parent.parent
 TINY = [
