@@ -225,7 +225,15 @@ def _not_chosen_here(key: str) -> str:
     return f"this {group} has no choice of {key}; those that have: {', '.join(having) or 'none'}"
 
 
+def _no_space(path: str) -> str:
+    return (
+        f"no space left on device: {path} was not written; free some there, or write elsewhere "
+        "(hydra.run.dir=<folder>, for what is kept between runs GANLAB_CACHE)"
+    )
+
+
 EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
+    (r"\[Errno 28\] [^:]*: '([^']*)'$", _no_space),
     (r"Could not override '([^']+)'", _not_chosen_here),
     (r"Key '[^']*' (?:is )?not in .*?full_key: (\S+)", _unknown_key),
     (r"Could not find '([^']+)'", _unknown_option),

@@ -89,6 +89,7 @@ def train(config: DictConfig) -> Settings:
         interruptible(),
     ):
         outcome |= sources(system, datamodule)
+        hand_over(trainer, settings["ckpt"], checkpoint)
         with lost_ranks_named(trainer):
             trainer.fit(
                 system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True
@@ -169,6 +170,13 @@ def recipe(name: str, *overrides: str) -> LightningModule:
         config.run_dir = "outputs"
     system: LightningModule = build_system(checked(config, "train"))
     return system
+
+
+def hand_over(trainer: Trainer, ckpt: str | None, checkpoint: Settings | None) -> None:
+    """Let Lightning take up what was read and checked here, instead of the file once more."""
+    if checkpoint is not None:
+        writer: Any = trainer.strategy.checkpoint_io
+        writer.opened[str(ckpt)] = checkpoint
 
 
 @contextmanager

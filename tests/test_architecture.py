@@ -19,6 +19,7 @@ RANKS = {
     "processes": 0,
     "slurm": 0,
     "remembered": 2,
+    "storage": 0,
     "features": 1,
     "losses": 1,
     "networks": 1,

@@ -1,5 +1,6 @@
 """The command line as a user meets it: quick help, and one line for every mistake."""
 
+import errno
 import json
 import os
 import pickle
@@ -13,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from ganlab.cli import one_line
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -100,6 +103,13 @@ def test_mistyped_key_in_a_global_experiment(complaint, tmp_path):
     (folder / "mine.yaml").write_text("# @package _global_\nkimgg: 3\n")
     line = complaint("train.py", *TINY, f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
     assert "did you mean kimg?" in line
+
+
+def test_a_full_disk_is_told_with_its_place_and_the_way_out():
+    error = OSError(errno.ENOSPC, "No space left on device", "/runs/a/rates.safetensors")
+    line = one_line(error)
+    assert line.startswith("no space left on device: /runs/a/rates.safetensors was not written")
+    assert "hydra.run.dir=" in line
 
 
 def test_missing_value(complaint):

@@ -5,6 +5,8 @@ import re
 import threading
 from pathlib import Path
 
+from ganlab.storage import located
+
 PARTIAL = ".partial"  # ends the name of a checkpoint that is being written
 # Names of all files that are written here and renamed once they are whole: those of `temporary`,
 # with the number of a process and mostly of a thread, and checkpoints.
@@ -19,14 +21,14 @@ def temporary(path: Path) -> Path:
 def replace_file(path: Path, data: bytes) -> Path:
     """Put `data` at `path`: a reader, or a kill at any moment, finds the old or the new file.
 
-    Missing parent folders are created; the file's permissions follow the umask. Raises OSError
-    where the folder cannot be written, and then leaves nothing behind.
+    Missing parent folders are created; the file's permissions follow the umask. Raises OSError,
+    with the path, where the folder cannot be written, and then leaves nothing behind.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = temporary(path)
     try:
-        with partial.open("wb") as file:
+        with located(path), partial.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ganlab.report.atomic import temporary
 from ganlab.report.images import to_uint8
+from ganlab.storage import located
 
 
 class ImageArchive:
@@ -39,11 +40,12 @@ class ImageArchive:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:
-            if kind is None:
-                self.finish()
-            self.archive.close()
-            if kind is None:
-                self.partial.replace(self.path)
+            with located(self.path):
+                if kind is None:
+                    self.finish()
+                self.archive.close()
+                if kind is None:
+                    self.partial.replace(self.path)
         finally:
             self.partial.unlink(missing_ok=True)
 
@@ -54,7 +56,8 @@ class ImageArchive:
         labels: Sequence[int] | None = None,  # their classes
     ) -> None:
         """Store a batch."""
-        self.store(images, texts)
+        with located(self.path):
+            self.store(images, texts)
         self.added += len(images)
         self.names += [text["name"] for text in texts]
         self.labels += labels or []

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ganlab.report.atomic import replace_file
+from ganlab.storage import DamagedFile, read_text
 
 NAME = "result.json"
 STATUSES = ("running", "done", "interrupted", "failed")
@@ -55,8 +56,8 @@ def read_result(directory: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a file of `write_json`; raises OSError, or ValueError with its name where broken."""
     try:
-        payload = _restored(json.loads(path.read_text(encoding="utf-8")))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        payload = _restored(json.loads(read_text(path)))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, DamagedFile) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it or rerun") from None
     if not isinstance(payload, dict):
         raise ValueError(f"{path} holds a {type(payload).__name__}, not a JSON object")

@@ -8,15 +8,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from ganlab import __version__
 from ganlab.report.atomic import PARTIAL
+from ganlab.storage import DamagedFile, irregular
+from ganlab.storage.archive import CompressedArchive, read_archive
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
 from ganlab.systems.signals import Stops
-from ganlab.systems.state import gathered
+from ganlab.systems.state import FORMAT, gathered
 
 if TYPE_CHECKING:
     from ganlab.systems.gan import GAN
@@ -29,22 +31,26 @@ class CheckpointError(ValueError):
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Open a checkpoint without running anything in it.
+    """Open a checkpoint without running anything in it, every checksum in it compared.
 
     Raises:
-        CheckpointError: the file is missing, damaged, holds more than plain data, or is not ours.
+        CheckpointError: the file is missing, damaged, holds more than plain data, is not ours or
+            of a later version.
     """
     path = Path(path).expanduser()
     if path.is_dir():
         raise CheckpointError(
             f"ckpt={path} is a directory; name a file such as {path}/checkpoints/last.ckpt"
         )
+    if (kind := irregular(path)) is not None:
+        raise CheckpointError(f"ckpt={path} is {kind}")
     if not path.is_file():
         raise CheckpointError(f"ckpt={path}: no such file{_nearby(path)}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_archive(path)
     except Exception as error:
         raise CheckpointError(f"ckpt={path}: {_unreadable(error)}") from error
+    refuse_later(checkpoint, f"ckpt={path}")
     missing = [key for key in REQUIRED if not isinstance(checkpoint, dict) or key not in checkpoint]
     if missing:
         raise CheckpointError(
@@ -53,7 +59,24 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def refuse_later(checkpoint: Any, name: str) -> None:
+    """Refuse a file whose form this version does not know; files before forms had a number pass.
+
+    Raises:
+        CheckpointError: names the version that wrote it.
+    """
+    form = checkpoint.get("format", FORMAT) if isinstance(checkpoint, dict) else FORMAT
+    if type(form) is not int or not 1 <= form <= FORMAT:
+        version = str(checkpoint.get("version", "of another version"))[:40]
+        raise CheckpointError(
+            f"{name} has format {form!r:.40}, written by ganlab {version}; this is ganlab "
+            f"{__version__}, which reads up to format {FORMAT}: open it with the version it is of"
+        )
+
+
 def _unreadable(error: Exception) -> str:
+    if isinstance(error, (DamagedFile, CompressedArchive, OSError)):
+        return f"not a readable checkpoint; it is damaged or some other kind of file: {error}"
     if re.search("Unsupported (global|class)|not an allowed global", str(error)):
         return (
             "it holds pickled objects besides tensors and plain data, and was not opened for safety"

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import distributed
 
+from ganlab import __version__
 from ganlab.nn.randomness import derived_seed
 from ganlab.systems.optimizers import renew_settings
 from ganlab.systems.tally import Tally
 
+FORMAT = 1  # of checkpoints; raise when an older program would read a newer file wrongly
 COUNTERS = ("images_seen", "steps", "images_at_ema")
 
 
@@ -76,7 +78,8 @@ def gathered(value: Any) -> list[Any]:
 def run_state(system: Run) -> dict[str, Any]:
     """Recipe, clock, counters, curve in progress, sampler position, random state of every rank."""
     return {
-        "format": 1,
+        "format": FORMAT,
+        "version": __version__,
         "recipe": system.recipe,
         "counters": {name: getattr(system, name) for name in COUNTERS},
         "images_seen": system.images_seen,
