@@ -3,14 +3,17 @@
 import importlib
 import inspect
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_type_hints
 
 import hydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.annotations import annotations, fits, spelled
-from ganlab.cli import conf_dir, nearest
+from ganlab.cli import conf_dir, nearest, one_line
+from ganlab.ranges import KIMG, SEED, numbers, shown, unfit
 
 # What each section of a config may build. A checkpoint names targets too, so nothing here acts on
 # the machine when it is built: parts that write files are other sections' business.
@@ -159,8 +162,11 @@ def check_node(node: Any, path: str, packages: Sequence[str], extra: Sequence[st
     """`check` of one section or of a part of one."""
     if (text := _interpolated(node)) is not None:
         raise ConfigError(f"{path} holds {text!r}: an interpolation is not resolved a second time")
-    for where, each in targets(node, path):
-        target = locate(str(each["_target_"]), packages, extra)
+    found = [
+        (where, each, locate(str(each["_target_"]), packages, extra))
+        for where, each in targets(node, path)
+    ]
+    for where, each, target in found:
         known, hints = parameters(target), annotations(target)
         for key, value in each.items():
             if key in HYDRA_KEYS:
@@ -168,8 +174,31 @@ def check_node(node: Any, path: str, packages: Sequence[str], extra: Sequence[st
             if key not in known:
                 close = nearest(key, known)
                 raise ConfigError(f"{where}.{key} is no parameter of {each['_target_']}{close}")
-            if not fits(value, hints.get(key, Any)):
-                raise ConfigError(f"{where}.{key}={value} should be {spelled(hints[key])}")
+            check_value(f"{where}.{key}", value, hints.get(key, Any), _own(str(each["_target_"])))
+
+
+def check_value(path: str, value: Any, hint: Any, ranged: bool) -> None:
+    """Refuse a value of another type than a constructor asks for, or a number that cannot be.
+
+    Raises:
+        ConfigError: names the key, and what it takes.
+    """
+    if not fits(value, hint):
+        raise ConfigError(f"{path}={shown(value)} should be {spelled(hint)}")
+    if not all(map(_finite, numbers(value))):
+        raise ConfigError(f"{path}={shown(value)} should be {spelled(hint)}, and finite")
+    words = unfit(path.partition(".")[0], path.rpartition(".")[2], value) if ranged else None
+    if words:
+        raise ConfigError(f"{path}={shown(value)} should be {words}")
+
+
+def _finite(number: float) -> bool:
+    return isinstance(number, int) or math.isfinite(number)
+
+
+def _own(target: str) -> bool:
+    """Whether the names of its parameters mean what `ganlab.ranges` says of them."""
+    return target.startswith(("ganlab.", "torch.optim."))
 
 
 def _interpolated(node: Any) -> str | None:
@@ -192,6 +221,23 @@ def check_top_level(settings: Settings, name: str) -> None:
             raise ConfigError(f"there is no config key {key}{nearest(key, known)}")
 
 
+def check_sections(config: DictConfig) -> None:
+    """Refuse a section that is no mapping, before anything in it is looked up by others.
+
+    Raises:
+        ConfigError: names it.
+    """
+    for section in SECTIONS:
+        node = OmegaConf.to_container(config, resolve=False).get(section)  # type: ignore[union-attr]
+        if isinstance(node, str) and node.startswith("${"):
+            continue
+        built = section in ("model", "data", "trainer", "study") and section in config
+        if not isinstance(node, dict) and (built or node is not None):
+            raise ConfigError(
+                f"{section}={shown(node)} should be the name of a config or a mapping"
+            )
+
+
 LENGTHS = ("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg")
 
 
@@ -202,23 +248,23 @@ def check_values(settings: Settings) -> None:
         ConfigError: names the key and what it takes.
     """
     seed = settings["seed"]
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ConfigError(f"seed={seed} should be a whole number from 0 to 2^63 - 1")
-    if not isinstance(settings["allow_targets"], list):
+    if isinstance(seed, bool) or not isinstance(seed, int) or not SEED.holds(seed):
+        raise ConfigError(f"seed={shown(seed)} should be a whole number from 0 to 2^63 - 1")
+    packages = settings["allow_targets"]
+    if not isinstance(packages, list) or not all(isinstance(each, str) for each in packages):
         raise ConfigError("allow_targets takes a list of packages, as in allow_targets=[mine]")
     for key in ("kimg", *LENGTHS):
         value = settings.get(key)
         optional = value is None and key in ("score_every_kimg", "checkpoint_every_kimg")
         if key in settings and not optional and not _positive(value):
-            raise ConfigError(f"{key}={value} should be a number of kimg, at least 0.001")
+            raise ConfigError(f"{key}={shown(value)} should be a number of kimg, {KIMG}")
     if settings.get("resume", "exact") not in ("exact", "force"):
-        raise ConfigError(f"resume={settings['resume']} should be exact or force")
+        raise ConfigError(f"resume={shown(settings['resume'])} should be exact or force")
 
 
 def _positive(value: Any) -> bool:
-    """A finite number of kimg that is at least one image."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0.001
+    """A number of kimg that is at least one image."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and KIMG.holds(value)
 
 
 def top_level_keys(name: str) -> set[str]:
@@ -239,10 +285,31 @@ def build(node: Settings, section: str, extra: Sequence[str] = (), **given: Any)
     """Instantiate a node of a section; `given` are arguments that no config can hold.
 
     Raises:
-        ConfigError: see `check`.
+        ConfigError: see `check`; or what a constructor refuses, by the key of its node.
     """
     check_node(node, section, SECTIONS[section], extra)
-    return hydra.utils.instantiate(node, _convert_="all", **given)
+    if "_target_" not in node:
+        raise ConfigError(f"{section} has no _target_: there is nothing to build")
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", **given)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, OSError):  # a file's trouble, which it names itself
+            raise
+        raise ConfigError(_refusal(node, section, error)) from error
+
+
+def _refusal(node: Settings, section: str, error: InstantiationException) -> str:
+    """What a constructor said, with the key of its node, and its settings where it names none."""
+    said, place = one_line(error), re.search(r"full_key: (\S+)", str(error))
+    path = f"{section}.{place[1]}" if place else section
+    if f"{section}." in said:  # one of our own, which names its key
+        return said
+    inner: Any = OmegaConf.select(OmegaConf.create(node), place[1]) if place else node
+    plain = {k: v for k, v in inner.items() if k not in HYDRA_KEYS and not isinstance(v, dict)}
+    if any(key in said for key in plain):
+        return f"{path}: {said}"
+    given = ", ".join(f"{key}={shown(value)}" for key, value in plain.items())
+    return f"{path} cannot be built with {given}: {said}"
 
 
 def differences(old: Settings, new: Settings, prefix: str = "") -> list[str]:

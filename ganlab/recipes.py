@@ -14,6 +14,7 @@ from ganlab.config import (
     Settings,
     build,
     check,
+    check_sections,
     check_top_level,
     check_values,
     differences,
@@ -22,6 +23,7 @@ from ganlab.config import (
 from ganlab.interop import NAMED, open_foreign, titles
 from ganlab.provenance import origin
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.footprint import GIB, available, needed
 
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 NO_IMAGES = "ganlab.data.NoImages"  # the data of a checkpoint that comes without any
@@ -31,11 +33,30 @@ FREE = ("model.kimg", "data.path", "data.cache_dir", "data.memory_budget_mb")
 
 def checked(config: DictConfig, name: str) -> Settings:
     """Resolve a composed config and refuse what no run can have."""
+    check_sections(config)
     settings = resolved(config)
     check_top_level(settings, name)
     check_values(settings)
     check(settings, settings["allow_targets"])
+    check_linked(settings)
     return settings
+
+
+def check_linked(settings: Settings) -> None:
+    """Refuse networks for other images than the data's.
+
+    Raises:
+        ConfigError: names both keys.
+    """
+    for part, node in (settings.get("model") or {}).items():
+        for key in ("resolution", "channels"):
+            here = node.get(key) if isinstance(node, dict) else None
+            there = settings["data"].get(key)
+            if None not in (here, there) and here != there:
+                raise ConfigError(
+                    f"model.{part}.{key}={here} and data.{key}={there} differ: networks are "
+                    f"for images of the data's size and channels; give data.{key} alone"
+                )
 
 
 def open_checkpoint(ckpt: str | Path) -> Settings:
@@ -91,8 +112,35 @@ def build_system(settings: Settings) -> Any:
     """Seed, build the LightningModule, and tell it its recipe."""
     torch.manual_seed(settings["seed"])
     system = build(settings["model"], "model", settings["allow_targets"])
+    system.configure_optimizers()  # refused now rather than after the data is read
     system.recipe = recipe_of(settings)  # assigned: as an argument Hydra would build it
     return system
+
+
+def sketched(node: Settings, extra: list[str]) -> Any:
+    """The system on the meta device: every shape, no memory."""
+    with torch.device("meta"):
+        return build(node, "model", extra)
+
+
+def refuse_too_large(settings: Settings) -> None:
+    """Refuse a training that cannot have the memory it takes at the very least.
+
+    Raises:
+        ConfigError: says how much it is, and which keys to lower.
+    """
+    trainer, batch = settings["trainer"], settings["data"]["batch_size"]
+    devices = trainer.get("devices")
+    here = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
+    share = max(1, batch // (max(here, 1) * trainer.get("num_nodes", 1)))
+    system = sketched(settings["model"], settings["allow_targets"])
+    wanted = needed(system, share, "16" in str(trainer.get("precision")))
+    if wanted > (there := available(str(trainer.get("accelerator")))):
+        raise ConfigError(
+            f"this training takes at least {wanted / GIB:,.0f} GiB of memory and there are "
+            f"{there / GIB:,.0f}: lower data.batch_size={batch}, data.resolution, or the widths, "
+            "latent_dim and hidden of model.generator and model.discriminator"
+        )
 
 
 def rebuilt(checkpoint: Settings, extra: list[str]) -> Any:
@@ -237,6 +285,7 @@ __all__ = [
     "rebuilt",
     "recipe_of",
     "refuse_other_networks",
+    "refuse_too_large",
     "resumed",
     "with_saved_defaults",
     "without_reals",

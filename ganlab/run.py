@@ -28,6 +28,7 @@ from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
 from ganlab.painting import CheckpointPainter
 from ganlab.provenance import config_hash, provenance
+from ganlab.ranges import shown
 from ganlab.recipes import (
     build_system,
     check_resume,
@@ -35,6 +36,7 @@ from ganlab.recipes import (
     open_checkpoint,
     rebuilt,
     refuse_other_networks,
+    refuse_too_large,
     resumed,
     with_saved_defaults,
     without_reals,
@@ -66,6 +68,7 @@ def train(config: DictConfig) -> Settings:
         older = older_result(Path(settings["run_dir"]))
         if finished(checkpoint, settings, older):
             return older | {"exit_code": 0}
+    refuse_too_large(settings)
     system = build_system(settings)
     if checkpoint is not None:
         refuse_other_networks(checkpoint, system)
@@ -248,6 +251,8 @@ def build_all(settings: Settings, group: str) -> list[Any]:
     """
     nodes = {name: node for name, node in (settings.get(group) or {}).items() if node}
     for name, node in nodes.items():
+        if not isinstance(node, dict):
+            raise ConfigError(f"{group}.{name}={shown(node)} should be a mapping with a _target_")
         if "_target_" not in node:
             raise ConfigError(f"{group}.{name} has no _target_{nearest(name, nodes)}")
     return [build(node, group, settings["allow_targets"]) for node in nodes.values()]

@@ -17,6 +17,7 @@ RANKS = {
     "downloads": 0,
     "nn": 0,
     "processes": 0,
+    "ranges": 0,
     "features": 1,
     "losses": 1,
     "networks": 1,

@@ -1,6 +1,6 @@
 """Optimizers that the training step needs and torch does not have ready-made."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -34,6 +34,22 @@ def lazy_adam(
     adam = Adam(parameters, lr=lr * share, betas=(beta1**share, beta2**share), eps=eps)
     adam.defaults[RATE_SHARE] = share  # a schedule that sets other rates must shrink them, too
     return adam
+
+
+def optimizer_of(
+    key: str,  # of the model's section, for a message
+    factory: Callable[..., Optimizer],
+    parameters: Iterable[Tensor],
+) -> Optimizer:
+    """The optimizer of these parameters.
+
+    Raises:
+        ValueError: settings that it cannot have; names the key.
+    """
+    try:
+        return factory(parameters)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"model.{key}: {error}") from error
 
 
 def renew_settings(states: Sequence[dict[str, Any]], optimizers: Sequence[Optimizer]) -> None:

@@ -15,6 +15,7 @@ from ganlab.losses.variational import kl_divergence, reparameterize, squared_err
 from ganlab.networks.base import Generator
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.guard import NonFiniteError, bad_parameter, broken
+from ganlab.systems.optimizers import optimizer_of
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.state import restore_counters, restore_random_state, run_state
 from ganlab.systems.tally import Tally
@@ -67,7 +68,8 @@ class VAE(LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """One for both halves."""
-        return self.optimizer([*self.encoder.parameters(), *self.generator.parameters()])
+        both = [*self.encoder.parameters(), *self.generator.parameters()]
+        return optimizer_of("optimizer", self.optimizer, both)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Move the clock's trailing hand; before the first batch, set the random states."""
