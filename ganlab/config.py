@@ -2,8 +2,6 @@
 
 import importlib
 import inspect
-import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_type_hints
 
@@ -11,9 +9,10 @@ import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.annotations import annotations, fits, spelled
-from ganlab.cli import conf_dir, nearest, one_line
-from ganlab.ranges import KIMG, SEED, numbers, shown, unfit
+from ganlab.annotations import annotations
+from ganlab.cli import conf_dir, nearest
+from ganlab.ranges import KIMG, SEED, shown
+from ganlab.values import refusal, unlike
 
 # What each section of a config may build. A checkpoint names targets too, so nothing here acts on
 # the machine when it is built: parts that write files are other sections' business.
@@ -174,31 +173,9 @@ def check_node(node: Any, path: str, packages: Sequence[str], extra: Sequence[st
             if key not in known:
                 close = nearest(key, known)
                 raise ConfigError(f"{where}.{key} is no parameter of {each['_target_']}{close}")
-            check_value(f"{where}.{key}", value, hints.get(key, Any), _own(str(each["_target_"])))
-
-
-def check_value(path: str, value: Any, hint: Any, ranged: bool) -> None:
-    """Refuse a value of another type than a constructor asks for, or a number that cannot be.
-
-    Raises:
-        ConfigError: names the key, and what it takes.
-    """
-    if not fits(value, hint):
-        raise ConfigError(f"{path}={shown(value)} should be {spelled(hint)}")
-    if not all(map(_finite, numbers(value))):
-        raise ConfigError(f"{path}={shown(value)} should be {spelled(hint)}, and finite")
-    words = unfit(path.partition(".")[0], path.rpartition(".")[2], value) if ranged else None
-    if words:
-        raise ConfigError(f"{path}={shown(value)} should be {words}")
-
-
-def _finite(number: float) -> bool:
-    return isinstance(number, int) or math.isfinite(number)
-
-
-def _own(target: str) -> bool:
-    """Whether the names of its parameters mean what `ganlab.ranges` says of them."""
-    return target.startswith(("ganlab.", "torch.optim."))
+            hint, target_name = hints.get(key, Any), str(each["_target_"])
+            if wrong := unlike(f"{where}.{key}", value, hint, target_name):
+                raise ConfigError(wrong)
 
 
 def _interpolated(node: Any) -> str | None:
@@ -295,21 +272,7 @@ def build(node: Settings, section: str, extra: Sequence[str] = (), **given: Any)
     except InstantiationException as error:
         if isinstance(error.__cause__, OSError):  # a file's trouble, which it names itself
             raise
-        raise ConfigError(_refusal(node, section, error)) from error
-
-
-def _refusal(node: Settings, section: str, error: InstantiationException) -> str:
-    """What a constructor said, with the key of its node, and its settings where it names none."""
-    said, place = one_line(error), re.search(r"full_key: (\S+)", str(error))
-    path = f"{section}.{place[1]}" if place else section
-    if f"{section}." in said:  # one of our own, which names its key
-        return said
-    inner: Any = OmegaConf.select(OmegaConf.create(node), place[1]) if place else node
-    plain = {k: v for k, v in inner.items() if k not in HYDRA_KEYS and not isinstance(v, dict)}
-    if any(key in said for key in plain):
-        return f"{path}: {said}"
-    given = ", ".join(f"{key}={shown(value)}" for key, value in plain.items())
-    return f"{path} cannot be built with {given}: {said}"
+        raise ConfigError(refusal(node, section, error)) from error
 
 
 def differences(old: Settings, new: Settings, prefix: str = "") -> list[str]:

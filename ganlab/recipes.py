@@ -23,7 +23,6 @@ from ganlab.config import (
 from ganlab.interop import NAMED, open_foreign, titles
 from ganlab.provenance import origin
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
-from ganlab.systems.footprint import GIB, available, needed
 
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 NO_IMAGES = "ganlab.data.NoImages"  # the data of a checkpoint that comes without any
@@ -121,26 +120,6 @@ def sketched(node: Settings, extra: list[str]) -> Any:
     """The system on the meta device: every shape, no memory."""
     with torch.device("meta"):
         return build(node, "model", extra)
-
-
-def refuse_too_large(settings: Settings) -> None:
-    """Refuse a training that cannot have the memory it takes at the very least.
-
-    Raises:
-        ConfigError: says how much it is, and which keys to lower.
-    """
-    trainer, batch = settings["trainer"], settings["data"]["batch_size"]
-    devices = trainer.get("devices")
-    here = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
-    share = max(1, batch // (max(here, 1) * trainer.get("num_nodes", 1)))
-    system = sketched(settings["model"], settings["allow_targets"])
-    wanted = needed(system, share, "16" in str(trainer.get("precision")))
-    if wanted > (there := available(str(trainer.get("accelerator")))):
-        raise ConfigError(
-            f"this training takes at least {wanted / GIB:,.0f} GiB of memory and there are "
-            f"{there / GIB:,.0f}: lower data.batch_size={batch}, data.resolution, or the widths, "
-            "latent_dim and hidden of model.generator and model.discriminator"
-        )
 
 
 def rebuilt(checkpoint: Settings, extra: list[str]) -> Any:
@@ -285,8 +264,8 @@ __all__ = [
     "rebuilt",
     "recipe_of",
     "refuse_other_networks",
-    "refuse_too_large",
     "resumed",
+    "sketched",
     "with_saved_defaults",
     "without_reals",
 ]

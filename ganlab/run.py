@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig, open_dict
 
+from ganlab.admission import refuse_damaged, refuse_too_large, refuse_unfitting
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
@@ -36,7 +37,6 @@ from ganlab.recipes import (
     open_checkpoint,
     rebuilt,
     refuse_other_networks,
-    refuse_too_large,
     resumed,
     with_saved_defaults,
     without_reals,
@@ -63,6 +63,7 @@ def train(config: DictConfig) -> Settings:
     checkpoint = load_checkpoint(settings["ckpt"]) if settings["ckpt"] else None
     forced = settings["resume"] == "force"
     if checkpoint is not None:
+        refuse_damaged(checkpoint, settings)
         if not forced:
             check_resume(checkpoint, settings)
         older = older_result(Path(settings["run_dir"]))
@@ -78,6 +79,8 @@ def train(config: DictConfig) -> Settings:
     folder = Path(settings["run_dir"]) / "checkpoints"
     checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"])
     trainer = build_trainer(settings, [*callbacks, checkpointing])
+    if checkpoint is not None:
+        refuse_unfitting(checkpoint, settings, system, trainer)
     datamodule = build_data(settings)
     with (
         recorded_run(settings, trainer, system, callbacks, checkpointing) as outcome,

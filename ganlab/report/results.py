@@ -10,10 +10,29 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
+from ganlab.fields import a, both, complaint, each, fields, finite, given, items, mapping, text
+from ganlab.fields import number as numeric
+from ganlab.fields import plain as scalar
 from ganlab.report.atomic import replace_file
 
 NAME = "result.json"
 STATUSES = ("running", "done", "interrupted", "failed")
+
+SCORE = both(
+    fields(metric=text, value=numeric),
+    given(**dict.fromkeys(("intervention", "size", "extractor", "extractor_sha256"), text)),
+    given(**dict.fromkeys(("truncation", "n_real", "n_fake", "seed", "images_seen"), numeric)),
+    each(scalar),
+)
+RESULT = given(  # what others read
+    status=a(f"one of {', '.join(STATUSES)}", lambda value: value in STATUSES),
+    **dict.fromkeys(("error", "kind", "model", "data", "study", "config_hash"), text),
+    **dict.fromkeys(("images_seen", "seconds", "kimg"), finite),
+    scores=items(SCORE),
+    config=given(logger=mapping),
+    overrides=items(text),
+    versions=mapping,
+)
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -45,11 +64,15 @@ def read_result(directory: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{path} does not exist: the run is still going, or it was killed before its end"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it or rerun") from None
     if not isinstance(payload, dict):
         raise ValueError(f"{path} holds a {type(payload).__name__}, not a JSON object")
-    return _restored(payload)
+    payload = _restored(payload)
+    if wrong := complaint(payload, RESULT):
+        raise ValueError(f"{path} is damaged: {wrong}; delete it or rerun")
+    assert isinstance(payload, dict)
+    return payload
 
 
 def _plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from torch import distributed
 
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
+from ganlab.systems.schema import DESCRIBED, complaint
 from ganlab.systems.state import gathered
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"ckpt={path} was not written by ganlab (it lacks {', '.join(missing)})"
         )
+    if wrong := complaint(checkpoint, DESCRIBED):
+        raise CheckpointError(f"ckpt={path}: {wrong}")
     return checkpoint
 
 

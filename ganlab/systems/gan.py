@@ -24,7 +24,7 @@ from ganlab.systems.growth import (
     take_full_size,
 )
 from ganlab.systems.guard import ADVICE, NonFiniteError, broken, diagnose
-from ganlab.systems.optimizers import optimizer_of
+from ganlab.systems.optimizers import optimizers_of
 from ganlab.systems.penalties import printed
 from ganlab.systems.randomness import StepRandomness, fresh_dropout
 from ganlab.systems.state import restore_counters, restore_random_state, run_state
@@ -126,13 +126,9 @@ class GAN(LightningModule):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Generator first, discriminator second."""
-        return [
-            optimizer_of(f"{name}_optimizer", factory, network.parameters())
-            for name, factory, network in (
-                ("generator", self.generator_optimizer, self.generator),
-                ("discriminator", self.discriminator_optimizer, self.discriminator),
-            )
-        ]
+        factories = (self.generator_optimizer, self.discriminator_optimizer)
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        return optimizers_of(networks, factories)
 
     def setup(self, stage: str) -> None:
         """Let a conditioner that needs more than the batch see this system."""

@@ -1,9 +1,9 @@
 """Optimizers that the training step needs and torch does not have ready-made."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 RATE_SHARE = "rate_share"  # in an optimizer's defaults: its share of the rate of plain Adam
@@ -50,6 +50,16 @@ def optimizer_of(
         return factory(parameters)
     except (ValueError, TypeError) as error:
         raise ValueError(f"model.{key}: {error}") from error
+
+
+def optimizers_of(
+    networks: Mapping[str, nn.Module], factories: Iterable[Callable[..., Optimizer]]
+) -> list[Optimizer]:
+    """One for each network, whose name begins its key; see `optimizer_of`."""
+    return [
+        optimizer_of(f"{name}_optimizer", factory, network.parameters())
+        for (name, network), factory in zip(networks.items(), factories, strict=True)
+    ]
 
 
 def renew_settings(states: Sequence[dict[str, Any]], optimizers: Sequence[Optimizer]) -> None:
