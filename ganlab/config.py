@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
 from ganlab.annotations import annotations
 from ganlab.cli import conf_dir, nearest
@@ -50,8 +51,15 @@ def resolved(config: DictConfig) -> Settings:
 
     Raises:
         omegaconf.errors.MissingMandatoryValue: a `???` was left unset.
+        ConfigError: a value is taken from a key of something that has no keys.
     """
-    settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    try:
+        settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except InterpolationResolutionError as error:
+        if "raised while resolving" not in str(error) or error.parent_node is None:
+            raise
+        text = OmegaConf.to_container(error.parent_node, resolve=False)[error.key]  # type: ignore[index]
+        raise ConfigError(f"{error.full_key}={text} cannot be: there is no such key") from error
     assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
 

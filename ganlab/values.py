@@ -2,7 +2,8 @@
 
 import math
 import re
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
@@ -21,6 +22,8 @@ def unlike(
     target: str,  # what takes it
 ) -> str | None:
     """What a value should be if it is of the wrong type or a number that cannot be; else None."""
+    if not fits(value, hint):
+        path, value, hint = innermost(path, value, hint)
     said = f"{path}={shown(value)} should be"
     if not fits(value, hint):
         return f"{said} {spelled(hint)}"
@@ -32,6 +35,17 @@ def unlike(
         else None
     )
     return f"{said} {words}" if words else None
+
+
+def innermost(path: str, value: Any, hint: Any) -> tuple[str, Any, Any]:
+    """The value of a mapping that does not fit, with its key, where the mapping itself does."""
+    if isinstance(value, dict):
+        for option in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+            inner = get_args(option)
+            wrong = (k for k, v in value.items() if len(inner) == 2 and not fits(v, inner[1]))
+            if (key := next(wrong, None)) is not None:
+                return innermost(f"{path}.{key}", value[key], inner[1])
+    return path, value, hint
 
 
 def refusal(node: dict[str, Any], section: str, error: InstantiationException) -> str:

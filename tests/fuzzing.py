@@ -159,7 +159,12 @@ def verdict(run, config, key):
             print(f"   {key}: {line[:300]}")
         if "\n" in line or len(line) > 2000:
             return f"no line: {line[:300]}"
-        return "refused" if mentions(line, key) else f"unnamed: {type(error).__name__} {line[:300]}"
+        place = key.endswith(("directory", "dir", "path")) and isinstance(error, OSError)
+        return (
+            "refused"
+            if place or mentions(line, key)
+            else f"unnamed: {type(error).__name__} {line[:300]}"
+        )
     except Hang:
         return "hangs"
     except BaseException as error:

@@ -112,7 +112,7 @@ def conclude(
     Only who holds a cell writes about it: where another driver's process runs it, or ran it after
     ours, its word stands.
     """
-    with suppress(GridError), cells.locked(directory):
+    with suppress(GridError), cells.locked(directory, patience=0.5):
         known = cells.read_attempt(directory)
         waiting, ours = known.get("state") == "waiting", pid in (None, known.get("pid"))
         if waiting or ours:

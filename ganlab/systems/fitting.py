@@ -1,6 +1,7 @@
 """Whether what a checkpoint holds fits the networks, optimizers and trainer that are to take it."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import lightning
@@ -45,15 +46,19 @@ def fitting_weights(saved: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
     for name, value in fresh.items():
         place, old = f"state_dict.{name}", saved[name]
         if isinstance(value, Tensor):
-            a(str(value.dtype), lambda v, value=value: v.dtype == value.dtype)(old, place)
+            a(str(value.dtype), partial(_of_kind, value.dtype))(old, place)
         elif isinstance(value, dict):
             mapping(old, place)
             for key, plain in value.items():
-                known = a("a finite number", lambda v, plain=plain: _like(v, plain))
-                known(old.get(key), f"{place}.{key}")
+                a("a finite number", partial(_like, plain))(old.get(key), f"{place}.{key}")
 
 
-def _like(value: Any, example: Any) -> bool:
+def _of_kind(kind: torch.dtype, value: Any) -> bool:
+    """Whether a weight is of a kind of number."""
+    return isinstance(value, Tensor) and value.dtype == kind
+
+
+def _like(example: Any, value: Any) -> bool:
     """Whether a number can stand where a whole or a broken one stands."""
     if not isinstance(example, int | float):
         return True
@@ -94,7 +99,7 @@ def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: "GAN") 
             if key not in old:
                 raise Unfit(f"{where} is missing")
             if key == "params" or (system.exact_resume and not (grows and key == "lr")):
-                a(shown(value), lambda v, value=value: _same(v, value))(old[key], where)
+                a(shown(value), partial(_same, value))(old[key], where)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Every field of a checkpoint, missing or with a value that no run writes: one line, or a right run.
+"""Every field of a checkpoint, missing or of a value that no run writes: one line or a right run.
 
 A resume that is not refused must end with the weights of the undisturbed one.
 """
@@ -21,7 +21,7 @@ VALUES = [
     *(MISSING, None, -1, 0, 10**30, 0.5, float("nan"), "abc", "", [], {}, True, [0], {"abc": 1}),
     *(torch.zeros(2), torch.tensor(float("nan")), torch.full((1,), -1.0)),
 ]
-# Values a resume may change, or which only say how a run ended: nothing of what follows hangs on them.
+# What a resume may change, or what only says how a run ended: nothing that follows hangs on it.
 UNUSED = ("recipe.model.kimg", "recipe.data.path", "recipe.data.cache_dir", "recipe.overrides")
 UNUSED += ("recipe.data.memory_budget_mb", "recipe.choices", "callbacks")
 
@@ -56,7 +56,8 @@ class Bench:
 
     def __init__(self, model, directory):
         self.directory = directory
-        self.config = tiny(model, directory / "run", "scores=null", "callbacks=none")
+        self.config = tiny(model, directory / "run", "scores=null")
+        self.config.callbacks = {}
         train(self.config)
         self.checkpoint = load_checkpoint(directory / "run" / "checkpoints" / "last.ckpt")
         self.right = self.resumed(self.checkpoint)
