@@ -195,3 +195,10 @@ class Dawdle(Callback):
     def on_fit_start(self, trainer, pl_module):
         self.path.touch()
         time.sleep(100)
+
+
+class Forgetful(Callback):
+    """Begins the data anew in a resumed run."""
+
+    def on_fit_start(self, trainer, pl_module):
+        trainer.datamodule.position = 0
