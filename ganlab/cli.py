@@ -192,7 +192,13 @@ def one_line(error: BaseException) -> str:
         if match := re.search(pattern, text, re.DOTALL):
             return explain(*match.groups())
     # A list of broken files keeps its lines.
-    return text if hasattr(error, "problems") else " ".join(text.split())
+    return text if hasattr(error, "problems") else _shortened(" ".join(text.split()))
+
+
+def _shortened(line: str, most: int = 1600) -> str:
+    """A line without its middle, where that is something huge that somebody typed."""
+    half = most // 2
+    return line if len(line) <= most else f"{line[:half]} [...] {line[-half:]}"
 
 
 def _unknown_key(key: str) -> str:

@@ -14,6 +14,7 @@ from ganlab.config import (
     Settings,
     build,
     check,
+    check_sections,
     check_top_level,
     check_values,
     differences,
@@ -47,11 +48,30 @@ FREE_WATCHED = ("every_kimg", "batch_size", "monitor", "suite")
 
 def checked(config: DictConfig, name: str) -> Settings:
     """Resolve a composed config and refuse what no run can have."""
+    check_sections(config)
     settings = resolved(config)
     check_top_level(settings, name)
     check_values(settings)
     check(settings, settings["allow_targets"])
+    check_linked(settings)
     return settings
+
+
+def check_linked(settings: Settings) -> None:
+    """Refuse networks for other images than the data's.
+
+    Raises:
+        ConfigError: names both keys.
+    """
+    for part, node in (settings.get("model") or {}).items():
+        for key in ("resolution", "channels"):
+            here = node.get(key) if isinstance(node, dict) else None
+            there = settings["data"].get(key)
+            if None not in (here, there) and here != there:
+                raise ConfigError(
+                    f"model.{part}.{key}={here} and data.{key}={there} differ: networks are "
+                    f"for images of the data's size and channels; give data.{key} alone"
+                )
 
 
 def open_checkpoint(ckpt: str | Path) -> Settings:
@@ -114,8 +134,15 @@ def build_system(settings: Settings) -> Any:
     """Seed, build the LightningModule, and tell it its recipe."""
     torch.manual_seed(settings["seed"])
     system = build(settings["model"], "model", settings["allow_targets"])
+    system.configure_optimizers()  # refused now rather than after the data is read
     system.recipe = recipe_of(settings)  # assigned: as an argument Hydra would build it
     return system
+
+
+def sketched(node: Settings, extra: list[str]) -> Any:
+    """The system on the meta device: every shape, no memory."""
+    with torch.device("meta"):
+        return build(node, "model", extra)
 
 
 def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = None) -> Any:
@@ -295,6 +322,7 @@ __all__ = [
     "recipe_of",
     "refuse_other_networks",
     "resumed",
+    "sketched",
     "with_saved_defaults",
     "without_reals",
 ]

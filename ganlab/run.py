@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig, open_dict
 
+from ganlab.admission import refuse_damaged, refuse_too_large, refuse_unfitting
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.callbacks.curves import CurvesCut
 from ganlab.cli import conf_dir, nearest, register_resolvers
@@ -30,6 +31,7 @@ from ganlab.networks.base import Generator
 from ganlab.painting import CheckpointPainter
 from ganlab.parts import Parts
 from ganlab.provenance import config_hash, provenance
+from ganlab.ranges import shown
 from ganlab.recipes import (
     build_system,
     check_resume,
@@ -66,11 +68,13 @@ def train(config: DictConfig) -> Settings:
     checkpoint = load_checkpoint(settings["ckpt"]) if settings["ckpt"] else None
     forced = settings["resume"] == "force"
     if checkpoint is not None:
+        refuse_damaged(checkpoint, settings)
         if not forced:
             check_resume(checkpoint, settings)
         older = result_of(Path(settings["run_dir"]))
         if finished(checkpoint, settings, older):
             return older | {"exit_code": 0}
+    refuse_too_large(settings)
     system = build_system(settings)
     if checkpoint is not None:
         refuse_other_networks(checkpoint, system)
@@ -83,6 +87,8 @@ def train(config: DictConfig) -> Settings:
     begins_at = checkpoint["images_seen"] if checkpoint else 0
     observers = [CurvesCut(), *callbacks, parts, checkpointing]
     trainer = build_trainer(settings, observers, begins_at)
+    if checkpoint is not None:
+        refuse_unfitting(checkpoint, settings, system, trainer)
     datamodule = build_data(settings)
     with (
         recorded_run(settings, trainer, system, callbacks, checkpointing, parts) as outcome,
@@ -259,6 +265,8 @@ def build_all(settings: Settings, group: str) -> list[Any]:
     """
     nodes = {name: node for name, node in (settings.get(group) or {}).items() if node}
     for name, node in nodes.items():
+        if not isinstance(node, dict):
+            raise ConfigError(f"{group}.{name}={shown(node)} should be a mapping with a _target_")
         if "_target_" not in node:
             raise ConfigError(f"{group}.{name} has no _target_{nearest(name, nodes)}")
     return [build(node, group, settings["allow_targets"]) for node in nodes.values()]

@@ -15,10 +15,12 @@ from omegaconf import OmegaConf
 
 from ganlab import locks
 from ganlab.config import differences
+from ganlab.fields import complaint
+from ganlab.grid.forms import ATTEMPT, CELL_FIELDS, attempt_of, damage
 from ganlab.report.atomic import replace_file
 from ganlab.report.results import read_result
 
-CELL, ATTEMPT, LOG, ASIDE = "cell.yaml", "attempt.json", "cell.log", ".attempts"
+CELL, LOG, ASIDE = "cell.yaml", "cell.log", ".attempts"
 KEPT = (".hydra", locks.LOCK, locks.HOLDER)  # of this attempt already as older ones move away
 MANNER = (  # beginnings of keys that only say how a cell is run
     *("trainer.", "logger.", "callbacks.", "grid.", "allow_targets", "run_dir", "resume"),
@@ -65,6 +67,8 @@ def read_cell(directory: Path) -> Cell:
     path = Path(directory) / CELL
     try:
         found: Any = OmegaConf.to_container(OmegaConf.load(path))
+        if wrong := complaint(found, CELL_FIELDS):
+            raise ValueError(wrong)
         found["config"]["run_dir"] = str(path.parent.absolute())
         return Cell(**found)
     except FileNotFoundError:
@@ -97,10 +101,9 @@ def write_attempt(directory: Path, **facts: Any) -> None:
 def read_attempt(directory: Path) -> dict[str, Any]:
     """What is known of the last attempt; nothing where there was none or its file is damaged."""
     try:
-        found = json.loads((Path(directory) / ATTEMPT).read_text(encoding="utf-8"))
+        return attempt_of(directory)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def begin_attempt(directory: Path) -> None:
@@ -171,7 +174,8 @@ def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
     last = directory / "checkpoints" / "last.ckpt"
     if last.is_file() or state(directory) == "done":  # there is something to lose
         refuse_other_settings(older, cell)
-    if state(directory) == "done" and older.inputs == cell.inputs and long_enough(cell):
+    whole = state(directory) == "done" and not damage(directory)
+    if whole and older.inputs == cell.inputs and long_enough(cell):
         return "skip", None
     if cell.kind == "train" and last.is_file():
         return "continue", str(last)
@@ -181,7 +185,8 @@ def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
 def long_enough(cell: Cell) -> bool:
     """Whether a finished cell has the length that is asked for today."""
     kimg = cell.config.get("kimg") if cell.kind == "train" else None
-    return kimg is None or result_of(cell.directory).get("images_seen", 0) >= 1000 * kimg
+    seen = result_of(cell.directory).get("images_seen") or 0
+    return bool(kimg is None or seen >= 1000 * kimg)
 
 
 def refuse_other_settings(older: Cell, cell: Cell) -> None:

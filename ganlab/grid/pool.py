@@ -81,7 +81,7 @@ class Pool:
             if each.process.poll() is not None:
                 stop(each.process, signal.SIGKILL)  # ranks that outlived their first process
                 self.states[directory] = conclude(
-                    directory, each.process.returncode, bool(self.signals)
+                    directory, each.process.returncode, bool(self.signals), each.process.pid
                 )
                 each.log.close()
                 self.devices.give_back(each.places)

@@ -76,14 +76,18 @@ def prepare(config: DictConfig) -> Prepared:
     """
     fresh = bool((config.get("grid") or {}).get("fresh"))
     cell = composed_cell(config)
+    known = cells.read_attempt(cell.directory)
     action, checkpoint = cells.plan(cell, fresh)
     if action == "skip":
         return Prepared(cell, action)
-    if action == "start":
-        cells.set_aside(cell.directory)
-    cell.config["ckpt"] = checkpoint
-    cell.write()
-    cells.write_attempt(cell.directory, state="waiting")
+    with cells.locked(cell.directory):
+        if cells.read_attempt(cell.directory) != known:
+            raise GridError(f"{cell.directory.name} was begun by another process just now")
+        if action == "start":
+            cells.set_aside(cell.directory)
+        cell.config["ckpt"] = checkpoint
+        cell.write()
+        cells.write_attempt(cell.directory, state="waiting", error=None)
     return Prepared(cell, action)
 
 

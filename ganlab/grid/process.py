@@ -71,7 +71,7 @@ def run_cell(config: DictConfig) -> float | None:
             process.wait()
         if external_rank() != 0:  # the first task keeps the record
             sys.exit(process.returncode)
-        conclude(directory, process.returncode, bool(stopped))
+        conclude(directory, process.returncode, bool(stopped), process.pid)
         if stopped:
             sys.exit(128 + stopped[0])
     if problem := complaint(directory):
@@ -106,14 +106,26 @@ def forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
         stop(process, signal.SIGKILL)  # a rank that outlived its first process
 
 
-def conclude(directory: Path, returncode: int, stopped: bool = False) -> str:
-    """Complete the record of an attempt whose process has ended; returns the cell's state."""
-    facts: dict[str, Any] = {"exit_code": returncode}
-    said = cells.read_attempt(directory).get("state")
-    if said in ("running", "waiting"):  # its process could not say more
-        facts |= {"state": "interrupted" if stopped else "killed" if returncode < 0 else "failed"}
-        facts["error"] = death(returncode)
-    cells.write_attempt(directory, **facts)
+def conclude(
+    directory: Path,
+    returncode: int,
+    stopped: bool = False,
+    pid: int | None = None,  # of the process that ended; None = whoever began the attempt
+) -> str:
+    """Complete the record of an attempt whose process has ended; returns the cell's state.
+
+    Only who holds a cell writes about it: where another driver's process runs it, or ran it after
+    ours, its word stands.
+    """
+    with suppress(GridError), cells.locked(directory, patience=0.5):
+        known = cells.read_attempt(directory)
+        waiting, ours = known.get("state") == "waiting", pid in (None, known.get("pid"))
+        if waiting or ours:
+            facts: dict[str, Any] = {"exit_code": returncode}
+            if waiting or known.get("state") == "running":  # its process could not say more
+                end = "interrupted" if stopped else "killed" if returncode < 0 else "failed"
+                facts |= {"state": end, "error": death(returncode)}
+            cells.write_attempt(directory, **facts)
     return cells.state(directory)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import GRID, read_grid
+from ganlab.grid.forms import damage
 from ganlab.provenance import within
 from ganlab.report.facts import diverged
 
@@ -107,21 +108,26 @@ def records_of(directory: Path) -> list[CellRecord]:
 
 
 def record_of(directory: Path, values: dict[str, Any] | None = None) -> CellRecord:
-    """One cell; `values` are those it should have, for one that never came to be."""
+    """One cell; `values` are those it should have, for one that never came to be.
+
+    A cell with a damaged file has failed: the file and what is wrong with it are its reason.
+    """
     result = cells.result_of(directory)
+    damaged = damage(directory) if directory.is_dir() else None
     if not (directory / cells.CELL).exists():
-        return _run(directory, result, values)
+        return _run(directory, result, values, damaged)
     try:
         cell = cells.read_cell(directory)
     except GridError as error:
-        return CellRecord(directory, values or {"run": directory.name}, "failed", str(error))
-    state = cells.state(directory)
+        why = " ".join(str(error).split())
+        return CellRecord(directory, values or {"run": directory.name}, "failed", why)
+    state = "failed" if damaged else cells.state(directory)
     chosen = {key: str(result[key]) for key in ("model", "data", "study") if result.get(key)}
     return CellRecord(
         directory,
         cell.values,
         state,
-        str(cells.read_attempt(directory).get("error") or ""),
+        damaged or str(cells.read_attempt(directory).get("error") or ""),
         {**cell.choices, **chosen},
         {**cell.config, **(result.get("config") or {})},
         scores_of(result) if state == "done" else [],
@@ -129,8 +135,12 @@ def record_of(directory: Path, values: dict[str, Any] | None = None) -> CellReco
     )
 
 
-def _run(directory: Path, result: dict[str, Any], values: dict[str, Any] | None) -> CellRecord:
+def _run(
+    directory: Path, result: dict[str, Any], values: dict[str, Any] | None, damaged: str | None
+) -> CellRecord:
     """A run that no grid started, or nothing at all."""
+    if damaged:
+        return CellRecord(directory, values or {"run": directory.name}, "failed", damaged)
     if not result:
         return CellRecord(directory, values or {"run": directory.name}, "missing")
     choices = {key: str(result[key]) for key in ("model", "data", "study") if result.get(key)}

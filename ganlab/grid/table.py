@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ganlab.fields import complaint
 from ganlab.grid.cell import GridError, together
+from ganlab.grid.facts import TABLE
 from ganlab.grid.naming import short_names
 from ganlab.grid.records import CONDITIONS, CellRecord, Score, axes_of
 from ganlab.grid.settings import is_seed, telling
@@ -37,8 +39,10 @@ class Choice:
         """From `grid.table`.
 
         Raises:
-            GridError: a key that it does not have.
+            GridError: a key that it does not have, or a value that none can have.
         """
+        if wrong := complaint(settings, TABLE):
+            raise GridError(f"grid.table: {wrong}")
         known = [each.name for each in fields(cls)]
         for key in settings:
             if key not in known:

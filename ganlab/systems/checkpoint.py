@@ -17,6 +17,7 @@ from ganlab.storage import DamagedFile, irregular
 from ganlab.storage.archive import CompressedArchive, read_archive
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
+from ganlab.systems.schema import DESCRIBED, complaint
 from ganlab.systems.signals import Stops
 from ganlab.systems.state import FORMAT, gathered
 
@@ -56,6 +57,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"ckpt={path} was not written by ganlab (it lacks {', '.join(missing)})"
         )
+    if wrong := complaint(checkpoint, DESCRIBED):
+        raise CheckpointError(f"ckpt={path}: {wrong}")
     return checkpoint
 
 

@@ -30,6 +30,7 @@ from ganlab.systems.growth import (
     take_full_size,
 )
 from ganlab.systems.guard import ADVICE, NonFiniteError, broken, diagnose
+from ganlab.systems.optimizers import optimizers_of
 from ganlab.systems.penalties import printed
 from ganlab.systems.randomness import fresh_dropout, fresh_noise
 from ganlab.systems.training import Training
@@ -120,10 +121,9 @@ class GAN(Training):
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Generator first, discriminator second."""
-        return [
-            self.generator_optimizer(self.generator.parameters()),
-            self.discriminator_optimizer(self.discriminator.parameters()),
-        ]
+        factories = (self.generator_optimizer, self.discriminator_optimizer)
+        networks = {"generator": self.generator, "discriminator": self.discriminator}
+        return optimizers_of(networks, factories)
 
     def setup(self, stage: str) -> None:
         """Let the conditioner see the device, the step's randomness and the data."""

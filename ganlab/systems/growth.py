@@ -227,4 +227,4 @@ def set_rates(optimizer: Optimizer, listed: float | None) -> None:
     for group in optimizer.param_groups:
         own = group.setdefault("initial_lr", group["lr"])
         wanted = defaults["lr"] if listed is None else listed * defaults.get(RATE_SHARE, 1.0)
-        group["lr"] = own * wanted / defaults["lr"]
+        group["lr"] = own * wanted / defaults["lr"] if defaults["lr"] else wanted

@@ -87,6 +87,7 @@ def run_state(system: Run) -> dict[str, Any]:
         # Every image drawn is seen exactly once; the data's content says what a position means.
         "sampler": {"position": system.images_seen, "content": data_content(system)},
         "random": gathered(random_state(system.device)),
+        "moments": [len(optimizer.state) for optimizer in system.trainer.optimizers],
         "open_tick": system.images_before if system.mid_tick else None,
     }
 

@@ -13,6 +13,7 @@ from ganlab.losses.variational import kl_divergence, reparameterize, squared_err
 from ganlab.networks.base import Generator
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.guard import NonFiniteError, bad_parameter, broken
+from ganlab.systems.optimizers import optimizer_of
 from ganlab.systems.training import Training
 
 
@@ -52,7 +53,8 @@ class VAE(Training):
 
     def configure_optimizers(self) -> Optimizer:
         """One for both halves."""
-        return self.optimizer([*self.encoder.parameters(), *self.generator.parameters()])
+        both = [*self.encoder.parameters(), *self.generator.parameters()]
+        return optimizer_of("optimizer", self.optimizer, both)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of both halves."""

@@ -214,3 +214,10 @@ class Dawdle(Callback):
         if moment == self.moment and trainer.global_rank == self.rank:
             self.path.touch()
             time.sleep(self.seconds)
+
+
+class Forgetful(Callback):
+    """Begins the data anew in a resumed run."""
+
+    def on_fit_start(self, trainer, pl_module):
+        trainer.datamodule.position = 0
