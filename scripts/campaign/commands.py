@@ -30,8 +30,7 @@ class Command:
     What it prints is read as it comes, so that a process that outlives it keeps nobody waiting.
     """
 
-    active: set["Command"] = set()  # noqa: RUF012 (of the whole campaign, on purpose)
-    stopping = threading.Event()
+    stopping = threading.Event()  # of the whole campaign
 
     def __init__(
         self,
@@ -60,7 +59,6 @@ class Command:
         self._printed: list[bytes] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        Command.active.add(self)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
@@ -161,4 +159,3 @@ class Command:
                 continue
         self.process.wait()
         self._reader.join(5)
-        Command.active.discard(self)

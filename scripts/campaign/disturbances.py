@@ -7,9 +7,11 @@ import signal
 import struct
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 from campaign.commands import Command, SurpriseError
+from campaign.comparison import files
 from campaign.trials import Act, Trial, last_line
 
 WAYS_ON = ("go on", "nothing was trained", "before anything was trained")
@@ -41,7 +43,7 @@ def kill_scoring(trial: Trial) -> None:
     _repeatedly(trial, lambda command: _kill(trial, command, "scoring"), 2)
 
 
-def _repeatedly(trial: Trial, disturb, times: int) -> None:  # noqa: ANN001
+def _repeatedly(trial: Trial, disturb: Callable[[Command], None], times: int) -> None:
     disturb(trial.begin())
     for _ in range(trial.rng.randint(0, times - 1)):
         disturb(trial.go_on())
@@ -216,7 +218,9 @@ def flip(path: Path, rng: random.Random) -> str:
 
 
 def _content(run: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in run.rglob("*.*") if path.is_file()}
+    """Bytes of a run's files, by path; those that say who holds the directory are hidden ones."""
+    paths = [run / name for name in files(run) if not name.startswith(".")]
+    return {str(path): path.read_bytes() for path in paths}
 
 
 def two_at_once(trial: Trial) -> None:

@@ -52,7 +52,7 @@ def start(place: Place, command: Command, rng: random.Random) -> bool:
 
 def images(place: Place, command: Command, rng: random.Random) -> bool:
     """Some time after a number of images."""
-    target = rng.randint(max(place.seen(), 0), place.images - 1)
+    target = rng.randint(min(max(place.seen(), 0), place.images - 1), place.images - 1)
     came = command.wait_until(lambda: place.seen() > target, PATIENCE)
     return came and _pause(command, rng.uniform(0, 0.1))
 

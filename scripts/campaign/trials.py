@@ -29,6 +29,7 @@ class Trial:
     done: list[str] = field(default_factory=list)  # what befell the run
     missing: tuple[str, ...] = ()  # patterns of files that the disturbance costs
     hits: int = 0  # disturbances that met a running command
+    commands: list[Command] = field(default_factory=list)  # all that were started
 
     @property
     def run(self) -> Path:
@@ -57,7 +58,9 @@ class Trial:
 
     def start(self, *words: str, program: str = "train.py") -> Command:
         """Start one command; what it prints is kept beside the run at its end."""
-        return Command([program, *words], self.folder.parent / "cache", self.wrapper)
+        command = Command([program, *words], self.folder.parent / "cache", self.wrapper)
+        self.commands.append(command)
+        return command
 
     def begin(self) -> Command:
         """Start the training as it is started the first time."""
@@ -149,5 +152,8 @@ def disturbed(trial: Trial, act: Act) -> str | None:
         trial.judge()
     except SurpriseError as error:
         return str(error)
+    finally:
+        for command in trial.commands:
+            command.kill()
     shutil.rmtree(trial.folder)
     return None
