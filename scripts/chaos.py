@@ -17,19 +17,20 @@ import contextlib
 import json
 import os
 import random
+import shlex
 import shutil
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from campaign.commands import ROOT, Command, Interrupted
 from campaign.disturbances import GUARDED, KINDS, OF_RANKS
 from campaign.recipes import RECIPES
-from campaign.records import Records, line, table
+from campaign.records import Records, line, publish, table
 from campaign.trials import LIMIT, Trial, disturbed
 
 from ganlab.provenance import commit
@@ -171,11 +172,16 @@ def main() -> None:
         signal.signal(number, lambda number, frame: Command.stopping.set())
     campaign = Campaign(options, records)
     with ThreadPoolExecutor(options.jobs) as pool:
-        for future in [pool.submit(campaign.work) for _ in range(options.jobs)]:
+        for future in as_completed([pool.submit(campaign.work) for _ in range(options.jobs)]):
+            if future.exception():  # a defect of the campaign itself: the other jobs end too
+                Command.stopping.set()
             future.result()
-    report = records.report(" ".join(["python", *sys.argv]))
+    report = records.report(shlex.join(["python", "scripts/chaos.py", *sys.argv[1:]]))
     (options.directory / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     print(table(report))
+    if options.publish:
+        meanings = {name: str(act.__doc__).partition("\n")[0] for name, act in KINDS.items()}
+        publish(report, ROOT / "docs", meanings)
     if Command.stopping.is_set():
         sys.exit("stopped; the same command goes on")
     sys.exit(1 if report["failed"] else 0)

@@ -1,5 +1,6 @@
 """Commands of the product as a user starts them, and all that belongs to each: processes, words."""
 
+import contextlib
 import os
 import resource
 import signal
@@ -99,12 +100,10 @@ class Command:
                 continue
         return found
 
-    def signal(self, number: int) -> None:
-        """Send it to every process of the group."""
-        try:
-            os.killpg(self.process.pid, number)
-        except ProcessLookupError:
-            return
+    def signal(self, number: int, alone: bool = False) -> None:
+        """Send it to every process of the group, or to the first one alone."""
+        with contextlib.suppress(ProcessLookupError):
+            (os.kill if alone else os.killpg)(self.process.pid, number)
 
     def limit_files(self, size: int | None) -> None:
         """Let no file of its processes grow beyond `size` bytes, as on a full disk; None: undo."""

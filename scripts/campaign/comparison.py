@@ -20,10 +20,11 @@ def differences(
     expected: Path,  # the run that was left alone
     found: Path,  # the one that was not
     missing: tuple[str, ...] = (),  # patterns of files that may be absent from it
+    excused: tuple[str, ...] = (),  # names of files that are not looked at
 ) -> list[str]:
     """One line for each thing that is not the same in two run directories; none if all is."""
-    told = list(_files(expected, found, missing))
-    for name in ("last.ckpt", "best.ckpt"):
+    told = list(_files(expected, found, missing + excused))
+    for name in sorted({"last.ckpt", "best.ckpt"} - {*excused}):
         paths = [run / "checkpoints" / name for run in (expected, found)]
         if all(path.is_file() for path in paths):
             told += _shortened(name, _checkpoints(*paths))
@@ -31,7 +32,7 @@ def differences(
         told += _shortened("metrics.csv", _curves(expected, found))
     if all((run / "result.json").is_file() for run in (expected, found)):
         told += _shortened("result.json", _results(expected, found))
-    return [*told, *_shortened("pictures", _pictures(expected, found))]
+    return [*told, *_shortened("pictures", _pictures(expected, found, excused))]
 
 
 def files(run: Path) -> set[str]:
@@ -133,7 +134,10 @@ def _results(expected: Path, found: Path) -> Iterator[str]:
     )
 
 
-def _pictures(expected: Path, found: Path) -> Iterator[str]:
+def _pictures(expected: Path, found: Path, excused: tuple[str, ...]) -> Iterator[str]:
     for name in sorted(files(expected) & files(found)):
-        if name.endswith(".png") and (expected / name).read_bytes() != (found / name).read_bytes():
+        path = Path(name)
+        if path.suffix != ".png" or path.name in excused:
+            continue
+        if (expected / path).read_bytes() != (found / path).read_bytes():
             yield f"{name} differs"

@@ -111,8 +111,9 @@ def _stop(trial: Trial, command: Command, numbers: tuple[signal.Signals, ...]) -
     if trial.when(command):
         trained = trial.place.seen() > before  # until then nobody may have taken the signals over
         for number in numbers:
-            trial.done.append(number.name)
-            command.signal(number)
+            alone = number == signal.SIGTERM and trial.rng.random() < 0.5  # as kill <pid> does
+            trial.done.append(f"{number.name}{' to rank 0' if alone else ''}")
+            command.signal(number, alone)
             codes |= {128 + number} | (set() if trained else {-number, 130})
             command.wait_until(lambda: False, trial.rng.uniform(0, 0.3))
     code = trial.expect(command, *codes)
@@ -147,11 +148,11 @@ def stopped_rank(trial: Trial) -> None:
 
 
 def disk_full_for_a_while(trial: Trial) -> None:
-    """No file can grow for a while: pictures of that while may be missing, nothing else."""
+    """No file can grow for a while: of that while pictures and checkpoints may be missing."""
     command = trial.begin()
     if trial.when(command, "images", "checkpoint", "picture", "writing"):
         trial.done.append("disk full for a while")
-        trial.missing = ("samples/*.png",)
+        _room_is_short(trial)
         command.limit_files(trial.rng.choice([0, 1000, 20_000]))
         command.wait_until(lambda: False, trial.rng.uniform(0.1, 1.5))
         command.limit_files(None)
@@ -159,12 +160,17 @@ def disk_full_for_a_while(trial: Trial) -> None:
         finish(trial)
 
 
+def _room_is_short(trial: Trial) -> None:
+    """What of this while is lost: its pictures, so parts of the timeline, and a best of then."""
+    trial.missing, trial.excused = ("samples/*.png",), ("timeline.png", "best.ckpt")
+
+
 def disk_full(trial: Trial) -> None:
     """No file can grow to the end: the run fails by that name, and goes on once there is room."""
     command = trial.begin()
     if trial.when(command, "images", "checkpoint", "picture", "writing"):
         trial.done.append("disk full")
-        trial.missing = ("samples/*.png",)
+        _room_is_short(trial)
         command.limit_files(trial.rng.choice([0, 1000, 20_000]))
     trial.expect(command, 0, 1, errors=2)  # of the checkpoint and of the result
     finish(trial)

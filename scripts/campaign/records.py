@@ -1,6 +1,7 @@
 """What a campaign remembers and reports: one line a trial, a table, and a file for the docs."""
 
 import json
+import os
 import platform
 import re
 import socket
@@ -8,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+RESULT = "results/reliability.json"  # in docs/
 BLOCK = re.compile(r"(?<=<!-- campaign -->\n).*?(?=<!-- end of campaign -->)", re.DOTALL)
 
 
@@ -56,7 +58,7 @@ class Records:
         return {
             "command": command,
             **{key: value for key, value in self.about.items() if key != "host"},
-            "machine": f"{platform.machine()}, Python {platform.python_version()}",
+            "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
             "minutes": self.seconds / 60,
             "trials": len(trials),
             "disturbances": sum(trial["hits"] for trial in trials),
@@ -119,3 +121,41 @@ def table(report: dict[str, Any]) -> str:
         f"{report['failed']} failed"
     )
     return "\n".join(lines)
+
+
+def publish(report: dict[str, Any], docs: Path, meanings: dict[str, str]) -> None:
+    """Put the report into docs/results, and what it says into its place in docs/reliability.md."""
+    (docs / RESULT).write_text(json.dumps(report, indent=1) + "\n")
+    page = docs / "reliability.md"
+    text = page.read_text()
+    page.write_text(BLOCK.sub(lambda match: summary(report, meanings), text))
+
+
+def summary(report: dict[str, Any], meanings: dict[str, str]) -> str:
+    """The Markdown of a campaign; each number links to the report."""
+
+    def link(key: str, value: float) -> str:
+        return f"[{value:.0f}]({RESULT}#{key})"
+
+    deeds = ", ".join(
+        f"{link(f'deeds.{name}', number)} {name.replace('_', ' ')}"
+        for name, number in report["deeds"].items()
+    )
+    head = ("trials", "disturbances", "minutes", "failed")
+    trials, disturbances, minutes, failed = (link(key, report[key]) for key in head)
+    lines = [
+        f"`{report['command']}` on commit `{report['commit']}`, seed {report['seed']}, "
+        f"{report['machine']}: {trials} trials with {disturbances} disturbances ({deeds}) in "
+        f"{minutes} minutes; {failed} failed.",
+        "",
+        "| what befalls a training | trials | disturbances | failed |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for kind, row in report["kinds"].items():
+        cells = (link(f"kinds.{kind}.{key}", row[key]) for key in row)
+        lines.append(f"| `{kind}`: {meanings[kind]} | {' | '.join(cells)} |")
+    lines += ["", "| training | trials | disturbances | failed |", "| --- | ---: | ---: | ---: |"]
+    for recipe, row in report["recipes"].items():
+        cells = (link(f"recipes.{recipe}.{key}", row[key]) for key in row)
+        lines.append(f"| `{recipe}` | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"

@@ -28,6 +28,7 @@ class Trial:
     wrapper: tuple[str, ...] = ()  # what takes a defence away
     done: list[str] = field(default_factory=list)  # what befell the run
     missing: tuple[str, ...] = ()  # patterns of files that the disturbance costs
+    excused: tuple[str, ...] = ()  # names of files of which it may cost what was to be in them
     hits: int = 0  # disturbances that met a running command
     commands: list[Command] = field(default_factory=list)  # all that were started
 
@@ -130,7 +131,7 @@ class Trial:
         Raises:
             SurpriseError: something is not the same.
         """
-        told = differences(self.reference, self.run, self.missing)
+        told = differences(self.reference, self.run, self.missing, self.excused)
         if told:
             raise SurpriseError("; ".join(told))
 

@@ -22,7 +22,7 @@ def without_atomic() -> None:
         writer = trainer.strategy.checkpoint_io
         trainer.save_checkpoint(self.last)
         if writer.failure is None and best and trainer.is_global_zero:
-            self._name_best()
+            self._name_best(self.last)
         return getattr(writer, "failure", None)
 
     Checkpointing._written = written  # type: ignore[method-assign]
