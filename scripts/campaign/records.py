@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 RESULT = "results/reliability.json"  # in docs/
+LINK = re.compile(rf"\[[^\]]*\]\({RESULT}#([^)\s]+)\)")
 BLOCK = re.compile(r"(?<=<!-- campaign -->\n).*?(?=<!-- end of campaign -->)", re.DOTALL)
 
 
@@ -64,7 +65,7 @@ class Records:
             "disturbances": sum(trial["hits"] for trial in trials),
             "equal": len(trials) - len(failures),
             "failed": len(failures),
-            "deeds": {name: done[name] for name in sorted(done) if name},
+            "deeds": {name: done[name] for name in DEEDS.values()},
             "kinds": _counts(trials, "kind"),
             "recipes": _counts(trials, "recipe"),
             "failures": failures,
@@ -124,25 +125,35 @@ def table(report: dict[str, Any]) -> str:
 
 
 def publish(report: dict[str, Any], docs: Path, meanings: dict[str, str]) -> None:
-    """Put the report into docs/results, and what it says into its place in docs/reliability.md."""
-    (docs / RESULT).write_text(json.dumps(report, indent=1) + "\n")
+    """Put the report into docs/results, and what it says into its place in docs/reliability.md.
+
+    Every number on that page that links to the report is brought up to date.
+
+    Raises:
+        KeyError: the page has a number that this campaign does not.
+    """
     page = docs / "reliability.md"
-    text = page.read_text()
-    page.write_text(BLOCK.sub(lambda match: summary(report, meanings), text))
+    text = BLOCK.sub(lambda match: summary(report, meanings), page.read_text())
+    text = LINK.sub(lambda match: link(report, match[1]), text)
+    (docs / RESULT).write_text(json.dumps(report, indent=1) + "\n")
+    page.write_text(text)
+
+
+def link(report: dict[str, Any], key: str) -> str:
+    """A number of the report, with a link to where it stands there."""
+    value: Any = report
+    for part in key.split("."):
+        value = value[part]
+    return f"[{value:.0f}]({RESULT}#{key})"
 
 
 def summary(report: dict[str, Any], meanings: dict[str, str]) -> str:
     """The Markdown of a campaign; each number links to the report."""
-
-    def link(key: str, value: float) -> str:
-        return f"[{value:.0f}]({RESULT}#{key})"
-
     deeds = ", ".join(
-        f"{link(f'deeds.{name}', number)} {name.replace('_', ' ')}"
-        for name, number in report["deeds"].items()
+        f"{link(report, f'deeds.{name}')} {name.replace('_', ' ')}" for name in report["deeds"]
     )
     head = ("trials", "disturbances", "minutes", "failed")
-    trials, disturbances, minutes, failed = (link(key, report[key]) for key in head)
+    trials, disturbances, minutes, failed = (link(report, key) for key in head)
     lines = [
         f"`{report['command']}` on commit `{report['commit']}`, seed {report['seed']}, "
         f"{report['machine']}: {trials} trials with {disturbances} disturbances ({deeds}) in "
@@ -152,10 +163,10 @@ def summary(report: dict[str, Any], meanings: dict[str, str]) -> str:
         "| --- | ---: | ---: | ---: |",
     ]
     for kind, row in report["kinds"].items():
-        cells = (link(f"kinds.{kind}.{key}", row[key]) for key in row)
+        cells = (link(report, f"kinds.{kind}.{key}") for key in row)
         lines.append(f"| `{kind}`: {meanings[kind]} | {' | '.join(cells)} |")
     lines += ["", "| training | trials | disturbances | failed |", "| --- | ---: | ---: | ---: |"]
     for recipe, row in report["recipes"].items():
-        cells = (link(f"recipes.{recipe}.{key}", row[key]) for key in row)
+        cells = (link(report, f"recipes.{recipe}.{key}") for key in row)
         lines.append(f"| `{recipe}` | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
