@@ -17,7 +17,6 @@ import contextlib
 import json
 import os
 import random
-import shlex
 import shutil
 import signal
 import sys
@@ -150,6 +149,16 @@ def parsed(words: list[str]) -> argparse.Namespace:
     return options
 
 
+def command_of(options: argparse.Namespace) -> str:
+    """The words that make this campaign again."""
+    words = [f"--minutes {options.minutes:g} --seed {options.seed} --jobs {options.jobs}"]
+    for key, all_of_them in (("recipes", RECIPES), ("kinds", KINDS)):
+        chosen = getattr(options, key)
+        words += [f"--{key} {','.join(chosen)}"] if chosen != list(all_of_them) else []
+    words += [f"--without {options.without}"] if options.without else []
+    return " ".join(["python scripts/chaos.py", *words])
+
+
 def _names(known: dict) -> object:  # type: ignore[type-arg]
     def names(text: str) -> list[str]:
         if unknown := sorted(set(text.split(",")) - set(known)):
@@ -176,7 +185,7 @@ def main() -> None:
             if future.exception():  # a defect of the campaign itself: the other jobs end too
                 Command.stopping.set()
             future.result()
-    report = records.report(shlex.join(["python", "scripts/chaos.py", *sys.argv[1:]]))
+    report = records.report(command_of(options))
     (options.directory / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     print(table(report))
     if options.publish:

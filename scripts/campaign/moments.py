@@ -45,6 +45,11 @@ class Place:
 Moment = Callable[[Place, Command, random.Random], bool]
 
 
+def soon(place: Place, command: Command, rng: random.Random) -> bool:
+    """Almost at once."""
+    return _pause(command, rng.uniform(0, 2))
+
+
 def start(place: Place, command: Command, rng: random.Random) -> bool:
     """Within the imports, the reading of data, the first statistics."""
     return _pause(command, rng.uniform(0, 7))
@@ -89,7 +94,7 @@ def scoring(place: Place, command: Command, rng: random.Random) -> bool:
 
 
 MOMENTS: dict[str, Moment] = {
-    each.__name__: each for each in (start, images, checkpoint, writing, picture, scoring)
+    each.__name__: each for each in (soon, start, images, checkpoint, writing, picture, scoring)
 }
 
 

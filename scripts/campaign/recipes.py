@@ -21,11 +21,15 @@ class Recipe:
     resolution: int = 16
     ranks: int = 1
 
+    def trainer(self) -> list[str]:
+        """The words that a resume must repeat: a checkpoint chooses no devices."""
+        return TWO_RANKS if self.ranks == 2 else []
+
     def words(self) -> list[str]:
         """The command line, all but the directory."""
         kimg = self.images / 1000
         return [
-            *(f"model={self.model}", *self.extra, *(TWO_RANKS if self.ranks == 2 else [])),
+            *(f"model={self.model}", *self.extra, *self.trainer()),
             # fewer images than one period of anything: the sampler's position matters
             *("data=synthetic", "data.num=100", "data.flip=true", "data.batch_size=16"),
             *(f"data.resolution={self.resolution}", f"kimg={kimg}"),

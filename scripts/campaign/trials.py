@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from campaign.commands import ROOT, TRACEBACK, Command, SurpriseError
+from campaign.commands import TRACEBACK, Command, SurpriseError
 from campaign.comparison import differences
 from campaign.moments import MOMENTS, Place
 from campaign.recipes import RECIPES, Recipe
 
-AUTO = "auto" in (ROOT / "conf/train.yaml").read_text()  # XXX until merged
 LIMIT = 240.0  # seconds for one command: 20 times what it takes on an idle core
 
 
@@ -70,13 +69,14 @@ class Trial:
     def go_on(self) -> Command:
         """Start it again: by its newest checkpoint, or by the same words and `resume=auto`."""
         if self.last.is_file() and self.rng.random() < 0.5:
-            self.done.append("ckpt=last")
-            return self.start(f"ckpt={self.last}")
+            return self.go_on_from(self.last)
         self.done.append("resume=auto")
-        auto = (
-            ["resume=auto"] if AUTO else [f"ckpt={self.last}"] if self.last.is_file() else []
-        )  # XXX
-        return self.start(*self.about.words(), f"hydra.run.dir={self.run}", *auto)
+        return self.start(*self.about.words(), f"hydra.run.dir={self.run}", "resume=auto")
+
+    def go_on_from(self, checkpoint: Path) -> Command:
+        """Start it again from that checkpoint, which remembers all but how many ranks it had."""
+        self.done.append(f"ckpt={checkpoint.stem}")
+        return self.start(f"ckpt={checkpoint}", *self.about.trainer())
 
     def ended(self, command: Command, others: float = 20.0, errors: int = 1) -> int:
         """Its exit code, what it printed kept and looked through.
