@@ -1,14 +1,20 @@
 """CPU time of the framework's training step over a bare PyTorch loop's, same work in one run.
 
     python benchmarks/overhead.py                 # DCGAN, width 64, batch 64, 32x32, one channel
+    python benchmarks/overhead.py --rounds 15 --beside <another checkout>
 
 Both train from the same seed on the same images and latents, in turns, and must end at the same
-weights to 1e-6; then the ratio of their process CPU times is printed, and its median.
+weights to 1e-6; then the ratio of their process CPU times is printed, and its median. Beside
+another checkout, such as a `git worktree` of an earlier commit, a process of each measures in
+turns, both by this script, and the difference of the medians is printed too.
 """
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from copy import deepcopy
@@ -105,41 +111,139 @@ def largest_difference(one, other):
     return max(float((a.double() - b.double()).abs().max()) for a, b in pairs)
 
 
-def main():
+def measured(data, width, steps):
+    """One round: seconds of either, and how far apart their weights ended."""
+    bare_seconds, *plain = bare(data, width, steps)
+    with tempfile.TemporaryDirectory() as directory:
+        seconds, *ours = framework(data, width, steps, Path(directory))
+    gap = max(map(largest_difference, plain, ours))
+    assert gap <= 1e-6, f"not the same work: weights differ by {gap}"
+    return {"bare": bare_seconds, "framework": seconds, "gap": gap}
+
+
+class Measuring:
+    """A process that measures one checkout, a round whenever it is asked."""
+
+    def __init__(self, checkout, width, steps):
+        words = [sys.executable, __file__, f"--width={width}", f"--steps={steps}", "--answer"]
+        self.process = subprocess.Popen(
+            words,
+            cwd=checkout,
+            env=os.environ | {"PYTHONPATH": str(checkout)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.about = self.answer()
+        if (found := Path(self.about["package"])).parents[1] != checkout:
+            sys.exit(f"{checkout} holds no ganlab: {found} was imported")
+
+    def answer(self):
+        """Its next line."""
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else sys.exit("the process that measures ended")
+
+    def round(self):
+        """Ask for one."""
+        print(file=self.process.stdin, flush=True)
+        return self.answer()
+
+    def close(self):
+        """Let it end."""
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def answer(data, width, steps):
+    """The other side of `Measuring`: what is measured, then a round for every line."""
+    answers, sys.stdout = sys.stdout, sys.stderr
+    package = sys.modules["ganlab"].__file__
+    print(json.dumps({"package": package, "commit": commit()}), file=answers, flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(measured(data, width, steps)), file=answers, flush=True)
+
+
+def in_turns(sides, rounds):
+    """Rounds of each side, which begins alternately; the first, in which all is cold, not kept."""
+    found = {name: [] for name in sides}
+    for number in range(rounds + 1):
+        for name in list(sides)[:: 1 if number % 2 else -1]:
+            one = sides[name]()
+            if number:
+                found[name].append(one)
+                ratio = one["framework"] / one["bare"]
+                print(
+                    f"{name:7} bare {one['bare']:.2f} s  framework {one['framework']:.2f} s  "
+                    f"ratio {ratio:.3f}",
+                    flush=True,
+                )
+    return found
+
+
+def ratios(rounds):
+    """Of every round, and their median."""
+    found = [one["framework"] / one["bare"] for one in rounds]
+    return {"cpu_time_ratios": found, "cpu_time_ratio": statistics.median(found)}
+
+
+def compared(options):
+    """This checkout and the one beside it, in turns."""
+    here, there = Path(__file__).parents[1], options.beside.resolve()
+    size = (options.width, options.steps)
+    sides = {"here": Measuring(here, *size), "beside": Measuring(there, *size)}
+    found = in_turns({name: side.round for name, side in sides.items()}, options.rounds)
+    for side in sides.values():
+        side.close()
+    ours, others = ratios(found["here"]), ratios(found["beside"])
+    difference = ours["cpu_time_ratio"] - others["cpu_time_ratio"]
+    others |= {"commit": sides["beside"].about["commit"], "difference": difference}
+    return {**ours, "beside": others, "largest_weight_difference": largest_gap(found["here"])}
+
+
+def largest_gap(rounds):
+    return max(one["gap"] for one in rounds)
+
+
+def options_of(words):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=int, default=64)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="write the result as JSON to this file")
-    options = parser.parse_args()
-    quieten()
-    data = synthetic(num=2048, resolution=32, channels=1, batch_size=BATCH, flip=False, seed=0)
-    data.prepare_data()
-    data.setup("fit")
-    ratios = []
-    for _ in range(options.rounds):
-        bare_seconds, *plain = bare(data, options.width, options.steps)
-        with tempfile.TemporaryDirectory() as directory:
-            seconds, *ours = framework(data, options.width, options.steps, Path(directory))
-        gap = max(map(largest_difference, plain, ours))
-        assert gap <= 1e-6, f"not the same work: weights differ by {gap}"
-        ratios.append(seconds / bare_seconds)
-        print(f"bare {bare_seconds:.2f} s  framework {seconds:.2f} s  ratio {ratios[-1]:.3f}")
+    parser.add_argument("--beside", type=Path, help="another checkout, measured in turns with this")
+    parser.add_argument("--answer", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_args(words)
+
+
+def main():
+    options = options_of(sys.argv[1:])
+    if options.beside:
+        found = compared(options)
+    else:
+        quieten()
+        data = synthetic(num=2048, resolution=32, channels=1, batch_size=BATCH, flip=False, seed=0)
+        data.prepare_data()
+        data.setup("fit")
+        if options.answer:
+            return answer(data, options.width, options.steps)
+        one = partial(measured, data, options.width, options.steps)
+        rounds = in_turns({"here": one}, options.rounds)["here"]
+        found = {**ratios(rounds), "largest_weight_difference": largest_gap(rounds)}
+    words = [f"--width {options.width} --steps {options.steps} --rounds {options.rounds}"]
+    words += [f"--beside {options.beside}"] if options.beside else []
     result = {
-        "command": "python benchmarks/overhead.py "
-        f"--width {options.width} --steps {options.steps} --rounds {options.rounds}",
+        "command": " ".join(["python benchmarks/overhead.py", *words]),
         "commit": commit(),
         "seed": 0,
         "threads": torch.get_num_threads(),
         "batch_size": BATCH,
         "torch": torch.__version__,
-        "cpu_time_ratios": ratios,
-        "cpu_time_ratio": statistics.median(ratios),
-        "largest_weight_difference": gap,
+        **found,
     }
     print(json.dumps(result, indent=2))
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
+    return None
 
 
 if __name__ == "__main__":

@@ -122,12 +122,21 @@ def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
     if older.get("status") != "done":
         print("all images were seen before; what is left are scores and report", file=sys.stderr)
         return False
+    catch_up(Path(settings["run_dir"]))
     print(
         f"nothing to train: this run is finished, {seen / 1000:g} of {kimg:g} kimg; "
         f"kimg={2 * kimg:g} would go on",
         file=sys.stderr,
     )
     return True
+
+
+def catch_up(directory: Path) -> None:
+    """Write the report that a kill after the result, which comes first, kept from being written."""
+    result, report = directory / "result.json", directory / "report.html"
+    if not report.is_file() or report.stat().st_mtime_ns < result.stat().st_mtime_ns:
+        with suppress(OSError, ValueError, KeyError):
+            write_report(directory)
 
 
 def way_on(last: Path | None) -> str:

@@ -42,6 +42,22 @@ def test_both_loops_end_at_the_same_weights(tmp_path):
     assert max(map(overhead.largest_difference, longer, ours)) > 1e-6, "the comparison can fail"
 
 
+def test_two_checkouts_are_measured_in_turns_and_the_first_round_is_not_kept():
+    overhead, asked = loaded("overhead"), []
+
+    def side(name):
+        def one():
+            asked.append(name)
+            return {"bare": 2.0, "framework": 2.0 + len(asked), "gap": 0.0}
+
+        return one
+
+    found = overhead.in_turns({"here": side("here"), "beside": side("beside")}, 2)
+    assert asked == ["beside", "here", "here", "beside", "beside", "here"]
+    assert overhead.ratios(found["here"])["cpu_time_ratios"] == [2.5, 4.0]
+    assert overhead.ratios(found["beside"])["cpu_time_ratio"] == (3.0 + 3.5) / 2
+
+
 @pytest.mark.parametrize("name", ["semantic_pyramid", "stylegan2"])
 def test_steps_of_conditioned_and_styled_models_are_made_bare(name):
     """Each with all of its penalties: every network's weights move, the average's too."""

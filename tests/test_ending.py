@@ -1,10 +1,12 @@
 """What a run leaves that was refused before it began."""
 
+import os
+
 import pytest
 from omegaconf import OmegaConf
 
 from ganlab.config import ConfigError
-from ganlab.ending import refusals_kept
+from ganlab.ending import finished, refusals_kept
 from ganlab.grid.records import collect
 from ganlab.report.results import read_result, write_result
 
@@ -43,3 +45,20 @@ def test_what_came_of_an_earlier_run_is_kept(tmp_path):
 def test_nothing_is_made_where_nothing_is(tmp_path):
     refused(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("left", [None, "the report of an earlier part"])
+def test_a_report_that_a_kill_kept_from_being_written_is_caught_up_with(tmp_path, left):
+    result = {"status": "done", "kind": "train", "images_seen": 1000, "scores": []}
+    write_result(tmp_path, result)
+    report = tmp_path / "report.html"
+    if left is not None:
+        report.write_text(left)
+        os.utime(report, (0, 0))
+    settings = {"kimg": 1.0, "run_dir": str(tmp_path)}
+    assert finished({"images_seen": 1000}, settings, result)
+    assert report.read_text().startswith("<!doctype html>")
+    report.write_text("whole")
+    os.utime(report, (2**31, 2**31))
+    assert finished({"images_seen": 1000}, settings, result)
+    assert report.read_text() == "whole", "one that is there stays as it is"

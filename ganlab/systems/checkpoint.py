@@ -226,20 +226,20 @@ class Checkpointing(Checkpoint):
         if failure is not None or not trainer.is_global_zero:
             return failure
         try:
+            if best:  # first: killed in between, the run goes on from before and comes here again
+                self._name_best(partial)
             partial.replace(self.last)
-            if best:
-                self._name_best()
         except OSError as error:
             with suppress(OSError):
                 partial.unlink(missing_ok=True)
             return str(error)
         return None
 
-    def _name_best(self) -> None:
+    def _name_best(self, written: Path) -> None:
         link = self.directory / f"best.ckpt{PARTIAL}"
         link.unlink(missing_ok=True)
         try:
-            os.link(self.last, link)
+            os.link(written, link)
         except OSError:  # a file system without hard links
-            link.write_bytes(self.last.read_bytes())
+            link.write_bytes(written.read_bytes())
         link.replace(self.directory / "best.ckpt")

@@ -1,6 +1,7 @@
 import functools
 import resource
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,6 +63,27 @@ def test_best_is_the_state_whose_score_improved(tmp_path):
     fit(0.08, Improves(at=24), Checkpointing(tmp_path, every_kimg=0.016))
     assert load_checkpoint(tmp_path / "best.ckpt")["images_seen"] == 24
     assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 80
+
+
+def test_a_kill_between_the_two_names_costs_neither(tmp_path, monkeypatch):
+    """A state that is known to be the best is never the last without being the best on disk."""
+    replace = Path.replace
+
+    def killed(path, target):
+        if not path.name.startswith("best") and (tmp_path / "best.ckpt").exists():
+            raise SystemExit("killed")
+        return replace(path, target)
+
+    words = (tmp_path, 0.016)
+    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(Checkpointing, "on_exception", lambda *arguments: None)
+    with pytest.raises(SystemExit):
+        fit(0.08, Improves(at=24), Checkpointing(*words))
+    monkeypatch.undo()
+    assert load_checkpoint(tmp_path / "best.ckpt")["images_seen"] == 24
+    assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 16
+    fit(0.08, Improves(at=24), Checkpointing(*words), ckpt=tmp_path / "last.ckpt")
+    assert load_checkpoint(tmp_path / "best.ckpt")["images_seen"] == 24
 
 
 class DiskFills(Callback):
