@@ -10,6 +10,7 @@ import torch
 
 from ganlab.data.batch import Batch
 from ganlab.losses.variational import kl_divergence, reparameterize, squared_error
+from ganlab.networks.base import StyleGenerator
 from ganlab.nn.masks import crops
 from ganlab.nn.style import mix
 from ganlab.systems.semantic import repeated
@@ -49,8 +50,7 @@ class BareAdversary:
         self.system, self.generator = system, system.generator
         self.discriminator, self.loss = system.discriminator, system.loss
         self.average = deepcopy(self.generator)
-        if hasattr(system.conditioner, "attach"):
-            system.conditioner.attach(system)
+        system.conditioner.attach(system)
         self.of_generator = system.generator_optimizer(self.generator.parameters())
         self.of_discriminator = system.discriminator_optimizer(self.discriminator.parameters())
 
@@ -60,7 +60,7 @@ class BareAdversary:
 
     def styles(self, latents, condition, updating=False):
         """Mixed styles; the latents themselves where there are none."""
-        if not hasattr(self.generator, "map"):
+        if not isinstance(self.generator, StyleGenerator):
             return latents
         styles = self.generator.map(latents, condition)
         if updating:
@@ -73,14 +73,14 @@ class BareAdversary:
         return mix(styles, other, layers.to(styles.device))
 
     def painted(self, styles, condition):
-        if not hasattr(self.generator, "map"):
+        if not isinstance(self.generator, StyleGenerator):
             return self.generator(styles, condition)
         return self.generator.synthesize(styles, noise="random")
 
     def told(self, images):
         """The images of a step and what the networks are told of them."""
         conditioner, n = self.system.conditioner, len(images)
-        if not hasattr(conditioner, "stages"):
+        if conditioner.stages is None:
             return images, conditioner(Batch(images, None, torch.arange(n)))[1]
         kept, level = images[: n // 2], random.choice(conditioner.names)
         crop = None
@@ -121,8 +121,7 @@ class BareAdversary:
         latents = self.latents(n)
         fake = self.painted(self.styles(latents, condition, updating=True), condition)
         answer = self.discriminator(fake, condition)
-        relative = getattr(self.loss, "relativistic", False)
-        other = self.discriminator(real, condition) if relative else None
+        other = self.discriminator(real, condition) if self.loss.relativistic else None
         loss = self.loss.generator(answer, other)
         for penalty in self.system.image_penalties.values():
             loss = loss + penalty(fake, latents, condition, self.system.conditioner.stages)

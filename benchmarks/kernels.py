@@ -82,7 +82,7 @@ def step_of(name, half):
         penalties = [p(discriminator, real, fake, None, uniform) for p in system.penalties.values()]
         (loss + sum(penalties)).backward()
         with around:
-            relative = discriminator(real) if hasattr(system.loss, "relativistic") else None
+            relative = discriminator(real) if system.loss.relativistic else None
             loss = system.loss.generator(discriminator(generator(latents)), relative)
         loss.backward()
 

@@ -78,13 +78,12 @@ def read_result(directory: Path) -> dict[str, Any]:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a file of `write_json`; raises OSError, or ValueError with its name where broken."""
     try:
-        payload = json.loads(read_text(path))
+        payload = _restored(json.loads(read_text(path)))
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it or rerun") from None
     if not isinstance(payload, dict):
         raise ValueError(f"{path} holds a {type(payload).__name__}, not a JSON object")
-    restored: dict[str, Any] = _restored(payload)
-    return restored
+    return payload
 
 
 def _plain(value: Any) -> Any:
