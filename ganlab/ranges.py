@@ -54,7 +54,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("latent_dim", "coarse_latent_dim", "style_dim", "embedding_dim"), WIDTH),
     "stages": WIDTH,
     "mapping_layers": Range(0, 2**7),
-    "mapping_lr_multiplier": Range(0.0, 1e6, above=True),
+    "mapping_lr_multiplier": Range(1e-9, 1e6),
     "pieces": Range(1, 2**10),
     "num_labels": Range(0, 2**20),
     "num_classes": Range(1, 2**20),
@@ -100,10 +100,17 @@ RANGES: dict[str, Range] = {
 }
 
 
+LONGEST = {"taps": 64, "kernels": 64, "hidden": 256, "sizes": 16}  # lists by key
+
+
 def unfit(section: str, key: str, value: Any) -> str | None:
-    """What a value's numbers should be, in words, where one of them cannot be; else None."""
+    """What a value's numbers should be, in words, where one of them or their count cannot be."""
     allowed = RANGES.get(f"{section}.{key}", RANGES.get(key, ANY))
-    return None if all(map(allowed.holds, numbers(value))) else str(allowed)
+    if not all(map(allowed.holds, numbers(value))):
+        return str(allowed)
+    longest = LONGEST.get(key, 2**16)
+    too_long = isinstance(value, list) and len(value) > longest
+    return f"a list of at most {longest}" if too_long else None
 
 
 def numbers(value: Any) -> Iterator[float]:

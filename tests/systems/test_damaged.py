@@ -111,6 +111,7 @@ def test_a_sample_of_damaged_fields_gives_one_line_or_the_right_run(bench):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("model", ["dcgan", "progan", "stylegan2", "vae"])
 def test_damaged_fields_give_one_line_or_the_right_run(model, tmp_path):
     assert problems(Bench(model, tmp_path), 0.15, seed=1) == []
