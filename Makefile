@@ -29,8 +29,7 @@ help: ## what there is
 
 # Interrupted, the demo goes on from its last checkpoint; finished, it prints its report's path at once.
 $(DEMO)/train/.done: | .venv/.core
-	@$(BIN)/python train.py experiment=demo hydra.run.dir=$(DEMO)/train \
-		$(if $(wildcard $(DEMO)/train/checkpoints/last.ckpt),ckpt=$(DEMO)/train/checkpoints/last.ckpt)
+	@$(BIN)/python train.py experiment=demo hydra.run.dir=$(DEMO)/train resume=auto
 	@touch $@
 
 $(DEMO)/activation_rates/.done: $(DEMO)/train/.done

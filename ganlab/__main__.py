@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from ganlab.arguments import overlaid
+from ganlab.arguments import checkpoint_of, key_of, overlaid, value_of
 from ganlab.cli import answered, conf_dir, nearest, run, stopped_by
 from ganlab.grid.process import run_cell, sweeping
 from ganlab.grid.sweep import tabulated
@@ -53,13 +53,18 @@ def evaluate(config: DictConfig) -> float | None:
 def layers() -> None:
     """Print the layers of a checkpoint's generator."""
     from ganlab.recipes import open_checkpoint, rebuilt
+    from ganlab.remembered import added
     from ganlab.studies.neurons.layers import describe
     from ganlab.systems.conditioning import conditions_of
 
-    argument = next((each for each in sys.argv[1:] if each.startswith("ckpt=")), None)
-    if argument is None:
+    ckpt = checkpoint_of(sys.argv[1:])
+    if ckpt is None:
         raise ValueError("say which checkpoint: python -m ganlab layers ckpt=<file>")
-    system = rebuilt(open_checkpoint(argument.removeprefix("ckpt=")), [])
+    files = {key_of(each): value_of([each], key_of(each)) for each in sys.argv[1:]}
+    given = OmegaConf.create({"model": {}})
+    for key in (key for key in files if key.startswith("model.")):
+        OmegaConf.update(given, key, files[key], force_add=True)
+    system = rebuilt(open_checkpoint(ckpt), [], added(given.model))
     print(describe(system.generator_ema, conditions_of(system)))
 
 
@@ -80,7 +85,8 @@ def data() -> None:
     match sys.argv[1:]:
         case ["stats", *words]:
             # Hydra's own folder is not wanted: the result lies in the user's cache.
-            sys.argv[1:] = ["hydra.run.dir=.", "hydra.output_subdir=null", *words]
+            nowhere = ["hydra.run.dir=.", "hydra.output_subdir=null", "~hydra.callbacks.directory"]
+            sys.argv[1:] = [*nowhere, *words]
             stats()
         case ["check", path, *rest] if len(rest) < 2 and all(map(str.isdigit, rest)):
             problems = check.check(Path(path), *map(int, rest))

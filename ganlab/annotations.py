@@ -1,11 +1,15 @@
 """Whether a config's plain value can be what a constructor's annotation asks for."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import NoneType, SimpleNamespace, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 PLAIN = (bool, int, float, str, NoneType)
+OPEN = (Any, object, inspect.Parameter.empty)  # annotations that take anything
 NAMES = {
     bool: "true or false",
     int: "a whole number",
@@ -21,11 +25,7 @@ def annotations(target: Callable[..., Any]) -> dict[str, Any]:
 
     `**options` adds those of the class they are handed to.
     """
-    function = target.__init__ if inspect.isclass(target) else target
-    try:
-        hints = get_type_hints(function)
-    except (NameError, TypeError, AttributeError):  # names that exist for type checkers alone
-        return {}
+    hints = _read(target.__init__ if inspect.isclass(target) else target)
     returned = hints.pop("return", None)
     kinds = {p.kind for p in inspect.signature(target).parameters.values()}
     if inspect.Parameter.VAR_KEYWORD in kinds:
@@ -37,14 +37,27 @@ def annotations(target: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
+def _read(function: Any) -> dict[str, Any]:
+    """Each annotation by itself: one may use names that exist for type checkers alone."""
+    found: dict[str, Any] = {}
+    space = getattr(function, "__globals__", {})
+    for key, annotation in getattr(function, "__annotations__", {}).items():
+        with suppress(NameError, TypeError, AttributeError):
+            alone: Any = SimpleNamespace(__annotations__={key: annotation})
+            found |= get_type_hints(alone, globalns=space)
+    return found
+
+
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value may stand for the annotation; what is not plain is left to Python."""
+    """Whether a plain value may stand for the annotation; what has a `_target_` is built first."""
+    if hint in OPEN or isinstance(hint, TypeVar):
+        return True
     if get_origin(hint) in (Union, UnionType):
         return any(fits(value, option) for option in get_args(hint))
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if isinstance(value, dict):
-        return hint not in PLAIN
+        return hint not in PLAIN if "_target_" in value else _fits_mapping(value, hint)
     if isinstance(value, list):
         return _fits_list(value, hint)
     if hint is float:
@@ -53,47 +66,70 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint in PLAIN:
         return isinstance(value, hint)
-    return not _is_container(hint) or not isinstance(value, bool | int | float)
+    return hint in (Path, os.PathLike) and isinstance(value, str)
+
+
+def _fits_mapping(value: dict[Any, Any], hint: Any) -> bool:
+    if not _is_a(hint, Mapping):
+        return False
+    inner = get_args(hint)
+    return len(inner) != 2 or all(fits(item, inner[1]) for item in value.values())
 
 
 def _fits_list(value: list[Any], hint: Any) -> bool:
-    if hint in PLAIN:
+    if hint is str or not _is_a(hint, Iterable) or _is_a(hint, Mapping):
         return False
     inner = [each for each in get_args(hint) if each is not Ellipsis]
-    if get_origin(hint) is tuple or len(inner) != 1:
-        return True
-    return all(fits(item, inner[0]) for item in value)
+    if _is_fixed(hint):
+        return len(value) == len(inner) and all(map(fits, value, inner))
+    return len(inner) != 1 or all(fits(item, inner[0]) for item in value)
+
+
+def _is_fixed(hint: Any) -> bool:
+    """Whether this is a tuple of a known length."""
+    return get_origin(hint) is tuple and Ellipsis not in get_args(hint)
+
+
+def _is_a(hint: Any, kind: type) -> bool:
+    origin = get_origin(hint) or hint
+    return inspect.isclass(origin) and issubclass(origin, kind)
 
 
 def _is_container(hint: Any) -> bool:
-    origin = get_origin(hint) or hint
-    return inspect.isclass(origin) and issubclass(origin, Sequence | Mapping)
+    return hint is not str and (_is_a(hint, Sequence) or _is_a(hint, Mapping))
 
 
 def spelled(hint: Any) -> str:
     """The annotation in words a config's author reads."""
     if get_origin(hint) in (Union, UnionType):
-        return " or ".join(dict.fromkeys(spelled(option) for option in get_args(hint)))
+        options = get_args(hint)
+        plain = [each for each in options if each in (bool, int, float, str) or _is_container(each)]
+        options = tuple(each for each in options if each in (*plain, NoneType) or not plain)
+        return " or ".join(dict.fromkeys(map(spelled, options)))
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
-    if _is_container(hint) and hint is not str:
+    if _is_container(hint):
         return _spelled_container(hint)
-    return NAMES.get(hint, str(getattr(hint, "__name__", hint)))
+    if hint in NAMES:
+        return NAMES[hint]
+    origin = get_origin(hint) or hint
+    name = getattr(origin, "__name__", str(origin))
+    return "a path" if hint in (Path, os.PathLike) else f"a mapping with the _target_ of a {name}"
 
 
 def _spelled_container(hint: Any) -> str:
-    if not issubclass(get_origin(hint) or hint, Sequence):
+    if _is_a(hint, Mapping):
         return "a mapping"
     inner = [each for each in get_args(hint) if each is not Ellipsis]
-    items = _plural(inner[0]) if len(inner) == 1 else ""
-    return f"a list of {items}" if items else "a list"
+    items = _plural(inner[0]) if len(set(inner)) == 1 else ""
+    count = f"{len(inner)} " if _is_fixed(hint) else ""
+    return f"a list of {count}{items}" if items else "a list"
 
 
 def _plural(hint: Any) -> str:
     """What a list holds, in words; empty where there are none for it."""
     if get_origin(hint) in (Union, UnionType):
-        options = [_plural(option) for option in get_args(hint)]
-        return " or ".join(options) if all(options) else ""
-    if _is_container(hint) and hint is not str:
+        return " or ".join(filter(None, map(_plural, get_args(hint))))
+    if _is_container(hint):
         return spelled(hint).replace("a list", "lists", 1).replace("a mapping", "mappings", 1)
     return PLURALS.get(hint, "")

@@ -1,21 +1,25 @@
-"""Command-line words before Hydra reads them: paths, nulls, and what a checkpoint remembers."""
+"""Command-line words before Hydra reads them: flags, paths, nulls, and what a value is."""
 
 import re
 from collections.abc import Iterable
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
 
 WORD = re.compile(r"([+~]*[\w./@]+)=(.+)", re.DOTALL)
 PATH_KEY = re.compile(r".*(?:path|ckpt|dir|directory|file|weights)")
 PATH_STARTS = ("~/", "/", "./", "../")
 PLAIN = re.compile(r"[\w./:+\-@%]*", re.ASCII)  # what Hydra's grammar takes without quotes
-
-# What a checkpoint may say about its own continuation. It is untrusted: nothing that names a place
-# to write, an address to fetch from, a package to import, or Hydra's own settings.
-REMEMBERED = re.compile(
-    r"[+~]*(?:(?:model|data|features|metrics|trainer)(?:[./@][\w./@]*)?"
-    r"|callbacks|logger|scores|experiment|seed|kimg|\w+_every_kimg)(?==|$)"
-)
-FORGOTTEN = re.compile(r"(?:cache_dir|directory|dir|url)$")
+VALUED = {  # Hydra's flags that take the next word
+    *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
+    *("--package", "-p", "--cfg", "-c", "--experimental-rerun"),
+}
+INFO = ("--info", "-i")  # takes the next word if that is one of
+INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 def key_of(word: str) -> str:
@@ -23,30 +27,95 @@ def key_of(word: str) -> str:
     return word.lstrip("+~").split("=")[0]
 
 
+def parsed(word: str) -> Override:
+    """An override as Hydra reads it.
+
+    Raises:
+        hydra.errors.HydraException: it is none.
+    """
+    return OverridesParser.create().parse_override(word)
+
+
+def value_of(words: Iterable[str], key: str) -> Any:
+    """What the words set a key to: text, a number, a list, or None where none does; the last one.
+
+    Raises:
+        ValueError: several values, as of a sweep.
+    """
+    said = [word for word in words if key_of(word) == key and "=" in word]
+    if not said:
+        return None
+    override = parsed(said[-1])
+    if override.is_sweep_override():
+        raise ValueError(f"{said[-1]}: one {key} at a time")
+    return override.value()
+
+
+def checkpoint_of(words: Iterable[str]) -> str | None:
+    """The file that `ckpt=` names, if any.
+
+    Raises:
+        ValueError: several of them.
+    """
+    ckpt = value_of(words, "ckpt")
+    return None if ckpt is None else str(ckpt)
+
+
+def quoted(text: str) -> str:
+    """Text as Hydra's grammar takes it, in apostrophes."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def split_flags(words: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Hydra's flags with what they take, and the overrides."""
+    flags: list[str] = []
+    overrides: list[str] = []
+    previous = ""
+    for word in words:
+        taken = previous in VALUED or (previous in INFO and word in INFOS)
+        (flags if taken or word.startswith("-") else overrides).append(word)
+        previous = "" if taken else word
+    return flags, overrides
+
+
 def arranged(words: Iterable[str], groups: Iterable[str]) -> list[str]:
     """Words that Hydra's grammar takes: `~` expanded, odd paths quoted, `callbacks=null` = none.
 
-    Paths with commas between them are several, unless a file or folder has that very name. With
-    `sweep=` among the words they begin with `--multirun`.
+    Paths with commas between them are several, unless a file or folder has that very name. Flags
+    come first, as Hydra reads no override behind one; with `sweep=` among the words they begin with
+    `--multirun`.
 
     Raises:
         ValueError: another config group was set to null.
     """
-    found = [_without_null(_quoted(word), set(groups)) for word in words]
+    flags, overrides = split_flags(words)
+    found = [_without_null(_quoted(word), set(groups)) for word in overrides]
     # A sweep's file asks for many runs, yet Hydra does not see it beside `seed=0,1`.
-    several = any(word.startswith("sweep=") for word in found) and "--multirun" not in found
-    return ["--multirun", *found] if several and "-m" not in found else found
+    if any(word.startswith("sweep=") for word in found) and not {"--multirun", "-m"} & {*flags}:
+        flags = ["--multirun", *flags]
+    behind = zip_longest(flags, flags[1:])  # where nothing is, a flag would take an override
+    flags = [f"{INFO[0]}=all" if a in INFO and b not in INFOS else a for a, b in behind]
+    return [*flags, *found]
 
 
 def _quoted(word: str) -> str:
     match = WORD.fullmatch(word)
-    if match is None or match[2][0] in "'\"[{$" or match[2] in ("null", "???"):
+    if match is None or match[2].startswith("${") or match[2] in ("null", "???"):
         return word
     key, value = match.groups()
-    whole = _on_disk(value)
-    if not (PATH_KEY.fullmatch(key) or value.startswith(PATH_STARTS) or whole):
+    if value[0] in "'\"[{" and _readable(word):
         return word
-    return f"{key}={','.join(map(_plain, [value] if whole else value.split(',')))}"
+    whole = _on_disk(value) or key.startswith("hydra.")  # where one run writes is never several
+    if PATH_KEY.fullmatch(key) or value.startswith(PATH_STARTS):
+        return f"{key}={','.join(map(_plain, [value] if whole else value.split(',')))}"
+    return f"{key}={quoted(value)}" if whole and not PLAIN.fullmatch(value) else word
+
+
+def _readable(word: str) -> bool:
+    try:
+        return bool(parsed(word))
+    except HydraException:
+        return False
 
 
 def _on_disk(value: str) -> bool:
@@ -64,12 +133,10 @@ def _at_home(path: str) -> str:
 
 
 def _plain(path: str) -> str:
-    """One path as Hydra's grammar takes it: quoted only where it must be."""
+    """One path as Hydra's grammar takes it for text: quoted only where it must be."""
     path = _at_home(path)
-    if PLAIN.fullmatch(path):
-        return path
-    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    plain = PLAIN.fullmatch(path) and path and parsed(f"path={path}").value() == path
+    return path if plain else quoted(path)
 
 
 def _without_null(word: str, groups: set[str]) -> str:
@@ -81,21 +148,12 @@ def _without_null(word: str, groups: set[str]) -> str:
     raise ValueError(f"{key}=null: {key} is a config group; choose one of its options (see --help)")
 
 
-def continued(words: list[str], saved: Iterable[str]) -> list[str]:
-    """Today's words with those a run was started with before them; today's take precedence."""
-    said = {key_of(word) for word in words}
-    kept = [
-        word
-        for word in saved
-        if REMEMBERED.match(word)
-        and key_of(word) not in said
-        and not FORGOTTEN.search(key_of(word))
-    ]
-    return kept + words
-
-
 def overlaid(words: list[str]) -> list[str]:
-    """For an evaluation whose data is the checkpoint's: `data.path=x` changes that one key."""
-    if any(word.startswith("data=") for word in words):
-        return words
-    return [f"+{word}" if word.startswith("data.") else word for word in words]
+    """For an evaluation whose data, features and model are the checkpoint's: keys added to them.
+
+    So `data.path=x` changes that one key. Data chosen anew bring features of their own.
+    """
+    chosen = {key_of(word) for word in words}
+    groups = {"data": {"data"}, "features": {"data", "features"}, "model": set()}
+    own = tuple(f"{group}." for group, by in groups.items() if not by & chosen)
+    return [f"+{word}" if word.startswith(own) else word for word in words]

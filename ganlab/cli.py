@@ -6,7 +6,7 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab.arguments import arranged
+from ganlab.arguments import arranged, key_of
 
 # What a user can cause; anything else is a defect and keeps its traceback.
 EXPECTED = (
@@ -57,12 +57,18 @@ def config_folder(ckpt: str | None) -> str | None:
 
 
 def data_choice(ckpt: str | None) -> str:
-    """Name of the data config that a checkpoint's run was started with."""
+    """Name of the data config that a checkpoint's run was started with.
+
+    The file beside the checkpoint is read as text: what is no name in it is ignored.
+    """
+    path = Path(str(ckpt)).expanduser().parent.parent / ".hydra" / "hydra.yaml"
     try:
-        saved = OmegaConf.load(Path(str(ckpt)).expanduser().parent.parent / ".hydra" / "hydra.yaml")
-        return str(saved.hydra.runtime.choices.data)
-    except (OSError, OmegaConfBaseException):
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except (OSError, ValueError):
         return "unknown"
+    choices = text.partition("\n    choices:\n")[2]
+    found = re.match(r"(?: {6}.*\n)*? {6}data: ([\w-]+)\n", choices)
+    return found[1] if found else "unknown"
 
 
 def register_resolvers() -> None:
@@ -70,6 +76,35 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("config_folder", config_folder, replace=True)
     OmegaConf.register_new_resolver("training_directory", training_directory, replace=True)
     OmegaConf.register_new_resolver("data_choice", data_choice, replace=True)
+
+
+class Again(BaseException):
+    """The command line says `resume=auto`; with what that comes to it is to be read once more.
+
+    No `Exception`, which Hydra would turn into a warning.
+    """
+
+    def __init__(
+        self,
+        ckpt: Path | None,  # to go on from; None = begin
+    ) -> None:
+        super().__init__()
+        self.ckpt = ckpt
+
+    def words(self, words: Sequence[str]) -> list[str]:
+        """The command line with the decision in place of `resume=auto`, wherever that was said."""
+        kept = [word for word in words if key_of(word) != "resume"]
+        overrides = [at for at, word in enumerate(kept) if "=" in word and word[0] != "-"]
+        at = overrides[0] if overrides else len(kept)  # Hydra takes its options on either side
+        said = [*([f"ckpt={self.ckpt}"] if self.ckpt else []), "resume=exact"]
+        return [*kept[:at], *said, *kept[at:]]
+
+    @property
+    def ways(self) -> str:
+        """How to go on where that checkpoint cannot be read."""
+        best = self.ckpt and self.ckpt.with_name("best.ckpt")
+        others = f"ckpt={best} goes on from the best one, " if best and best.is_file() else ""
+        return f"{others}hydra.run.dir=<a new folder> begins another run"
 
 
 def run(
@@ -82,18 +117,41 @@ def run(
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     register_resolvers()
+    words = sys.argv[1:]
     try:
-        words = arranged(sys.argv[1:], groups())
-        if rearrange is not None and any(word.startswith("ckpt=") for word in words):
-            words = rearrange(words)
-        sys.argv[1:] = words
-        with around():
-            main()
+        decision = _read(words, main, rearrange, around)
+        if decision is not None:
+            _read(decision.words(words), main, rearrange, around, decision.ways)
     except EXPECTED as error:
         fail(error)
     except KeyboardInterrupt:
         print(STOPPED_EARLY, file=sys.stderr)
         sys.exit(130)
+
+
+def _read(
+    words: Sequence[str],
+    main: Callable[[], Any],
+    rearrange: Callable[[list[str]], list[str]] | None,
+    around: Callable[[], AbstractContextManager[None]],
+    ways: str = "",  # how to go on where the checkpoint cannot be read
+) -> Again | None:
+    """Hand the words to Hydra; what it is to be asked instead, if anything."""
+    words = arranged(words, groups())
+    if rearrange is not None and any(key_of(word) == "ckpt" for word in words):
+        try:
+            words = rearrange(words)
+        except EXPECTED as error:
+            if not ways:
+                raise
+            raise ValueError(f"{one_line(error)}; {ways}") from error
+    sys.argv[1:] = words
+    try:
+        with around():
+            main()
+    except Again as decision:
+        return decision
+    return None
 
 
 @contextmanager
@@ -156,7 +214,13 @@ def one_line(error: BaseException) -> str:
         if match := re.search(pattern, text, re.DOTALL):
             return explain(*match.groups())
     # A list of broken files keeps its lines.
-    return text if hasattr(error, "problems") else " ".join(text.split())
+    return text if hasattr(error, "problems") else _shortened(" ".join(text.split()))
+
+
+def _shortened(line: str, most: int = 1600) -> str:
+    """A line without its middle, where that is something huge that somebody typed."""
+    half = most // 2
+    return line if len(line) <= most else f"{line[:half]} [...] {line[-half:]}"
 
 
 def _unknown_key(key: str) -> str:
@@ -189,7 +253,15 @@ def _not_chosen_here(key: str) -> str:
     return f"this {group} has no choice of {key}; those that have: {', '.join(having) or 'none'}"
 
 
+def _no_space(path: str) -> str:
+    return (
+        f"no space left on device: {path} was not written; free some there, or write elsewhere "
+        "(hydra.run.dir=<folder>, for what is kept between runs GANLAB_CACHE)"
+    )
+
+
 EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
+    (r"\[Errno 28\] [^:]*: '([^']*)'$", _no_space),
     (r"Could not override '([^']+)'", _not_chosen_here),
     (r"Key '[^']*' (?:is )?not in .*?full_key: (\S+)", _unknown_key),
     (r"Could not find '([^']+)'", _unknown_option),

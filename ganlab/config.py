@@ -2,18 +2,22 @@
 
 import importlib
 import inspect
-import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, get_type_hints
 
 import hydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationResolutionError
 
-from ganlab.annotations import annotations, fits, spelled
+from ganlab.annotations import annotations
 from ganlab.cli import conf_dir, nearest
+from ganlab.ranges import KIMG, SEED, shown
+from ganlab.values import refusal, unlike
 
-# What each section of a config may build. A checkpoint names targets too, so nothing here acts on
-# the machine when it is built: parts that write files are other sections' business.
+# What each section of a config may build: classes, and the functions of BUILDERS. A checkpoint
+# names targets too, so nothing that a model is made of acts on the machine when it is built.
 SECTIONS = {
     "model": (
         "ganlab.networks",
@@ -31,8 +35,23 @@ SECTIONS = {
     "study": ("ganlab.studies", "ganlab.metrics", "ganlab.features"),
     "callbacks": ("ganlab.callbacks", "ganlab.studies"),  # some studies watch a training run too
     "logger": ("ganlab.loggers",),
-    "trainer": ("ganlab.systems",),
+    "trainer": ("ganlab.systems.trainer",),
 }
+# Of ganlab.systems, which trains, writes and signals, these alone; by where they are defined.
+MODEL_PARTS = {
+    "ganlab.systems.conditioning.CoarseReals",
+    "ganlab.systems.conditioning.Labels",
+    "ganlab.systems.ema.ExponentialAverage",
+    "ganlab.systems.gan.GAN",
+    "ganlab.systems.growth.Growth",
+    "ganlab.systems.optimizers.lazy_adam",
+    "ganlab.systems.penalties.R1",
+    "ganlab.systems.pretrained.Pretrained",
+    "ganlab.systems.semantic.PyramidFeatures",
+    "ganlab.systems.vae.VAE",
+}
+TRAINERS = {"ganlab.systems.trainer.make_trainer"}
+BUILDERS = re.compile(r"ganlab\.(data|losses)\.\w+|ganlab\.loggers\.(tensorboard|wandb)_tracker")
 LISTED = ("data", "features", "losses", "metrics", "studies", "callbacks", "loggers")  # by __all__
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 
@@ -48,8 +67,15 @@ def resolved(config: DictConfig) -> Settings:
 
     Raises:
         omegaconf.errors.MissingMandatoryValue: a `???` was left unset.
+        ConfigError: a value is taken from a key of something that has no keys.
     """
-    settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    try:
+        settings = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except InterpolationResolutionError as error:
+        if "raised while resolving" not in str(error) or error.parent_node is None:
+            raise
+        text = OmegaConf.to_container(error.parent_node, resolve=False)[error.key]  # type: ignore[index]
+        raise ConfigError(f"{error.full_key}={text} cannot be: there is no such key") from error
     assert isinstance(settings, dict)
     return {str(key): value for key, value in settings.items()}
 
@@ -79,21 +105,25 @@ def locate(target: str, packages: Sequence[str], extra: Sequence[str] = ()) -> C
         raise refused
     if not (
         _within(found.__module__, allowed)
-        and (_within(module_name, extra) or _public(target, found))
+        and (_within(module_name, extra) or _public(target, found, packages))
     ):
         raise refused
     return found
 
 
-def _public(target: str, found: Any) -> bool:
+def _public(target: str, found: Any, packages: Sequence[str]) -> bool:
     """Whether a target of ours or of torch is one that configs are meant to name."""
     module_name, _, name = target.rpartition(".")
     package = module_name.split(".")[1]
     if module_name.startswith("torch."):
         return inspect.isclass(found) and issubclass(found, _bases(package))
+    if package == "systems":
+        home = f"{found.__module__}.{found.__name__}"
+        return home in (MODEL_PARTS if "ganlab.systems" in packages else TRAINERS)
     if package in LISTED:
-        return module_name == f"ganlab.{package}" and name in _module(module_name, target).__all__
-    return package == "systems" or (inspect.isclass(found) and issubclass(found, _bases("nn")))
+        known = module_name == f"ganlab.{package}" and name in _module(module_name, target).__all__
+        return known and (inspect.isclass(found) or BUILDERS.fullmatch(target) is not None)
+    return inspect.isclass(found) and issubclass(found, _bases("nn"))
 
 
 def _bases(package: str) -> type:
@@ -159,8 +189,11 @@ def check_node(node: Any, path: str, packages: Sequence[str], extra: Sequence[st
     """`check` of one section or of a part of one."""
     if (text := _interpolated(node)) is not None:
         raise ConfigError(f"{path} holds {text!r}: an interpolation is not resolved a second time")
-    for where, each in targets(node, path):
-        target = locate(str(each["_target_"]), packages, extra)
+    found = [
+        (where, each, locate(str(each["_target_"]), packages, extra))
+        for where, each in targets(node, path)
+    ]
+    for where, each, target in found:
         known, hints = parameters(target), annotations(target)
         for key, value in each.items():
             if key in HYDRA_KEYS:
@@ -168,8 +201,9 @@ def check_node(node: Any, path: str, packages: Sequence[str], extra: Sequence[st
             if key not in known:
                 close = nearest(key, known)
                 raise ConfigError(f"{where}.{key} is no parameter of {each['_target_']}{close}")
-            if not fits(value, hints.get(key, Any)):
-                raise ConfigError(f"{where}.{key}={value} should be {spelled(hints[key])}")
+            hint, target_name = hints.get(key, Any), str(each["_target_"])
+            if wrong := unlike(f"{where}.{key}", value, hint, target_name):
+                raise ConfigError(wrong)
 
 
 def _interpolated(node: Any) -> str | None:
@@ -192,6 +226,23 @@ def check_top_level(settings: Settings, name: str) -> None:
             raise ConfigError(f"there is no config key {key}{nearest(key, known)}")
 
 
+def check_sections(config: DictConfig) -> None:
+    """Refuse a section that is no mapping, before anything in it is looked up by others.
+
+    Raises:
+        ConfigError: names it.
+    """
+    for section in SECTIONS:
+        node = OmegaConf.to_container(config, resolve=False).get(section)  # type: ignore[union-attr]
+        if isinstance(node, str) and node.startswith("${"):
+            continue
+        built = section in ("model", "data", "trainer", "study") and section in config
+        if not isinstance(node, dict) and (built or node is not None):
+            raise ConfigError(
+                f"{section}={shown(node)} should be the name of a config or a mapping"
+            )
+
+
 LENGTHS = ("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg")
 
 
@@ -202,23 +253,26 @@ def check_values(settings: Settings) -> None:
         ConfigError: names the key and what it takes.
     """
     seed = settings["seed"]
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**63:
-        raise ConfigError(f"seed={seed} should be a whole number from 0 to 2^63 - 1")
-    if not isinstance(settings["allow_targets"], list):
+    if isinstance(seed, bool) or not isinstance(seed, int) or not SEED.holds(seed):
+        raise ConfigError(f"seed={shown(seed)} should be a whole number from 0 to 2^63 - 1")
+    packages = settings["allow_targets"]
+    if not isinstance(packages, list) or not all(isinstance(each, str) for each in packages):
         raise ConfigError("allow_targets takes a list of packages, as in allow_targets=[mine]")
     for key in ("kimg", *LENGTHS):
         value = settings.get(key)
         optional = value is None and key in ("score_every_kimg", "checkpoint_every_kimg")
         if key in settings and not optional and not _positive(value):
-            raise ConfigError(f"{key}={value} should be a number of kimg, at least 0.001")
+            raise ConfigError(f"{key}={shown(value)} should be a number of kimg, {KIMG}")
     if settings.get("resume", "exact") not in ("exact", "force"):
-        raise ConfigError(f"resume={settings['resume']} should be exact or force")
+        raise ConfigError(
+            f"resume={shown(settings['resume'])} should be exact or force; auto is for train.py, "
+            "with hydra.run.dir="
+        )
 
 
 def _positive(value: Any) -> bool:
-    """A finite number of kimg that is at least one image."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and value >= 0.001
+    """A number of kimg that is at least one image."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and KIMG.holds(value)
 
 
 def top_level_keys(name: str) -> set[str]:
@@ -239,10 +293,17 @@ def build(node: Settings, section: str, extra: Sequence[str] = (), **given: Any)
     """Instantiate a node of a section; `given` are arguments that no config can hold.
 
     Raises:
-        ConfigError: see `check`.
+        ConfigError: see `check`; or what a constructor refuses, by the key of its node.
     """
     check_node(node, section, SECTIONS[section], extra)
-    return hydra.utils.instantiate(node, _convert_="all", **given)
+    if "_target_" not in node:
+        raise ConfigError(f"{section} has no _target_: there is nothing to build")
+    try:
+        return hydra.utils.instantiate(node, _convert_="all", **given)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, OSError):  # a file's trouble, which it names itself
+            raise
+        raise ConfigError(refusal(node, section, error)) from error
 
 
 def differences(old: Settings, new: Settings, prefix: str = "") -> list[str]:

@@ -9,12 +9,17 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from ganlab.config import Settings
-from ganlab.provenance import started
+from ganlab.processes import external_rank
+from ganlab.provenance import origin, started
+from ganlab.remembered import spelled, to_repeat
+from ganlab.report.facts import diverged, duration
 from ganlab.report.html import write_report
-from ganlab.report.results import read_result, write_result
+from ganlab.report.results import write_result
+from ganlab.run_directory import entered, result_of
+from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import Checkpointing
 
 Run = Callable[[DictConfig], Settings]
@@ -22,28 +27,45 @@ Run = Callable[[DictConfig], Settings]
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let SIGTERM stop a study as Ctrl-C does; Lightning by itself would only note it.
+    """Let the signals that stop a run end what is under way as Ctrl-C does.
+
+    A scheduler's later ones change nothing; its first is often followed by another.
 
     Raises:
         SystemExit: with 128 + the signal that stopped it.
     """
-    received = [signal.SIGINT]
+    received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
-        received[:] = [signal.Signals(number)]
-        raise KeyboardInterrupt
+        received.append(number)
+        if len(received) == 1 or number not in AGAIN:
+            raise KeyboardInterrupt
 
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if main else None
+    numbers = (signal.SIGTERM, *AGAIN) if main else ()
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
-    except SystemExit as end:  # Lightning's answer to an interrupt
-        if isinstance(end.__context__, KeyboardInterrupt):
-            raise SystemExit(128 + received[0]) from None
+    except BaseException as error:
+        # Lightning answers an interrupt with an exit; other ranks, or what it broke, with an error
+        if received or KeyboardInterrupt in (type(error), type(error.__context__)):
+            raise SystemExit(128 + (received or [signal.SIGINT])[0]) from None
         raise
     finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            late = bool(received) and number in AGAIN
+            signal.signal(number, signal.SIG_IGN if late else handler)
+
+
+def again_later(outcome: Settings, checkpointing: Checkpointing | None) -> None:
+    """Under SLURM, ask for the job again after a run that one of its signals stopped.
+
+    Not if its state could not be written: it would stop there again, and the reason is to be seen.
+    """
+    number = outcome["exit_code"] - 128
+    lost = checkpointing is not None and checkpointing.failure is not None
+    if outcome["status"] == "interrupted" and number in AGAIN and not lost:
+        requeue()
 
 
 def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings:
@@ -65,11 +87,16 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
     def wrapper(run: Run) -> Run:
         @wraps(run)
         def kept(config: DictConfig) -> Settings:
+            with entered(config, kind) as directory:
+                return recorded(config, directory)
+
+        def recorded(config: DictConfig, directory: Path) -> Settings:
             try:
                 return run(config)
             except Exception as error:
-                directory = Path(str(OmegaConf.select(config, "run_dir")))
-                text, older = f"{type(error).__name__}: {error}", older_result(directory)
+                if external_rank() > 0:  # the first rank has the last word
+                    raise
+                text, older = f"{type(error).__name__}: {error}", result_of(directory)
                 came_to_something = older.get("status", "failed") != "failed"
                 told = came_to_something or older.get("images_seen") or older.get("error") == text
                 if directory.is_dir() and not told:
@@ -118,18 +145,23 @@ def way_on(last: Path | None) -> str:
         return "run it again"
     if not last.is_file():
         return "there is no checkpoint yet: start it again"
-    return f"go on with ckpt={last}"
+    return f"go on with {continuation(last)}"
 
 
-def older_result(directory: Path) -> Settings:
-    """What the run's last `result.json` says; nothing where there is none."""
-    try:
-        return read_result(directory)
-    except (OSError, ValueError):
-        return {}
+def continuation(last: Path) -> str:
+    """The words that go on from a checkpoint, with those that none may choose for itself."""
+    begun = origin()
+    repeated = to_repeat(begun.overrides) if begun else []
+    words = [word for word in repeated if not word.startswith(("ckpt=", "resume="))]
+    return " ".join(map(spelled, [f"ckpt={last}", *words]))
 
 
-def conclude(settings: Settings, outcome: Settings, callbacks: list[Any]) -> None:
+def conclude(
+    settings: Settings,
+    outcome: Settings,
+    callbacks: list[Any],
+    trained: bool | None = None,  # whether a training saw an image; None = it is an evaluation
+) -> None:
     """Write `result.json` and `report.html`, and say where they are.
 
     A run that ended before its first new image leaves an older result as it was.
@@ -137,8 +169,10 @@ def conclude(settings: Settings, outcome: Settings, callbacks: list[Any]) -> Non
     directory = Path(settings["run_dir"])
     records = [record for each in callbacks for record in getattr(each, "records", [])]
     outcome |= {"scores": records}
-    older = older_result(directory)
+    older = result_of(directory)
     nothing_new = older.get("images_seen", -1) >= outcome["images_seen"]
+    if trained is not None:  # one that went back to an earlier checkpoint has new images too
+        nothing_new = bool(older) and not trained
     if outcome["status"] != "done" and nothing_new and older.get("status") != "failed":
         return
     try:
@@ -158,8 +192,12 @@ def summary(directory: Path, outcome: Settings) -> str:
     plain = [record for record in outcome["scores"] if not record.get("intervention")]
     scores = "  ".join(f"{record['metric']} {record['value']:.4g}" for record in plain)
     lines = [scores] if scores else []
+    if len(outcome.get("parts", ())) > 1:
+        lines.append(f"{len(outcome['parts'])} parts, {duration(outcome['seconds'])} together")
+    if found := diverged(outcome):
+        lines.append(f"diverged: {found}; best.ckpt, if there is one, is of before")
     if outcome["status"] == "interrupted" and outcome["kind"] == "train":
         last = directory / "checkpoints" / "last.ckpt"
-        way = f"go on with ckpt={last}" if last.is_file() else "nothing was trained yet"
+        way = f"go on with {continuation(last)}" if last.is_file() else "nothing was trained yet"
         lines.append(f"stopped at {outcome['images_seen'] / 1000:g} kimg; {way}")
     return "\n".join([*lines, f"report: {directory / 'report.html'}"])

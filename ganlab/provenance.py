@@ -59,18 +59,27 @@ def config_hash(
 ) -> str:
     """Twelve hexadecimal digits that agree for equal configs.
 
-    With `anywhere` their output directories may differ; without, whatever writes to one tells them
-    apart, as it must the ranks of one run.
+    With `anywhere` their output directories and how a run was continued may differ; without,
+    whatever writes to one tells them apart, as it must the ranks of one run.
     """
-    kept = {
-        key: value
-        for key, value in settings.items()
-        if key not in ("run_dir", "ckpt", "logger", "grid")
-    }
-    if anywhere and settings.get("run_dir"):
-        kept = _within(kept, str(settings["run_dir"]))
+    kept = recipe_in(settings) if anywhere else _told_apart(settings)
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def recipe_in(settings: dict[str, Any]) -> dict[str, Any]:
+    """What of a config says what is trained: paths in its directory count by what follows it."""
+    kept = _told_apart(settings)
+    if "resume" in kept:  # a word on the way here
+        kept["resume"] = "exact"
+    home = settings.get("run_dir")
+    found: dict[str, Any] = _within(kept, str(home)) if home else kept
+    return found
+
+
+def _told_apart(settings: dict[str, Any]) -> dict[str, Any]:
+    left_out = ("run_dir", "ckpt", "logger", "grid")
+    return {key: value for key, value in settings.items() if key not in left_out}
 
 
 def _within(node: Any, home: str) -> Any:

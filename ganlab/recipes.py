@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.arguments import continued
+from ganlab.arguments import checkpoint_of, quoted
 from ganlab.config import (
     ConfigError,
     Settings,
     build,
     check,
+    check_sections,
     check_top_level,
     check_values,
     differences,
@@ -21,21 +22,56 @@ from ganlab.config import (
 )
 from ganlab.interop import NAMED, open_foreign, titles
 from ganlab.provenance import origin
+from ganlab.remembered import (
+    READ,
+    added,
+    continued,
+    plain,
+    records_of,
+    refuse_all_but_places,
+    say_left,
+    say_read,
+    with_places,
+    without_places,
+)
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
+WATCHED = ("scores", "callbacks")  # what looks at a run: compared where both runs have it
 NO_IMAGES = "ganlab.data.NoImages"  # the data of a checkpoint that comes without any
 # Keys that may change between a run and its continuation: they only move or lengthen it.
 FREE = ("model.kimg", "data.path", "data.cache_dir", "data.memory_budget_mb")
+# Keys of what looks at a run that may change in the middle of it. Scores are compared by name, so
+# another monitor begins a best of its own; what is scored is `metrics`, and compared as such.
+FREE_WATCHED = ("every_kimg", "batch_size", "monitor", "suite")
 
 
 def checked(config: DictConfig, name: str) -> Settings:
     """Resolve a composed config and refuse what no run can have."""
+    check_sections(config)
     settings = resolved(config)
     check_top_level(settings, name)
     check_values(settings)
     check(settings, settings["allow_targets"])
+    check_linked(settings)
     return settings
+
+
+def check_linked(settings: Settings) -> None:
+    """Refuse networks for other images than the data's.
+
+    Raises:
+        ConfigError: names both keys.
+    """
+    for part, node in (settings.get("model") or {}).items():
+        for key in ("resolution", "channels"):
+            here = node.get(key) if isinstance(node, dict) else None
+            there = settings["data"].get(key)
+            if None not in (here, there) and here != there:
+                raise ConfigError(
+                    f"model.{part}.{key}={here} and data.{key}={there} differ: networks are "
+                    f"for images of the data's size and channels; give data.{key} alone"
+                )
 
 
 def open_checkpoint(ckpt: str | Path) -> Settings:
@@ -61,24 +97,31 @@ def open_checkpoint(ckpt: str | Path) -> Settings:
 
 
 def resumed(words: list[str]) -> list[str]:
-    """The words of a resume: those its run was started with, then today's."""
-    ckpt = next(word for word in words if word.startswith("ckpt="))
-    if ckpt in ("ckpt=null", "ckpt=None"):
+    """The words of a resume: those its run was started with, then today's.
+
+    Raises:
+        CheckpointError: nothing to go on from.
+        UntrustedError: see `remembered.continued`.
+    """
+    ckpt = checkpoint_of(words)
+    if ckpt is None:
         return words
-    if (name := ckpt.removeprefix("ckpt=")) in NAMED:
+    if ckpt in NAMED:
         raise CheckpointError(
-            f"ckpt={name} was trained elsewhere: it can be evaluated, not trained further; "
-            f"data=generated data.ckpt={name} trains on its images"
+            f"ckpt={ckpt} was trained elsewhere: it can be evaluated, not trained further; "
+            f"data=generated data.ckpt={ckpt} trains on its images"
         )
-    recipe = load_checkpoint(ckpt.removeprefix("ckpt=").strip("'\"")).get("recipe")
-    saved = recipe.get("overrides", []) if isinstance(recipe, dict) else []
-    return continued(words, [word for word in saved if isinstance(word, str)])
+    recipe = load_checkpoint(ckpt).get("recipe")
+    saved = recipe.get("overrides") if isinstance(recipe, dict) else None
+    known = filter(lambda word: isinstance(word, str), saved if isinstance(saved, list) else [])
+    return continued(words, known)
 
 
 def recipe_of(settings: Settings) -> Settings:
     """What a checkpoint keeps: resolved sections, and the words and choices that made them."""
     kept = {key: settings[key] for key in RECIPE if key in settings}
     kept["precision"] = settings["trainer"]["precision"]
+    kept |= {key: without_places(settings.get(key), key)[0] for key in WATCHED}
     kept["overrides"], kept["choices"] = [], {}
     if started := origin():
         words = started.overrides
@@ -91,27 +134,39 @@ def build_system(settings: Settings) -> Any:
     """Seed, build the LightningModule, and tell it its recipe."""
     torch.manual_seed(settings["seed"])
     system = build(settings["model"], "model", settings["allow_targets"])
+    system.configure_optimizers()  # refused now rather than after the data is read
     system.recipe = recipe_of(settings)  # assigned: as an argument Hydra would build it
     return system
 
 
-def rebuilt(checkpoint: Settings, extra: list[str]) -> Any:
+def sketched(node: Settings, extra: list[str]) -> Any:
+    """The system on the meta device: every shape, no memory."""
+    with torch.device("meta"):
+        return build(node, "model", extra)
+
+
+def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = None) -> Any:
     """The system a checkpoint describes, with its weights and clock, in evaluation mode.
+
+    `given` are the files of the model that this command line names, in the model's shape.
 
     Raises:
         ConfigError: its recipe names what it may not.
         CheckpointError: the weights do not fit the recipe.
+        UntrustedError: its recipe is no plain data, or names a file that `given` does not.
     """
     recipe = checkpoint["recipe"]
     for key in ("model", "data"):
         if not isinstance(recipe, dict) or not isinstance(recipe.get(key), dict):
             raise CheckpointError(f"the checkpoint's recipe describes no {key}")
-    system = build(without_addresses(recipe["model"]), "model", extra)
+    refuse_all_but_places(given or {}, "model")
+    system = build(with_places(recipe["model"], "model", given or {}), "model", extra)
     try:
         system.load_state_dict(checkpoint["state_dict"])
     except (RuntimeError, AttributeError, TypeError) as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {error}") from error
-    system.recipe, system.images_seen = recipe, checkpoint["images_seen"]
+    system.recipe = recipe | {key: records_of(recipe.get(key)) for key in ("choices", "source")}
+    system.images_seen = checkpoint["images_seen"]
     return system.eval()
 
 
@@ -155,11 +210,34 @@ def refuse_changed_recipe(saved: Settings, settings: Settings) -> None:
     before = without_addresses({key: saved.get(key) for key in RECIPE})
     after = without_addresses({key: today.get(key) for key in RECIPE})
     changed = [line for line in differences(before, after) if not line.startswith(FREE)]
+    changed += changed_watchers(saved, today)
     if changed:
         raise ConfigError(
             f"the recipe differs from the checkpoint's: {'; '.join(changed)}. "
             "Undo that, start a new run without ckpt=, or, unless networks change, say resume=force"
         )
+
+
+def changed_watchers(saved: Settings, today: Settings) -> list[str]:
+    """What differs in scores and callbacks of ours that watched the run before and watch it now.
+
+    They never steer: one may come or go, but scores and pictures of one run are of one kind.
+    """
+    pairs: dict[str, tuple[Any, Any]] = {"scores": (saved.get("scores"), today["scores"])}
+    before, after = saved.get("callbacks"), today["callbacks"]
+    if isinstance(before, dict) and isinstance(after, dict):
+        pairs |= {f"callbacks.{name}": (before.get(name), after[name]) for name in after}
+    found: list[str] = []
+    for name, (old, new) in pairs.items():
+        both = isinstance(old, dict) and isinstance(new, dict)
+        if both and str(new.get("_target_")).startswith("ganlab."):
+            found += differences(without_free(old), without_free(new), f"{name}.")
+    return found
+
+
+def without_free(watcher: Settings) -> Settings:
+    """Settings of what watches a run, without those that may change in the middle of it."""
+    return {key: value for key, value in watcher.items() if key not in FREE_WATCHED}
 
 
 def refuse_lost_progress(checkpoint: Settings, settings: Settings) -> None:
@@ -193,14 +271,20 @@ def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
 
     Raises:
         ConfigError: other data than the generator's in size or channels.
+        UntrustedError: no plain data, or a file of weights that the command line does not name.
     """
     config = config.copy()
     OmegaConf.set_struct(config, False)
-    data = {key: value for key, value in saved["data"].items() if key != "cache_dir"}
-    if config.get("data") is None or "_target_" not in config.data:
-        config.data = OmegaConf.merge(data, config.get("data") or {})
-    if config.get("features") is None:
-        config.features = without_addresses(saved["features"])
+    config.pop("model", None)  # files of the checkpoint's model, which is built by now
+    data, places = without_places(plain(saved["data"], "data"), "data")
+    if (given := added(config.get("data"))) is not None:
+        config.data = OmegaConf.merge(data, given)
+        said = {f"data.{key}" for key in given}
+        say_left([f"{key}={quoted(place)}" for key, place in places.items() if key not in said])
+        for key in sorted({*READ} - said):
+            say_read(key, data.get(key.removeprefix("data.")))
+    if (given := added(config.get("features"))) is not None:
+        config.features = with_places(saved.get("features"), "features", given)
     for key in ("resolution", "channels"):
         if config.data.get(key) != data.get(key):
             raise ConfigError(
@@ -238,6 +322,7 @@ __all__ = [
     "recipe_of",
     "refuse_other_networks",
     "resumed",
+    "sketched",
     "with_saved_defaults",
     "without_reals",
 ]

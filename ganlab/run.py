@@ -11,14 +11,16 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig, open_dict
 
+from ganlab.admission import refuse_damaged, refuse_too_large, refuse_unfitting
 from ganlab.callbacks.agreement import SameConfig
+from ganlab.callbacks.curves import CurvesCut
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
 from ganlab.ending import (
+    again_later,
     conclude,
     finished,
     interruptible,
-    older_result,
     refusals_kept,
     stopping,
     way_on,
@@ -27,7 +29,9 @@ from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
 from ganlab.painting import CheckpointPainter
+from ganlab.parts import Parts
 from ganlab.provenance import config_hash, provenance
+from ganlab.ranges import shown
 from ganlab.recipes import (
     build_system,
     check_resume,
@@ -39,8 +43,11 @@ from ganlab.recipes import (
     with_saved_defaults,
     without_reals,
 )
+from ganlab.remembered import added
+from ganlab.run_directory import made, result_of
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
+from ganlab.systems.divergence import at_the_end
 from ganlab.systems.ranks import Watch, lost_ranks_named
 from ganlab.systems.trainer import quieten
 
@@ -61,11 +68,13 @@ def train(config: DictConfig) -> Settings:
     checkpoint = load_checkpoint(settings["ckpt"]) if settings["ckpt"] else None
     forced = settings["resume"] == "force"
     if checkpoint is not None:
+        refuse_damaged(checkpoint, settings)
         if not forced:
             check_resume(checkpoint, settings)
-        older = older_result(Path(settings["run_dir"]))
+        older = result_of(Path(settings["run_dir"]))
         if finished(checkpoint, settings, older):
             return older | {"exit_code": 0}
+    refuse_too_large(settings)
     system = build_system(settings)
     if checkpoint is not None:
         refuse_other_networks(checkpoint, system)
@@ -73,15 +82,20 @@ def train(config: DictConfig) -> Settings:
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
     preflight([*callbacks, getattr(system, "conditioner", None)])
     folder = Path(settings["run_dir"]) / "checkpoints"
-    checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"])
-    trainer = build_trainer(settings, [*callbacks, checkpointing])
+    parts = Parts(settings)
+    checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"], parts.update)
+    begins_at = checkpoint["images_seen"] if checkpoint else 0
+    observers = [CurvesCut(), *callbacks, parts, checkpointing]
+    trainer = build_trainer(settings, observers, begins_at)
+    if checkpoint is not None:
+        refuse_unfitting(checkpoint, settings, system, trainer)
     datamodule = build_data(settings)
     with (
-        recorded_run(settings, trainer, system, callbacks, checkpointing) as outcome,
+        recorded_run(settings, trainer, system, callbacks, checkpointing, parts) as outcome,
         interruptible(),
     ):
         outcome |= sources(system, datamodule)
-        cut_curves(trainer, checkpoint)
+        hand_over(trainer, settings["ckpt"], checkpoint)
         with lost_ranks_named(trainer):
             trainer.fit(
                 system, datamodule=datamodule, ckpt_path=settings["ckpt"], weights_only=True
@@ -102,7 +116,7 @@ def evaluate(config: DictConfig) -> Settings:
     """
     quieten()
     checkpoint = open_checkpoint(config.ckpt)
-    system = rebuilt(checkpoint, list(config.allow_targets))
+    system = rebuilt(checkpoint, list(config.allow_targets), added(config.get("model")))
     config = without_reals(with_saved_defaults(config, system.recipe), config.ckpt)
     settings = checked(config, "evaluate")
     study = build_study(settings)
@@ -164,13 +178,11 @@ def recipe(name: str, *overrides: str) -> LightningModule:
     return system
 
 
-def cut_curves(trainer: Trainer, checkpoint: Settings | None) -> None:
-    """Drop logged rows that lie ahead of the checkpoint, whatever callbacks there are."""
-    if checkpoint is not None and trainer.is_global_zero:
-        for logger in trainer.loggers:
-            truncate: Any = getattr(logger, "truncate", None)
-            if truncate is not None:
-                truncate(checkpoint["images_seen"])
+def hand_over(trainer: Trainer, ckpt: str | None, checkpoint: Settings | None) -> None:
+    """Let Lightning take up what was read and checked here, instead of the file once more."""
+    if checkpoint is not None:
+        writer: Any = trainer.strategy.checkpoint_io
+        writer.opened[str(ckpt)] = checkpoint
 
 
 @contextmanager
@@ -180,6 +192,7 @@ def recorded_run(
     system: Any,
     callbacks: list[Any],
     checkpointing: Checkpointing | None = None,  # of a training run
+    parts: Parts | None = None,  # of a training run
 ) -> Iterator[Settings]:
     """Yield the outcome to be; at the end, however it comes, complete and write it."""
     started, kind = time.monotonic(), "evaluate" if checkpointing is None else "train"
@@ -199,9 +212,13 @@ def recorded_run(
         outcome["seconds"] = time.monotonic() - started
         outcome["images_seen"] = system.images_seen
         if trainer.is_global_zero:
-            conclude(settings, outcome, callbacks)
+            if parts is not None:
+                outcome |= at_the_end(system) | parts.close(system.images_seen, outcome["status"])
+            conclude(settings, outcome, callbacks, None if parts is None else parts.trained)
             show_scores(trainer.loggers, outcome["scores"])
         end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
+        if trainer.is_global_zero:
+            again_later(outcome, checkpointing)
 
 
 def build_study(settings: Settings) -> Callback:
@@ -248,6 +265,8 @@ def build_all(settings: Settings, group: str) -> list[Any]:
     """
     nodes = {name: node for name, node in (settings.get(group) or {}).items() if node}
     for name, node in nodes.items():
+        if not isinstance(node, dict):
+            raise ConfigError(f"{group}.{name}={shown(node)} should be a mapping with a _target_")
         if "_target_" not in node:
             raise ConfigError(f"{group}.{name} has no _target_{nearest(name, nodes)}")
     return [build(node, group, settings["allow_targets"]) for node in nodes.values()]
@@ -266,15 +285,19 @@ def preflight(parts: list[Any]) -> None:
             part.preflight()
 
 
-def build_trainer(settings: Settings, callbacks: list[Callback]) -> Trainer:
-    """The trainer with its callbacks and loggers, loggers told the config."""
-    Path(settings["run_dir"]).mkdir(parents=True, exist_ok=True)
+def build_trainer(settings: Settings, callbacks: list[Callback], begins_at: int = 0) -> Trainer:
+    """The trainer with its callbacks and loggers, loggers told the config.
+
+    All ranks must begin at the same number of images.
+    """
+    made(Path(settings["run_dir"]))
     loggers = build_all(settings, "logger")
     for logger in loggers:
         logger.log_hyperparams(settings)
     last = next((each.last for each in callbacks if isinstance(each, Checkpointing)), None)
     watch = Watch(partial(way_on, last))
-    callbacks = [SameConfig(config_hash(settings)), watch, *callbacks]
+    same = SameConfig(f"{config_hash(settings)} from {begins_at} images on")
+    callbacks = [same, watch, *callbacks]
     given = {"callbacks": callbacks, "loggers": loggers, "directory": settings["run_dir"]}
     trainer: Trainer = build(settings["trainer"], "trainer", settings["allow_targets"], **given)
     return trainer

@@ -1,22 +1,48 @@
-"""Compare every number in the docs that links to a result with the result it links to.
+"""Compare every number in the docs that names a result with the result it names.
 
-A number stands in Markdown as `[4.41](docs/results/demo.json#fid1k_classifier)`: the text is the
-value, rounded; the file is a run's `result.json`; the fragment names a score or a dotted key. Each
-file must say its command, commit and seed. Exit code 1 and one line for each that fails.
+In a sentence a number is a link, `[4.41](docs/results/demo.json#fid1k_classifier)`: the text is the
+value, rounded; the file is a run's `result.json`; the fragment names a score or a dotted key. Above
+a table stands where its numbers come from, a row and a column each:
+
+    <!-- results/neurons.json#tables.table
+    columns: - lr_neurons realism,realism_std,_
+    rows: bottom_2000 top_2000 -
+    -->
+
+`-` is a row or a column without numbers of this file; the numbers of a cell are named in their
+order, `_` is one of the paper's; a cell without numbers stands for a value that is missing. Further
+files follow in the same comment; columns stay as they were said last. Each file must say its
+command, commit and seed. Exit code 1 and one line for each that fails.
 """
 
 import json
 import re
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 LINK = re.compile(r"\[([^\]]+)\]\(([^)#\s]+\.json)#([^)\s]+)\)")
+TABLE = re.compile(r"<!-- (\S+\.json#[^>]*)-->\n((?:\|.*\n)+)")
+BLOCK = re.compile(
+    r"(\S+\.json)#(\S*)\n\s*(?:columns:((?:\s+(?!rows:)\S+)+)\s+)?rows:((?:\s+(?!\S+\.json#)\S+)+)"
+)
+NUMBER = re.compile(r"(?<![\w.])-?[\d,]*\d(?:\.\d+)?(?!\w)")
 PROVENANCE = ("command", "commit", "seed")
 
 
-def value_of(result: dict[str, Any], key: str) -> float:
+@dataclass(frozen=True)
+class Claim:
+    """A number of a page: as it is printed, and where it is from."""
+
+    text: str | None  # None = the table says that there is none
+    target: str  # the result's file, relative to the page
+    key: str  # a score's name, or a dotted key
+
+
+def value_of(result: dict[str, Any], key: str) -> float | None:
     """The score of that name, or the value under a dotted key; KeyError where there is neither."""
     for record in result.get("scores", []):
         if record["metric"] == key and not record.get("intervention"):
@@ -24,7 +50,7 @@ def value_of(result: dict[str, Any], key: str) -> float:
     node: Any = result
     for part in key.split("."):
         node = node[part]
-    return float(node)
+    return None if node is None else float(node)
 
 
 def agrees(text: str, value: float) -> bool:
@@ -34,41 +60,106 @@ def agrees(text: str, value: float) -> bool:
     return abs(float(digits) - value) <= 0.5 * 10.0**-decimals * (1 + 1e-9)
 
 
-def check_link(page: Path, text: str, target: str, key: str) -> str | None:
-    """What is wrong with one link, if anything."""
-    path = (page.parent / target).resolve()
+def check(page: Path, claim: Claim) -> str | None:
+    """What is wrong with one number, if anything."""
+    path = (page.parent / claim.target).resolve()
     if not path.is_file():
-        return f"{target} does not exist"
+        return f"{claim.target} does not exist"
     result = json.loads(path.read_text())
     missing = [name for name in PROVENANCE if result.get(name) is None]
     if missing:
-        return f"{target} does not say its {', '.join(missing)}"
+        return f"{claim.target} does not say its {', '.join(missing)}"
     try:
-        value = value_of(result, key)
-        return None if agrees(text, value) else f"says {text}, {target} has {key} = {value:g}"
+        value = value_of(result, claim.key)
     except KeyError:
-        return f"{target} has no {key}"
+        return None if claim.text is None else f"{claim.target} has no {claim.key}"
+    if claim.text is None or value is None:
+        same = claim.text is None and value is None
+        return None if same else f"says {claim.text}, {claim.target} has {claim.key} = {value}"
+    try:
+        ok = agrees(claim.text, value)
     except ValueError:
-        return f"{text!r} is no number"
+        return f"{claim.text!r} is no number"
+    return None if ok else f"says {claim.text}, {claim.target} has {claim.key} = {value:g}"
+
+
+def linked(text: str) -> Iterator[Claim]:
+    """The numbers of sentences."""
+    for match in LINK.finditer(text):
+        yield Claim(*match.groups())
+
+
+def cells_of(line: str) -> list[str]:
+    """`| a | b |` -> a, b."""
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def tabled(comment: str, table: str) -> Iterator[Claim]:
+    """The numbers of a table, as the comment above it says.
+
+    Raises:
+        ValueError: the comment does not fit the table.
+    """
+    blocks = BLOCK.findall(comment)
+    rows = [cells_of(line) for line in table.strip().splitlines()[2:]]
+    columns: list[str] = []
+    for target, prefix, said, keys in blocks:
+        columns = said.split() or columns
+        if len(keys.split()) != len(rows) or any(len(row) != len(columns) for row in rows):
+            there = ", ".join(sorted({str(len(row)) for row in rows}))
+            raise ValueError(
+                f"{target}: {len(keys.split())} rows and {len(columns)} columns are named above a "
+                f"table of {len(rows)} rows and {there} columns"
+            )
+        for key, row in zip(keys.split(), rows, strict=True):
+            for names, cell in zip(columns, row, strict=True):
+                if "-" not in (key, names):
+                    yield from cell_claims(cell, target, f"{prefix}.{key}".strip("."), names)
+    if not blocks:
+        raise ValueError(f"the comment {comment.split()[0]} names no rows")
+
+
+def cell_claims(cell: str, target: str, row: str, names: str) -> Iterator[Claim]:
+    """The numbers of one cell, which `names` names in their order.
+
+    Raises:
+        ValueError: it has another number of numbers.
+    """
+    numbers, keys = NUMBER.findall(cell), names.split(",")
+    if numbers and len(numbers) != len(keys):
+        raise ValueError(f"the cell {cell!r} should hold {len(keys)} numbers ({names})")
+    for text, key in zip(numbers or [None] * len(keys), keys, strict=True):
+        if key != "_":
+            yield Claim(text, target, f"{row}.{key}")
 
 
 def problems(pages: list[Path]) -> list[str]:
-    """One line for every link of these pages that does not hold."""
+    """One line for every number of these pages that does not hold."""
     found = []
     for page in pages:
-        for match in LINK.finditer(page.read_text()):
-            if problem := check_link(page, *match.groups()):
-                found.append(f"{page.name}: {problem}")
+        try:
+            said = [check(page, claim) for claim in claims(page)]
+        except ValueError as error:
+            said = [str(error)]
+        found += [f"{page.name}: {problem}" for problem in said if problem]
     return found
+
+
+def claims(page: Path) -> list[Claim]:
+    """Every number of a page that names a result; ValueError: see `tabled`."""
+    text = page.read_text()
+    tables = [claim for comment, table in TABLE.findall(text) for claim in tabled(comment, table)]
+    return [*linked(text), *tables]
 
 
 def main() -> None:
     """Check README.md, CONTRIBUTING.md, docs/ and benchmarks/."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
     found = problems(sorted(pages))
-    count = sum(len(LINK.findall(page.read_text())) for page in pages)
-    print("\n".join(found) if found else f"{count} numbers agree with their results")
-    sys.exit(1 if found else 0)
+    if found:
+        print("\n".join(found))
+        sys.exit(1)
+    print(f"{sum(len(claims(page)) for page in pages)} numbers agree with their results")
 
 
 if __name__ == "__main__":

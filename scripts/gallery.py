@@ -41,10 +41,8 @@ KEPT = ("status", "command", "commit", "seed", "config_hash", "images_seen", "ve
 def trained(name: str) -> dict[str, Any]:
     """The result of the run of that name, trained or resumed where it is not finished."""
     folder = RUNS / name
-    last = folder / "checkpoints/last.ckpt"
     words = [f"experiment=gallery/{name}", f"hydra.run.dir={folder.relative_to(ROOT)}"]
-    words += [f"ckpt={last.relative_to(ROOT)}"] if last.is_file() else []
-    status = run("train.py", words)
+    status = run("train.py", [*words, "resume=auto"])
     if status:
         sys.exit(f"{name} stopped with exit code {status}; the same command goes on from there")
     return finished_result(folder) or sys.exit(f"{name} left no result in {folder}")

@@ -1,12 +1,91 @@
 from pathlib import Path
 
 import pytest
+from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from ganlab.arguments import arranged, continued, overlaid
+from ganlab.arguments import (
+    INFO,
+    INFOS,
+    VALUED,
+    arranged,
+    checkpoint_of,
+    overlaid,
+    parsed,
+    quoted,
+    value_of,
+)
 from ganlab.cli import groups
+from ganlab.remembered import continued
 
-AWKWARD = ["/data/a=b/last.ckpt", "/my data/faces (1)", "/it's/here", "/täglich/größe", "/a&b;c"]
+AWKWARD = [
+    "/it's \\'here\\",
+    "/a\\b",
+    '/"quoted"',
+    "/2024",
+    "/x$y",
+    "/data/a=b/last.ckpt",
+    "/my data/faces (1)",
+    "/it's/here",
+    "/täglich/größe",
+    "/a&b;c",
+]
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/\0"), min_size=1)
+bounded = settings(max_examples=150, derandomize=True, deadline=None, database=None)
+
+
+@bounded
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_any_text_comes_back_from_its_quotes(text):
+    assert parsed(f"ckpt={quoted(text)}").value() == text
+    assert value_of([f"+ckpt={quoted(text)}"], "ckpt") == text
+
+
+@bounded
+@given(NAMES)
+def test_any_path_is_read_by_us_as_by_hydra_and_is_the_path(name):
+    for path in (f"/somewhere/{name}", f"./{name}"):
+        if "," not in name:  # several, where no file has that very name
+            (word,) = arranged([f"ckpt={path}"], [])
+            assert OverridesParser.create().parse_override(word).value() == path
+            assert checkpoint_of([word, "seed=1"]) == path
+            assert arranged([word], []) == [word], "arranged words stay as they are"
+
+
+@pytest.mark.parametrize("name", ["a,b", "'a", "a'", "[a", "{a}b", "2024", "1e3", "true", "a = b"])
+def test_a_file_of_any_name_in_this_folder_is_that_file(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).touch()
+    assert checkpoint_of(arranged([f"ckpt={name}"], [])) == name
+
+
+def test_the_last_word_counts_and_null_is_none():
+    assert checkpoint_of(["ckpt=a", "seed=3", "ckpt=b"]) == "b"
+    assert checkpoint_of(["ckpt=null"]) is None
+    assert checkpoint_of(["seed=3"]) is None
+    with pytest.raises(ValueError, match="one ckpt at a time"):
+        checkpoint_of(["ckpt=a,b"])
+
+
+def test_flags_may_stand_anywhere_with_what_they_take():
+    words = ["model=dcgan", "--config-dir", "/x=it's", "-c", "job", "ckpt=/a", "-m", "-i", "seed=1"]
+    flags = ["--config-dir", "/x=it's", "-c", "job", "-m", "--info=all"]
+    assert arranged(words, []) == [*flags, "model=dcgan", "ckpt=/a", "seed=1"]
+    assert get_args_parser().parse_args(arranged(words, [])).overrides[1] == "ckpt=/a"
+
+
+def test_the_flags_that_take_a_word_are_hydras():
+    actions = [each for each in get_args_parser()._actions if each.option_strings]
+    taking = {flag for each in actions if each.nargs is None for flag in each.option_strings}
+    assert taking == VALUED
+    optional = [each for each in actions if each.nargs == "?"]
+    assert [(tuple(each.option_strings), tuple(each.choices)) for each in optional] == [
+        (INFO, INFOS)
+    ]
 
 
 @pytest.mark.parametrize("path", AWKWARD)
@@ -104,3 +183,5 @@ def test_a_checkpoint_cannot_say_where_to_write_what_to_fetch_or_to_import(word)
 def test_one_key_of_the_checkpoints_data_can_be_changed():
     assert overlaid(["ckpt=x", "data.path=/new"]) == ["ckpt=x", "+data.path=/new"]
     assert overlaid(["data=folder", "data.path=/new"]) == ["data=folder", "data.path=/new"]
+    assert overlaid(["features.weights=/w"]) == ["+features.weights=/w"]
+    assert overlaid(["data=folder", "features.weights=/w"])[1] == "features.weights=/w"

@@ -1,8 +1,10 @@
 """The command line as a user meets it: quick help, and one line for every mistake."""
 
+import errno
 import json
 import os
 import pickle
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from ganlab.cli import one_line
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -46,12 +50,12 @@ def complaint(tmp_path, monkeypatch, capsys):
     import train
     from ganlab.cli import run
 
-    def complain(script, *arguments):
+    def complain(script, *arguments, resumes=False):
         main = {"train.py": train.main, "evaluate.py": evaluate.main}[script]
         arguments = (*arguments, f"hydra.run.dir={tmp_path}/run")
         monkeypatch.setattr(sys, "argv", [script, *arguments])
         with pytest.raises(SystemExit) as stopped:
-            run(main)
+            run(main, train.resumed if resumes else None)
         assert stopped.value.code == 1
         said = capsys.readouterr().err
         assert "Traceback" not in said
@@ -100,6 +104,13 @@ def test_mistyped_key_in_a_global_experiment(complaint, tmp_path):
     (folder / "mine.yaml").write_text("# @package _global_\nkimgg: 3\n")
     line = complaint("train.py", *TINY, f"hydra.searchpath=[file://{tmp_path}]", "experiment=mine")
     assert "did you mean kimg?" in line
+
+
+def test_a_full_disk_is_told_with_its_place_and_the_way_out():
+    error = OSError(errno.ENOSPC, "No space left on device", "/runs/a/rates.safetensors")
+    line = one_line(error)
+    assert line.startswith("no space left on device: /runs/a/rates.safetensors was not written")
+    assert "hydra.run.dir=" in line
 
 
 def test_missing_value(complaint):
@@ -209,15 +220,38 @@ def test_hostile_overrides_of_a_checkpoint_are_not_replayed(tmp_path):
         "+callbacks.x._target_=shutil.copyfile",
         f"+callbacks.x.src={path}",
         f"+callbacks.x.dst={mark}",
+        "logger=../..",
+        "trainer.devices=500",
+        f"run_dir={mark}",
     ]
     torch.save(state, path)
     done = command("train.py", f"ckpt={path}", "kimg=0.032")
     assert done.returncode == 0, done.stderr
     assert not mark.exists()
+    (line,) = [line for line in done.stderr.splitlines() if "may not choose" in line]
+    assert shlex.split(line)[-7:] == state["recipe"]["overrides"][-7:]
+    assert json.loads((run / "result.json").read_text())["images_seen"] == 32
+
+
+def test_a_checkpoint_composes_no_file_from_beside_it(complaint, tmp_path):
+    mark = tmp_path / "stolen"
+    (tmp_path / "evil.yaml").write_text(
+        "# @package _global_\nallow_targets: [shutil]\ncallbacks:\n  x:\n"
+        f"    _target_: shutil.copyfile\n    src: {tmp_path}/evil.yaml\n    dst: {mark}\n"
+    )
+    way = os.path.relpath(tmp_path / "evil", ROOT / "conf" / "experiment")
+    recipe = {"model": {}, "overrides": [*TINY, f"experiment={way}"]}
+    path = tmp_path / "x.ckpt"
+    torch.save({"state_dict": {}, "recipe": recipe, "images_seen": 0}, path)
+    line = complaint("train.py", f"ckpt={path}", resumes=True)
+    assert f"experiment={way}, which names no option" in line
+    assert not mark.exists()
+    line = complaint("train.py", f"experiment={way}", "kimg=0")
+    assert "kimg" in line, "the attack would work on a command line, which is the user's"
 
 
 def test_resume_and_evaluation_need_no_other_word_and_leave_the_record_true(tmp_path):
-    run = tmp_path / "a=b" / "run"
+    run = tmp_path / "it's a=b, größe" / "run"
     assert command("train.py", *TINY, f"hydra.run.dir={run}").returncode == 0
     words = (run / ".hydra" / "overrides.yaml").read_text()
     ckpt = f"ckpt={run}/checkpoints/last.ckpt"
@@ -261,6 +295,10 @@ def test_two_ranks_of_the_module_train_together(tmp_path):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["images_seen"]) == ("done", 16)
     assert "MEMBER: 2/2" in done.stdout + done.stderr
+    (part,) = result["parts"]
+    assert (part["images_to"], part["status"]) == (16, "done")
+    assert (part["machine"]["processes"], part["machine"]["devices"]) == (2, {"cpu": 2})
+    assert (part["machine"]["hosts"], part["seconds"]) == ([os.uname().nodename], result["seconds"])
 
 
 @pytest.mark.slow

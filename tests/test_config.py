@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from ganlab.annotations import spelled
+from ganlab.cli import conf_dir
 from ganlab.config import (
     SECTIONS,
     ConfigError,
@@ -17,6 +18,7 @@ from ganlab.config import (
     locate,
     parameters,
     resolved,
+    targets,
 )
 
 ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.001}
@@ -96,6 +98,14 @@ MODEL = SECTIONS["model"]
         "ganlab.provenance.subprocess.run",
         "torch.optim",
         "torch.nn.functional.torch.save",
+        "ganlab.systems.checkpoint.load_checkpoint",  # reads a file
+        "ganlab.systems.trainer.make_trainer",  # starts processes
+        "ganlab.systems.Checkpointing",  # writes and takes over signals
+        "ganlab.systems.ranks.Watch",
+        "ganlab.systems.writing.CheckpointWriter",
+        "ganlab.systems.randomness.torch.manual_seed",
+        "ganlab.features.weights.WeightsFile",
+        "ganlab.losses.penalties.autograd.grad",
     ],
 )
 def test_targets_outside_the_allowlist_are_refused(target):
@@ -108,6 +118,36 @@ def test_a_section_names_public_parts_alone():
     for name in ("download.fetch", "check.check", "files.existing"):
         with pytest.raises(ConfigError, match="not allowed"):
             locate(f"ganlab.data.{name}", SECTIONS["data"])
+
+
+@pytest.mark.parametrize(
+    ("section", "target"),
+    [
+        ("trainer", "ganlab.systems.trainer.quieten"),
+        ("trainer", "ganlab.systems.GAN"),
+        ("trainer", "ganlab.systems.checkpoint.load_checkpoint"),
+        ("callbacks", "ganlab.studies.read_ranking"),
+        ("callbacks", "ganlab.studies.generate"),
+        ("study", "ganlab.studies.images_at"),
+        ("scores", "ganlab.metrics.real_key"),
+        ("metrics", "ganlab.metrics.nearest"),
+        ("logger", "ganlab.loggers.finish"),
+        ("logger", "ganlab.loggers.show_scores"),
+        ("data", "ganlab.data.download.fetch"),
+    ],
+)
+def test_a_section_names_no_function_but_those_that_build_its_parts(section, target):
+    with pytest.raises(ConfigError, match="not allowed"):
+        locate(target, SECTIONS[section])
+
+
+def test_every_target_of_our_configs_may_be_named_in_its_section():
+    for path in conf_dir().rglob("*.yaml"):
+        group = path.relative_to(conf_dir()).parts[0]
+        for where, each in targets(OmegaConf.to_container(OmegaConf.load(path))):
+            section = group if group in SECTIONS else where.partition(".")[0]
+            if section in SECTIONS:
+                assert locate(each["_target_"], SECTIONS[section])
 
 
 def test_a_target_inside_a_list_inside_a_partial_is_checked():

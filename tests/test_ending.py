@@ -16,8 +16,9 @@ def refused(directory, text="no such thing"):
     def run(config):
         raise ConfigError(text)
 
+    resume = {"run_dir": str(directory), "ckpt": f"{directory}/checkpoints/last.ckpt"}
     with pytest.raises(ConfigError, match=text):
-        run(OmegaConf.create({"run_dir": str(directory)}))
+        run(OmegaConf.create(resume))
 
 
 def test_a_refused_run_leaves_a_result_that_a_table_can_name(tmp_path):

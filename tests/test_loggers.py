@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -185,14 +186,43 @@ def test_a_file_without_a_whole_row_is_no_obstacle(tmp_path, text):
     assert read(tmp_path) == [{"images_seen": "10", "loss": "1.0"}]
 
 
-def test_a_foreign_or_damaged_file_is_refused_by_name(tmp_path):
+@pytest.mark.parametrize("header", ["epoch,step", "images_seen,loss,images_seen,loss"])
+def test_a_file_of_another_kind_is_refused_by_name_and_kept(tmp_path, header):
     path = tmp_path / "metrics.csv"
-    path.write_text("epoch,step\n1,2\n")
+    path.write_text(f"{header}\n1,2\n")
     with pytest.raises(ValueError, match=r"metrics\.csv: line 1 must start with images_seen"):
         CSVLog(tmp_path).truncate(0)
-    path.write_text("images_seen,loss\n10,1.0\n20\n")
-    with pytest.raises(ValueError, match=r"metrics\.csv: line 3 is damaged"):
-        CSVLog(tmp_path).log_metrics({"loss": 1.0}, step=30)
+    assert path.read_text() == f"{header}\n1,2\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "dropped"),
+    [
+        (["10,1.0", "20", "30,3.0"], 1),
+        (["10,1.0", "20,2.030,3.0", "40,4.0"], 1),  # merged
+        (["10,1.0", "20,2.0.5", "30,3.0"], 1),
+        (["10,1.0", "1020,2.0", "30,3.0", "40,"], 1),  # merged into what looks like a row
+        (["10,1.0", '20,"2.0', "30,3.0"], 1),  # a quote would swallow what follows
+        (["10,1.0", "\0\0\0", "30,3.0", "", "\xff\xfe"], 3),
+        (["10,1.0", "10,1.5", "20,2.0", "30,3.0", "20,2.5", "30,3.5"], 3),  # two at once
+        (["x"], 1),
+    ],
+)
+def test_damaged_lines_are_dropped_with_one_warning_and_whole_ones_stay(tmp_path, lines, dropped):
+    path, log = tmp_path / "metrics.csv", CSVLog(tmp_path)
+    path.write_text("\n".join(["images_seen,loss", *lines, ""]), encoding="latin-1")
+    with pytest.warns(UserWarning, match=rf"{dropped} of {len(lines)} lines") as warned:
+        log.log_metrics({"loss": 5.0}, step=50)
+    assert len(warned) == 1
+    clocks = [int(row["images_seen"]) for row in read(tmp_path)]
+    assert clocks == sorted(set(clocks))
+    assert len(clocks) == len(lines) - dropped + 1
+    left = path.read_text().splitlines()
+    assert set(left[1:-1]) <= set(lines)
+    assert left[-1] == "50,5.0"
+    CSVLog(tmp_path).log_metrics({"loss": 6.0}, step=60)  # once is enough
+    assert len(warned) == 1
+    assert path.read_text().splitlines() == [*left, "60,6.0"]
 
 
 def test_only_numbers_at_a_moment_are_logged(tmp_path):
@@ -333,6 +363,34 @@ def test_what_stops_a_process_is_not_swallowed():
         Guarded(Interrupted()).log_metrics({}, step=1)
 
 
+def test_a_tracker_that_does_not_answer_is_left(monkeypatch, caplog):
+    class Mute(Sink):
+        def finish(self, exit_code=0):
+            self._note("finish", exit_code)
+            threading.Event().wait()
+
+        def abandon(self):
+            self._note("abandon")
+            raise ConnectionError("gone as well")
+
+    monkeypatch.setattr("ganlab.loggers.guarded.ENDING", 0.2)
+    sink = Mute()
+    use_all(Guarded(sink))
+    assert sink.calls[-2:] == [("finish", 3), ("abandon",)]
+    (record,) = caplog.records
+    assert "Mute failed" in record.getMessage()
+    assert "TimeoutError: no answer in 0.2 seconds" in record.getMessage()
+
+
+def test_a_timeout_of_the_tracker_itself_keeps_its_words(caplog):
+    class Slow(Sink):
+        def log_metrics(self, metrics, step=None):
+            raise TimeoutError("the server is slow")
+
+    Guarded(Slow()).log_metrics({}, step=1)
+    assert "TimeoutError: the server is slow" in caplog.records[0].getMessage()
+
+
 def test_picture_takers_are_recognised(tmp_path):
     takers = (CSVLog(tmp_path), Guarded(Sink()), TensorBoardTracker(tmp_path))
     assert all(isinstance(logger, ImageTracker) for logger in takers)
@@ -364,6 +422,36 @@ def test_tensorboard_holds_curves_and_pictures_by_images_seen(tmp_path):
     (tmp_path / "shown.png").write_bytes(shown.encoded_image_string)
     assert shown.step == 2000
     assert np.array_equal(np.asarray(Image.open(tmp_path / "shown.png")), picture)
+
+
+def test_tensorboard_on_a_full_disk_costs_one_line(tmp_path, caplog, capsys, monkeypatch):
+    """Its writing thread dies; what that would print to the terminal is not the run's business."""
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    log = tensorboard_tracker(tmp_path)
+    log.log_metrics({"loss": 1.0}, step=1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        for step in range(2, 6):
+            log.log_metrics({"loss": 1.0}, step=step)
+            log.save()
+        log.finalize("success")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert log.failed
+    (record,) = caplog.records
+    assert "TensorBoardTracker failed" in record.getMessage()
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_other_threads_still_say_what_they_died_of(capsys, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    Guarded(Sink())
+    Guarded(Sink())
+    dying = threading.Thread(target=lambda: 1 / 0)
+    dying.start()
+    dying.join()
+    assert capsys.readouterr().err.count("ZeroDivisionError") == 1
 
 
 def test_tensorboard_hides_the_future_of_a_resumed_run(tmp_path):
@@ -428,12 +516,12 @@ assert after == streams, "a tracker must leave the random streams alone"
 """
 
 
-def offline_run(directory, status):
+def offline_run(directory, status, script=SEALED):
     """Run the script as a user without account, key or network."""
     home = directory.parent / "home"
     home.mkdir(exist_ok=True)
     keep = {key: os.environ[key] for key in ("PATH", "LD_LIBRARY_PATH") if key in os.environ}
-    command = [sys.executable, "-c", SEALED, str(directory), status]
+    command = [sys.executable, "-c", script, str(directory), status]
     environment = {**keep, "HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         command, env=environment, cwd=directory.parent, capture_output=True, text=True, timeout=120
@@ -506,6 +594,55 @@ def test_a_failed_fit_ends_the_run_as_failed_and_a_resume_keeps_its_id(offline):
     records = list(records_of(newest))
     assert {r.run.run_id for r in records if r.HasField("run")} == {identity.strip()}
     assert [r.exit.exit_code for r in records if r.HasField("exit")] == [1]
+
+
+LOST = """
+import os, signal, sys, time
+from pathlib import Path
+import numpy as np
+import ganlab.loggers.guarded as guarded
+from ganlab.loggers import finish, wandb_tracker
+
+def services():
+    names = (path for path in Path("/proc").glob("[0-9]*/stat"))
+    lines = [path.read_text() for path in names]
+    fields = [line.rpartition(")")[2].split() for line in lines]
+    mine = [int(line.split()[0]) for line, f in zip(lines, fields) if int(f[1]) == os.getpid()]
+    return [pid for pid in mine if b"wandb-core" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+def live(name, number):
+    log = wandb_tracker(Path(sys.argv[1], name))
+    log.log_metrics({"loss": 1.0}, step=10)
+    assert not log.failed
+    (service,) = services()
+    os.kill(service, number)
+    time.sleep(0.3)
+    for step in (20, 30):
+        log.log_metrics({"loss": 1.0}, step=step)
+    log.log_images("samples", np.zeros((4, 4, 3), np.uint8), 30)
+    log.finalize("success")
+    finish([log])
+    assert log.failed
+    return service
+
+live("killed", signal.SIGKILL)
+guarded.ENDING = guarded.LEAVING = 2.0
+stopped = live("stopped", signal.SIGSTOP)
+print("the run goes on")
+os.kill(stopped, signal.SIGKILL)
+"""
+
+
+def test_a_service_of_wandb_that_dies_or_stops_costs_one_line_each(tmp_path):
+    """No traceback of wandb's, at exit neither, and no end that is waited for without end."""
+    result = offline_run(tmp_path / "runs", "success", LOST)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == "the run goes on\n"
+    start, lost, again, late = result.stderr.strip().splitlines()
+    assert "wandb works offline" in start
+    assert "wandb works offline" in again
+    assert "WandbTracker failed and gets nothing more from this run (Connection" in lost
+    assert "(TimeoutError: no answer in 2 seconds)" in late
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,40 @@ def test_a_resumed_run_keeps_its_best_until_it_is_beaten(tmp_path, scripted):
     assert scripted == []
 
 
+def test_the_best_of_another_metric_is_forgotten_whichever_way_it_came_to_be(tmp_path, scripted):
+    """A best precision of 0.9 beats no FID: `best.ckpt` is of the new metric from then on."""
+    last = f"ckpt={tmp_path}/checkpoints/last.ckpt"
+    scripted += [(5.0, 0.1), (3.0, 0.9)]
+    trained(tmp_path, 0.032, f"scores.monitor={PRECISION}")
+    scripted += [(8.0, 0.1), (7.0, 0.1)]
+    with pytest.warns(UserWarning, match=f"is of {FID} now; {PRECISION} 0.9 is forgotten"):
+        trained(tmp_path, 0.064, last)
+    assert best(tmp_path) == 64
+    scripted += [(1.0, 0.3), (9.0, 0.2)]
+    trained(tmp_path, 0.096, last, f"scores.monitor={PRECISION}")
+    assert best(tmp_path) == 80, "0.3 is compared with no FID"
+    scripted += [(1.0, 0.2), (1.0, 0.25)]
+    trained(tmp_path, 0.128, last, f"scores.monitor={PRECISION}")
+    assert best(tmp_path) == 80, "0.3 is still the best precision"
+
+
+def test_scores_and_callbacks_of_one_run_are_of_one_kind(tmp_path, scripted):
+    last = f"ckpt={tmp_path}/checkpoints/last.ckpt"
+    watched = [word for word in TINY if word != "callbacks=none"] + ["callbacks.sample_grid.num=8"]
+    both = [*DATA, *SUITE, *watched]
+    scripted += [(5.0, 0.1), (3.0, 0.9)]
+    train(composed("train", [*both, "kimg=0.032"], tmp_path))
+    changed = ["scores.seed=3", "callbacks.sample_grid.num=4"]
+    with pytest.raises(ConfigError) as refused:
+        train(composed("train", [*both, *changed, "kimg=0.064", last], tmp_path))
+    assert "scores.seed: 0 -> 3; callbacks.sample_grid.num: 8 -> 4" in str(refused.value)
+    free = ["score_every_kimg=0.064", "sample_every_kimg=0.016", "~callbacks.health"]
+    scripted += [(5.0, 0.1)]
+    train(composed("train", [*both, *free, "kimg=0.064", last], tmp_path))
+    scripted += [(5.0, 0.1), (5.0, 0.1)]
+    train(composed("train", [*both, *changed, "kimg=0.096", last, "resume=force"], tmp_path))
+
+
 def test_best_holds_the_generator_that_was_scored(tmp_path):
     """The same scores, from the file alone, as the training logged at that moment."""
     trained(tmp_path / "run", 0.048)

@@ -218,7 +218,7 @@ def test_every_norm_is_a_choice(norm):
 
 
 def test_the_norms_of_the_papers_are_there():
-    assert set(NORMS) == {"in", "pn", "pin", "switchable", "none"}
+    assert set(NORMS) >= {"in", "pn", "pin", "switchable", "none"}
 
 
 def test_a_grid_of_norms_trains_every_one(tmp_path):

@@ -16,7 +16,7 @@ class SameConfig(Callback):
 
     def __init__(
         self,
-        config_hash: str,  # of this rank's resolved config
+        config_hash: str,  # of this rank's resolved config, and what else must be the same
     ) -> None:
         super().__init__()
         self.config_hash = config_hash

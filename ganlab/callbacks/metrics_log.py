@@ -6,13 +6,15 @@ import torch
 from lightning import Trainer
 
 from ganlab.callbacks.observer import Observer, log_row
+from ganlab.systems.divergence import watch
 
 
 class MetricsLog(Observer):
     """At each tick reads the system's tally, resets it and logs the means under `images_seen`.
 
-    Under several ranks the means are means over all of them. A checkpoint of the same batch belongs
-    after this callback: it then holds a tally that starts anew, and the row is in the log already.
+    Under several ranks the means are means over all of them. Losses out of range are noted, see
+    `systems.divergence`. A checkpoint of the same batch belongs after this callback: it then holds
+    a tally that starts anew, and the row is in the log already.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class MetricsLog(Observer):
         """Read, reset, log."""
         means = self.over_ranks(trainer, system.tally.read())
         system.tally.reset()
+        watch(trainer, system, means)
         if means:
             log_row(trainer, means, system.images_seen)
 

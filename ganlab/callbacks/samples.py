@@ -68,7 +68,7 @@ class SampleGrid(Observer):
         with spared(place):
             save_grid(images, place, self.columns, metadata=metadata)
         log_picture(trainer, "samples", grid(images, self.columns), seen)
-        if finished(system):
+        if finished(system) and self.saved():
             with spared(self.directory / "timeline.png"):
                 log_picture(trainer, "timeline", self.save_timeline(), seen)
 

@@ -1,7 +1,8 @@
 """Images in NumPy files: .npy with one array, .npz with images and, if wanted, labels."""
 
-import zipfile
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from ganlab.data.collection import Arrays, hashed
 from ganlab.data.files import existing, state
 from ganlab.data.problems import BrokenData, Problem
+from ganlab.storage import DamagedFile
+from ganlab.storage.arrays import ArrayArchive, is_archive, read_npy
 
 GUIDE = (
     "an .npy file with uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W), or an .npz file with "
@@ -37,11 +40,11 @@ class ArrayFile:
     def open(self) -> Arrays:
         """Read (.npz) or map (.npy) the file; raises `FileNotFoundError` or `BrokenData`."""
         place = existing(self.path, GUIDE)
-        arrays = _loaded(place)
-        if isinstance(arrays, Mapping):
-            images, labels = self._chosen(place, arrays)
-        else:
-            images, labels = arrays, self._beside()
+        with _named_as(place):
+            if is_archive(place):
+                images, labels = self._chosen(place, ArrayArchive(place))
+            else:
+                images, labels = read_npy(place), self._beside()
         pixels = _channels_last(place, images)
         numbers, names = _classes(place, labels, len(pixels))
         return Arrays(pixels, numbers, names, str(place), self._fingerprint(place))
@@ -54,33 +57,32 @@ class ArrayFile:
     def _beside(self) -> NDArray[Any] | None:
         if self.labels is None:
             return None
-        return np.asarray(_loaded(existing(self.labels, "an .npy file of N integer labels")))
+        place = existing(self.labels, "an .npy file of N integer labels")
+        with _named_as(place):
+            return np.asarray(read_npy(place))
 
     def _chosen(
-        self, place: Path, arrays: Mapping[str, NDArray[Any]]
+        self, place: Path, arrays: ArrayArchive
     ) -> tuple[NDArray[Any], NDArray[Any] | None]:
-        shapes = {key: arrays[key].shape for key in arrays}
+        shapes = arrays.shapes
         images = _key(
             place, "images", self.images, [k for k in shapes if len(shapes[k]) > 2], shapes
         )
         if images is None:
             raise _wrong(place, f"holds no array of images: {_named(shapes)}")
-        flat = [k for k in shapes if np.prod(shapes[k]) == len(arrays[images]) and k != images]
+        num = shapes[images][:1]
+        flat = [k for k in shapes if (math.prod(shapes[k]),) == num and k != images]
         labels = _key(place, "labels", self.labels, flat, shapes)
         return arrays[images], None if labels is None else arrays[labels]
 
 
-def _loaded(place: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:
+@contextmanager
+def _named_as(place: Path) -> Iterator[None]:
+    """A damaged file is told with its name and what belongs there."""
     try:
-        loaded = np.load(place, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return {key: loaded[key] for key in loaded.files}
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        pickled = any(word in str(error) for word in ("pickle", "Python objects", "Object arrays"))
-        reason = "is no NumPy file, is damaged, or holds Python objects, which are never opened"
-        raise _wrong(place, reason if pickled else f"cannot be read: {error}") from error
+        yield
+    except DamagedFile as error:
+        raise _wrong(place, f"cannot be read: {error}") from error
 
 
 def _key(

@@ -18,6 +18,8 @@ from ganlab.data.collection import Collection, scan
 from ganlab.data.decode import Fitting
 from ganlab.data.partial import DESCRIPTION, PIXELS, clear_abandoned, partial_folder
 from ganlab.data.problems import BrokenData, Problem
+from ganlab.storage import DamagedFile
+from ganlab.storage.arrays import digest_of, read_npy
 
 
 class ImageDataset:
@@ -77,16 +79,50 @@ class DecodedFile:
         """True once a complete copy lies there."""
         return self.description.exists() and self.pixels.exists()
 
+    def sound(self, collection: Collection, fitting: Fitting) -> bool:
+        """Whether a complete copy lies there, every byte as it was written.
+
+        Reads it all once, which a first epoch does too; of a damaged one a warning says so.
+        """
+        if not self.exists():
+            return False
+        try:
+            found = self.load()
+            digest = digest_of(found.pixels)
+            if found.labels is not None:
+                digest.update(found.labels.numpy().data)
+            if digest.hexdigest() != found.digest:
+                raise DamagedFile("its checksum does not agree")
+            side = (fitting.channels, fitting.resolution, fitting.resolution)
+            if found.pixels.shape[1:] != side or found.class_names != [*collection.class_names]:
+                raise DamagedFile("it describes other images")
+        except (OSError, ValueError) as error:
+            warnings.warn(
+                f"the decoded images in {self.pixels} are damaged ({error}) and are made anew",
+                stacklevel=2,
+            )
+            return False
+        return True
+
     def load(self) -> ImageDataset:
-        """Map the pixels, read the labels."""
-        description = json.loads(self.description.read_text())
-        labels = description["labels"]
-        return ImageDataset(
-            np.load(self.pixels, mmap_mode="r", allow_pickle=False),
-            None if labels is None else np.asarray(labels, np.int64),
-            description["class_names"],
-            description["digest"],
-        )
+        """Map the pixels, read the labels.
+
+        Raises:
+            DamagedFile, OSError: one of the files is not there or makes no sense.
+        """
+        pixels = read_npy(self.pixels)
+        try:
+            described = json.loads(self.description.read_text(encoding="utf-8"))
+            given, names, digest = (described[key] for key in ("labels", "class_names", "digest"))
+            labels = None if given is None else np.array(given, np.int64)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise DamagedFile(f"{self.description} cannot be read: {error}") from error
+        words = isinstance(names, list) and all(isinstance(n, str) for n in [*names, digest])
+        if not words or pixels.dtype != np.uint8 or pixels.ndim != 4:
+            raise DamagedFile(f"{self.pixels} or its description is none of decoded images")
+        if labels is not None and labels.shape != pixels.shape[:1]:
+            raise DamagedFile(f"{self.description} has {labels.size} labels")
+        return ImageDataset(pixels, labels, names, digest)
 
     def write(self, collection: Collection, fitting: Fitting, skip_broken: bool) -> None:
         """Decode a set into the file, one image after the other, atomically.

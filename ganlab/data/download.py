@@ -8,6 +8,24 @@ from pathlib import Path
 
 from ganlab.downloads import download
 
+LARGEST = 2**28  # bytes; the largest file read here has 47 million
+
+
+def gunzipped(path: Path) -> bytes:
+    """Content of a file, unpacked if its name ends in .gz.
+
+    Raises:
+        ValueError: it unpacks to more than any file read here has.
+        OSError, EOFError, zlib.error: it is damaged.
+    """
+    if path.suffix != ".gz":
+        return path.read_bytes()
+    with gzip.open(path) as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError(f"{path} unpacks to more than {LARGEST / 2**20:,.0f} MB, and was not read")
+    return content
+
 
 def unpacked(path: Path, sha256: str) -> bytes:
     """Content of a file, gunzipped if its name ends in .gz, checked.
@@ -16,7 +34,7 @@ def unpacked(path: Path, sha256: str) -> bytes:
         ValueError: the file is damaged or its content is not the one with this SHA-256.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = gunzipped(path)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it and get it again") from error
     found = hashlib.sha256(content).hexdigest()

@@ -13,7 +13,9 @@ from PIL import Image
 from ganlab.data.collection import UNLABELLED, Collection, hashed
 from ganlab.data.decode import UnusableImage
 from ganlab.data.problems import BrokenData, Problem, counted_suffixes
+from ganlab.storage import irregular
 
+LARGEST = 2**28  # bytes of an archive's member: Pillow's largest image, 89 million pixels of RGB
 SUFFIXES = [
     ".png",
     ".jpg",
@@ -124,7 +126,7 @@ class ZipFiles(Files):
     def __init__(self, place: Path, labels: bool = True, guide: str = "a .zip of images") -> None:
         try:
             self.archive = zipfile.ZipFile(place)
-        except zipfile.BadZipFile as error:
+        except Exception as error:  # zipfile raises whatever damaged bytes lead it to
             fix = f"data.path takes {guide}; an archive that arrived damaged must be fetched again"
             problem = Problem(str(place), f"is not a zip archive ({error})", fix)
             raise BrokenData([problem]) from error
@@ -134,8 +136,12 @@ class ZipFiles(Files):
         )
 
     def image(self, index: int) -> Image.Image:  # noqa: D102
+        member = self.archive.getinfo(self.names[index])
+        if member.file_size > LARGEST:  # looked at before anything is unpacked
+            reason = f"unpacks to {member.file_size / 2**20:,.0f} MB, more than any image read here"
+            raise UnusableImage(reason, "replace or delete it")
         with self.lock:
-            return Image.open(io.BytesIO(self.archive.read(self.names[index])))
+            return Image.open(io.BytesIO(self.archive.read(member)))
 
     def fingerprint(self) -> str:  # noqa: D102
         entries = (self.archive.getinfo(name) for name in self.names)
@@ -174,6 +180,8 @@ def existing(path: str | Path | None, guide: str) -> Path:
     place = Path(path).expanduser()
     if not place.exists():
         raise FileNotFoundError(f"data.path={path} does not exist; it takes {guide}")
+    if not place.is_dir() and (kind := irregular(place)) is not None:
+        raise FileNotFoundError(f"data.path={path} is {kind}; it takes {guide}")
     return place
 
 

@@ -4,9 +4,11 @@ How a checkpoint is opened and run is not the data's business: that callable is 
 """
 
 import errno
+import hashlib
 import json
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -17,7 +19,10 @@ from tqdm import tqdm
 
 from ganlab.data.collection import Arrays, hashed
 from ganlab.downloads import cache_dir
+from ganlab.storage import DamagedFile, located
+from ganlab.storage.arrays import digest_of, read_npy
 
+CHECKSUM = "blake2b"  # key of the pixels' checksum in the description
 BATCH = 100  # latents at a time; fixed, because images of other batches differ in the last bits
 
 
@@ -95,7 +100,7 @@ class Generated:
                 f"data.ckpt={self.ckpt} makes images of {side} px, less than data.resolution="
                 f"{self.needed}: set data.resolution={side}, or data.enlarge=true"
             )
-        if not all(path.exists() for path in self._file()):
+        if not self._sound(*self._file()):
             self._write(*self._file())
 
     def open(self) -> Arrays:
@@ -103,7 +108,30 @@ class Generated:
         pixels, description = self._file()
         if not description.exists():
             self.prepare()
-        return Arrays(np.load(pixels, mmap_mode="r"), None, [], str(pixels), hashed(pixels.stem))
+        return Arrays(self._images(pixels), None, [], str(pixels), hashed(pixels.stem))
+
+    def _images(self, path: Path) -> NDArray[np.uint8]:
+        images = read_npy(path)
+        if images.dtype != np.uint8 or images.shape != (self.num, *self.painter.shape):
+            raise DamagedFile(f"{path} holds {images.shape} of {images.dtype}")
+        return images
+
+    def _sound(self, pixels: Path, description: Path) -> bool:
+        """Whether the images are there, every byte as it was drawn; a warning says if damaged."""
+        if not (pixels.exists() and description.exists()):
+            return False
+        try:
+            expected = json.loads(description.read_text(encoding="utf-8")).get(CHECKSUM)
+            images = self._images(pixels)
+            if expected is None:
+                warnings.warn(f"{pixels} has no checksum: delete it if in doubt", stacklevel=2)
+            elif digest_of(images).hexdigest() != expected:
+                raise DamagedFile("its checksum does not agree")
+        except (OSError, ValueError, AttributeError, RecursionError) as error:
+            text = f"the generated images in {pixels} are damaged ({error}) and are drawn anew"
+            warnings.warn(text, stacklevel=2)
+            return False
+        return True
 
     def _write(self, pixels: Path, description: Path) -> None:
         shape = (self.num, *self.painter.shape)
@@ -113,15 +141,20 @@ class Generated:
             need = f"no room for {np.prod(shape) / 2**20:,.0f} MB of generated images in {folder}"
             raise OSError(errno.ENOSPC, f"{need}: lower data.num, or point GANLAB_CACHE elsewhere")
         with tempfile.TemporaryDirectory(prefix="partial-", dir=folder) as partial:
-            self._paint(Path(partial, "pixels.npy"), shape)
-            Path(partial, "json").write_text(json.dumps(self.record, indent=2))
+            kept = {**self.record, CHECKSUM: self._paint(Path(partial, "pixels.npy"), shape)}
+            Path(partial, "json").write_text(json.dumps(kept, indent=2))
             Path(partial, "pixels.npy").replace(pixels)
             Path(partial, "json").replace(description)
 
-    def _paint(self, path: Path, shape: tuple[int, ...]) -> None:
-        images = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
-        starts = range(0, self.num, BATCH)
-        for start in tqdm(starts, "generating images", unit="batch", leave=False, disable=None):
-            batch = range(start, min(start + BATCH, self.num))
-            images[start : batch.stop] = self.painter.paint(batch, self.latent_seed)
-        images.flush()
+    def _paint(self, path: Path, shape: tuple[int, ...]) -> str:
+        """Write the images as they are drawn, and return their checksum."""
+        digest, starts = hashlib.blake2b(digest_size=16), range(0, self.num, BATCH)
+        with located(path.parent.parent), path.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            for start in tqdm(starts, "generating images", unit="batch", leave=False, disable=None):
+                batch = range(start, min(start + BATCH, self.num))
+                images = np.ascontiguousarray(self.painter.paint(batch, self.latent_seed), np.uint8)
+                file.write(images.data)
+                digest.update(images.data)
+        return digest.hexdigest()

@@ -1,6 +1,5 @@
 """MNIST and Fashion-MNIST: images and labels in idx files (LeCun's format)."""
 
-import gzip
 import hashlib
 import importlib.resources
 import zlib
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ganlab.data.collection import Arrays, hashed
-from ganlab.data.download import fetch, unpacked
+from ganlab.data.download import fetch, gunzipped, unpacked
 from ganlab.data.files import existing, state
 from ganlab.data.problems import BrokenData, Problem
 from ganlab.downloads import cache_dir
@@ -90,8 +89,7 @@ class MNIST:
         if place is None:
             raise FileNotFoundError(f"data.path={folder} lacks {name}[.gz]; it takes {guide}")
         try:
-            content = place.read_bytes()
-            return read_idx(gzip.decompress(content) if place.suffix == ".gz" else content, place)
+            return read_idx(gunzipped(place), place)
         except (OSError, EOFError, zlib.error) as error:
             raise BrokenData(
                 [Problem(str(place), f"is damaged: {error}", "get it again")]

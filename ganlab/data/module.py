@@ -57,6 +57,7 @@ class ImageData(lightning.LightningDataModule):
         self.num_eval: int | None = None
         self.batch_size_at: Callable[[int], int] | None = None
         self._dataset: ImageDataset | None = None
+        self._checked: Path | None = None  # the mapped file that was found whole, or written
 
     @property
     def dataset(self) -> ImageDataset:
@@ -85,8 +86,8 @@ class ImageData(lightning.LightningDataModule):
         """Fetch what is missing and decode what is shared; Lightning runs it once per machine."""
         self.source.prepare()
         collection = self.source.open()
-        if self._mapped(collection) and not self._file(collection).exists():
-            self._file(collection).write(collection, self.fitting, self.skip_broken)
+        if self._mapped(collection):
+            self._sound_file(collection)
 
     def setup(self, stage: str | None = None) -> None:
         """Load the images, from the mapped file where there is one; every rank runs it."""
@@ -98,8 +99,8 @@ class ImageData(lightning.LightningDataModule):
             self._dataset = decoded(collection, self.fitting, self.skip_broken)
             return
         file = self._file(collection)
-        if not file.exists():
-            file.write(collection, self.fitting, self.skip_broken)
+        if self.world[0] == 0 or not file.exists():  # the others' first has looked at it for them
+            self._sound_file(collection)
         self._dataset = file.load()
 
     def stream(self) -> ImageStream:
@@ -160,6 +161,13 @@ class ImageData(lightning.LightningDataModule):
         """Large sets always; small ones when several processes would each decode files."""
         large = nbytes(collection, self.fitting) > self.memory_budget_mb * 2**20
         return large or (self.source.shared and self.world[1] > 1)
+
+    def _sound_file(self, collection: Collection) -> None:
+        """Make the mapped file unless it is there and whole; looks at it once."""
+        file = self._file(collection)
+        if self._checked != file.pixels and not file.sound(collection, self.fitting):
+            file.write(collection, self.fitting, self.skip_broken)
+        self._checked = file.pixels
 
     def _file(self, collection: Collection) -> DecodedFile:
         key = hashed("v1", collection.fingerprint(), self.fitting, self.skip_broken)

@@ -13,7 +13,6 @@ import sys
 import threading
 import urllib.request
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.downloads import cache_dir, download
+from ganlab.storage import DamagedFile
+from ganlab.storage.archive import read_archive
 
 PROBE_SECONDS = 1.0  # how long `preflight` waits for the host that has the file
 
@@ -126,12 +127,11 @@ class WeightsFile:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the one about TorchScript; the error says it all
-                content = torch.load(path, map_location="cpu", weights_only=True)
-                whole = not zipfile.is_zipfile(path) or zipfile.ZipFile(path).testzip() is None
+                content = read_archive(path, older=True)
+        except DamagedFile as error:
+            raise self._invalid(f"is damaged: {error}") from error
         except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
             raise self._invalid("is not a file of plain tensors and was not opened") from error
-        if not whole:  # torch.load does not look at the checksums
-            raise self._invalid("is damaged: a checksum in it does not agree")
         if not _is_state_dict(content):
             raise self._invalid("holds something else than named dense tensors of real numbers")
         return _without_counters(content)

@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from ganlab.cli import EXPECTED, one_line, register_resolvers
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import Cell, GridError
-from ganlab.grid.preparing import external_rank
 from ganlab.grid.process import HASH
+from ganlab.processes import external_rank
 
 
 def main() -> None:
@@ -27,6 +27,8 @@ def main() -> None:
         agree(directory)
         first = external_rank() == 0
         with cells.locked(directory) if first else nullcontext():
+            if first and cells.state(directory) == "done":
+                sys.exit(0)  # another driver's process was here since this one was started
             sys.exit(recorded(directory) if first else outcome(directory)["exit_code"])
     except EXPECTED as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
@@ -66,7 +68,7 @@ def recorded(directory: Path) -> int:
             return 1
         raise
     finally:
-        cells.write_attempt(directory, ended=time.time(), **facts)
+        cells.write_attempt(directory, **{"ended": time.time(), "error": None, **facts})
 
 
 def stopped_with(error: BaseException) -> int | None:

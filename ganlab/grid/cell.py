@@ -1,30 +1,27 @@
 """One cell of a grid on disk: what it is, how its last attempt went, what is to be done now."""
 
-import errno
-import fcntl
 import hashlib
 import json
 import os
 import socket
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from omegaconf import OmegaConf
 
+from ganlab import locks
 from ganlab.config import differences
-from ganlab.processes import is_running
+from ganlab.fields import complaint
+from ganlab.grid.forms import ATTEMPT, CELL_FIELDS, attempt_of, damage
 from ganlab.report.atomic import replace_file
 from ganlab.report.results import read_result
 
-CELL, ATTEMPT, LOCK, LOG, ASIDE = "cell.yaml", "attempt.json", ".lock", "cell.log", ".attempts"
-KEPT = (".hydra", LOCK)  # of this attempt already when an older one is set aside
-HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a lock that is taken
+CELL, LOG, ASIDE = "cell.yaml", "cell.log", ".attempts"
+KEPT = (".hydra", locks.LOCK, locks.HOLDER)  # of this attempt already as older ones move away
 MANNER = (  # beginnings of keys that only say how a cell is run
     *("trainer.", "logger.", "callbacks.", "grid.", "allow_targets", "run_dir", "resume"),
     *("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg"),
@@ -70,6 +67,8 @@ def read_cell(directory: Path) -> Cell:
     path = Path(directory) / CELL
     try:
         found: Any = OmegaConf.to_container(OmegaConf.load(path))
+        if wrong := complaint(found, CELL_FIELDS):
+            raise ValueError(wrong)
         found["config"]["run_dir"] = str(path.parent.absolute())
         return Cell(**found)
     except FileNotFoundError:
@@ -102,10 +101,9 @@ def write_attempt(directory: Path, **facts: Any) -> None:
 def read_attempt(directory: Path) -> dict[str, Any]:
     """What is known of the last attempt; nothing where there was none or its file is damaged."""
     try:
-        found = json.loads((Path(directory) / ATTEMPT).read_text(encoding="utf-8"))
+        return attempt_of(directory)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def begin_attempt(directory: Path) -> None:
@@ -117,60 +115,22 @@ def begin_attempt(directory: Path) -> None:
 
 
 @contextmanager
-def locked(directory: Path, patience: float = 3.0) -> Iterator[None]:
+def locked(directory: Path, patience: float = locks.PATIENCE) -> Iterator[None]:
     """Hold a cell for this process; the lock goes with the process, however it ends.
-
-    Waits some seconds, as a look at the cell's state holds the lock for a moment. A file system
-    without locks is warned of, and the cell is not held.
 
     Raises:
         GridError: another process holds it.
     """
-    until = time.monotonic() + patience
-    with (Path(directory) / LOCK).open("a") as file:
-        while _taken(file) is False:
-            if time.monotonic() > until:
-                raise GridError(f"{directory} is being run by another process")
-            time.sleep(0.05)
-        yield
-
-
-def _taken(file: IO[str]) -> bool | None:
-    """Whether the lock is ours now; None where the file system has no locks."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in HELD:
-            return False
-        _warn_of_no_locks(error.strerror)
-        return None
-    return True
-
-
-@cache  # once a process
-def _warn_of_no_locks(why: str) -> None:
-    warnings.warn(
-        f"this file system has no locks ({why}): whether a cell is being run is known only of "
-        "processes on this machine; do not run a grid on two at the same time",
-        stacklevel=1,
-    )
+        with locks.held(directory, patience):
+            yield
+    except locks.InUseError as error:
+        raise GridError(str(error)) from error
 
 
 def is_held(directory: Path) -> bool:
-    """Whether a process on this machine runs the cell at this moment."""
-    path = Path(directory) / LOCK
-    if not path.exists():
-        return False
-    with path.open("a") as file:
-        taken = _taken(file)
-    return _said_to_run(directory) if taken is None else not taken
-
-
-def _said_to_run(directory: Path) -> bool:
-    """What `attempt.json` says in place of a lock."""
-    facts = read_attempt(directory)
-    here = facts.get("state") == "running" and facts.get("host") == socket.gethostname()
-    return here and isinstance(facts.get("pid"), int) and is_running(facts["pid"])
+    """Whether a process runs the cell at this moment."""
+    return locks.holder(directory) is not None
 
 
 def state(directory: Path) -> str:
@@ -206,15 +166,16 @@ def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
         GridError: the directory holds a cell of other settings, or somebody runs it.
     """
     directory = cell.directory
-    if is_held(directory):
-        raise GridError(f"{directory.name} is being run by another process")
+    if (who := locks.holder(directory)) is not None:
+        raise GridError(locks.in_use(directory, who))
     if fresh or not (directory / CELL).exists():
         return "start", cell.config.get("ckpt")
     older = read_cell(directory)
     last = directory / "checkpoints" / "last.ckpt"
     if last.is_file() or state(directory) == "done":  # there is something to lose
         refuse_other_settings(older, cell)
-    if state(directory) == "done" and older.inputs == cell.inputs and long_enough(cell):
+    whole = state(directory) == "done" and not damage(directory)
+    if whole and older.inputs == cell.inputs and long_enough(cell):
         return "skip", None
     if cell.kind == "train" and last.is_file():
         return "continue", str(last)
@@ -224,7 +185,8 @@ def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
 def long_enough(cell: Cell) -> bool:
     """Whether a finished cell has the length that is asked for today."""
     kimg = cell.config.get("kimg") if cell.kind == "train" else None
-    return kimg is None or result_of(cell.directory).get("images_seen", 0) >= 1000 * kimg
+    seen = result_of(cell.directory).get("images_seen") or 0
+    return bool(kimg is None or seen >= 1000 * kimg)
 
 
 def refuse_other_settings(older: Cell, cell: Cell) -> None:

@@ -7,10 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ganlab.fields import complaint, each, given, items, mapping, plain, text
 from ganlab.grid.naming import cell_name
 from ganlab.report.atomic import replace_file
 
 GRID = "grid.json"
+TABLE = given(  # of `grid.table`
+    caption=text,
+    **dict.fromkeys(("metrics", "rows", "columns"), items(text)),
+    labels=each(each(plain)),
+    paper=given(source=text, axes=items(text), values=items(each(plain))),
+)
+FACTS = given(cells=each(each(plain)), axes=items(text), command=text, name=text, table=mapping)
 
 
 def write_grid(
@@ -38,6 +46,6 @@ def read_grid(directory: Path) -> dict[str, Any]:
     """What `grid.json` says; nothing where there is none to read."""
     try:
         found = json.loads((Path(directory) / GRID).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if complaint(found, FACTS) is None else {}

@@ -51,8 +51,9 @@ def publish(
         raise GridError("name a grid: python -m ganlab table outputs/multirun/<name>")
     records = collect(directories)
     grids = [facts for each in directories if (facts := read_grid(Path(each)))]
-    said = Choice.of(grids[0].get("table") or {}) if grids else Choice()
+    said, doubt = said_of(grids[0].get("table") or {}) if grids else (Choice(), [])
     table = grid_table(records, (choice or Choice()).over(said))
+    table.notes += doubt
     own = len(directories) == 1 and records[0].directory != Path(directories[0]).absolute()
     stem = STEM if own else "merged"  # a run's own table is its study's
     into = Path(directories[0] if into is None else into)
@@ -67,6 +68,14 @@ def publish(
         page, page_of(records, table, title, grids, page.parent).encode("utf-8", "replace")
     )
     return f"{table.markdown()}\npage: {page.absolute()}"
+
+
+def said_of(settings: dict[str, Any]) -> tuple[Choice, list[str]]:
+    """How a grid wants its table to look; what is wrong with its wish costs the wish alone."""
+    try:
+        return Choice.of(settings), []
+    except GridError as error:
+        return Choice(), [f"{error}: left out"]
 
 
 def with_spreads(table: Table) -> Table:
@@ -141,7 +150,7 @@ def cell_facts(
     seen, seconds = result.get("images_seen"), result.get("seconds")
     return {
         "state": record.state,
-        "why": record.why,
+        "why": record.why or (f"diverged: {record.diverged}" if record.diverged else ""),
         "link": link_to(record.directory / "report.html", home),
         "values": ["" if record.value(axis) is None else str(record.value(axis)) for axis in axes],
         "scores": [(number(found.get(name)), found.get(name)) for name in scores],

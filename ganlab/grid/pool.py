@@ -13,8 +13,9 @@ from typing import Any
 from ganlab.grid import cell as cells
 from ganlab.grid.devices import Devices
 from ganlab.grid.preparing import Prepared
-from ganlab.grid.process import conclude, start, stop
+from ganlab.grid.process import STOPS, conclude, start, stop
 from ganlab.grid.progress import LiveTable
+from ganlab.slurm import AGAIN
 
 POLL = 0.2  # seconds
 
@@ -32,8 +33,8 @@ class Running:
 class Pool:
     """Starts waiting cells where places are free until all have ended or a signal asks to stop.
 
-    The first Ctrl-C or SIGTERM is passed on to the cells, which save and end; so is a second one,
-    on which they end at once; a third kills them.
+    The first Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 is passed on to the cells, which save and end; so
+    is a second one, on which they end at once; a third kills them.
     """
 
     prepared: Sequence[Prepared]
@@ -80,7 +81,7 @@ class Pool:
             if each.process.poll() is not None:
                 stop(each.process, signal.SIGKILL)  # ranks that outlived their first process
                 self.states[directory] = conclude(
-                    directory, each.process.returncode, bool(self.signals)
+                    directory, each.process.returncode, bool(self.signals), each.process.pid
                 )
                 each.log.close()
                 self.devices.give_back(each.places)
@@ -91,7 +92,7 @@ class Pool:
         """Pass signals on while cells run."""
         with ExitStack() as stack:
             if threading.current_thread() is threading.main_thread():
-                for number in (signal.SIGINT, signal.SIGTERM):
+                for number in STOPS:
                     before = signal.signal(number, self.pass_on)
                     stack.callback(signal.signal, number, before)
             yield
@@ -99,8 +100,9 @@ class Pool:
     def pass_on(self, number: int, frame: Any) -> None:
         """Answer a signal."""
         self.signals.append(number)
+        urgent = [each for each in self.signals if each not in AGAIN]
         for each in self.running.values():
-            stop(each.process, number if len(self.signals) < 3 else signal.SIGKILL)
+            stop(each.process, number if len(urgent) < 3 else signal.SIGKILL)
 
     @contextmanager
     def last_rites(self) -> Iterator[None]:

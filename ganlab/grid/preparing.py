@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,11 @@ from ganlab.config import resolved
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import Cell, GridError
 from ganlab.grid.naming import cell_values
+from ganlab.processes import external_rank
 from ganlab.provenance import raw_words
 
 PLAN = ".plan"
 PATIENCE = 600  # seconds that ranks of one cell wait for the first of them
-RANKS = ("SLURM_PROCID", "RANK", "LOCAL_RANK")  # set where somebody else starts a cell's ranks
 ALONE = ("SLURM_", "TORCHELASTIC_", "PET_", "PMI_")  # beginnings of variables that describe a job
 ALONE_NAMES = {
     *("RANK", "LOCAL_RANK", "GROUP_RANK", "ROLE_RANK", "NODE_RANK", "WORLD_SIZE"),
@@ -77,20 +76,19 @@ def prepare(config: DictConfig) -> Prepared:
     """
     fresh = bool((config.get("grid") or {}).get("fresh"))
     cell = composed_cell(config)
+    known = cells.read_attempt(cell.directory)
     action, checkpoint = cells.plan(cell, fresh)
     if action == "skip":
         return Prepared(cell, action)
-    if action == "start":
-        cells.set_aside(cell.directory)
-    cell.config["ckpt"] = checkpoint
-    cell.write()
-    cells.write_attempt(cell.directory, state="waiting")
+    with cells.locked(cell.directory):
+        if cells.read_attempt(cell.directory) != known:
+            raise GridError(f"{cell.directory.name} was begun by another process just now")
+        if action == "start":
+            cells.set_aside(cell.directory)
+        cell.config["ckpt"] = checkpoint
+        cell.write()
+        cells.write_attempt(cell.directory, state="waiting", error=None)
     return Prepared(cell, action)
-
-
-def external_rank(environment: Mapping[str, str] = os.environ) -> int:
-    """This process's number among those that a cluster started for one and the same cell."""
-    return max((int(environment[name]) for name in RANKS if environment.get(name)), default=0)
 
 
 def prepare_together(config: DictConfig) -> Prepared:

@@ -16,11 +16,14 @@ from omegaconf import DictConfig
 
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
-from ganlab.grid.preparing import external_rank, prepare_together
+from ganlab.grid.preparing import prepare_together
+from ganlab.processes import external_rank
 from ganlab.report.directions import way_of
+from ganlab.slurm import AGAIN
 
 ROOT = Path(__file__).parents[2]
 HASH = "GANLAB_CELL"  # a cell's hash of its file, for the ranks it starts
+STOPS = (signal.SIGTERM, signal.SIGINT, *AGAIN)
 SAVING = 120  # seconds a stopped cell has to save when this process must go
 
 
@@ -68,7 +71,7 @@ def run_cell(config: DictConfig) -> float | None:
             process.wait()
         if external_rank() != 0:  # the first task keeps the record
             sys.exit(process.returncode)
-        conclude(directory, process.returncode, bool(stopped))
+        conclude(directory, process.returncode, bool(stopped), process.pid)
         if stopped:
             sys.exit(128 + stopped[0])
     if problem := complaint(directory):
@@ -86,7 +89,9 @@ def forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
         stop(process, number)
 
     main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGINT) if main else ()
+    # submitit has an answer of its own to one of the scheduler's
+    free = [number for number in AGAIN if signal.getsignal(number) == signal.SIG_DFL]
+    numbers = (signal.SIGTERM, signal.SIGINT, *free) if main else ()
     before = {number: signal.signal(number, forward) for number in numbers}
     try:
         yield received
@@ -101,14 +106,26 @@ def forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
         stop(process, signal.SIGKILL)  # a rank that outlived its first process
 
 
-def conclude(directory: Path, returncode: int, stopped: bool = False) -> str:
-    """Complete the record of an attempt whose process has ended; returns the cell's state."""
-    facts: dict[str, Any] = {"exit_code": returncode}
-    said = cells.read_attempt(directory).get("state")
-    if said in ("running", "waiting"):  # its process could not say more
-        facts |= {"state": "interrupted" if stopped else "killed" if returncode < 0 else "failed"}
-        facts["error"] = death(returncode)
-    cells.write_attempt(directory, **facts)
+def conclude(
+    directory: Path,
+    returncode: int,
+    stopped: bool = False,
+    pid: int | None = None,  # of the process that ended; None = whoever began the attempt
+) -> str:
+    """Complete the record of an attempt whose process has ended; returns the cell's state.
+
+    Only who holds a cell writes about it: where another driver's process runs it, or ran it after
+    ours, its word stands.
+    """
+    with suppress(GridError), cells.locked(directory, patience=0.5):
+        known = cells.read_attempt(directory)
+        waiting, ours = known.get("state") == "waiting", pid in (None, known.get("pid"))
+        if waiting or ours:
+            facts: dict[str, Any] = {"exit_code": returncode}
+            if waiting or known.get("state") == "running":  # its process could not say more
+                end = "interrupted" if stopped else "killed" if returncode < 0 else "failed"
+                facts |= {"state": end, "error": death(returncode)}
+            cells.write_attempt(directory, **facts)
     return cells.state(directory)
 
 

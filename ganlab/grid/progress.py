@@ -7,6 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -33,10 +34,13 @@ def last_values(directory: Path) -> dict[str, float]:
     except OSError:
         return {}
     values: dict[str, float] = {}
-    for row in csv.DictReader(text[: text.rfind("\n") + 1].splitlines()):
-        for name, cell in row.items():
-            if isinstance(name, str) and isinstance(cell, str) and (n := _number(cell)) is not None:
-                values[name] = n
+    lines = text[: text.rfind("\n") + 1].replace("\0", "").splitlines()
+    with suppress(csv.Error):  # a damaged file: what came before it counts
+        for row in csv.DictReader(lines):
+            for name, cell in row.items():
+                text_in_both = isinstance(name, str) and isinstance(cell, str)
+                if text_in_both and (n := _number(cell)) is not None:
+                    values[name] = n
     return values
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import GRID, read_grid
+from ganlab.grid.forms import damage
 from ganlab.provenance import within
+from ganlab.report.facts import diverged
 
 Score = Mapping[str, Any]  # one record of result.json
 CONDITIONS = (
@@ -31,6 +33,7 @@ class CellRecord:
     choices: dict[str, str] = field(default_factory=dict)  # config group -> option
     config: dict[str, Any] = field(default_factory=dict)
     scores: list[Score] = field(default_factory=list)  # of a cell that is done
+    diverged: str = ""  # when which loss left the range of sense, if one did
 
     @property
     def name(self) -> str:
@@ -39,8 +42,10 @@ class CellRecord:
 
     @property
     def fate(self) -> str:
-        """Its state, and why it failed."""
-        return f"{self.state} ({self.why})" if self.why else self.state
+        """Its state, why it failed, and whether it diverged."""
+        said = [f"diverged: {self.diverged}"] if self.diverged else []
+        said += [self.why] if self.why else []
+        return f"{self.state} ({'; '.join(said)})" if said else self.state
 
     def value(self, axis: str) -> Any:
         """Its value on an axis that may be another grid's: swept, chosen or configured; or None."""
@@ -103,36 +108,47 @@ def records_of(directory: Path) -> list[CellRecord]:
 
 
 def record_of(directory: Path, values: dict[str, Any] | None = None) -> CellRecord:
-    """One cell; `values` are those it should have, for one that never came to be."""
+    """One cell; `values` are those it should have, for one that never came to be.
+
+    A cell with a damaged file has failed: the file and what is wrong with it are its reason.
+    """
     result = cells.result_of(directory)
+    damaged = damage(directory) if directory.is_dir() else None
     if not (directory / cells.CELL).exists():
-        return _run(directory, result, values)
+        return _run(directory, result, values, damaged)
     try:
         cell = cells.read_cell(directory)
     except GridError as error:
-        return CellRecord(directory, values or {"run": directory.name}, "failed", str(error))
-    state = cells.state(directory)
+        why = " ".join(str(error).split())
+        return CellRecord(directory, values or {"run": directory.name}, "failed", why)
+    state = "failed" if damaged else cells.state(directory)
     chosen = {key: str(result[key]) for key in ("model", "data", "study") if result.get(key)}
     return CellRecord(
         directory,
         cell.values,
         state,
-        str(cells.read_attempt(directory).get("error") or ""),
+        damaged or str(cells.read_attempt(directory).get("error") or ""),
         {**cell.choices, **chosen},
         {**cell.config, **(result.get("config") or {})},
         scores_of(result) if state == "done" else [],
+        diverged(result),
     )
 
 
-def _run(directory: Path, result: dict[str, Any], values: dict[str, Any] | None) -> CellRecord:
+def _run(
+    directory: Path, result: dict[str, Any], values: dict[str, Any] | None, damaged: str | None
+) -> CellRecord:
     """A run that no grid started, or nothing at all."""
+    if damaged:
+        return CellRecord(directory, values or {"run": directory.name}, "failed", damaged)
     if not result:
         return CellRecord(directory, values or {"run": directory.name}, "missing")
     choices = {key: str(result[key]) for key in ("model", "data", "study") if result.get(key)}
     state, config = str(result.get("status", "done")), result.get("config") or {}
     scores = scores_of(result) if state == "done" else []
     why = str(result.get("error") or "")
-    return CellRecord(directory, {"run": directory.name}, state, why, choices, config, scores)
+    values = {"run": directory.name}
+    return CellRecord(directory, values, state, why, choices, config, scores, diverged(result))
 
 
 def scores_of(result: Mapping[str, Any]) -> list[Score]:

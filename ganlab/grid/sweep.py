@@ -11,11 +11,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from ganlab.arguments import quoted
 from ganlab.cli import EXPECTED, fail
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import write_grid
 from ganlab.grid.naming import expected_cells, grid_name, swept
 from ganlab.provenance import raw_words
+from ganlab.slurm import AGAIN, requeue
 
 ROOT = "outputs/multirun"
 KEYS = {"name", "fresh", "objective", "axes", "table"}
@@ -105,22 +107,28 @@ def directory_of(
 
 def pin(config: DictConfig, axes: Sequence[str], directory: Path) -> None:
     """Make axes and directory overrides of every job, through the config that launchers pass on."""
-    quoted = str(directory).replace("\\", "\\\\").replace("'", "\\'")
     with open_dict(config):
         config.hydra.sweep.dir = str(directory)
         config.grid.axes = list(axes)
-        listed = ",".join(f"'{axis}'" for axis in axes)
-        config.hydra.overrides.hydra += [f"hydra.sweep.dir='{quoted}'", f"grid.axes=[{listed}]"]
+        pinned = [f"hydra.sweep.dir={quoted(str(directory))}"]
+        config.hydra.overrides.hydra += [*pinned, f"grid.axes=[{','.join(map(quoted, axes))}]"]
 
 
 @contextmanager
 def tabulated() -> Iterator[None]:
-    """After a sweep, however it ends, write and print its table."""
+    """After a sweep, however it ends, write and print its table; under SLURM it may run again."""
+    swept, again = False, False
     try:
         yield
+    except SystemExit as end:
+        again = isinstance(end.code, int) and end.code - 128 in AGAIN
+        raise
     finally:
         while _begun:
+            swept = True
             shown(_begun.pop())
+        if swept and again:
+            requeue()
 
 
 def shown(directory: Path) -> None:

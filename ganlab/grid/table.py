@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from ganlab.fields import complaint
 from ganlab.grid.cell import GridError, together
+from ganlab.grid.facts import TABLE
 from ganlab.grid.naming import short_names
 from ganlab.grid.records import CONDITIONS, CellRecord, Score, axes_of
 from ganlab.grid.settings import is_seed, telling
@@ -37,8 +39,10 @@ class Choice:
         """From `grid.table`.
 
         Raises:
-            GridError: a key that it does not have.
+            GridError: a key that it does not have, or a value that none can have.
         """
+        if wrong := complaint(settings, TABLE):
+            raise GridError(f"grid.table: {wrong}")
         known = [each.name for each in fields(cls)]
         for key in settings:
             if key not in known:
@@ -270,11 +274,14 @@ def source_notes(choice: Choice) -> list[str]:
 
 
 def notes_on(records: Sequence[CellRecord], axes: Sequence[str]) -> list[str]:
-    """What is not in the rows: constant axes, seeds, and every cell that is not done, by name."""
+    """What is not in the rows: constant axes, seeds, and every cell that is not done, by name.
+
+    A cell that diverged is named too, done or not.
+    """
     rest = [axis for axis in axes_of(records) if axis not in axes and axis != "run"]
     notes = []
     for axis in rest:
         values = list(dict.fromkeys(str(record.value(axis)) for record in records))
         notes.append(f"{axis}: {', '.join(values)}")
-    unfinished = [(r.name, r.fate) for r in records if r.state != "done"]
+    unfinished = [(r.name, r.fate) for r in records if r.state != "done" or r.diverged]
     return [*notes, *together(unfinished)]

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ganlab.features.weights import sha256_of
+from ganlab.storage.archive import read_archive
 
 Node = dict[str, Any]  # part of a config: a `_target_` and its arguments
 
@@ -32,7 +32,7 @@ def opened(path: Path) -> ForeignFile | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the one about TorchScript
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = read_archive(path, older=True)
     except Exception:  # pickled objects, other kinds of file, no file: the caller's error says it
         return None
     source = {"name": path.stem, "file": str(path), "sha256": sha256_of(path)}

@@ -1,7 +1,11 @@
-"""A tracker that fails is left behind; the run goes on."""
+"""A tracker that fails, or does not answer, is left behind; the run goes on."""
 
 import logging
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
@@ -10,23 +14,35 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 log = logging.getLogger(__name__)
 
+ANSWER = 120.0  # seconds a tracker may take over a row, a picture or its own start
+ENDING = 300.0  # seconds for its end, when it may have pictures left to send
+LEAVING = 5.0  # seconds to give up what a failed tracker holds
+GUESTS = ("tensorboard", "wandb")  # packages whose threads die without a word
+
+_printers: list[Callable[[Any], Any]] = []  # what told of a dead thread before `silent_of_guests`
+
 
 class Guarded(Logger):
     """Passes everything on to `logger` until something raises; then says so once and stays quiet.
 
-    What raised is named together with the tracker. Nothing is retried: the curve on disk is whole.
+    What raised is named together with the tracker; one that does not answer in time is left like
+    one that raises, as a service that was stopped never would. Nothing is retried: the curve on
+    disk is whole.
     """
 
     def __init__(self, logger: Logger) -> None:
         super().__init__()
         self.logger = logger
         self.failed = False
+        quieten_threads()
 
-    def _attempt(self, action: Callable[[], Any], otherwise: Any = None) -> Any:
+    def _attempt(
+        self, action: Callable[[], Any], otherwise: Any = None, seconds: float = ANSWER
+    ) -> Any:
         if self.failed:
             return otherwise
         try:
-            return action()
+            return within(seconds, action)
         except Exception as error:  # a tracker may raise anything; none of it is the run's business
             self.failed = True
             name, cause = type(self.logger).__name__, " ".join(str(error).split())
@@ -35,11 +51,20 @@ class Guarded(Logger):
                 "pictures on disk go on",
                 *(name, type(error).__name__, cause),
             )
+            self._abandon()
             return otherwise
 
-    def _pass_on(self, method: str, *args: Any, **options: Any) -> None:
+    def _abandon(self) -> None:
+        """Let the tracker drop what would complain, or wait, when the process ends."""
+        abandon = getattr(self.logger, "abandon", None)
+        if abandon is not None:
+            with suppress(Exception):  # of a thing that is broken already
+                within(LEAVING, abandon)
+
+    def _pass_on(self, method: str, *args: Any, seconds: float = ANSWER, **options: Any) -> None:
         if hasattr(type(self.logger), method):
-            self._attempt(lambda: getattr(self.logger, method)(*args, **options))
+            action = partial(getattr(self.logger, method), *args, **options)
+            self._attempt(action, seconds=seconds)
 
     @property
     def name(self) -> str | None:
@@ -99,13 +124,50 @@ class Guarded(Logger):
     @rank_zero_only
     def finalize(self, status: str) -> None:
         """Tell the tracker how a fit ended."""
-        self._pass_on("finalize", status)
+        self._pass_on("finalize", status, seconds=ENDING)
 
     @rank_zero_only
     def finish(self, exit_code: int = 0) -> None:
         """End the tracker's run, if it has such an end."""
-        self._pass_on("finish", exit_code)
+        self._pass_on("finish", exit_code, seconds=ENDING)
 
     def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
         """Tell the tracker of a checkpoint."""
         self._pass_on("after_save_checkpoint", checkpoint_callback)
+
+
+def within(seconds: float, action: Callable[[], Any]) -> Any:
+    """What `action` returns or raises, if it ends in time; it may block for ever, the caller not.
+
+    Raises:
+        TimeoutError: it did not end; its thread is left behind and keeps no process alive.
+    """
+    answer: Future[Any] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(action())
+        except BaseException as error:  # Ctrl-C raised in there stops the caller too
+            answer.set_exception(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return answer.result(seconds)
+    except TimeoutError as error:
+        if answer.done():  # the action's own
+            raise
+        raise TimeoutError(f"no answer in {seconds:g} seconds") from error
+
+
+def quieten_threads() -> None:
+    """Print nothing when a tracker's own thread dies: the next call raises what it died of."""
+    if threading.excepthook is not silent_of_guests:
+        _printers[:] = [threading.excepthook]
+        threading.excepthook = silent_of_guests
+
+
+def silent_of_guests(failure: Any) -> None:
+    """`threading.excepthook`, but for the threads of trackers."""
+    package = type(failure.thread).__module__.partition(".")[0]
+    if package not in GUESTS:
+        _printers[0](failure)

@@ -4,7 +4,8 @@ import csv
 import io
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,11 @@ class CSVLog(Logger):
     on. A full disk costs no row: it is written as soon as there is room. Equal calls give equal
     bytes. Rank 0 only; pictures and settings are not for this log.
 
+    Lines that are damaged all the same, by a disk or by a second process, are dropped with one
+    warning.
+
     Raises:
-        ValueError: the folder holds a `metrics.csv` of another kind; the message names the line.
+        ValueError: the folder holds a `metrics.csv` of another kind.
     """
 
     def __init__(
@@ -94,8 +98,8 @@ class CSVLog(Logger):
         if step is None:
             raise ValueError(f"metrics.csv is kept by {CLOCK}: log with step=system.images_seen")
         row = {name: number(value, name) for name, value in metrics.items()}
+        newest = next(reversed(self.rows), -1)  # the columns are known once the rows are
         fresh = [name for name in row if name not in self.columns]
-        newest = next(reversed(self.rows), -1)
         self.columns += fresh
         self.rows[step] = {**self.rows.get(step, {}), **row}
         if fresh or step < newest or self._newest is None:
@@ -170,18 +174,61 @@ class CSVLog(Logger):
         if not self.path.exists():
             return {}
         text = self.path.read_bytes().decode(errors="replace")
-        whole = text[: text.rfind("\n") + 1]  # a kill can leave a part of a last line
-        header, *lines = csv.reader(whole.splitlines()) if whole else [[CLOCK]]
-        if header[:1] != [CLOCK]:
+        header, *lines = text.split("\n")[:-1] or [CLOCK]  # a kill can leave a part of a last line
+        first = _cells(header)
+        if first[:1] != [CLOCK] or len(set(first)) < len(first):
             raise ValueError(f"{self.path}: line 1 must start with {CLOCK}; move this file away")
-        self.columns = header[1:]
-        rows = dict(self._parsed(at, cells) for at, cells in enumerate(lines, start=2))
-        if whole != text:
-            replace_file(self.path, whole.encode())
-        return rows
+        self.columns = first[1:]
+        self._rows = dict(ascending([row for row in map(self._parsed, lines) if row is not None]))
+        if dropped := len(lines) - len(self._rows):
+            warnings.warn(
+                f"{self.path}: {dropped} of {len(lines)} lines were damaged and are dropped",
+                stacklevel=4,
+            )
+        if dropped or not text.endswith("\n"):
+            self._save(self._rewrite)
+        return self._rows
 
-    def _parsed(self, at: int, cells: list[str]) -> tuple[int, Row]:
+    def _parsed(self, text: str) -> tuple[int, Row] | None:
+        """A line's clock and numbers; None if it is damaged."""
+        cells = _cells(text)
         if len(cells) != 1 + len(self.columns) or not cells[0].isdecimal():
-            raise ValueError(f"{self.path}: line {at} is damaged; mend it or move this file away")
+            return None
         filled = {name: text for name, text in zip(self.columns, cells[1:], strict=True) if text}
-        return int(cells[0]), filled
+        return (int(cells[0]), filled) if all(map(_is_number, filled.values())) else None
+
+
+def _cells(text: str) -> list[str]:
+    """What one line holds; nothing where it is no line of a table."""
+    try:
+        return next(csv.reader([text], strict=True), [])
+    except csv.Error:
+        return []
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def ascending(rows: Sequence[tuple[int, Row]]) -> list[tuple[int, Row]]:
+    """As many of the rows, in their order, as have ascending clocks.
+
+    Where two processes wrote to one file rows are doubled, and a merged line can look like a row.
+    """
+    ends: list[int] = []  # of the ascents of each length, the lowest last clock
+    lengths: list[int] = []  # of the longest ascent that ends in each row
+    for clock, _ in rows:
+        length = bisect_left(ends, clock)
+        ends[length : length + 1] = [clock]
+        lengths.append(length)
+    kept: list[tuple[int, Row]] = []
+    wanted = len(ends) - 1
+    for row, length in zip(reversed(rows), reversed(lengths), strict=True):
+        if length == wanted and (not kept or row[0] < kept[-1][0]):
+            kept.append(row)
+            wanted -= 1
+    return kept[::-1]

@@ -5,6 +5,7 @@ import netrc
 import os
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,11 @@ class WandbTracker(WandbLogger):
     def _start(self) -> Any:
         import wandb
 
+        # It would warn of each write to a service that is dead.
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
         if wandb.run is not None:  # an earlier run of this process, in a sweep
-            wandb.finish()
+            with suppress(Exception):  # whose service may have died
+                wandb.finish()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._id = self._wandb_init["id"] = self._remembered_id()
         mode = os.environ.get("WANDB_MODE") or (
@@ -152,6 +156,13 @@ class WandbTracker(WandbLogger):
         if self._experiment is not None:
             self._experiment.finish(exit_code=exit_code)
             self._experiment = None
+
+    def abandon(self) -> None:
+        """Let wandb forget its service, which it would wait for when this process ends."""
+        import wandb
+
+        wandb.termsetup(wandb.Settings(silent=True), None)
+        wandb.teardown()  # takes back its hook at exit first: this may raise, or wait in vain
 
 
 def wandb_tracker(

@@ -1,7 +1,7 @@
 """Adversarial losses: what the two networks descend, as functions of logits.
 
 Each class is a namespace for a pair: `discriminator(real, fake)` and `generator(fake, real)`, whose
-second argument only relativistic losses look at. Logits are (N,) or (N, K), positive for real; a
+second argument only a `relativistic` one looks at. Logits are (N,) or (N, K), positive for real; a
 loss is a scalar, the mean over the batch of the sum over a sample's K logits. The factor 1/2 that
 some papers put before both terms is dropped.
 """
@@ -20,6 +20,8 @@ def reduced(terms: Tensor) -> Tensor:
 class Minimax:
     """Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1: G descends the value that D ascends."""
 
+    relativistic: ClassVar[bool] = False
+
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
         """-E log D(x) - E log(1 - D(G(z))), where D = sigmoid(logit)."""
@@ -35,6 +37,8 @@ class Minimax:
 class Nonsaturating:
     """Goodfellow et al. 2014, section 3: G ascends log D(G(z)), so D's certainty teaches it."""
 
+    relativistic: ClassVar[bool] = False
+
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
         """-E log D(x) - E log(1 - D(G(z))), as in `Minimax`."""
@@ -48,6 +52,8 @@ class Nonsaturating:
 
 class LeastSquares:
     """Mao et al. 2017 (arXiv:1611.04076), eq. 9: targets 1 for real and 0 for fake."""
+
+    relativistic: ClassVar[bool] = False
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -63,6 +69,8 @@ class LeastSquares:
 class Hinge:
     """Lim and Ye 2017 (arXiv:1705.02894): D stops pushing logits that are beyond the margin 1."""
 
+    relativistic: ClassVar[bool] = False
+
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
         """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))."""
@@ -76,6 +84,8 @@ class Hinge:
 
 class Wasserstein:
     """Arjovsky et al. 2017 (arXiv:1701.07875), eq. 2: needs a penalty that bounds D's slope."""
+
+    relativistic: ClassVar[bool] = False
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:

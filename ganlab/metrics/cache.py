@@ -6,16 +6,17 @@ import json
 import os
 import tempfile
 import warnings
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ganlab.downloads import cache_dir
 from ganlab.metrics.score import Score, State, rank_and_world
 from ganlab.metrics.suite import Suite
+from ganlab.storage.archive import read_archive, write_archive
 
 Key = dict[str, str | int | bool | None]
 _FORMAT = 2  # raise when the choice of reals or the meaning of a state changes
@@ -124,24 +125,29 @@ class RealCache:
 
 
 def _read(path: Path, key: Key) -> Mapping[str, State]:
-    with zipfile.ZipFile(path) as archive:  # torch.load does not look at the checksums
-        if broken := archive.testzip():
-            raise ValueError(f"{broken} is damaged")
-    content = torch.load(path, map_location="cpu", weights_only=True)
+    content = read_archive(path)
     if content["key"] != key:
         raise ValueError("it belongs to other data or another extractor")
     state: Mapping[str, State] = content["state"]
+    if int(state["images"]["real_images"]) != key["num_real"]:  # type: ignore[arg-type]
+        raise ValueError(f"it holds other than {key['num_real']} images")
+    for name, values in state.items():
+        if not all(map(_finite, values.values())):
+            raise ValueError(f"its {name} are not finite numbers")
     return state
+
+
+def _finite(value: Tensor | list[Tensor]) -> bool:
+    parts = value if isinstance(value, list) else [value]
+    return all(bool(part.isfinite().all()) for part in parts)
 
 
 def _write(path: Path, content: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(descriptor)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
+        write_archive(content, Path(name))
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

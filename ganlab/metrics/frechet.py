@@ -66,10 +66,10 @@ class FrechetDistance(Score, FrechetInceptionDistance):
         return frechet_distance(*self._moments("real"), *self._moments("fake"))
 
     def _moments(self, side: str) -> tuple[Tensor, Tensor]:
-        count = getattr(self, f"{side}_features_num_samples")
-        total = getattr(self, f"{side}_features_sum")
+        states = {n: torch.as_tensor(each) for n, each in self.metric_state.items()}
+        count, total = states[f"{side}_features_num_samples"], states[f"{side}_features_sum"]
         mean = total / count
-        scatter = getattr(self, f"{side}_features_cov_sum") - total.outer(mean)
+        scatter = states[f"{side}_features_cov_sum"] - total.outer(mean)
         return mean, scatter / (count - 1)
 
 

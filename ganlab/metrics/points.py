@@ -49,7 +49,7 @@ class StoredPoints(StoredFeatures):
 
     def _note_shape(self, images: Tensor, side: str) -> None:
         shape = torch.tensor(images.shape[1:], device=self.device)
-        known = getattr(self, f"{side}_shape")
+        known = torch.as_tensor(self.metric_state[f"{side}_shape"])
         if known.any() and not torch.equal(known, shape):
             raise ValueError(f"images of {shape.tolist()} (C, H, W) came after {known.tolist()}")
         setattr(self, f"{side}_shape", shape)

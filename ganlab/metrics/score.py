@@ -1,7 +1,7 @@
 """What every score is: a torchmetrics Metric that compares generated images with reals."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ class Score(Metric):
         self._put(state)
 
     def _local_real(self) -> State:
-        states = {name: getattr(self, name) for name in self._defaults if name.startswith("real_")}
+        states = {n: each for n, each in self.metric_state.items() if n.startswith("real_")}
         return {n: list(v) if isinstance(v, list) else v.clone() for n, v in states.items()}
 
     def _put(self, state: State) -> None:
@@ -124,8 +124,12 @@ class StoredFeatures(Score):
         """Keep (N, d) features with their (N,) int64 index."""
         side = "real" if real else "fake"
         index = self.index_of(features, side, index)
-        getattr(self, f"{side}_features").append(features.detach())
-        getattr(self, f"{side}_index").append(index.to(features.device, torch.int64))
+        self.chunks(side, "features").append(features.detach())
+        self.chunks(side, "index").append(index.to(features.device, torch.int64))
+
+    def chunks(self, side: str, state: str) -> list[Tensor]:
+        """What is kept of `real` or `fake`, batch by batch; one tensor once ranks are gathered."""
+        return cast(list[Tensor], self.metric_state[f"{side}_{state}"])
 
     def index_of(self, batch: Tensor, side: str, index: Tensor | None) -> Tensor:
         """Each image's position in its set, (N,): as given, or as this rank counts its images.
@@ -133,7 +137,7 @@ class StoredFeatures(Score):
         Raises:
             ValueError: not one index an image.
         """
-        seen = sum(len(chunk) for chunk in getattr(self, f"{side}_index"))
+        seen = sum(len(chunk) for chunk in self.chunks(side, "index"))
         index = _strided(seen, len(batch)) if index is None else index
         if index.shape != batch.shape[:1]:
             raise ValueError(f"{len(batch)} images came with {len(index)} indices")
@@ -145,7 +149,7 @@ class StoredFeatures(Score):
 
     def indices(self, side: str) -> Tensor:
         """The index of each of `rows`, ascending, (N,) int64."""
-        return _concatenated(getattr(self, f"{side}_index")).sort().values
+        return _concatenated(self.chunks(side, "index")).sort().values
 
     def rows(self, side: str) -> Tensor:
         """What is kept of `real` or `fake` by ascending index, (N, d) of the type it came in.
@@ -153,23 +157,23 @@ class StoredFeatures(Score):
         Raises:
             ValueError: an image that was counted twice, or none at all.
         """
-        index = _concatenated(getattr(self, f"{side}_index"))
+        index = _concatenated(self.chunks(side, "index"))
         if not len(index):
             raise ValueError(f"{type(self).__name__} has seen no {side} images")
         index, order = index.sort()
         if (index[1:] == index[:-1]).any():
             raise ValueError(f"a {side} image was counted twice: split images over ranks unpadded")
-        return _in_order(getattr(self, f"{side}_features"), order)
+        return _in_order(self.chunks(side, "features"), order)
 
     def sync(self, *args: Any, **options: Any) -> None:
         """Gather from all ranks; one that has no images takes part with no rows."""
         empty = torch.empty(0, self._agreed_width(), dtype=self.stored, device=self.device)
         no_index = torch.empty(0, dtype=torch.int64, device=self.device)
         for side in ("real", "fake"):
-            for state, none in ((f"{side}_features", empty), (f"{side}_index", no_index)):
+            for state, none in (("features", empty), ("index", no_index)):
                 # an earlier, empty gathering may have left chunks of another width
-                filled = [chunk for chunk in getattr(self, state) if len(chunk)]
-                setattr(self, state, filled or [none])
+                filled = [chunk for chunk in self.chunks(side, state) if len(chunk)]
+                setattr(self, f"{side}_{state}", filled or [none])
         super().sync(*args, **options)
 
     def _agreed_width(self) -> int:

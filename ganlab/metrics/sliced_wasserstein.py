@@ -77,7 +77,7 @@ class SlicedWasserstein(StoredPoints):
         Raises:
             ValueError: images that are not square, or smaller than a patch.
         """
-        shape = getattr(self, f"{side}_shape").tolist()
+        shape = torch.as_tensor(self.metric_state[f"{side}_shape"]).tolist()
         self.check_resolution(shape[1])
         if shape[1] != shape[2]:
             raise ValueError(f"SWD needs square images, not of {shape[1]}x{shape[2]} px")

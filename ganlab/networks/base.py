@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ganlab.nn.modulation import Normal
+
 Images = Tensor | list[Tensor]  # a list runs from coarse to fine
 
 
@@ -70,6 +72,44 @@ class Generator(nn.Module):
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Images:
         """Map (N, Z) latents to images."""
         raise NotImplementedError
+
+
+class StyleGenerator(Generator):
+    """A generator that goes by way of styles: `forward` maps, then synthesizes."""
+
+    style_sizes: list[int]  # (L,), px of the map that each style acts on
+    mean_style: Tensor  # (W,) or (L, W), running mean of the styles in training; a buffer
+    draw_noise: Normal | None = None  # shape -> N(0, 1); None = torch's global generator
+    mean_style_decay: float = 0.995  # of the running mean, a step
+
+    @property
+    def num_styles(self) -> int:
+        """L."""
+        return len(self.style_sizes)
+
+    @property
+    def active_styles(self) -> int:
+        """How many of the L styles are in use; fewer while a network still grows."""
+        return self.num_styles
+
+    @property
+    def affines(self) -> dict[str, nn.Module]:
+        """Layer -> what turns its style into scales, and shifts if there are any."""
+        raise NotImplementedError
+
+    def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
+        """(N, Z) latents -> (N, L, W) styles."""
+        raise NotImplementedError
+
+    def synthesize(self, styles: Tensor, noise: str = "random") -> Images:
+        """(N, L, W) styles -> images; `noise` is random, const or none."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def update_mean_style(self, styles: Tensor) -> None:
+        """Let `mean_style` follow a batch of unmixed styles, (N, L, W)."""
+        mean = styles[:, 0].mean(dim=0).to(self.mean_style)
+        self.mean_style.lerp_(mean, 1 - self.mean_style_decay)
 
 
 class Discriminator(nn.Module):

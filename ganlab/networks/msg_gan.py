@@ -15,14 +15,13 @@ from ganlab.networks.base import Condition, Images
 from ganlab.nn.blocks import Halving, StyleLayer
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.minibatch import MinibatchStd
-from ganlab.nn.modulation import Normal, noise_source
+from ganlab.nn.modulation import noise_source
 from ganlab.nn.norm import InstanceNorm, PixelNorm
 from ganlab.nn.progressive import Convolution, map_widths
 from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
 from ganlab.nn.style import Mapping
 
 COMBINES = ("simple", "lin_cat", "cat_lin")
-MEAN_STYLE_DECAY = 0.995  # of the running mean of styles, a step
 
 
 class Generator(base.Generator):
@@ -77,7 +76,7 @@ class Generator(base.Generator):
         return images
 
 
-class StyleGenerator(base.Generator):
+class StyleGenerator(base.StyleGenerator):
     """StyleGAN's layers with a 1x1 convolution to an image after each block.
 
     `layers` are the LeakyReLUs, `4x4/0` (of the constant), `4x4/1`, `8x8/0`, ...: read before the
@@ -103,7 +102,6 @@ class StyleGenerator(base.Generator):
         super().__init__()
         widths = map_widths("generator", resolution, width, max_width)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
-        self.num_styles = 2 * len(widths)
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of each style's map
         self.mapping = Mapping(latent_dim, style_dim, mapping_layers, mapping_lr_multiplier)
         self.const = nn.Parameter(torch.ones(widths[4], 4, 4))
@@ -118,7 +116,6 @@ class StyleGenerator(base.Generator):
             self.to_image.append(EqualizedConv2d(wide, channels, 1, gain=1.0))
             incoming = wide
         self.register_buffer("mean_style", torch.zeros(style_dim))
-        self.draw_noise: Normal | None = None  # set by whoever wants its noise from elsewhere
 
     @staticmethod
     def first(incoming: int, wide: int) -> nn.Module:
@@ -154,11 +151,6 @@ class StyleGenerator(base.Generator):
     def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """The style of every layer, all alike: (N, Z) -> (N, L, W)."""
         return self.mapping(latents)[:, None].expand(-1, self.num_styles, -1)
-
-    @torch.no_grad()
-    def update_mean_style(self, styles: Tensor) -> None:
-        """Let `mean_style` follow a batch of unmixed styles, (N, L, W)."""
-        self.mean_style.lerp_(styles[:, 0].mean(dim=0).to(self.mean_style), 1 - MEAN_STYLE_DECAY)
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> list[Tensor]:
         """(N, L, W) -> images of every scale; `noise` is random, const or none."""

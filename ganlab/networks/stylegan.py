@@ -19,14 +19,13 @@ from ganlab.nn.blocks import Halving, StyleLayer
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.growing import Growing, blend, faded_reals
 from ganlab.nn.minibatch import MinibatchStd
-from ganlab.nn.modulation import Normal, noise_source
+from ganlab.nn.modulation import noise_source
 from ganlab.nn.norm import InstanceNorm, pixel_norm
 from ganlab.nn.progressive import map_widths
 from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
 from ganlab.nn.style import Mapping, layer_rows
 
 INPUTS = ("const", "latent", "style")
-MEAN_STYLE_DECAY = 0.995  # of the running mean of styles, a step
 
 
 def check_switches(input: str, style: bool, mapping_layers: int, same_width: bool) -> None:
@@ -54,7 +53,7 @@ def check_switches(input: str, style: bool, mapping_layers: int, same_width: boo
         )
 
 
-class Generator(Growing, base.Generator):
+class Generator(Growing, base.StyleGenerator):
     """Two layers a resolution, from 4x4 on; images are not squashed.
 
     `layers` are the LeakyReLUs up to the present level, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before
@@ -91,6 +90,8 @@ class Generator(Growing, base.Generator):
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
         self.input, self.styled, self.widths = input, style, widths
         self.own_row = int(input == "latent" or not style)  # rows of styles before the layers'
+        styled = [size for size in widths for _ in (0, 1)] if style else []
+        self.style_sizes = [4] * self.own_row + styled
         self.mapping = Mapping(latent_dim, style_dim, mapping_layers, mapping_lr_multiplier)
         if input == "const":
             self.const = nn.Parameter(torch.ones(widths[4], 4, 4))  # appendix C
@@ -107,7 +108,6 @@ class Generator(Growing, base.Generator):
             self.to_image.append(EqualizedConv2d(wide, channels, 1, gain=1.0))
             incoming = wide
         self.register_buffer("mean_style", torch.zeros(self.num_styles, style_dim))
-        self.draw_noise: Normal | None = None  # set by whoever wants its noise from elsewhere
         self.start(len(widths))
 
     @staticmethod
@@ -158,17 +158,6 @@ class Generator(Growing, base.Generator):
         return {name: layer.style.affine for name, layer in layers if layer.style is not None}
 
     @property
-    def style_sizes(self) -> list[int]:
-        """Px of the map that each style acts on, (L,)."""
-        styled = [size for size in self.widths for _ in (0, 1)] if self.styled else []
-        return [4] * self.own_row + styled
-
-    @property
-    def num_styles(self) -> int:
-        """L, at the last level."""
-        return len(self.style_sizes)
-
-    @property
     def active_styles(self) -> int:
         """How many of the L styles the present level uses."""
         return self.own_row + (2 * (self.level + 1) if self.styled else 0)
@@ -185,7 +174,7 @@ class Generator(Growing, base.Generator):
         """Let `mean_style` follow a batch of unmixed styles, (N, L, W)."""
         first = int(self.input == "latent")
         mean = styles.mean(dim=0).to(self.mean_style)  # (L, W)
-        self.mean_style[first:].lerp_(mean[first:], 1 - MEAN_STYLE_DECAY)
+        self.mean_style[first:].lerp_(mean[first:], 1 - self.mean_style_decay)
 
     def first_maps(self, own: Tensor) -> Tensor:
         """What the first layer takes, by the first of the styles, (N, W) -> (N, C, 4, 4)."""

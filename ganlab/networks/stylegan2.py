@@ -20,7 +20,6 @@ from ganlab.nn.equalized import EqualizedConv2d, EqualizedLinear
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import (
     Noise,
-    Normal,
     ScaledLeakyReLU,
     StyledConv,
     ToImage,
@@ -33,7 +32,6 @@ from ganlab.nn.resample import downsample2x, fir_kernel, upfirdn, upsample2x
 from ganlab.nn.style import check_mapping, layer_rows
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
-MEAN_STYLE_DECAY = 0.995  # of the running mean of styles, a step
 
 
 def one_hot_labels(condition: Condition | None, num_labels: int) -> Tensor:
@@ -104,7 +102,7 @@ class Block(nn.Module):
         return x, own if image is None else upsample2x(image, self.kernel) + own
 
 
-class Generator(base.Generator):
+class Generator(base.StyleGenerator):
     """A constant, convolved under styles; images are sums over resolutions, without a tanh.
 
     `layers` are the activations: `4x4/0`, then `8x8/0` (which doubles the size), `8x8/1` and so on.
@@ -137,7 +135,6 @@ class Generator(base.Generator):
         widths = map_widths("generator", resolution, width, max_width)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of maps a style scales
-        self.num_styles = len(self.style_sizes)
         sizes = {"latent_dim": latent_dim, "style_dim": style_dim, "mapping_layers": mapping_layers}
         check_mapping("generator", mapping_lr_multiplier, **sizes)
         check_clamp("generator", clamp)
@@ -155,7 +152,6 @@ class Generator(base.Generator):
             incoming = outgoing
         self.register_buffer("mean_style", torch.zeros(style_dim))
         self.register_buffer("mean_path_length", torch.zeros(()))
-        self.draw_noise: Normal | None = None  # set by whoever wants its noise from elsewhere
 
     @property
     def layers(self) -> dict[str, nn.Module]:
@@ -184,11 +180,6 @@ class Generator(base.Generator):
     def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """The style of every layer, all alike: (N, Z) -> (N, L, W)."""
         return self.mapping(latents, condition)[:, None].expand(-1, self.num_styles, -1)
-
-    @torch.no_grad()
-    def update_mean_style(self, styles: Tensor) -> None:
-        """Let `mean_style` follow a batch of unmixed styles, (N, L, W)."""
-        self.mean_style.lerp_(styles[:, 0].mean(dim=0).to(self.mean_style), 1 - MEAN_STYLE_DECAY)
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> Tensor:
         """Styles to images, (N, L, W) -> (N, C, H, W); `noise` is random, const or none."""

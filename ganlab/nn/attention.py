@@ -7,7 +7,8 @@ Zhang, Goodfellow, Metaxas, Odena: "Self-Attention Generative Adversarial Networ
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
+
+from ganlab.nn.spectral import spectral_norm
 
 
 class SelfAttention(nn.Module):

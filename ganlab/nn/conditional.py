@@ -7,7 +7,8 @@ embedding that all layers share of Brock, Donahue, Simonyan (arXiv:1809.11096), 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
+
+from ganlab.nn.spectral import spectral_norm
 
 
 class ConditionalBatchNorm(nn.Module):

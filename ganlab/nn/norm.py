@@ -65,10 +65,18 @@ class InstanceNorm(nn.Module):
         return instance_norm(x, self.eps)
 
 
-class PixelInstanceNorm(nn.Module):
+class Projected(nn.Module):
+    """A module with parameters that stay in a set: whoever trains it projects after each update."""
+
+    def project_(self) -> None:
+        """Move the parameters, in place, to the nearest that are allowed."""
+        raise NotImplementedError
+
+
+class PixelInstanceNorm(Projected):
     """rho PN(x) + (1 - rho) IN(x), with one trainable rho per channel (eq. 7).
 
-    `rho` starts at 0, pure IN. Whoever trains it calls `project_` after each update.
+    `rho` starts at 0, pure IN, and is projected to [0, 1].
     """
 
     def __init__(

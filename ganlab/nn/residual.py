@@ -6,9 +6,9 @@ Zhang et al. (arXiv:1805.08318), section 4, and the spectral norm of Miyato et a
 
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import spectral_norm
 
 from ganlab.nn.conditional import ConditionalBatchNorm
+from ganlab.nn.spectral import spectral_norm
 
 
 def layer(incoming: int, outgoing: int, size: int, kernel: int = 3) -> nn.Module:

@@ -50,7 +50,10 @@ def read_curves(path: Path) -> Curves:
     Raises OSError where the file cannot be read, ValueError where it has no `images_seen` column.
     """
     text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
-    header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
+    try:
+        header, *rows = list(csv.reader(io.StringIO(text))) or [[]]
+    except csv.Error as error:
+        raise ValueError(f"{path.name} is no table ({error})") from error
     if CLOCK not in header:
         raise ValueError(f"{path.name} has no {CLOCK} column")
     values = [[_number(cell) for cell in row] for row in rows if row]

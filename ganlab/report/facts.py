@@ -1,15 +1,16 @@
 """What the head of the page says about a run, from whichever files are there."""
 
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
+import yaml
 
 from ganlab.report.directions import lower_is_better, way_of
-from ganlab.report.reading import Section, spoken
+from ganlab.report.parts import configs, machine, seconds_of
+from ganlab.report.reading import LONGEST_TEXT, Section, spoken
 from ganlab.report.tables import MISSING, Cell, ShownTable
 from ganlab.report.timeline import kimg_text
 
@@ -26,8 +27,30 @@ _UNIT = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def status(section: Section) -> str:
-    """The run's own word, or `unfinished` where it left none."""
+    """The run's own word, or `unfinished` where it left none.
+
+    A part that was killed, or still runs, came after whatever result there is.
+    """
+    newest = section.parts[-1]["status"] if section.parts else ""
+    if newest in ("running", "killed"):
+        return str(newest)
     return str(section.result.get("status") or "unfinished")
+
+
+def diverged(result: Mapping[str, Any]) -> str:
+    """When which loss left the range of sense; nothing of a run whose losses did not."""
+    found = result.get("diverged")
+    if not isinstance(found, Mapping):
+        return ""
+    value, limit, at = (_number(found.get(key)) for key in ("value", "threshold", "at_kimg"))
+    return f"{found.get('loss')} was {value} at {at} kimg, beyond {limit}"
+
+
+def _number(value: Any) -> str:
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError, OverflowError):
+        return "?"
 
 
 def choice(section: Section, group: str) -> str:
@@ -69,7 +92,6 @@ def page_title(section: Section) -> str:
 
 def key_facts(section: Section) -> list[Fact]:
     """Model, data, length, seed, time and best score; what is not known is left out."""
-    seconds = section.result.get("seconds")
     found = {
         "Model": choice(section, "model"),
         "Source": origin(section, "source"),
@@ -78,7 +100,8 @@ def key_facts(section: Section) -> list[Fact]:
         "Scores": UNSCORED if section.result.get("data") == "none" else "",
         "Trained on": length(section),
         "Seed": section.result.get("seed"),
-        "Time": _duration(seconds) if isinstance(seconds, int | float) else "",
+        "Time": time(section),
+        "Machine": machine(section.parts[0]) if len(section.parts) == 1 else "",
         "Best score": best_score(section),
     }
     return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
@@ -98,8 +121,20 @@ def origin(section: Section, key: str) -> str:
     return "; ".join(said)
 
 
+def time(section: Section) -> str:
+    """How long a run took, all its parts together."""
+    if len(section.parts) > 1:
+        return f"{duration(seconds_of(section.parts))} in {len(section.parts)} parts"
+    seconds = section.result.get("seconds")
+    if isinstance(seconds, int | float):
+        return duration(seconds)
+    return duration(seconds_of(section.parts)) if section.parts else ""
+
+
 def length(section: Section) -> str:
-    """How far training came, as kimg, from the result or the last row of the curves."""
+    """How far training came, as kimg, from its parts, the result or the last row of the curves."""
+    if section.parts:
+        return kimg_text(section.parts[-1]["images_to"])
     seen, kimg = section.result.get("images_seen"), section.result.get("kimg")
     if isinstance(seen, int | float):
         return kimg_text(seen)
@@ -109,7 +144,8 @@ def length(section: Section) -> str:
     return kimg_text(float(rows[-1])) if len(rows) else ""
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """`1 h 2 min`; nothing for what is no length of time."""
     if not math.isfinite(seconds) or seconds < 0:
         return ""
     for place, (size, unit) in enumerate(_UNIT):
@@ -174,17 +210,42 @@ def _stamp_cell(key: str, record: Mapping[str, Any]) -> Cell:
 
 
 def setup(section: Section) -> dict[str, str]:
-    """Texts that say exactly what was run: command-line overrides, configuration, versions."""
+    """Texts that say exactly what was run: the command, configurations, versions."""
     found = {}
-    if overrides := _overrides(section):
+    if section.parts and section.parts[-1].get("command"):
+        found["Command"] = str(section.parts[-1]["command"])
+    elif overrides := _overrides(section):
         found["Overrides"] = "\n".join(overrides)
-    if "config.yaml" in section.texts:
-        found["Configuration"] = section.texts["config.yaml"]
-    elif section.result.get("config"):
-        found["Configuration"] = json.dumps(section.result["config"], indent=2, default=str)
+    found |= configurations(section)
     versions = section.result.get("versions")
     if isinstance(versions, Mapping):
         found["Versions"] = "\n".join(f"{name} {version}" for name, version in versions.items())
     if section.result.get("config_hash"):
         found["Configuration hash"] = str(section.result["config_hash"])
     return found
+
+
+def configurations(section: Section) -> dict[str, str]:
+    """The config of the newest part, then every other that an earlier one was trained with.
+
+    Hydra's own file is that of the start, and of use where nothing else says.
+    """
+    of_parts = configs(section.parts)
+    newest = of_parts.pop(max(of_parts)) if of_parts else section.result.get("config")
+    if newest:
+        found = {"Configuration": yaml_text(newest)}
+    elif "config.yaml" in section.texts:
+        found = {"Configuration": section.texts["config.yaml"]}
+    else:
+        found = {}
+    for number, config in reversed(of_parts.items()):
+        found[f"Configuration of part {number}"] = yaml_text(config)
+    return found
+
+
+def yaml_text(config: Any) -> str:
+    """A config as it is written in files."""
+    try:
+        return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)[:LONGEST_TEXT]
+    except RecursionError:
+        return "nested too deeply to be shown"

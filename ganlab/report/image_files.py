@@ -6,7 +6,6 @@ with ImageZip(path, total) as file:
 
 import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,9 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
+from ganlab.report.atomic import temporary
 from ganlab.report.images import to_uint8
+from ganlab.storage import located
 
 
 class ImageArchive:
@@ -30,7 +31,7 @@ class ImageArchive:
         self.path, self.total, self.added = Path(path), total, 0
         self.names: list[str] = []
         self.labels: list[int] = []
-        self.partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        self.partial = temporary(self.path)
 
     def __enter__(self) -> "ImageArchive":
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,11 +40,12 @@ class ImageArchive:
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         try:
-            if kind is None:
-                self.finish()
-            self.archive.close()
-            if kind is None:
-                self.partial.replace(self.path)
+            with located(self.path):
+                if kind is None:
+                    self.finish()
+                self.archive.close()
+                if kind is None:
+                    self.partial.replace(self.path)
         finally:
             self.partial.unlink(missing_ok=True)
 
@@ -54,7 +56,8 @@ class ImageArchive:
         labels: Sequence[int] | None = None,  # their classes
     ) -> None:
         """Store a batch."""
-        self.store(images, texts)
+        with located(self.path):
+            self.store(images, texts)
         self.added += len(images)
         self.names += [text["name"] for text in texts]
         self.labels += labels or []

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
-from ganlab.report import charts, results, timeline
+from ganlab.report import charts, parts, results, timeline
 from ganlab.report.tables import ShownTable, parse_markdown, read_csv
 
 Value = TypeVar("Value")
@@ -47,6 +47,7 @@ class Section:
 
     directory: Path
     result: dict[str, Any] = field(default_factory=dict)
+    parts: list[dict[str, Any]] = field(default_factory=list)  # of a training run
     curves: list[charts.Chart] = field(default_factory=list)
     metrics: charts.Curves | None = None  # the numbers behind `curves`
     samples: list[Picture] = field(default_factory=list)
@@ -84,6 +85,7 @@ def read_section(directory: Path, prefix: str = "section") -> Section:
         section.problems.append(f"{directory} does not exist")
         return section
     section.result = section.attempt(results.read_result, section.directory) or {}
+    section.parts = section.attempt(parts.read_parts, section.directory) or []
     _read_tables(section)
     _read_curves(section, prefix)
     _read_pictures(section)

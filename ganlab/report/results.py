@@ -10,10 +10,30 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
+from ganlab.fields import a, both, complaint, each, fields, finite, given, items, mapping, text
+from ganlab.fields import number as numeric
+from ganlab.fields import plain as scalar
 from ganlab.report.atomic import replace_file
+from ganlab.storage import read_text
 
 NAME = "result.json"
 STATUSES = ("running", "done", "interrupted", "failed")
+
+SCORE = both(
+    fields(metric=text, value=numeric),
+    given(**dict.fromkeys(("intervention", "size", "extractor", "extractor_sha256"), text)),
+    given(**dict.fromkeys(("truncation", "n_real", "n_fake", "seed", "images_seen"), numeric)),
+    each(scalar),
+)
+RESULT = given(  # what others read
+    status=a(f"one of {', '.join(STATUSES)}", lambda value: value in STATUSES),
+    **dict.fromkeys(("error", "kind", "model", "data", "study", "config_hash"), text),
+    **dict.fromkeys(("images_seen", "seconds", "kimg"), finite),
+    scores=items(SCORE),
+    config=given(logger=mapping),
+    overrides=items(text),
+    versions=mapping,
+)
 
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -28,8 +48,13 @@ def write_result(directory: Path, payload: Mapping[str, Any]) -> Path:
     status = payload.get("status", "done")
     if status not in STATUSES:
         raise ValueError(f"status is {status!r}; it must be one of {', '.join(STATUSES)}")
+    return write_json(Path(directory) / NAME, payload)
+
+
+def write_json(path: Path, payload: Mapping[str, Any]) -> Path:
+    """Write strict JSON atomically, odd values as in `write_result`."""
     text = json.dumps(_plain(payload), indent=2, ensure_ascii=False, allow_nan=False)
-    return replace_file(Path(directory) / NAME, (text + "\n").encode("utf-8", "replace"))
+    return replace_file(path, (text + "\n").encode("utf-8", "replace"))
 
 
 def read_result(directory: Path) -> dict[str, Any]:
@@ -40,16 +65,26 @@ def read_result(directory: Path) -> dict[str, Any]:
     path = Path(directory)
     path = path / NAME if path.is_dir() or path.suffix != ".json" else path
     try:
-        payload = json.loads(path.read_text(encoding="utf-8"))
+        payload = read_json(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} does not exist: the run is still going, or it was killed before its end"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    if wrong := complaint(payload, RESULT):
+        raise ValueError(f"{path} is damaged: {wrong}; delete it or rerun")
+    return payload
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file of `write_json`; raises OSError, or ValueError with its name where broken."""
+    try:
+        payload = json.loads(read_text(path))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise ValueError(f"{path} is not valid JSON ({error}); delete it or rerun") from None
     if not isinstance(payload, dict):
         raise ValueError(f"{path} holds a {type(payload).__name__}, not a JSON object")
-    return _restored(payload)
+    restored: dict[str, Any] = _restored(payload)
+    return restored
 
 
 def _plain(value: Any) -> Any:

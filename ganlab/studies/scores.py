@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from ganlab.studies.sampling import Edits, EditsAt, generate, images_at
 from ganlab.studies.score_report import score_table
 from ganlab.systems.clock import crossed
 from ganlab.systems.conditioning import conditions_of
+from ganlab.systems.divergence import watch
 
 
 class Scores(Callback):
@@ -84,9 +86,8 @@ class Scores(Callback):
     ) -> None:
         """Score where the clock crossed a multiple of `every_kimg`."""
         self.improved = False
-        if self.every_images is None:
-            return
-        if crossed(pl_module.images_before, pl_module.images_seen, self.every_images):
+        before, now, every = pl_module.images_before, pl_module.images_seen, self.every_images
+        if every is not None and crossed(before, now, every):
             self.score_training(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -107,7 +108,7 @@ class Scores(Callback):
         self.scored_at, self.records = system.images_seen, []
         self.record(values, system)
         self.begin_size(unfinished(system.generator_ema))
-        self.judge(values)
+        self.judge(values, eligible=not watch(trainer, system, system.tally.read()))
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=system.images_seen)
@@ -124,13 +125,23 @@ class Scores(Callback):
         if size != self.size:
             self.size, self.best = size, None
 
-    def judge(self, values: dict[str, float]) -> None:
-        """Take the newest values and see whether the monitored one is the best yet."""
+    def judge(self, values: dict[str, float], eligible: bool = True) -> None:
+        """Take the newest values and see whether the monitored one is the best yet.
+
+        One that is not `eligible`, of a run that diverged, never is.
+        """
         self.latest = dict(values)
-        self.monitor = chosen_monitor(list(values), self.asked)
-        self.improved = better(self.monitor, values[self.monitor], self.best)
+        self.go_by(metric := chosen_monitor(list(values), self.asked))
+        self.improved = eligible and better(metric, values[metric], self.best)
         if self.improved:
-            self.best = values[self.monitor]
+            self.best = values[metric]
+
+    def go_by(self, metric: str | None) -> None:
+        """Monitor this one; the best of another is forgotten, and said to be."""
+        if self.best is not None and metric != self.monitor:
+            rank_zero_warn(f"best.ckpt is of {metric} now; {self.monitor} {self.best} is forgotten")
+            self.best = None
+        self.monitor = metric
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know: the best so far, of which metric, and when last scored."""
@@ -147,8 +158,8 @@ class Scores(Callback):
         """Take it back; the best of another metric is forgotten."""
         self.latest, self.scored_at = dict(state_dict["latest"]), state_dict["scored_at"]
         self.records, self.size = list(state_dict["records"]), state_dict.get("size")
-        if self.asked in (None, state_dict["monitor"]):
-            self.monitor, self.best = state_dict["monitor"], state_dict["best"]
+        self.monitor, self.best = state_dict["monitor"], state_dict["best"]
+        self.go_by(self.asked or self.monitor)
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Forget earlier data and scores."""

@@ -2,26 +2,28 @@
 
 import os
 import re
-import signal
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from torch import distributed
 
+from ganlab import __version__
+from ganlab.report.atomic import PARTIAL
+from ganlab.storage import DamagedFile, irregular
+from ganlab.storage.archive import CompressedArchive, read_archive
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
-from ganlab.systems.state import gathered
+from ganlab.systems.schema import DESCRIBED, complaint
+from ganlab.systems.signals import Stops
+from ganlab.systems.state import FORMAT, gathered
 
 if TYPE_CHECKING:
     from ganlab.systems.gan import GAN
 
-POLL_IMAGES = 1_000  # how often several ranks ask each other for a signal
 REQUIRED = ("recipe", "images_seen", "state_dict")
 
 
@@ -30,31 +32,54 @@ class CheckpointError(ValueError):
 
 
 def load_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Open a checkpoint without running anything in it.
+    """Open a checkpoint without running anything in it, every checksum in it compared.
 
     Raises:
-        CheckpointError: the file is missing, damaged, holds more than plain data, or is not ours.
+        CheckpointError: the file is missing, damaged, holds more than plain data, is not ours or
+            of a later version.
     """
     path = Path(path).expanduser()
     if path.is_dir():
         raise CheckpointError(
             f"ckpt={path} is a directory; name a file such as {path}/checkpoints/last.ckpt"
         )
+    if (kind := irregular(path)) is not None:
+        raise CheckpointError(f"ckpt={path} is {kind}")
     if not path.is_file():
         raise CheckpointError(f"ckpt={path}: no such file{_nearby(path)}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = read_archive(path)
     except Exception as error:
         raise CheckpointError(f"ckpt={path}: {_unreadable(error)}") from error
+    refuse_later(checkpoint, f"ckpt={path}")
     missing = [key for key in REQUIRED if not isinstance(checkpoint, dict) or key not in checkpoint]
     if missing:
         raise CheckpointError(
             f"ckpt={path} was not written by ganlab (it lacks {', '.join(missing)})"
         )
+    if wrong := complaint(checkpoint, DESCRIBED):
+        raise CheckpointError(f"ckpt={path}: {wrong}")
     return checkpoint
 
 
+def refuse_later(checkpoint: Any, name: str) -> None:
+    """Refuse a file whose form this version does not know; files before forms had a number pass.
+
+    Raises:
+        CheckpointError: names the version that wrote it.
+    """
+    form = checkpoint.get("format", FORMAT) if isinstance(checkpoint, dict) else FORMAT
+    if type(form) is not int or not 1 <= form <= FORMAT:
+        version = str(checkpoint.get("version", "of another version"))[:40]
+        raise CheckpointError(
+            f"{name} has format {form!r:.40}, written by ganlab {version}; this is ganlab "
+            f"{__version__}, which reads up to format {FORMAT}: open it with the version it is of"
+        )
+
+
 def _unreadable(error: Exception) -> str:
+    if isinstance(error, (DamagedFile, CompressedArchive, OSError)):
+        return f"not a readable checkpoint; it is damaged or some other kind of file: {error}"
     if re.search("Unsupported (global|class)|not an allowed global", str(error)):
         return (
             "it holds pickled objects besides tensors and plain data, and was not opened for safety"
@@ -73,28 +98,33 @@ def agreed(verdict: str | None) -> str | None:
 
 
 class Checkpointing(Checkpoint):
-    """Writes `last.ckpt` every K kimg, at the end, and on SIGTERM, SIGINT or an exception.
+    """Writes `last.ckpt` every K kimg, at the end, and on a signal to stop or an exception.
 
     A file appears under its name only when complete and on disk. `best.ckpt` is the same file under
     a second name, taken whenever a scoring callback says that its monitored score improved. A
-    signal is answered at the next batch boundary, where the state is consistent; a second one at
-    once.
+    signal (SIGTERM, SIGINT, SIGUSR1, SIGUSR2) is answered at a batch boundary, where the state is
+    consistent and all ranks know of it; a second SIGTERM or SIGINT at once.
     """
 
     def __init__(
         self,
         directory: str | Path,  # where last.ckpt and best.ckpt go
         every_kimg: float | None = 50.0,  # None = only at the end and when interrupted
+        written: Callable[[int], None] | None = None,  # hears the images seen of each new file
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
         if every_kimg is not None and every_kimg < 0.001:
             raise ValueError(f"checkpoint_every_kimg={every_kimg} should be at least 0.001")
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)
-        self.signal: int | None = None  # the signal that asked this run to stop
+        self.written, self.stops = written, Stops()
         self.saved_at: int | None = None  # images_seen of the newest file
         self.failure: str | None = None  # why the newest attempt left no file
-        self._handlers: dict[int, Any] = {}
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that asked this run to stop; of several ranks, once all know of it."""
+        return self.stops.agreed
 
     @property
     def last(self) -> Path:
@@ -106,8 +136,7 @@ class Checkpointing(Checkpoint):
 
         A run that had all its images already takes no further step: what is left is its end.
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._handlers[number] = signal.signal(number, self._request_stop)
+        self.stops.take()
         begun = trainer.ckpt_path  # a branch has another run's file: its best is one of its own
         if begun and Path(begun).resolve().parent != self.directory.resolve():
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -119,44 +148,29 @@ class Checkpointing(Checkpoint):
                 callback.on_train_batch_end(trainer, pl_module, None, None, 0)
         if pl_module.images_seen >= pl_module.kimg * 1000:
             trainer.should_stop, self.saved_at = True, pl_module.images_seen
+            self.stops.give_back()
             pl_module.take_random_state()  # the first batch, which would, does not come
-
-    def _request_stop(self, number: int, frame: FrameType | None) -> None:
-        if self.signal is not None:
-            self._restore_handlers()
-            raise KeyboardInterrupt
-        self.signal = number
-
-    def _restore_handlers(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-        self._handlers = {}
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: "GAN", outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save when a boundary was crossed, a score improved, or a signal came."""
+        """Save when a boundary was crossed, a score improved, a signal came, or all is trained.
+
+        What follows the last image, mostly scores, can be repeated: a signal may end it at once.
+        """
         pl_module.mid_tick = False  # checkpoints are written last: every other callback is done
-        stop = self._stop_requested(trainer, pl_module)
+        stop = self.stops.asked(trainer, pl_module)
+        complete = pl_module.images_seen >= pl_module.kimg * 1000
         due = self.every_images is not None and crossed(
             pl_module.images_before, pl_module.images_seen, self.every_images
         )
         best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
-        if due or best or stop:
+        if due or best or stop or complete:
             self.save(trainer, pl_module, best)
+        if complete and not stop:
+            self.stops.pass_on()
         if stop:
             trainer.should_stop = True
-
-    def _stop_requested(self, trainer: Trainer, system: "GAN") -> bool:
-        if trainer.world_size == 1:
-            return self.signal is not None
-        # Ranks must agree before they save; asking at every step would cost a synchronization each.
-        if not crossed(system.images_before, system.images_seen, POLL_IMAGES):
-            return False
-        number = torch.tensor(self.signal or 0, device=trainer.strategy.root_device)
-        distributed.all_reduce(number, distributed.ReduceOp.MAX)
-        self.signal = int(number) or None
-        return self.signal is not None
 
     def on_train_end(self, trainer: Trainer, pl_module: "GAN") -> None:  # type: ignore[override]
         """Save the final state, and the final score's best.
@@ -167,7 +181,7 @@ class Checkpointing(Checkpoint):
         best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
         if self.saved_at != pl_module.images_seen or best:
             self.save(trainer, pl_module, best)
-        self._restore_handlers()
+        self.stops.give_back()
         if self.failure is not None and self.saved_at != pl_module.images_seen:
             raise OSError(
                 f"the final checkpoint could not be written ({self.failure}): free some space "
@@ -176,7 +190,7 @@ class Checkpointing(Checkpoint):
 
     def on_exception(self, trainer: Trainer, pl_module: "GAN", exception: BaseException) -> None:  # type: ignore[override]
         """Save if the exception fell between two steps; within one the state is not consistent."""
-        self._restore_handlers()
+        self.stops.give_back()
         if trainer.world_size > 1 or pl_module.mid_step or not trainer.optimizers:
             return
         if pl_module.images_seen and self.saved_at != pl_module.images_seen:
@@ -195,6 +209,8 @@ class Checkpointing(Checkpoint):
         self.failure = agreed(self._written(trainer, best))
         if self.failure is None:
             self.saved_at = system.images_seen
+            if self.written is not None:
+                self.written(system.images_seen)
             return
         warnings.warn(
             f"checkpoint at {system.images_seen} images was not written ({self.failure}); "
@@ -204,7 +220,7 @@ class Checkpointing(Checkpoint):
 
     def _written(self, trainer: Trainer, best: bool) -> str | None:
         """Write on rank 0 while the others wait; why it failed there, if it did."""
-        partial, writer = self.directory / "last.ckpt.partial", trainer.strategy.checkpoint_io
+        partial, writer = self.directory / f"last.ckpt{PARTIAL}", trainer.strategy.checkpoint_io
         trainer.save_checkpoint(partial)
         failure: str | None = getattr(writer, "failure", None)
         if failure is not None or not trainer.is_global_zero:
@@ -220,7 +236,7 @@ class Checkpointing(Checkpoint):
         return None
 
     def _name_best(self, written: Path) -> None:
-        link = self.directory / "best.ckpt.partial"
+        link = self.directory / f"best.ckpt{PARTIAL}"
         link.unlink(missing_ok=True)
         try:
             os.link(written, link)

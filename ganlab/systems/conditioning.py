@@ -1,16 +1,67 @@
 """What conditional networks are told: from a batch, the batch to train on and its conditions."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
+from ganlab.data import ImageData
 from ganlab.data.batch import Batch
-from ganlab.networks.base import Condition
+from ganlab.networks.base import Condition, Generator
 from ganlab.nn.pyramid import reduce
+from ganlab.systems.randomness import StepRandomness
+
+ConditionsAt = Callable[[Sequence[int]], Condition]  # addresses of latents -> what they are told
 
 
-class CoarseReals:
+class Conditioned(Protocol):
+    """What a conditioner may ask of the system it serves."""
+
+    @property
+    def generator(self) -> Generator:
+        """What is told."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is told."""
+        ...
+
+    @property
+    def data(self) -> ImageData | None:
+        """The images at hand."""
+        ...
+
+    @property
+    def randomness(self) -> StepRandomness:
+        """All draws of the current step."""
+        ...
+
+
+class Conditioner:
+    """What the networks are told of a batch; this one tells them nothing.
+
+    A subclass may keep fewer images than it is given, and defines `at` to serve conditions at
+    evaluation and `stages` where a penalty on images needs the features of a frozen network.
+    """
+
+    at: ConditionsAt | None = None
+    stages: Callable[[Tensor], Mapping[str, Tensor]] | None = None  # images -> stage -> features
+    references: Callable[[Sequence[int]], Tensor] | None = None  # addresses -> the images told of
+
+    def __call__(self, batch: Batch) -> tuple[Batch, Condition | None]:
+        """The batch to train on, and what is told of it."""
+        return batch, None
+
+    def preflight(self) -> None:
+        """Raise now, not in mid-run, when something that is needed is not to be had."""
+
+    def attach(self, system: Conditioned) -> None:
+        """Serve this system, before it trains or is studied."""
+
+
+class CoarseReals(Conditioner):
     """Tells each image's next coarser version, so that every level of a pyramid repaints reals.
 
     Denton et al. (arXiv:1506.05751), section 2.3: level k is trained on the low-pass version of a
@@ -34,7 +85,7 @@ class CoarseReals:
         return batch, Condition(coarse=reduce(batch.image, size))
 
 
-class Labels:
+class Labels(Conditioner):
     """Tells each image's class, to generator and discriminator alike.
 
     At evaluation latent i is told class i mod `num_labels`, so every class has its share.
@@ -65,6 +116,6 @@ class Labels:
         return Condition(label=torch.tensor(list(indices)) % self.num_labels)
 
 
-def conditions_of(system: Any) -> Callable[[Sequence[int]], Condition] | None:
+def conditions_of(system: Any) -> ConditionsAt | None:
     """How the system's networks are conditioned at evaluation; None = they are told nothing."""
     return getattr(getattr(system, "conditioner", None), "at", None)

@@ -1,17 +1,13 @@
-"""One generator pass of a training step, with mixing and fresh noise where there are styles."""
+"""How a training step draws images: latents, mixed styles and fresh noise, all by key."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from ganlab.networks.base import Condition, Images
+from ganlab.networks.base import Condition, Generator, Images, StyleGenerator
 from ganlab.nn.ranks import mean_over_ranks
 from ganlab.nn.style import mix
-from ganlab.systems.randomness import fresh_noise
-
-if TYPE_CHECKING:
-    from ganlab.systems.gan import GAN
+from ganlab.systems.randomness import StepRandomness, fresh_noise
 
 
 @dataclass(frozen=True)
@@ -23,53 +19,47 @@ class Draw:
     styles: Tensor | None = None  # (N, L, W) in style generators, after mixing
 
 
-def draw(
-    system: "GAN",
-    purpose: str,  # of the pass: every purpose has latents and noise of its own
-    n: int,  # images of this rank
-    condition: Condition | None,
-) -> Draw:
-    """Latents to images; a style generator goes by way of its styles."""
-    generator: Any = system.generator
-    latents = system.draw_latents(purpose, n)
-    with fresh_noise(generator, system.randomness, purpose):
-        if not hasattr(generator, "map"):
-            return Draw(latents, generator(latents, condition))
-        styles = generator.map(latents, condition)
-        if purpose == "generator":  # once a step, before mixing (Karras et al. 2019, appendix B)
-            generator.update_mean_style(mean_over_ranks(styles.mean(dim=0, keepdim=True)))
-        styles = mixed(system, styles, purpose, condition)
-        return Draw(latents, generator.synthesize(styles, noise="random"), styles)
+@dataclass(frozen=True)
+class Drawing:
+    """Draws for one step from one generator; every purpose has latents and noise of its own."""
 
+    generator: Generator
+    randomness: StepRandomness
+    mixing_probability: float = 0.0  # share of samples made from the styles of two latents
 
-def styles_of(
-    system: "GAN",
-    latents: Tensor,  # (N, Z)
-    purpose: str,
-    condition: Condition | None,
-) -> Tensor:
-    """What the generator makes images of: mixed styles, (N, L, W), or the latents themselves."""
-    generator: Any = system.generator
-    if not hasattr(generator, "map"):
-        return latents
-    return mixed(system, generator.map(latents, condition), purpose, condition)
+    def latents(self, purpose: str, n: int) -> Tensor:
+        """(n, Z): this rank's rows of the latents that (seed, images_seen, purpose) address."""
+        return self.randomness.latents(self.generator, purpose, n)
 
+    def images(
+        self, purpose: str, n: int, condition: Condition | None, follow: bool = False
+    ) -> Draw:
+        """n images of this rank; with `follow` the mean style follows their unmixed styles."""
+        latents, network = self.latents(purpose, n), self.generator
+        with fresh_noise(network, self.randomness, purpose):
+            if not isinstance(network, StyleGenerator):
+                return Draw(latents, network(latents, condition))
+            styles = network.map(latents, condition)
+            if follow:  # before mixing (Karras et al. 2019, appendix B)
+                network.update_mean_style(mean_over_ranks(styles.mean(dim=0, keepdim=True)))
+            styles = self.mixed(styles, purpose, condition)
+            return Draw(latents, network.synthesize(styles, noise="random"), styles)
 
-def mixed(
-    system: "GAN",
-    styles: Tensor,  # (N, L, W)
-    purpose: str,
-    condition: Condition | None,
-) -> Tensor:
-    """Styles of which some continue, from a random layer on, with those of a second latent.
+    def styles(self, purpose: str, n: int, condition: Condition | None) -> Tensor:
+        """What n images would be made of: mixed styles, (n, L, W), or the latents themselves."""
+        latents = self.latents(purpose, n)
+        if not isinstance(self.generator, StyleGenerator):
+            return latents
+        return self.mixed(self.generator.map(latents, condition), purpose, condition)
 
-    Mixing regularization: Karras et al. 2019 (arXiv:1812.04948), section 3.1. Only layers of the
-    present stage count as places to cross over.
-    """
-    if not system.mixing_probability:
-        return styles
-    generator: Any = system.generator
-    other = system.draw_latents(f"{purpose}/mixing", len(styles))
-    count = getattr(generator, "active_styles", generator.num_styles)
-    crossover = system.randomness.crossovers(purpose, len(styles), count, system.mixing_probability)
-    return mix(styles, generator.map(other, condition), crossover)
+    def mixed(self, styles: Tensor, purpose: str, condition: Condition | None) -> Tensor:
+        """(N, L, W) styles, some of which continue with a second latent's from a random layer on.
+
+        Karras et al. 2019 (arXiv:1812.04948), section 3.1; layers of the present stage only.
+        """
+        network, n, probability = self.generator, len(styles), self.mixing_probability
+        if not probability or not isinstance(network, StyleGenerator):
+            return styles
+        crossover = self.randomness.crossovers(purpose, n, network.active_styles, probability)
+        other = self.latents(f"{purpose}/mixing", n)
+        return mix(styles, network.map(other, condition), crossover)

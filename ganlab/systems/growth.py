@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,9 +11,7 @@ from torch.optim import Optimizer
 
 from ganlab.nn.growing import Growing, Stage
 from ganlab.systems.optimizers import RATE_SHARE
-
-if TYPE_CHECKING:
-    from ganlab.systems.gan import GAN
+from ganlab.systems.training import Training
 
 FIRST_RESOLUTION = 4  # of level 0
 LISTS = {  # by resolution: name -> what it takes, in words and as a type, and an example
@@ -141,9 +139,9 @@ def check_growth(growth: Growth, networks: Mapping[str, nn.Module]) -> None:
         ValueError: names the key.
     """
     for name, network in networks.items():
-        levels: Any = getattr(network, "num_levels", None)
-        if levels is None:
+        if not isinstance(network, Growing):
             raise ValueError(f"model.growth: this model's {name} does not grow; leave it null")
+        levels = network.num_levels
         if levels != growth.last_level + 1:
             raise ValueError(
                 f"model.growth.resolution={growth.resolution} needs {growth.last_level + 1} levels "
@@ -151,7 +149,7 @@ def check_growth(growth: Growth, networks: Mapping[str, nn.Module]) -> None:
             )
 
 
-def share_schedule(system: "GAN", growth: Growth) -> None:
+def share_schedule(system: Training, growth: Growth) -> None:
     """Let the data ask the same schedule for its batch sizes.
 
     Raises:
@@ -164,12 +162,13 @@ def share_schedule(system: "GAN", growth: Growth) -> None:
                 f"model.growth.batch_sizes: {size} at {key} px must be a multiple of the number of "
                 f"processes, {world}"
             )
-    data: Any = getattr(system.trainer, "datamodule", None)
+    data = system.data
     if data is not None:
-        data.batch_size_at = lambda position: growth.batch_size(position, data.batch_size)
+        default = data.batch_size
+        data.batch_size_at = lambda position: growth.batch_size(position, default)
 
 
-def take_first_stage(system: "GAN", growth: Growth) -> None:
+def take_first_stage(system: Training, growth: Growth) -> None:
     """Let whoever looks at a fresh run before its first batch see the first stage.
 
     A resumed run stays as its checkpoint says: there the step to a new level is still to come.
@@ -180,7 +179,7 @@ def take_first_stage(system: "GAN", growth: Growth) -> None:
             network.grow_to(growth(0))
 
 
-def take_full_size(system: "GAN") -> None:
+def take_full_size(system: Training) -> None:
     """Let networks that are to grow no further work at their last level.
 
     Fresh ones do; those of a checkpoint that was still growing stand where it stood.
@@ -201,7 +200,7 @@ def say_where_it_ends(kimg: float, growth: Growth) -> None:
         )
 
 
-def grow(system: "GAN", growth: Growth) -> None:
+def grow(system: Training, growth: Growth) -> None:
     """Bring the networks and the optimizers to the stage of the batch that is about to start."""
     stage = growth(system.images_seen)
     generator: Any = system.generator
@@ -228,4 +227,4 @@ def set_rates(optimizer: Optimizer, listed: float | None) -> None:
     for group in optimizer.param_groups:
         own = group.setdefault("initial_lr", group["lr"])
         wanted = defaults["lr"] if listed is None else listed * defaults.get(RATE_SHARE, 1.0)
-        group["lr"] = own * wanted / defaults["lr"]
+        group["lr"] = own * wanted / defaults["lr"] if defaults["lr"] else wanted

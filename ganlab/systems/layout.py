@@ -1,10 +1,9 @@
 """Where the numbers of a convolution lie in memory: a matter of speed alone."""
 
-from typing import Any
-
 import torch
-from lightning import Callback, Trainer
-from torch import nn
+from lightning import Callback, LightningModule, Trainer
+
+from ganlab.systems.system import System
 
 
 class ChannelsLast(Callback):
@@ -14,8 +13,8 @@ class ChannelsLast(Callback):
     of the other layout by rounding, so a run keeps its layout when it is resumed.
     """
 
-    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Convert the weights of every network."""
-        networks: dict[str, nn.Module] = pl_module.networks()
-        for network in networks.values():
+        assert isinstance(pl_module, System)
+        for network in pl_module.networks().values():
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,9 +1,9 @@
 """Optimizers that the training step needs and torch does not have ready-made."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 RATE_SHARE = "rate_share"  # in an optimizer's defaults: its share of the rate of plain Adam
@@ -34,6 +34,32 @@ def lazy_adam(
     adam = Adam(parameters, lr=lr * share, betas=(beta1**share, beta2**share), eps=eps)
     adam.defaults[RATE_SHARE] = share  # a schedule that sets other rates must shrink them, too
     return adam
+
+
+def optimizer_of(
+    key: str,  # of the model's section, for a message
+    factory: Callable[..., Optimizer],
+    parameters: Iterable[Tensor],
+) -> Optimizer:
+    """The optimizer of these parameters.
+
+    Raises:
+        ValueError: settings that it cannot have; names the key.
+    """
+    try:
+        return factory(parameters)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"model.{key}: {error}") from error
+
+
+def optimizers_of(
+    networks: Mapping[str, nn.Module], factories: Iterable[Callable[..., Optimizer]]
+) -> list[Optimizer]:
+    """One for each network, whose name begins its key; see `optimizer_of`."""
+    return [
+        optimizer_of(f"{name}_optimizer", factory, network.parameters())
+        for (name, network), factory in zip(networks.items(), factories, strict=True)
+    ]
 
 
 def renew_settings(states: Sequence[dict[str, Any]], optimizers: Sequence[Optimizer]) -> None:

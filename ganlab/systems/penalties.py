@@ -57,5 +57,5 @@ class R1:
 def printed(penalties: Mapping[str, Any]) -> None:
     """Say how each strength that was left to the program came about."""
     for penalty in penalties.values():
-        if (derivation := getattr(penalty, "derivation", None)) is not None:
-            print(derivation)
+        if isinstance(penalty, R1) and penalty.derivation is not None:
+            print(penalty.derivation)

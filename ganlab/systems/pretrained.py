@@ -1,15 +1,12 @@
 """A generator that was trained elsewhere: all that scores and studies ask of a system."""
 
-from typing import Any
-
-from lightning import LightningModule
 from torch import nn
 
-from ganlab.data.batch import Batch
 from ganlab.networks.base import Discriminator, Generator
+from ganlab.systems.system import System
 
 
-class Pretrained(LightningModule):
+class Pretrained(System):
     """Holds networks for evaluation; there is nothing to train them with.
 
     Its clock stands at zero images: how many the generator saw elsewhere is not known.
@@ -23,17 +20,13 @@ class Pretrained(LightningModule):
         super().__init__()
         self.generator_ema = generator.requires_grad_(False)
         self.discriminator = None if discriminator is None else discriminator.requires_grad_(False)
-        self.images_seen = 0
-        self.recipe: dict[str, Any] = {}
+        self.recipe = {}
         self.eval()
 
     def train(self, mode: bool = True) -> "Pretrained":
         """Stay in evaluation mode."""
         super().train(False)
         return self
-
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Nothing: studies are callbacks, and read `generator_ema`."""
 
     def networks(self) -> dict[str, nn.Module]:
         """Those there are, by name."""

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.dropout import Dropout
 from ganlab.nn.randomness import LatentSpace, keyed_generator
 
@@ -79,17 +79,16 @@ class StepRandomness:
 
 
 @contextmanager
-def fresh_noise(generator: nn.Module, randomness: StepRandomness, purpose: str) -> Iterator[None]:
+def fresh_noise(generator: Generator, randomness: StepRandomness, purpose: str) -> Iterator[None]:
     """Inside the block a generator that adds noise draws it from the step's randomness."""
-    network: Any = generator
-    if not hasattr(network, "draw_noise"):
+    if not isinstance(generator, StyleGenerator):
         yield
         return
-    before, network.draw_noise = network.draw_noise, randomness.normal("noise", purpose)
+    before, generator.draw_noise = generator.draw_noise, randomness.normal("noise", purpose)
     try:
         yield
     finally:
-        network.draw_noise = before
+        generator.draw_noise = before
 
 
 @contextmanager

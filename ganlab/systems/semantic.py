@@ -14,9 +14,10 @@ from ganlab.data.batch import Batch
 from ganlab.features import StagedExtractor
 from ganlab.networks.base import Condition
 from ganlab.nn.masks import crops, level_masks
+from ganlab.systems.conditioning import Conditioned, Conditioner
 
 
-class PyramidFeatures:
+class PyramidFeatures(Conditioner):
     """Tells a generator the stages of each image, most of them masked, and the classifier's guess.
 
     A step has one random level for all its images; the others are masked wholly. With
@@ -49,19 +50,19 @@ class PyramidFeatures:
         self.extractor, self.crop_probability, self.crop = extractor, crop_probability, crop
         self.names = extractor.stage_names  # fine to coarse
         self.num_classes = extractor.num_classes
-        self.system: Any = None
+        self._system: Conditioned | None = None
 
     def preflight(self) -> None:
         """Raise, within about a second, when the classifier's weights are not to be had."""
         self.extractor.preflight()
 
-    def attach(self, system: Any) -> None:
+    def attach(self, system: Conditioned) -> None:
         """Serve this system: its device, its step's randomness, its trainer's data.
 
         Raises:
             ValueError: its generator does not mirror the extractor at its resolution.
         """
-        generator = system.generator
+        generator: Any = system.generator  # a mirror of the stages
         shapes = self.extractor.stage_shapes(generator.resolution)
         if (mirror := dict(generator.stages)) != shapes:
             raise ValueError(
@@ -74,7 +75,18 @@ class PyramidFeatures:
                 f"model.generator.num_classes={generator.num_classes} is not {classes}"
             )
         self.extractor.prepare()
-        self.system = system
+        self._system = system
+
+    @property
+    def system(self) -> Conditioned:
+        """Whom it serves.
+
+        Raises:
+            ValueError: nobody yet, outside a trainer.
+        """
+        if self._system is None:
+            raise ValueError("conditioner.attach(system) comes first")
+        return self._system
 
     def stages(self, images: Tensor) -> dict[str, Tensor]:
         """Stage -> features, fine to coarse, with a gradient to the images where one is wanted."""
@@ -149,25 +161,18 @@ class PyramidFeatures:
         Raises:
             ValueError: the system has no data.
         """
-        data = self.data()
+        data = self.system.data
         if data is None:
             raise ValueError("there are no images to refer to: give some, as in data=folder")
-        chosen = torch.tensor([i % len(data) for i in indices])
-        return data.images(chosen).to(self.system.device).float().div_(127.5).sub_(1)
-
-    def data(self) -> Any:
-        """The images of the system's trainer; None where there are none."""
-        trainer = getattr(self.system, "_trainer", None)
-        module: Any = getattr(trainer, "datamodule", None)
-        known = module is not None and module.content_key is not None
-        return module.dataset if known else None
+        chosen = torch.tensor([i % len(data.dataset) for i in indices])
+        return data.dataset.images(chosen).to(self.system.device).float().div_(127.5).sub_(1)
 
     def at(self, indices: Sequence[int]) -> Condition:
         """What latents of these addresses are told: levels take turns, references too.
 
         Without data, a class alone, on the CPU.
         """
-        if self.data() is None:
+        if self._system is None or self._system.data is None:
             return Condition(label=torch.tensor(list(indices)) % self.num_classes)
         features = self.features(self.references(indices))
         turn = torch.tensor([i % len(self.names) for i in indices], device=self.system.device)

@@ -1,19 +1,40 @@
 """What a checkpoint must hold besides weights so that a resumed run is the same run."""
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import distributed
 
+from ganlab import __version__
 from ganlab.nn.randomness import derived_seed
 from ganlab.systems.optimizers import renew_settings
+from ganlab.systems.tally import Tally
 
-if TYPE_CHECKING:
-    from ganlab.systems.gan import GAN
-
+FORMAT = 1  # of checkpoints; raise when an older program would read a newer file wrongly
 COUNTERS = ("images_seen", "steps", "images_at_ema")
+
+
+class Run:
+    """What a checkpoint keeps of a run, and what a resume takes back."""
+
+    images_seen: int  # real images shown so far, over all ranks: the clock
+    images_before: int  # the clock at the start of the current batch
+    steps: int
+    images_at_ema: int  # the clock when the averages last followed
+    tally: Tally
+    recipe: dict[str, Any]  # the resolved config
+    seed: int
+    kimg: float  # length of the run in thousands of images
+    mid_step: bool  # True while weights are between two consistent states
+    mid_tick: bool  # True from a step's end until every callback has answered it
+    open_tick: int | None  # of a resumed run: the clock before an unanswered step
+    exact_resume: bool  # refuse to continue on other data or another number of processes
+    pending_random_state: list[dict[str, Any]] | None  # one a rank; [] = a fresh run
+    trainer: Any
+    device: Any
+    configure_optimizers: Any
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
@@ -54,10 +75,11 @@ def gathered(value: Any) -> list[Any]:
     return values
 
 
-def run_state(system: "GAN") -> dict[str, Any]:
+def run_state(system: Run) -> dict[str, Any]:
     """Recipe, clock, counters, curve in progress, sampler position, random state of every rank."""
     return {
-        "format": 1,
+        "format": FORMAT,
+        "version": __version__,
         "recipe": system.recipe,
         "counters": {name: getattr(system, name) for name in COUNTERS},
         "images_seen": system.images_seen,
@@ -65,17 +87,18 @@ def run_state(system: "GAN") -> dict[str, Any]:
         # Every image drawn is seen exactly once; the data's content says what a position means.
         "sampler": {"position": system.images_seen, "content": data_content(system)},
         "random": gathered(random_state(system.device)),
+        "moments": [len(optimizer.state) for optimizer in system.trainer.optimizers],
         "open_tick": system.images_before if system.mid_tick else None,
     }
 
 
-def data_content(system: "GAN") -> str | None:
+def data_content(system: Run) -> str | None:
     """Hash of the images a run is trained on; None outside a datamodule of ours."""
     content: str | None = getattr(getattr(system.trainer, "datamodule", None), "content_key", None)
     return content
 
 
-def restore_counters(system: "GAN", checkpoint: dict[str, Any]) -> None:
+def restore_counters(system: Run, checkpoint: dict[str, Any]) -> None:
     """Set the clock, the counters, the tally and the data position.
 
     Of a forced resume, also the optimizers' settings, in the checkpoint, from which Lightning
@@ -104,7 +127,7 @@ def restore_counters(system: "GAN", checkpoint: dict[str, Any]) -> None:
         datamodule.position = checkpoint["sampler"]["position"]
 
 
-def restore_random_state(system: "GAN", states: list[dict[str, Any]]) -> None:
+def restore_random_state(system: Run, states: list[dict[str, Any]]) -> None:
     """Continue every rank's own stream; a fresh run gives each rank an unrelated one.
 
     Raises:

@@ -12,6 +12,7 @@ class Tally:
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+        self.diverged: dict[str, Any] | None = None  # see `divergence.watch`; a reset keeps it
 
     def add(self, name: str, value: Tensor) -> None:
         """Add one scalar observation without waiting for the device."""
@@ -41,9 +42,24 @@ class Tally:
 
     def state_dict(self) -> dict[str, Any]:
         """Sums and counts as plain containers of tensors and numbers."""
-        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+        return {
+            "sums": dict(self._sums),
+            "counts": dict(self._counts),
+            "diverged": self.diverged,
+        }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device | str = "cpu") -> None:
         """Continue from `state_dict`'s answer."""
         self._sums = {name: value.to(device) for name, value in state["sums"].items()}
         self._counts = dict(state["counts"])
+        self.diverged = noted(state.get("diverged"))
+
+
+def noted(found: Any) -> dict[str, Any] | None:
+    """What a checkpoint says of losses out of range, if it is of that form."""
+    if not isinstance(found, dict) or not isinstance(found.get("loss"), str):
+        return None
+    numbers = {key: found.get(key) for key in ("at_kimg", "value", "threshold")}
+    if not all(isinstance(number, int | float) for number in numbers.values()):
+        return None
+    return {"loss": found["loss"], **numbers}

@@ -6,8 +6,11 @@ import warnings
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.trainer.connectors.checkpoint_connector import _CheckpointConnector
+from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
 from ganlab.systems.layout import ChannelsLast
+from ganlab.systems.rendezvous import strategy_of
 from ganlab.systems.writing import CheckpointWriter
 
 
@@ -26,11 +29,11 @@ def make_trainer(
 ) -> Trainer:
     """Build it: no epochs, no step limit, no sampler, bar, checkpoint or log cadence of its own."""
     callbacks = [*(callbacks or []), *([ChannelsLast()] if channels_last else [])]
-    return Trainer(
+    trainer = Trainer(
         accelerator=accelerator,
         devices=devices,
         num_nodes=num_nodes,
-        strategy=strategy,
+        strategy=strategy_of(strategy),
         precision=precision,  # type: ignore[arg-type]
         deterministic=deterministic,  # type: ignore[arg-type]
         benchmark=benchmark,
@@ -47,6 +50,28 @@ def make_trainer(
         enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks),
         inference_mode=False,  # guided backpropagation and path lengths need gradients
     )
+    trainer._signal_connector = NoSignals(trainer)
+    trainer._checkpoint_connector = NamedCheckpoints(trainer)
+    return trainer
+
+
+class NoSignals(_SignalConnector):
+    """Leaves signals to `Checkpointing` and `ending.interruptible`.
+
+    Lightning's answer to SIGUSR1 under SLURM is a checkpoint of its own, perhaps in mid-step, and
+    its answer to SIGTERM a collective inside the handler, in which ranks may wait for each other.
+    """
+
+    def register_signal_handlers(self) -> None:
+        """Register none."""
+
+
+class NamedCheckpoints(_CheckpointConnector):
+    """Opens the checkpoint it is told to, never one that it finds beside the run under SLURM."""
+
+    @property
+    def _hpc_resume_path(self) -> None:
+        return None
 
 
 def quieten() -> None:

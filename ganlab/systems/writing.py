@@ -1,16 +1,16 @@
-"""How a checkpoint reaches the disk: straight to its place, and a failure told, not raised."""
+"""How a checkpoint reaches the disk, a failure told, not raised; and how it comes back, checked."""
 
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
+
+from ganlab.storage.archive import write_archive
+from ganlab.systems.checkpoint import load_checkpoint
 
 
 class CheckpointWriter(TorchCheckpointIO):
-    """Writes each file where it is asked to, and keeps what went wrong.
+    """Writes each file where it is asked to, and keeps what went wrong; reads what was checked.
 
     Lightning's own writes to the machine's temporary folder first, which may be small, and raises
     on the rank that writes while the others wait for it.
@@ -19,6 +19,7 @@ class CheckpointWriter(TorchCheckpointIO):
     def __init__(self) -> None:
         super().__init__()
         self.failure: str | None = None  # why the newest file was not written; None = it was
+        self.opened: dict[str, dict[str, Any]] = {}  # path -> content that was read and checked
 
     def save_checkpoint(
         self,
@@ -30,11 +31,21 @@ class CheckpointWriter(TorchCheckpointIO):
         path, self.failure = Path(path), None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-        except (OSError, RuntimeError) as error:  # torch has words of its own for a full disk
-            self.failure = str(error)
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+            write_archive(checkpoint, path)
+        except (OSError, RuntimeError) as error:
+            self.failure = reason(error)
+
+    def load_checkpoint(self, path: Any, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """What `opened` holds for the path, once, so that a file changed since is not taken up.
+
+        Raises:
+            CheckpointError: see `load_checkpoint`, which reads what nobody has read before.
+        """
+        content = self.opened.pop(str(path), None)
+        return load_checkpoint(path) if content is None else content
+
+
+def reason(error: Exception) -> str:
+    """Why a write failed, in the operating system's words where it has some."""
+    text = getattr(error, "strerror", None)
+    return str(text)[0].lower() + str(text)[1:] if text else str(error)

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 
@@ -103,6 +105,20 @@ def test_truncated_file_is_named(tmp_path, name):
     path.write_bytes(path.read_bytes()[:300])
     with pytest.raises(BrokenData, match=name):
         opened(path)
+
+
+def test_pipes_are_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.npy")
+    for options in ({}, {"labels": str(tmp_path / "pipe.npy")}):
+        path = saved(tmp_path / "images.npy", RGB) if options else tmp_path / "pipe.npy"
+        with pytest.raises(FileNotFoundError, match=r"pipe\.npy is no file but a pipe"):
+            opened(path, **options)
+
+
+def test_a_scalar_asked_for_as_images_is_described(tmp_path):
+    path = saved(tmp_path / "set.npz", one=np.uint8(3), two=RGB)
+    with pytest.raises(BrokenData, match=r"holds no images|wrong size \(\)"):
+        opened(path, images="one")
 
 
 def test_npz_without_images(tmp_path):

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 from collections import namedtuple
 from types import SimpleNamespace
@@ -43,6 +44,49 @@ def test_images_are_copies(pets):
     before = data.images([2]).clone()
     data.images([2]).zero_()
     assert torch.equal(data.images([2]), before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": [0, 0, 0, 0, 1, 1, 1]},
+        {"labels": [0, 0, 0]},
+        {"labels": None},
+        {"labels": {"a": 1}},
+        {"class_names": ["cat", "dig"]},
+        {"class_names": 3},
+        {"digest": "0" * 32},
+        {"digest": None},
+    ],
+)
+def test_a_description_that_is_not_of_these_images_is_made_anew(pets, own_cache, change):
+    first = ready(pets_data(pets, memory_budget_mb=0))
+    (path,) = (own_cache / "images").glob("*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.warns(UserWarning, match="are damaged .* made anew"):
+        again = ready(pets_data(pets, memory_budget_mb=0))
+    assert again.content_key == first.content_key
+    assert torch.equal(again.dataset.labels, first.dataset.labels)
+    assert again.dataset.class_names == first.dataset.class_names
+
+
+def test_the_images_of_another_size_under_this_name_are_made_anew(pets, own_cache):
+    first = ready(pets_data(pets, memory_budget_mb=0))
+    kept = {path.suffix: path for path in (own_cache / "images").iterdir()}
+    ready(folder(str(pets), resolution=8, memory_budget_mb=0))
+    for path in set((own_cache / "images").iterdir()) - set(kept.values()):
+        path.replace(kept[path.suffix])
+    with pytest.warns(UserWarning, match="describes other images"):
+        assert ready(pets_data(pets, memory_budget_mb=0)).content_key == first.content_key
+
+
+def test_a_sound_file_is_looked_at_once_a_process(pets, monkeypatch):
+    ready(pets_data(pets, memory_budget_mb=0))
+    looked = []
+    digest_of = dataset.digest_of
+    monkeypatch.setattr(dataset, "digest_of", lambda array: looked.append(1) or digest_of(array))
+    ready(pets_data(pets, memory_budget_mb=0))
+    assert looked == [1]
 
 
 def test_mapped_file_is_decoded_once(pets, monkeypatch, own_cache):

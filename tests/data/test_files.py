@@ -199,3 +199,23 @@ def test_a_damaged_archive_member_is_listed(pets):
     archive.write_bytes(content)
     with pytest.raises(BrokenData, match=r"1 of 7(?s:.*)dog/b\.png: .*CRC"):
         ready(zipped(str(archive), resolution=16))
+
+
+def test_an_archives_member_of_a_gigabyte_is_refused_by_its_size_alone(pets, monkeypatch):
+    archive = zip_of(pets)
+    with (
+        zipfile.ZipFile(archive, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as file,
+        file.open("dog/bomb.png", "w", force_zip64=True) as member,
+    ):
+        for _ in range(2**6):
+            member.write(bytes(2**24))
+    read, unpacked = zipfile.ZipFile.read, []
+    monkeypatch.setattr(
+        zipfile.ZipFile,
+        "read",
+        lambda self, member, *rest: unpacked.append(member.filename) or read(self, member, *rest),
+    )
+    with pytest.raises(BrokenData, match=r"dog/bomb\.png: unpacks to 1,024 MB"):
+        ready(zipped(str(archive), resolution=16))
+    assert "dog/a.png" in unpacked
+    assert "dog/bomb.png" not in unpacked

@@ -1,3 +1,4 @@
+import hashlib
 import json
 
 import numpy as np
@@ -88,9 +89,40 @@ def test_pixels_without_their_description_are_drawn_again(own_cache):
     assert painter.painted == list(range(5))
 
 
+def test_damaged_images_are_drawn_again(own_cache):
+    first = module(Painter())
+    pixels, described = (next((own_cache / "generated").glob(f"*.{k}")) for k in ("npy", "json"))
+    content = pixels.read_bytes()
+    changes = {
+        pixels: [content[:-9], content[:-9] + bytes(9), b"", bytes(len(content))],
+        described: [b"", b"[]", b"{", b'{"blake2b": "0"}'],
+    }
+    for path, contents in changes.items():
+        for each in contents:
+            path.write_bytes(each)
+            painter = Painter()
+            with pytest.warns(UserWarning, match="damaged .* drawn anew"):
+                data = module(painter)
+            assert painter.painted == list(range(5))
+            assert data.content_key == first.content_key
+
+
+def test_images_drawn_before_checksums_were_kept_are_taken_with_a_warning(own_cache):
+    first = module(Painter())
+    described = next((own_cache / "generated").glob("*.json"))
+    described.write_text("{}")
+    painter = Painter()
+    with pytest.warns(UserWarning, match="has no checksum"):
+        assert module(painter).content_key == first.content_key
+    assert not painter.painted
+
+
 def test_the_record_says_what_the_images_are(own_cache):
     data = module(Painter())
     kept = json.loads(next((own_cache / "generated").glob("*.json")).read_text())
+    (path,) = (own_cache / "generated").glob("*.npy")
+    summed = hashlib.blake2b(np.load(path).tobytes(), digest_size=16).hexdigest()
+    assert kept.pop("blake2b") == summed
     assert kept == data.source.record
     assert kept["ckpt"] == "x"
     assert (kept["num"], kept["latent_seed"], kept["licence"]) == (5, 7, "MIT")

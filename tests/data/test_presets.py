@@ -7,13 +7,16 @@ from omegaconf import OmegaConf
 import ganlab.data
 from ganlab.data import ImageData
 
-CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
+CONF = Path(__file__).parents[2] / "conf"
+CONFIGS = sorted((CONF / "data").glob("[!_]*.yaml"))
+BASE = CONF / "data" / "_images.yaml"
 COMMON = set(inspect.signature(ImageData).parameters) - {"source"}
 WITHOUT_FILES = ("fashion_mnist", "generated", "synthetic")
 
 
 def node(config_path, **values):
-    config = OmegaConf.merge({"seed": 7, "data": OmegaConf.load(config_path)}, {"data": values})
+    preset = OmegaConf.merge(OmegaConf.load(BASE), OmegaConf.load(config_path))
+    config = OmegaConf.merge({"seed": 7, "data": preset}, {"data": values})
     config.data.pop("defaults")
     return OmegaConf.to_container(config, resolve=True)["data"]
 
@@ -41,9 +44,19 @@ def test_preset_sets_every_common_option_and_builds(path):
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_preset_opens_with_a_header_and_names_its_extractor(path):
     assert path.read_text().startswith("# ")
-    (override,) = [entry for entry in OmegaConf.load(path).defaults if entry != "_self_"]
-    ours = path.stem in ("fashion_mnist", "mnist", "synthetic")
-    assert list(override.values()) == ["classifier" if ours else "inception"]
+    base, own, override = OmegaConf.load(path).defaults
+    assert (base, own) == ("_images", "_self_")
+    (extractor,) = override.values()
+    assert (CONF / "features" / f"{extractor}.yaml").is_file()
+    if path.stem in ("fashion_mnist", "mnist", "synthetic"):
+        assert extractor == "classifier"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_preset_says_only_where_it_differs(path):
+    base, own = OmegaConf.to_container(OmegaConf.load(BASE)), OmegaConf.load(path)
+    own = OmegaConf.to_container(own)
+    assert not [key for key, value in base.items() if key in own and own[key] == value]
 
 
 @pytest.mark.parametrize(
@@ -52,8 +65,8 @@ def test_preset_opens_with_a_header_and_names_its_extractor(path):
 def test_missing_files_say_what_belongs_there(path):
     with pytest.raises(FileNotFoundError, match=r"data\.path is not set; it takes .{10}") as caught:
         built(path).prepare_data()
-    published = path.stem not in ("folder", "zip", "arrays")
-    assert ("http" in str(caught.value)) == published
+    header = path.read_text().partition("defaults:")[0]
+    assert ("http" in str(caught.value)) == ("http" in header)  # where it is published, both say so
 
 
 def test_misspelt_option_is_refused():

@@ -3,7 +3,6 @@
 import errno
 import os
 import signal
-import socket
 import subprocess
 import sys
 import warnings
@@ -13,6 +12,7 @@ import pytest
 from grids import cell, ended
 from omegaconf import OmegaConf
 
+from ganlab import locks
 from ganlab.grid import __main__ as process
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError, file_hash, plan, read_cell, set_aside, state, together
@@ -168,7 +168,7 @@ def holder(tmp_path):
 def test_a_cell_in_work_is_left_alone_and_a_killed_one_is_seen_to_be(holder):
     made, process = holder
     assert state(made.directory) == "running"
-    with pytest.raises(GridError, match="being run by another process"):
+    with pytest.raises(GridError, match="being written by another process"):
         plan(made)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -184,11 +184,11 @@ def flock(monkeypatch):
         def flock(*_):
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(cells.fcntl, "flock", flock)
-        cells._warn_of_no_locks.cache_clear()
+        monkeypatch.setattr(locks.fcntl, "flock", flock)
+        locks._warn_of_no_locks.cache_clear()
 
     yield fail
-    cells._warn_of_no_locks.cache_clear()
+    locks._warn_of_no_locks.cache_clear()
 
 
 @pytest.mark.parametrize("number", [errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES])
@@ -197,7 +197,7 @@ def test_a_lock_that_is_taken_keeps_others_out(tmp_path, flock, number):
     (made.directory / ".lock").touch()
     flock(number)
     assert state(made.directory) == "running"
-    with pytest.raises(GridError, match="being run"), cells.locked(made.directory, patience=0):
+    with pytest.raises(GridError, match="being written"), cells.locked(made.directory, patience=0):
         pass
 
 
@@ -210,25 +210,22 @@ def test_without_locks_a_cell_runs_with_one_warning(tmp_path, flock, number):
         cells.locked(made.directory),
     ):
         pass
-    with warnings.catch_warnings(), cells.locked(made.directory):
+    with warnings.catch_warnings():
         warnings.simplefilter("error")
+        with cells.locked(made.directory):
+            assert state(made.directory) == "waiting"
         assert plan(made)[0] == "start"
 
 
-def test_without_locks_the_attempts_process_tells_whether_it_runs(tmp_path, flock):
-    made = ended(cell(tmp_path, {"seed": 0}), "waiting")
-    (made.directory / ".lock").touch()
+@pytest.mark.filterwarnings("ignore:this file system has no locks")
+def test_without_locks_the_holders_record_tells_whether_a_cell_runs(tmp_path, flock):
+    made = ended(cell(tmp_path, {"seed": 0}), "running")
     flock(errno.ENOSYS)
-    cells.begin_attempt(made.directory)
-    with pytest.warns(UserWarning, match="no locks"):
+    with cells.locked(made.directory):
         assert state(made.directory) == "running"
-    with pytest.raises(GridError, match="being run"):
-        plan(made)
-    gone = subprocess.Popen(["true"])
-    gone.wait()
-    for facts in ({"host": "another"}, {"host": socket.gethostname(), "pid": gone.pid}):
-        cells.write_attempt(made.directory, **facts)
-        assert state(made.directory) == "killed"
+        with pytest.raises(GridError, match="being written"):
+            plan(made)
+    assert state(made.directory) == "killed"
     assert plan(made)[0] == "start"
 
 

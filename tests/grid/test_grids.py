@@ -136,17 +136,27 @@ def test_ranks_of_a_random_sweep_train_one_model_a_cell(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_signal_to_the_grid_saves_its_cells_and_the_command_goes_on(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_the_grid_saves_its_cells_and_the_command_goes_on(tmp_path, number):
+    """In a SLURM job the driver asks for it again, where SLURM said so, and no cell does."""
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\n')
+    scontrol.chmod(0o755)
+    job = {"SLURM_JOB_ID": "4217", "PATH": f"{scontrol.parent}:{os.environ['PATH']}"}
     words = [*TINY, "scores=null", "kimg=30", "checkpoint_every_kimg=null", "seed=0,1"]
     command = [sys.executable, "train.py", "-m", *words, f"hydra.sweep.dir={tmp_path}/grid"]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment() | job, stderr=subprocess.PIPE)
     curve = tmp_path / "grid" / "seed-0" / "attempt.json"
     while not curve.exists() or state(curve.parent) != "running":
         time.sleep(0.1)
     time.sleep(8)  # its imports; at worst it is stopped before its first batch
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     process.communicate(timeout=120)
-    assert process.returncode == 143
+    assert process.returncode == 128 + number
+    said = tmp_path / "said"
+    asked = said.read_text().splitlines() if said.exists() else []
+    assert asked == (["requeue 4217"] if number == signal.SIGUSR1 else [])
     assert state(curve.parent) == "interrupted"
     assert state(tmp_path / "grid" / "seed-1") == "waiting"
 

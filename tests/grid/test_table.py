@@ -14,6 +14,7 @@ from ganlab.grid.cell import GridError
 from ganlab.grid.page import publish
 from ganlab.grid.records import collect, scores_of
 from ganlab.grid.table import Choice, grid_table
+from ganlab.report.results import read_result, write_result
 
 ROOT = Path(__file__).parents[2]
 NORMS, SEEDS = ("in", "pn", "pin"), (0, 1, 2)
@@ -51,6 +52,18 @@ def test_the_best_is_bold_by_the_metrics_own_direction(norms):
     bold = [[c.text for c in row if c.bold] for row in table.shown().cells]
     assert bold[0][0].startswith("12.25")
     assert not any(text.startswith("21") for row in bold for text in row)
+
+
+def test_a_cell_that_diverged_keeps_its_scores_and_is_named(norms):
+    done = cell(norms, {"model/norm": "in", "seed": 1}).directory
+    found = {"loss": "loss/generator", "value": 2e18, "at_kimg": 0.5, "threshold": 65536}
+    write_result(done, {**read_result(done), "diverged": found})
+    table = grid_table(collect([norms]), Choice())
+    said = "loss/generator was 2e+18 at 0.5 kimg, beyond 65536"
+    assert f"norm-in+seed-1 done (diverged: {said})" in "\n".join(table.notes)
+    assert table.rows[0]["n"] == 3
+    publish([norms])
+    assert said in (norms / "index.html").read_text()
 
 
 def test_failed_killed_and_missing_cells_are_named_with_their_reasons(norms):

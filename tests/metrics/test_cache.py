@@ -186,3 +186,21 @@ def test_scores_that_share_features_share_their_bytes(stored):
 def test_the_default_place_is_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("GANLAB_CACHE", str(tmp_path))
     assert RealCache().directory == tmp_path / "reals"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_statistics_that_are_no_numbers_are_made_anew(stored, value):
+    """Written with a checksum that agrees, so that only a look at them can tell."""
+    cache, key, _ = stored
+    content = torch.load(cache.path(key), weights_only=True)
+    tensors = [
+        (name, part)
+        for name, states in content["state"].items()
+        for state in states.values()
+        for part in (state if isinstance(state, list) else [state])
+        if part.is_floating_point()
+    ]
+    tensors[0][1].view(-1)[0] = value
+    torch.save(content, cache.path(key))
+    with pytest.warns(UserWarning, match=f"its {tensors[0][0]} are not finite numbers"):
+        assert not cache.restore(suite(), key)

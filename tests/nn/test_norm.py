@@ -1,9 +1,13 @@
 """Normalizations: what they promise, and what they do to a peak (Tan, Wen, Yang, eqs. 2 to 7)."""
 
+import importlib
+from functools import partial
 from math import sqrt
+from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from ganlab.nn.norm import (
@@ -14,7 +18,18 @@ from ganlab.nn.norm import (
     SwitchableNorm,
 )
 
-NORMS = [InstanceNorm, PixelNorm, PixelInstanceNorm, SwitchableNorm, NoNorm]
+CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "model" / "norm").glob("[!_]*.yaml"))
+
+
+def configured(path: Path) -> partial:
+    """The norm that a config names, with the config's options."""
+    node = OmegaConf.to_container(OmegaConf.load(path))
+    assert node.pop("_partial_")
+    module, _, name = node.pop("_target_").rpartition(".")
+    return partial(getattr(importlib.import_module(module), name), **node)
+
+
+NORMS = [pytest.param(configured(path), id=path.stem) for path in CONFIGS]
 
 
 def maps(*shape: int, seed: int = 0) -> Tensor:

@@ -127,6 +127,28 @@ def test_up_and_down_are_each_others_adjoint():
     torch.testing.assert_close(forward, 4 * (x * downsample2x(y, kernel)).sum())
 
 
+def test_an_odd_filter_stands_on_the_kept_pixel_and_on_the_zero_after_it():
+    """The reference code's padding, of a filter that moves nothing: before, not after.
+
+    Down, 3 taps pad one pixel before and none after: tap 1 lies on pixels 0, 2, 4. Up, they pad two
+    before and none after: what stood at i comes to 2 i + 1. Five taps likewise.
+    """
+    x = drawn(1, 2, 6, 8)
+    for taps in ((0, 1, 0), (0, 0, 1, 0, 0)):
+        kernel = fir_kernel(taps).double()
+        torch.testing.assert_close(downsample2x(x, kernel), x[..., ::2, ::2])
+        wide = torch.zeros(1, 2, 12, 16).double()
+        wide[..., 1::2, 1::2] = 4 * x
+        torch.testing.assert_close(upsample2x(x, kernel), wide)
+        torch.testing.assert_close(Blur(taps).double()(x), x)
+
+
+def test_a_leaning_filter_of_odd_length_is_its_definition_at_both_borders():
+    x, kernel = drawn(1, 1, 6, 6), fir_kernel((1, 2, 5)).double()
+    torch.testing.assert_close(downsample2x(x, kernel), slow_upfirdn(x, kernel, 1, 2, (1, 0)))
+    torch.testing.assert_close(upsample2x(x, kernel), slow_upfirdn(x, 4 * kernel, 2, 1, (2, 0)))
+
+
 def test_two_equal_taps_are_nearest_and_average():
     x, box = drawn(2, 3, 6, 8), fir_kernel([1, 1]).double()
     torch.testing.assert_close(upsample2x(x, box), upsample_nearest(x))

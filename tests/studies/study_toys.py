@@ -12,6 +12,7 @@ from ganlab.data.batch import Batch
 from ganlab.metrics import FrechetDistance, PrecisionRecall, Suite
 from ganlab.networks import base, dcgan
 from ganlab.nn.randomness import keyed_generator
+from ganlab.systems.tally import Tally
 
 NUM_REAL = 24
 
@@ -74,6 +75,7 @@ class System(lightning.LightningModule):
         self.automatic_optimization = False
         self.images_seen = self.images_before = 0
         self.kimg, self.batch, self.draws = kimg, batch, []
+        self.tally = Tally()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         self.images_before = self.images_seen

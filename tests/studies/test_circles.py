@@ -1,5 +1,8 @@
 """The detector on artifacts that were planted, which it is never told."""
 
+import json
+import math
+import os
 from functools import cache
 
 import pytest
@@ -194,3 +197,32 @@ def test_levels_go_to_a_file_and_back(tmp_path):
         Levels.load(tmp_path)
     with pytest.raises(ValueError, match="must be above 0"):
         Levels(0)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"levels": math.nan},
+        {"levels": {"8x8": math.inf}},
+        {"levels": "2"},
+        {"levels": [2]},
+        {"levels": -1},
+        {"threshold": math.nan},
+        {"threshold": True},
+        {"persistence": 1.5},
+        {"persistence": 0},
+        {"source": 3},
+        {"other": 1},
+    ],
+)
+def test_levels_that_cannot_be_are_refused(tmp_path, change):
+    path = Levels(2.0, 1.5).save(tmp_path / "levels.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=r"levels_from=.* holds no levels"):
+        Levels.load(path)
+
+
+def test_a_pipe_holds_no_levels(tmp_path):
+    os.mkfifo(tmp_path / "levels.json")
+    with pytest.raises(ValueError, match=r"holds no levels: it is no file but a pipe"):
+        Levels.load(tmp_path)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import sys
 
 import pytest
@@ -100,6 +101,7 @@ def test_records_carry_interval_and_number(tmp_path):
         {"num_trials": None},
         {"seconds": "1"},
         {"seconds": float("inf")},
+        {"seconds": -0.5},
         {"test": None},
         {"model": {"name": "dcgan"}},
         *(
@@ -109,6 +111,7 @@ def test_records_carry_interval_and_number(tmp_path):
                 *({"trial": trial} for trial in (float("inf"), 1.5, -1, 20, True, "0", None)),
                 {"trial": 0, "level": {"x": 1}},
                 {"trial": 0, "shown_ms": float("nan")},
+                {"trial": 0, "shown_ms": -1},
             )
         ),
     ],
@@ -126,6 +129,10 @@ def test_other_files_are_refused(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=f"{name}.json is "):
             read_judgements([path])
+    (tmp_path / "pipes").mkdir()
+    os.mkfifo(tmp_path / "pipes" / "p.json")
+    with pytest.raises(ValueError, match=r"p\.json is .*no file but a pipe"):
+        read_judgements([tmp_path / "pipes"])
     with pytest.raises(FileNotFoundError, match=r"d\.json: no such result file"):
         read_judgements([tmp_path / "d.json"])
 

@@ -145,6 +145,15 @@ def test_the_mean_leaves_out_the_percent_at_either_end():
     assert path_length(torch.tensor([3.0, 3.0]).double()).item() == 3
 
 
+@pytest.mark.parametrize("n", [37, 150, 240])
+def test_between_two_lengths_a_percentile_keeps_the_outer_one(n):
+    """Of n lengths the 1st percentile lies at rank 0.01 (n - 1), the 99th at 0.99 (n - 1)."""
+    values = torch.arange(float(n)).double().square()
+    lowest, highest = math.floor(0.01 * (n - 1)), math.ceil(0.99 * (n - 1))
+    expected = np.square(np.arange(lowest, highest + 1.0)).mean()
+    assert path_length(values.flip(0)).item() == pytest.approx(expected)
+
+
 def test_crop_and_size():
     ramp = torch.arange(64.0).view(1, 1, 8, 8)
     assert torch.equal(prepared(ramp, True), ramp[:, :, 3:7, 2:6])

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from layer_oracles import labels_at, small
+from safetensors import safe_open
 from safetensors.torch import load_file, save
 from scipy import stats
 from study_toys import ConvGenerator, small_dcgan
@@ -14,6 +15,7 @@ from ganlab.networks import progan, stylegan, stylegan2
 from ganlab.networks.base import Generator
 from ganlab.nn.norm import InstanceNorm, PixelNorm
 from ganlab.nn.randomness import latents_at
+from ganlab.storage.tensors import packed, read_tensors
 from ganlab.studies.neurons.layers import (
     as_list,
     checked_sets,
@@ -130,7 +132,7 @@ def test_a_file_gives_back_what_was_saved(tmp_path):
 
 
 def test_near_zero_counts_and_intervals_stand_beside_the_rates(tmp_path):
-    near = {"8x8/0": torch.arange(80).view(5, 4, 4)}
+    near = {"8x8/0": (torch.arange(80) % 8).view(5, 4, 4)}
     rates = known(near_zero=near, noise="random")
     tensors = load_file(rates.save(tmp_path / "rates.safetensors", confidence=0.9))
     found = Rates.load(tmp_path)
@@ -163,6 +165,67 @@ def test_a_file_that_is_none_is_refused(tmp_path):
     (tmp_path / "other").write_bytes(save({"w": torch.zeros(2)}, {"format": "ganlab.rates/99"}))
     with pytest.raises(ValueError, match=r"format ganlab\.rates/99"):
         Rates.load(tmp_path / "other")
+
+
+def rewritten(path, change):
+    """The same file, one thing changed, with a checksum that agrees."""
+    metadata, tensors = read_tensors(path)
+    change(metadata, tensors)
+    path.write_bytes(packed(tensors, metadata))
+
+
+def setting(value, at=(0, 0, 0), name="8x8/0"):
+    return lambda metadata, tensors: tensors[name].__setitem__(at, value)
+
+
+def replacing(make, name="8x8/0"):
+    return lambda metadata, tensors: tensors.update({name: make(tensors[name])})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        setting(float("nan")),
+        setting(float("inf")),
+        setting(7.0),
+        setting(-1.0),
+        setting(1 / 7 + 1e-3),
+        setting(8, name="8x8/0.near_zero"),
+        setting(-1, name="8x8/0.near_zero"),
+        replacing(lambda rate: rate.float()),
+        replacing(lambda rate: rate[0]),
+        replacing(lambda rate: rate[:0]),
+        replacing(lambda near: near[:2], name="8x8/0.near_zero"),
+        lambda metadata, tensors: metadata.update(num_latents="0"),
+        lambda metadata, tensors: metadata.update(num_latents="6"),
+        lambda metadata, tensors: metadata.update(noise="loud"),
+        lambda metadata, tensors: metadata.update(layers="[3]"),
+        lambda metadata, tensors: metadata.update(layers="{"),
+    ],
+)
+def test_rates_that_cannot_be_are_refused(tmp_path, change):
+    near = {"8x8/0": torch.randint(8, (5, 4, 4))}
+    path = known(near_zero=near).save(tmp_path / "rates.safetensors")
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=r"rates_file=.* is no file of activation rates \(.*again"):
+        Rates.load(path)
+
+
+def test_rates_changed_by_another_program_are_refused(tmp_path):
+    path = known().save(tmp_path / "rates.safetensors")
+    metadata = safe_open(path, framework="pt").metadata()
+    tensors = load_file(path)
+    tensors["8x8/0"][0, 0, 0] = 3 / 7 if tensors["8x8/0"][0, 0, 0] != 3 / 7 else 4 / 7
+    path.write_bytes(save(tensors, metadata))
+    with pytest.raises(ValueError, match="does not have the checksum"):
+        Rates.load(path)
+
+
+def test_rates_of_another_shape_than_the_layers_are_another_networks():
+    shapes = {"8x8/0": (5, 4, 4), "10x10/0": (3, 8, 9)}
+    assert known().differences("ab", 7, 2, [], shapes=shapes) == [
+        "their 10x10/0 is (3, 8, 8), not (3, 8, 9)"
+    ]
 
 
 def pickled():

@@ -29,6 +29,25 @@ from ganlab.studies.circles.spikes import (
 EIGHT = [[1, 1, 1]] * 3
 
 
+@pytest.mark.parametrize("side", [4, 8])
+def test_one_spot_is_a_pixel_and_a_half_of_a_small_coarser_map(side):
+    """There 1.5 pixels are more than the radius: diagonal neighbours are one spot, no farther."""
+    at = places(torch.tensor([1, 1]), (side, side))
+    for step, one in (((0, 1), True), ((1, 1), True), ((0, 2), False), ((1, 2), False)):
+        other = places(torch.tensor([1 + step[0], 1 + step[1]]), (side, side))
+        assert bool(same_place(at, other, (side, side))) is one, step
+    beside = torch.tensor([0.0, 1.0]) / side
+    assert bool(same_place(at, at + 1.49 * beside, (side, side)))
+    assert not bool(same_place(at, at + 1.51 * beside, (side, side)))
+    assert not bool(same_place(at, at + 1.51 * beside, (4 * side, side)))  # the shorter side's
+
+
+def test_on_large_maps_the_radius_is_what_counts():
+    at, beside = torch.tensor([0.5, 0.5]), torch.tensor([0.0, RADIUS])
+    assert bool(same_place(at, at + 0.99 * beside, (64, 64)))
+    assert not bool(same_place(at, at + 1.01 * beside, (64, 64)))
+
+
 def noise(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from lightning import Callback
 
+from ganlab.systems.drawing import Drawing
+
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
@@ -82,6 +84,19 @@ class Killer(Callback):
         os.replace = replace
 
 
+def watch_latents(note):
+    """Let `note(purpose, latents)` see whatever a step draws from now on; returns how to stop."""
+    draw = Drawing.latents
+
+    def noted(self, purpose, n):
+        latents = draw(self, purpose, n)
+        note(purpose, latents)
+        return latents
+
+    Drawing.latents = noted
+    return lambda: setattr(Drawing, "latents", draw)
+
+
 class Notes(Callback):
     """Saves, for each batch of each rank, its image indices, latents and local gradients."""
 
@@ -94,14 +109,7 @@ class Notes(Callback):
             parameter.register_hook(
                 lambda g, name=name: self.gradients.__setitem__(name, g.clone())
             )
-        draw = pl_module.draw_latents
-
-        def noted(purpose, n):
-            latents = draw(purpose, n)
-            self.latents[purpose] = latents.clone()
-            return latents
-
-        pl_module.draw_latents = noted
+        watch_latents(lambda purpose, latents: self.latents.__setitem__(purpose, latents.clone()))
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         self.latents = {}
@@ -187,11 +195,29 @@ class DiskFull(Callback):
 
 
 class Dawdle(Callback):
-    """Takes its time before training starts, and says when."""
+    """Takes its time before training starts, after it, or on one rank amid it, and says when."""
 
-    def __init__(self, path: str):
-        self.path = Path(path)
+    def __init__(self, path: str, moment: str = "before", seconds: float = 100.0, rank: int = 0):
+        self.path, self.moment, self.seconds, self.rank = Path(path), moment, seconds, rank
 
     def on_fit_start(self, trainer, pl_module):
-        self.path.touch()
-        time.sleep(100)
+        self.dawdle("before", trainer)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if pl_module.images_before < 32 <= pl_module.images_seen:
+            self.dawdle("amid", trainer)
+
+    def on_train_end(self, trainer, pl_module):
+        self.dawdle("scoring", trainer)
+
+    def dawdle(self, moment, trainer):
+        if moment == self.moment and trainer.global_rank == self.rank:
+            self.path.touch()
+            time.sleep(self.seconds)
+
+
+class Forgetful(Callback):
+    """Begins the data anew in a resumed run."""
+
+    def on_fit_start(self, trainer, pl_module):
+        trainer.datamodule.position = 0

@@ -6,6 +6,7 @@ import functools
 import pytest
 import torch
 from lightning import Callback
+from spies import watch_latents
 from torch.nn import functional as F
 
 from ganlab.data import synthetic
@@ -55,17 +56,14 @@ class Recorded:
 
     def __init__(self, gan):
         self.reals, self.latents = [], []
-        views, draw = gan.discriminator.views, gan.draw_latents
+        views = gan.discriminator.views
 
         def noted_views(image):
             self.reals.append(image.clone())
             return views(image)
 
-        def noted_draw(purpose, n):
-            self.latents.append((purpose, draw(purpose, n).clone()))
-            return self.latents[-1][1]
-
-        gan.discriminator.views, gan.draw_latents = noted_views, noted_draw
+        gan.discriminator.views = noted_views
+        self.forget = watch_latents(lambda *drawn: self.latents.append(drawn))
 
 
 def close(network, other):
@@ -88,6 +86,7 @@ def test_step_equals_a_loop_written_out(critic_steps, batch_norm):
     average = copy.deepcopy(generator)
     notes = Recorded(gan)
     fit(gan)
+    notes.forget()
     of_generator, of_discriminator = ADAM(generator.parameters()), ADAM(discriminator.parameters())
     latents = iter(notes.latents)
     for step, real in enumerate(notes.reals, 1):
@@ -136,6 +135,7 @@ def test_penalties_are_added_or_lazily_descended_with_their_interval(interval):
     generator, discriminator = copy.deepcopy(gan.generator), copy.deepcopy(gan.discriminator)
     notes = Recorded(gan)
     fit(gan)
+    notes.forget()
     of_generator, of_discriminator = ADAM(generator.parameters()), ADAM(discriminator.parameters())
     latents = iter(notes.latents)
 

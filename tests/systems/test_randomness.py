@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from torch import nn
 
+from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.systems.randomness import StepRandomness, fresh_noise
 
 
@@ -57,12 +57,8 @@ def test_one_style_cannot_be_mixed():
     assert (StepRandomness(0, 0).crossovers("generator", 50, 1, 1.0) == 1).all()
 
 
-class Noisy(nn.Module):
-    draw_noise = None
-
-
 def test_noise_is_lent_for_the_length_of_the_block():
-    module, randomness = Noisy(), StepRandomness(0, 8)
+    module, randomness = StyleGenerator(), StepRandomness(0, 8)
     with fresh_noise(module, randomness, "generator"):
         first = module.draw_noise((2, 1, 4, 4))
     assert module.draw_noise is None
@@ -71,7 +67,7 @@ def test_noise_is_lent_for_the_length_of_the_block():
     with pytest.raises(TypeError), fresh_noise(module, randomness, "generator"):
         module.draw_noise(None)
     assert module.draw_noise is None
-    with fresh_noise(nn.Linear(1, 1), randomness, "generator"):
+    with fresh_noise(Generator(), randomness, "generator"):
         pass
 
 

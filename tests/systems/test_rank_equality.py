@@ -154,7 +154,7 @@ class Shard:
 
     def see(self, note, images_seen):
         draws = StepRandomness(0, images_seen, self.rank, 2)
-        self.conditioner.system = SimpleNamespace(randomness=draws, device=torch.device("cpu"))
+        self.conditioner._system = SimpleNamespace(randomness=draws, device=torch.device("cpu"))
         batch = Batch(note["image"].double(), None, note["index"])
         (self.batch, self.told), self.latents = self.conditioner(batch), note["latents"]
 

@@ -179,12 +179,12 @@ def test_without_the_state_of_sampler_or_generator_the_runs_differ(uninterrupted
     path.parent.mkdir(parents=True)
     state = torch.load(killed.parent / "middle.ckpt", weights_only=True)
     state["recipe"]["overrides"] = [o for o in state["recipe"]["overrides"] if "killer" not in o]
-    if removed == "sampler":
-        state["sampler"]["position"] = 0
-    else:
-        state["random"] = []
+    words = ["+callbacks.forgetful._target_=spies.Forgetful"]  # a position of 0 would be refused
+    if removed == "random":
+        words, other = [], torch.Generator().manual_seed(1).get_state()
+        state["random"] = [{**each, "torch": other} for each in state["random"]]
     torch.save(state, path)
-    train(run, f"ckpt={path}")
+    train(run, f"ckpt={path}", *words)
     assert any("generator" in name for name in differing(uninterrupted, run))
 
 
@@ -313,7 +313,8 @@ def test_an_older_checkpoint_of_a_run_does_not_write_over_a_later_one(uninterrup
     shutil.copytree(uninterrupted, run)
     best, last = run / "checkpoints/best.ckpt", run / "checkpoints/last.ckpt"
     earlier = checkpoint(run)
-    earlier["images_seen"] = earlier["counters"]["images_seen"] = 480
+    earlier["images_seen"] = earlier["sampler"]["position"] = 480
+    earlier["counters"] |= {"images_seen": 480, "images_at_ema": 480}
     torch.save(earlier, best)
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     output = command(run, f"ckpt={best}", expect=1)

@@ -36,8 +36,8 @@ def batch(n=8, channels=1):
 def conditioner(step=0, rank=0, world=1, **options):
     """One that sees a step of a run."""
     made = PyramidFeatures(EXTRACTOR, **options)
-    made.system = SimpleNamespace(
-        randomness=StepRandomness(5, 64 * step, rank, world), device=torch.device("cpu")
+    made._system = SimpleNamespace(
+        randomness=StepRandomness(5, 64 * step, rank, world), device=torch.device("cpu"), data=None
     )
     return made
 
@@ -199,7 +199,7 @@ class TestTraining:
                 again = made.generator(latents, condition)
             # Not exactly: the power iterations of spectral norm went on.
             assert (again - images).abs().mean() < 0.01
-            assert torch.equal(latents, made.draw_latents("generator", len(images)))
+            assert torch.equal(latents, made.drawing.latents("generator", len(images)))
             found = stages(images)
             seen.append((list(found), found["pool1"].requires_grad, latents))
             return 0 * images.sum()

@@ -1,32 +1,32 @@
 """What the step does for generators with styles: mixing, noise, mean style, penalties of G."""
 
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import torch
 from lightning import Callback
+from spies import watch_latents
 from torch import nn
 
 from ganlab.data import synthetic
 from ganlab.losses import Nonsaturating
 from ganlab.networks import base, dcgan
 from ganlab.systems import GAN
-from ganlab.systems.drawing import styles_of
+from ganlab.systems.drawing import Drawing
+from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.trainer import make_trainer
 
 L, W = 4, 3
 
 
-class Styled(base.Generator):
+class Styled(base.StyleGenerator):
     """Styles are the latents; a layer paints its rows of the image with its own style and noise."""
 
     def __init__(self):
         super().__init__()
         self.resolution, self.channels, self.latent_dim = 32, 1, W
-        self.num_styles = L
+        self.style_sizes = [32] * L
         self.paint = nn.Linear(W, 32 * 8)
-        self.draw_noise = None
         self.register_buffer("mean_style", torch.zeros(W))
         self.register_buffer("mean_path_length", torch.zeros(()))
         self.calls = []
@@ -54,15 +54,12 @@ def trained(steps=2, **options):
     kimg = 8 * steps / 1000
     system = GAN(generator, discriminator, Nonsaturating(), adam, adam, kimg=kimg, **options)
     system.drawn = {}
-    draw = system.draw_latents
-
-    def noted(purpose, n):
-        system.drawn[purpose, system.images_before] = draw(purpose, n)
-        return system.drawn[purpose, system.images_before]
-
-    system.draw_latents = noted
+    forget = watch_latents(
+        lambda purpose, latents: system.drawn.update({(purpose, system.images_before): latents})
+    )
     data = synthetic(num=32, resolution=32, channels=1, batch_size=8, seed=0)
     make_trainer("cpu", callbacks=[Callback()]).fit(system, datamodule=data)
+    forget()
     return system
 
 
@@ -151,12 +148,11 @@ def test_penalties_of_g_see_styles_mixed_as_those_of_its_loss(probability):
 def test_the_condition_reaches_the_mapping_of_a_penalty():
     told, generator = [], Styled()
     generator.map = lambda latents, condition: told.append(condition) or latents
-    system = SimpleNamespace(generator=generator, mixing_probability=0.0)
-    latents = torch.zeros(2, W)
-    assert styles_of(system, latents, "lengths", "a condition") is latents
+    drawing = Drawing(generator, StepRandomness(seed=0, images_seen=0))
+    assert torch.equal(drawing.styles("lengths", 2, "a condition"), drawing.latents("lengths", 2))
     assert told == ["a condition"]
-    system.generator = dcgan.Generator(32, 1, W, 4)  # no styles: the latents themselves
-    assert styles_of(system, latents, "lengths", None) is latents
+    bare = Drawing(dcgan.Generator(32, 1, W, 4), StepRandomness(seed=0, images_seen=0))
+    assert torch.equal(bare.styles("lengths", 2, None), bare.latents("lengths", 2))  # no styles
 
 
 def test_a_lazy_penalty_pulls_k_times_as_hard(monkeypatch):

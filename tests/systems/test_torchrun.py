@@ -45,13 +45,7 @@ def commands(run):
     return [[word for word in words if not word.startswith("model=")] + TINY for words in changed]
 
 
-@pytest.mark.slow
-def test_the_two_commands_of_the_docs_make_one_run(tmp_path):
-    both = commands(tmp_path)
-    assert [[w for w in words if "node_rank" in w] for words in both] == [
-        ["--node_rank=0"],
-        ["--node_rank=1"],
-    ]
+def run_both(both):
     agents = [
         subprocess.Popen(
             [sys.executable, "-m", "torch.distributed.run", *words],
@@ -65,7 +59,20 @@ def test_the_two_commands_of_the_docs_make_one_run(tmp_path):
     ]
     said = [agent.communicate(timeout=120)[0] for agent in agents]
     assert [agent.returncode for agent in agents] == [0, 0], "\n".join(said)
+
+
+@pytest.mark.slow
+def test_the_two_commands_of_the_docs_make_one_run_and_go_on_with_it(tmp_path):
+    both = commands(tmp_path)
+    assert [[w for w in words if "node_rank" in w] for words in both] == [
+        ["--node_rank=0"],
+        ["--node_rank=1"],
+    ]
+    run_both(both)
     result = json.loads((tmp_path / "result.json").read_text())
     assert (result["status"], result["images_seen"]) == ("done", 32)
     state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert len(state["random"]) == 2, "two ranks"
+    run_both([[*words, "kimg=0.064"] for words in commands(tmp_path)])
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["status"], result["images_seen"]) == ("done", 64)

@@ -1,11 +1,14 @@
 """What counts as a circular artifact: how far a peak must stand out, and over how many layers."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ganlab.report.atomic import replace_file
+from ganlab.storage import read_text
 
 LevelsGiven = float | Mapping[str, float]
 FILE = "levels.json"
@@ -69,12 +72,24 @@ class Levels:
         path = Path(path).expanduser()
         path = path / FILE if path.is_dir() else path
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            return cls(**found)
+            return cls._of(json.loads(read_text(path)))
         except FileNotFoundError:
             raise FileNotFoundError(
                 f"study.levels_from={path}: no such file; give a checkpoint of a generator "
                 "without artifacts, or a run of study=circular_artifacts"
             ) from None
-        except (OSError, ValueError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(f"study.levels_from={path} holds no levels: {error}") from error
+
+    @classmethod
+    def _of(cls, found: Mapping[str, Any]) -> "Levels":
+        """What a file says; raises ValueError or TypeError where that cannot be."""
+        made = cls(**found)
+        several = made.levels if isinstance(made.levels, dict) else {"": made.levels}
+        values: list[Any] = [*several.values(), made.threshold, made.persistence]
+        for value in values:
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise ValueError(f"{value!r:.40} is no level")
+        if type(made.persistence) is not int or not isinstance(made.source, str):
+            raise ValueError("persistence is a whole number and source a text")
+        return made

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import latents_at
+from ganlab.storage.arrays import read_npy
 from ganlab.studies.address import Latents, addresses, checked
 
 
@@ -81,14 +82,13 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
     if not path.is_file():
         raise FileNotFoundError(f"{key}={path}: no such file")
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
-        raise ValueError(f"{key}={path} is no readable NumPy array") from error
-    shapes = accepted(generator)
-    numeric = isinstance(array, np.ndarray) and array.dtype.kind in "fiu"
+        array = read_npy(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{key}={path} is no readable NumPy array: {error}") from error
+    shapes, numeric = accepted(generator), array.dtype.kind in "fiu"
     if not numeric or not len(array.shape) or not len(array) or array.shape[1:] not in shapes:
         wanted = " or ".join(f"(N, {', '.join(map(str, shape))})" for shape in shapes)
-        found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "something"
+        found = f"{array.dtype} {array.shape}"
         raise ValueError(f"{key}={path} holds {found}, this generator takes numbers {wanted}")
     with np.errstate(over="ignore"):
         values = array.astype(np.float32)

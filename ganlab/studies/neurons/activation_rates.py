@@ -2,8 +2,9 @@
 
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -15,7 +16,13 @@ from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
 from ganlab.studies.neurons.counting import Counting, Key, load_partial, portions, save_partial
-from ganlab.studies.neurons.layers import Layer, as_list, default_layers, select_layers
+from ganlab.studies.neurons.layers import (
+    Layer,
+    as_list,
+    default_layers,
+    layer_shapes,
+    select_layers,
+)
 from ganlab.studies.neurons.rate_report import draw_histograms, rate_table
 from ganlab.studies.neurons.rates import FILE, Rates, checked_rate, digest
 from ganlab.studies.sampling import ConditionAt, checked_noise, noise_at
@@ -47,6 +54,7 @@ def find_rates(
     num_latents: int,
     rates_file: str | Path | None,  # must match
     directory: Path | None,  # its rates.safetensors is taken if it matches
+    shapes: Callable[[], Mapping[str, tuple[int, ...]]] = dict,  # of the layers; asked of a file
 ) -> Rates | None:
     """Rates on disk that were counted on the same things, or None.
 
@@ -57,7 +65,7 @@ def find_rates(
     wanted = (key.generator, num_latents, key.seed, key.layers, key.noise, key.near_zero)
     if rates_file is not None:
         rates = Rates.load(rates_file)
-        if different := rates.differences(*wanted):
+        if different := rates.differences(*wanted, shapes()):
             raise ValueError(
                 f"study.rates_file={rates_file} cannot be used: {'; '.join(different)}. "
                 "Match the study to it, or leave study.rates_file out to count anew"
@@ -70,7 +78,7 @@ def find_rates(
     except ValueError as error:  # nobody asked for this file: counting anew costs time only
         warnings.warn(f"{error}; the rates are counted anew", stacklevel=2)
         return None
-    return None if rates.differences(*wanted) else rates
+    return None if rates.differences(*wanted, shapes()) else rates
 
 
 class NeuronStudy(Study):
@@ -114,7 +122,8 @@ class NeuronStudy(Study):
                 pass  # it takes noise
         layers = self.layers_of(generator)
         if self.rates_file is not None:
-            find_rates(self.key(generator, layers), self.num_latents, self.rates_file, None)
+            key, shapes = self.key(generator, layers), self.shapes_of(generator, layers)
+            find_rates(key, self.num_latents, self.rates_file, None, shapes)
 
     def layers_of(self, generator: Generator) -> list[str]:
         """Names of every layer this study needs rates of, in network order."""
@@ -124,6 +133,12 @@ class NeuronStudy(Study):
         """What the rates are to be counted on."""
         return Key(digest(generator), self.rate_seed, tuple(layers), self.noise, self.near_zero)
 
+    def shapes_of(
+        self, generator: Generator, layers: Sequence[str]
+    ) -> Callable[[], dict[str, tuple[int, ...]]]:
+        """Tells what the rates of each layer are shaped as, at the cost of an image."""
+        return partial(layer_shapes, generator, layers, self.rate_seed, self.condition_at)
+
     def record(self, values: dict[str, float], system: Any, **intervention: Any) -> None:
         """Append one record per value, with the kind of noise."""
         super().record(values, system, noise=self.noise, **intervention)
@@ -131,7 +146,8 @@ class NeuronStudy(Study):
     def known_rates(self, trainer: Trainer, system: Any, layers: Sequence[str]) -> Rates:
         """Rates of these layers: a file that matches, else counted by all ranks and kept."""
         key = self.key(system.generator_ema, layers)
-        found = find_rates(key, self.num_latents, self.rates_file, self.directory)
+        shapes = self.shapes_of(system.generator_ema, layers)
+        found = find_rates(key, self.num_latents, self.rates_file, self.directory, shapes)
         found = trainer.strategy.broadcast(found)  # ranks may see different disks
         return self.counted_rates(trainer, system, key) if found is None else found
 
@@ -162,7 +178,8 @@ class NeuronStudy(Study):
         """Take up the counts of a run that was stopped; how many latents they are of."""
         found, first = None, trainer.is_global_zero
         if self.directory is not None and first:
-            found = load_partial(self.directory / PARTIAL, key, self.num_latents)
+            shapes, path = counting.active.shapes, self.directory / PARTIAL
+            found = load_partial(path, key, self.num_latents, shapes)
         if found is not None:
             counting.resume(*found)
             print(f"activation rates go on after {found[2]} latents", file=sys.stderr)

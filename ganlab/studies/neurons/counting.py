@@ -8,20 +8,19 @@ rates = counting.rates()                                          # layer -> (C,
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from ganlab.metrics import ActivationRate, NearZero
 from ganlab.networks.base import Generator
 from ganlab.nn.tracing import Reached, observed
 from ganlab.report.atomic import replace_file
+from ganlab.storage.tensors import packed, read_tensors
 from ganlab.studies.neurons.layers import layer_shapes
 from ganlab.studies.sampling import ConditionAt, batched, device_of, images_at
 
@@ -123,13 +122,18 @@ def save_partial(path: Path, key: Key, active: Counts, near: Counts, num_latents
     """Write the counts over latents 0 .. num_latents-1, atomically."""
     tensors = active | {name + NEAR: count for name, count in near.items()}
     metadata = {"format": FORMAT, "key": json.dumps(asdict(key)), "num_latents": str(num_latents)}
-    return replace_file(path, save({n: t.contiguous() for n, t in tensors.items()}, metadata))
+    return replace_file(path, packed(tensors, metadata))
 
 
-def load_partial(path: Path, key: Key, num_latents: int) -> tuple[Counts, Counts, int] | None:
+def load_partial(
+    path: Path,
+    key: Key,
+    num_latents: int,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,  # of the layers; None = do not look
+) -> tuple[Counts, Counts, int] | None:
     """Counts of `save_partial` over at most `num_latents` latents; None if there are none such.
 
-    A damaged file costs a warning.
+    A file that is damaged, or holds what cannot be counts, costs a warning.
     """
     try:
         if not path.is_file():
@@ -141,17 +145,29 @@ def load_partial(path: Path, key: Key, num_latents: int) -> tuple[Counts, Counts
             return None
         active = {name: tensors[name] for name in key.layers}
         near = {name: tensors[name + NEAR] for name in key.layers} if key.near_zero else {}
+        for counts in (active, near):
+            check_counts(counts, counted, shapes)
         return active, near, counted
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError) as error:
         warnings.warn(f"counting anew, {path} cannot be read: {error}", stacklevel=2)
         return None
 
 
-def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """Metadata and tensors of a safetensors file, on the CPU."""
-    with safe_open(path, framework="pt") as file:
-        names = list(file.keys())
-        return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in names}
+def check_counts(
+    counts: Mapping[str, Tensor],
+    num_latents: int,  # that were counted
+    shapes: Mapping[str, tuple[int, ...]] | None = None,  # of the layers; None = do not look
+) -> None:
+    """Raise ValueError unless each is whole numbers of latents, from none to all of them."""
+    if num_latents < 1:
+        raise ValueError(f"it counted {num_latents} latents")
+    for name, count in counts.items():
+        if count.dtype != torch.int64 or count.ndim not in (1, 3) or not count.numel():
+            raise ValueError(f"its {name} is {count.dtype} of shape {tuple(count.shape)}")
+        if shapes is not None and tuple(count.shape) != tuple(shapes[name]):
+            raise ValueError(f"its {name} is {tuple(count.shape)}, the layer {shapes[name]}")
+        if int(count.min()) < 0 or int(count.max()) > num_latents:
+            raise ValueError(f"its {name} counts more or fewer than {num_latents} latents can give")
 
 
 def portions(start: int, stop: int, size: int) -> Iterator[range]:

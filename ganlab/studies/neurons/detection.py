@@ -8,7 +8,6 @@ worst = images_at(generator, ranking.top(64), seed=0)             # the most LR 
 """
 
 import io
-import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from torch import Tensor
 from ganlab.networks.base import Generator
 from ganlab.nn.tracing import Reached, recorded
 from ganlab.report.atomic import replace_file
-from ganlab.studies.sampling import ConditionAt, batched, device_of, images_at
+from ganlab.storage.arrays import ArrayArchive
+from ganlab.studies.sampling import ConditionAt, batched, checked_noise, device_of, images_at
 
 FILE = "ranking.npz"
 ENDS = ("top", "bottom")  # the most LR neurons, the fewest
@@ -130,15 +130,26 @@ class Ranking:
         if not path.is_file():
             raise FileNotFoundError(f"{key}={path}: no such file; run study=artifact_detection")
         try:
-            with np.load(path, allow_pickle=False) as file:
-                index, count = (torch.from_numpy(file[name]) for name in ("index", "count"))
-                seed, labels = int(file["seed"]), (str(file["generator"]), str(file["noise"]))
-        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{key}={path} is no ranking of latents") from error
-        whole = all(x.dtype == torch.int64 and x.ndim == 1 for x in (index, count))
-        if not whole or len(index) != len(count) or not len(index) or index.min() < 0:
-            raise ValueError(f"{key}={path} is no ranking of latents")
-        return cls(index, count, seed, *labels)
+            file = ArrayArchive(path)
+            index, count = (torch.from_numpy(file[name].copy()) for name in ("index", "count"))
+            seed, generator = int(file["seed"]), str(file["generator"])
+            check_ranking(index, count)
+            return cls(index, count, seed, generator, checked_noise(str(file["noise"])))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{key}={path} is no ranking of latents ({error}): "
+                "make it again with study=artifact_detection"
+            ) from error
+
+
+def check_ranking(index: Tensor, count: Tensor) -> None:
+    """Raise ValueError unless these are different latents with counts that never rise."""
+    if not all(x.dtype == torch.int64 and x.ndim == 1 and len(x) for x in (index, count)):
+        raise ValueError("it holds no lists of whole numbers")
+    if len(index) != len(count) or int(index.min()) < 0 or len(index.unique()) < len(index):
+        raise ValueError("its addresses are not one for each count, each once")
+    if int(count.min()) < 0 or bool((count.diff() > 0).any()):
+        raise ValueError("its counts are not sorted from the most to the fewest")
 
 
 def read_ranking(

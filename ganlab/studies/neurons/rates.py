@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from ganlab.metrics import wilson_interval
 from ganlab.networks.base import Generator
 from ganlab.report.atomic import replace_file
-from ganlab.studies.neurons.counting import NEAR, Counting, read_tensors
+from ganlab.storage.tensors import packed, read_tensors
+from ganlab.studies.neurons.counting import NEAR, Counting, check_counts
 from ganlab.studies.neurons.layers import Layer, default_layers, select_layers
-from ganlab.studies.sampling import ConditionAt
+from ganlab.studies.sampling import ConditionAt, checked_noise
 
 FORMAT = "ganlab.rates/2"
 FILE = "rates.safetensors"
+WHOLE = 1e-6  # how far a rate times its number of latents may be from a whole number
 LOW, HIGH = ".low", ".high"  # after a layer's name in the file: the ends of the Wilson interval
 
 
@@ -140,8 +140,7 @@ class Rates:
             "noise": self.noise,
             "confidence": "" if confidence is None else str(confidence),
         }
-        contents = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        return replace_file(Path(path), save(contents, metadata))
+        return replace_file(Path(path), packed(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> "Rates":
@@ -149,7 +148,7 @@ class Rates:
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: it is no file of activation rates.
+            ValueError: it is no file of activation rates, is damaged, or holds what none can be.
         """
         path = Path(path).expanduser()
         path = path / FILE if path.is_dir() else path
@@ -162,8 +161,11 @@ class Rates:
             found, tensors = read_tensors(path)
             if found["format"] == FORMAT:
                 return cls._of(found, tensors)
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
-            raise ValueError(f"study.rates_file={path} is no file of activation rates") from error
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(
+                f"study.rates_file={path} is no file of activation rates ({error}): "
+                "count them again with study=activation_rates"
+            ) from error
         raise ValueError(
             f"study.rates_file={path} has format {found['format']}, this reads {FORMAT}"
         )
@@ -174,7 +176,9 @@ class Rates:
         rates = {name: tensors[name] for name in layers}
         near = {name: tensors[name + NEAR] for name in layers if name + NEAR in tensors}
         num, seed = int(found["num_latents"]), int(found["seed"])
-        return cls(rates, num, seed, found["generator"], found["noise"], near)
+        check_counts({name: _counts(rate, name, num) for name, rate in rates.items()}, num)
+        check_counts(near, num, {name: tuple(rate.shape) for name, rate in rates.items()})
+        return cls(rates, num, seed, found["generator"], checked_noise(found["noise"]), near)
 
     def differences(
         self,
@@ -184,6 +188,7 @@ class Rates:
         layers: Iterable[str],
         noise: str = "fixed",
         near_zero: bool = False,  # whether near-zero counts are needed too
+        shapes: Mapping[str, tuple[int, ...]] | None = None,  # of the layers; None = do not look
     ) -> list[str]:
         """What keeps these rates from standing in for a count of the given kind; [] if nothing."""
         layers = list(layers)
@@ -201,4 +206,18 @@ class Rates:
             found.append(f"they lack {', '.join(missing)}")
         elif near_zero and not set(layers) <= set(self.near_zero):
             found.append("they lack the near-zero counts (study.near_zero)")
+        for name in (shapes or {}).keys() & self.rates.keys():
+            here, there = tuple(self.rates[name].shape), tuple((shapes or {})[name])
+            if here != there:
+                found.append(f"their {name} is {here}, not {there}")
         return found
+
+
+def _counts(rate: Tensor, name: str, num_latents: int) -> Tensor:
+    """The counts that rates are shares of; raises ValueError where they are of none."""
+    exact = rate.double() * num_latents
+    if rate.dtype != torch.float64 or not bool(exact.isfinite().all()):
+        raise ValueError(f"its {name} holds {rate.dtype}, or numbers that are not finite")
+    if float((exact - exact.round()).abs().max() if exact.numel() else 0) > WHOLE:
+        raise ValueError(f"its {name} holds rates that {num_latents} latents cannot give")
+    return exact.round().long()

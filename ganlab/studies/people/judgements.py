@@ -16,6 +16,7 @@ import torch
 
 from ganlab.metrics import wilson_interval
 from ganlab.report.tables import Table
+from ganlab.storage import read_text
 
 KIND = "ganlab real_or_fake"
 VERSION = 1  # of the files
@@ -94,7 +95,7 @@ def read_judgement(path: Path) -> Judgement:
         ValueError: it is no result of a real-or-fake page, or a damaged one.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # an editor may add a mark
+        content = json.loads(read_text(path, "utf-8-sig"))  # an editor may add a mark
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error})") from None
     if not isinstance(content, dict) or content.get("kind") != KIND:
@@ -142,12 +143,12 @@ def answer_of(content: Mapping[str, Any], words: Sequence[str], num_trials: int)
 
 
 def typed(content: Any, key: str, kind: type[T]) -> T:
-    """The value of a key; raises KeyError where there is none, TypeError for another type."""
+    """The value of a key; KeyError where there is none, TypeError for another type or time."""
     if not isinstance(content, dict):
         raise TypeError(f"{content!r:.60} is no object")
     value = content[key]
     value = float(value) if kind is float and type(value) is int else value
-    if type(value) is not kind or (isinstance(value, float) and not math.isfinite(value)):
+    if type(value) is not kind or (isinstance(value, float) and not 0 <= value < math.inf):
         raise TypeError(f"{key} is {value!r:.60}")
     return value
 

@@ -1,0 +1,50 @@
+"""Whether a training may begin: it has the memory, and the checkpoint it goes on from is whole."""
+
+from typing import Any
+
+from ganlab.config import ConfigError, Settings
+from ganlab.recipes import sketched
+from ganlab.systems.checkpoint import CheckpointError
+from ganlab.systems.fitting import unfitting
+from ganlab.systems.footprint import GIB, available, needed
+from ganlab.systems.schema import RUN, complaint
+
+
+def refuse_too_large(settings: Settings) -> None:
+    """Refuse a training that cannot have the memory it takes at the very least.
+
+    Raises:
+        ConfigError: says how much it is, and which keys to lower.
+    """
+    trainer, batch = settings["trainer"], settings["data"]["batch_size"]
+    devices = trainer.get("devices")
+    here = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
+    share = max(1, batch // (max(here, 1) * trainer.get("num_nodes", 1)))
+    system = sketched(settings["model"], settings["allow_targets"])
+    wanted = needed(system, share, "16" in str(trainer.get("precision")))
+    if wanted > (there := available(str(trainer.get("accelerator")))):
+        raise ConfigError(
+            f"this training takes at least {wanted / GIB:,.0f} GiB of memory and there are "
+            f"{there / GIB:,.0f}: lower data.batch_size={batch}, data.resolution, or the widths, "
+            "latent_dim and hidden of model.generator and model.discriminator"
+        )
+
+
+def refuse_damaged(checkpoint: Settings, settings: Settings) -> None:
+    """Refuse a checkpoint to go on from that lacks a field, or has one that cannot be.
+
+    Raises:
+        CheckpointError: names the file and the field.
+    """
+    if wrong := complaint(checkpoint, RUN):
+        raise CheckpointError(f"ckpt={settings['ckpt']}: {wrong}")
+
+
+def refuse_unfitting(checkpoint: Settings, settings: Settings, system: Any, trainer: Any) -> None:
+    """Refuse one whose parts this run's networks, optimizers and trainer cannot take.
+
+    Raises:
+        CheckpointError: names the file and the part.
+    """
+    if wrong := unfitting(checkpoint, system, trainer):
+        raise CheckpointError(f"ckpt={settings['ckpt']}: {wrong}")

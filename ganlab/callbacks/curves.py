@@ -1,0 +1,23 @@
+"""A curve holds what happened: rows of a future that did not are dropped as training goes on."""
+
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+
+class CurvesCut(Callback):
+    """Drops logged rows that lie ahead of the clock, all where training starts from nothing.
+
+    Once training starts, and before any other callback logs: by then every rank has looked at the
+    checkpoint, the config and the data, and nothing was refused.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Tell each logger that can forget."""
+        if not trainer.is_global_zero:
+            return
+        seen: Any = pl_module.images_seen if trainer.ckpt_path else -1
+        for logger in trainer.loggers:
+            truncate: Any = getattr(logger, "truncate", None)
+            if truncate is not None:
+                truncate(seen)

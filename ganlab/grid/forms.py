@@ -1,0 +1,67 @@
+"""What the files of a cell must hold, and what is wrong with one that holds something else."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ganlab.fields import (
+    a,
+    complaint,
+    count,
+    each,
+    fields,
+    finite,
+    given,
+    items,
+    mapping,
+    plain,
+    text,
+)
+from ganlab.report.results import read_result
+
+ATTEMPT = "attempt.json"
+CELL_FIELDS = fields(  # of `cell.yaml`
+    kind=a("train or evaluate", lambda value: value in ("train", "evaluate")),
+    grid=text,
+    values=each(plain),
+    overrides=items(text),
+    choices=each(text),
+    config=given(logger=mapping, kimg=finite),
+    inputs=mapping,
+)
+ATTEMPT_FIELDS = given(  # of `attempt.json`
+    **dict.fromkeys(("state", "error", "host"), text),
+    **dict.fromkeys(("number", "pid"), count),
+    **dict.fromkeys(("started", "ended", "exit_code"), finite),
+)
+
+
+def attempt_of(directory: Path) -> dict[str, Any]:
+    """What `attempt.json` says.
+
+    Raises:
+        OSError, ValueError: there is none, or it is damaged; names it.
+    """
+    path = Path(directory) / ATTEMPT
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON ({error})") from error
+    if wrong := complaint(found, ATTEMPT_FIELDS):
+        raise ValueError(f"{path} is damaged: {wrong}")
+    return dict(found)
+
+
+def damage(directory: Path) -> str | None:
+    """What keeps a cell's result or record from being read, in one line; None where nothing does.
+
+    That a file is not there is no damage.
+    """
+    for read in (read_result, attempt_of):
+        try:
+            read(directory)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            return " ".join(str(error).split())
+    return None

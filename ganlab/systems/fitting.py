@@ -1,0 +1,164 @@
+"""Whether what a checkpoint holds fits the networks, optimizers and trainer that are to take it."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import lightning
+import torch
+from lightning import Trainer
+from torch import Tensor
+from torch.optim import Optimizer
+
+from ganlab.fields import Unfit, a, count, is_count, is_number, mapping, refuse
+from ganlab.ranges import shown
+from ganlab.systems.schema import DAMAGED, is_finite
+
+if TYPE_CHECKING:
+    from ganlab.systems.gan import GAN
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")  # of Adam, shaped as their parameter
+LOOPS = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
+ORDER = ("ready", "started", "processed", "completed")  # of Lightning's counts, none above another
+
+
+def unfitting(checkpoint: Mapping[str, Any], system: "GAN", trainer: Trainer) -> str | None:
+    """The first part of a checkpoint that this run cannot take, in one phrase, or None.
+
+    The checkpoint passed `schema.RUN`, and names and shapes of its weights are the system's.
+    """
+    made: Any = system.configure_optimizers()
+    optimizers = made if isinstance(made, list) else [made]
+    try:
+        fitting_weights(checkpoint["state_dict"], system.state_dict())
+        fitting_optimizers(checkpoint["optimizer_states"], optimizers, system)
+        fitting_numbers(checkpoint["optimizer_states"], checkpoint.get("moments"))
+        if checkpoint["pytorch-lightning_version"] == lightning.__version__:
+            fresh = {name: getattr(trainer, name).state_dict() for name in LOOPS}
+            fitting_counts(checkpoint["loops"], fresh, "loops")
+    except Unfit as unfit:
+        return f"{unfit}{DAMAGED}"
+    return None
+
+
+def fitting_weights(saved: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
+    """Refuse weights of another kind of number, and stages that are none."""
+    for name, value in fresh.items():
+        place, old = f"state_dict.{name}", saved[name]
+        if isinstance(value, Tensor):
+            a(str(value.dtype), partial(_of_kind, value.dtype))(old, place)
+        elif isinstance(value, dict):
+            mapping(old, place)
+            for key, plain in value.items():
+                a("a finite number", partial(_like, plain))(old.get(key), f"{place}.{key}")
+
+
+def _of_kind(kind: torch.dtype, value: Any) -> bool:
+    """Whether a weight is of a kind of number."""
+    return isinstance(value, Tensor) and value.dtype == kind
+
+
+def _like(example: Any, value: Any) -> bool:
+    """Whether a number can stand where a whole or a broken one stands."""
+    if not isinstance(example, int | float):
+        return True
+    whole = is_count(value)
+    return whole or (isinstance(example, float) and isinstance(value, float) and 0 <= value <= 1)
+
+
+def fitting_optimizers(saved: Any, optimizers: list[Optimizer], system: "GAN") -> None:
+    """Refuse states of other optimizers than these fresh ones."""
+    if len(saved) != len(optimizers):
+        refuse("optimizer_states", f"of {len(saved)} optimizers", f"of {len(optimizers)}")
+    for number, (state, optimizer) in enumerate(zip(saved, optimizers, strict=True)):
+        place = f"optimizer_states[{number}]"
+        fitting_groups(state["param_groups"], optimizer, f"{place}.param_groups", system)
+        fitting_moments(state["state"], optimizer, f"{place}.state")
+
+
+def fitting_numbers(saved: Any, moments: Any) -> None:
+    """Refuse states of fewer or more parameters than were written, where that was noted."""
+    found = [len(state["state"]) for state in saved]
+    if moments is not None and list(moments) != found:
+        refuse("optimizer_states", f"of {found} parameters", f"of {list(moments)}")
+
+
+def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: "GAN") -> None:
+    """Refuse groups of other parameters, or, of an exact resume, of other settings.
+
+    The rate of growing networks is their schedule's; `initial_lr` is what it starts from.
+    """
+    fresh = optimizer.state_dict()["param_groups"]
+    if len(saved) != len(fresh):
+        refuse(place, f"of {len(saved)} groups", f"of {len(fresh)}")
+    grows = getattr(system, "growth", None) is not None
+    for number, (old, new) in enumerate(zip(saved, fresh, strict=True)):
+        wanted = {**new, **({"initial_lr": new["lr"]} if "initial_lr" in old else {})}
+        for key, value in wanted.items():
+            where = f"{place}[{number}].{key}"
+            if key not in old:
+                raise Unfit(f"{where} is missing")
+            if key == "params" or (system.exact_resume and not (grows and key == "lr")):
+                a(shown(value), partial(_same, value))(old[key], where)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two settings are equal, of one type: but a tuple may have become a list."""
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return ((is_number(one) and is_number(other)) or type(one) is type(other)) and bool(
+        one == other
+    )
+
+
+def fitting_moments(saved: Mapping[Any, Any], optimizer: Optimizer, place: str) -> None:
+    """Refuse moments of no parameter, of another shape, not finite, or not all there."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    adam = isinstance(optimizer, torch.optim.Adam)
+    for key, state in saved.items():
+        where = f"{place}.{key}"
+        if not is_count(key) or key >= len(parameters):
+            refuse(place, f"of parameter {shown(key)}", f"of parameters below {len(parameters)}")
+        mapping(state, where)
+        for name in ("step", "exp_avg", "exp_avg_sq") if adam else ():
+            if name not in state:
+                raise Unfit(f"{where}.{name} is missing")
+        for name, value in state.items():
+            fitting_moment(name, value, parameters[key], f"{where}.{name}")
+
+
+def fitting_moment(name: Any, value: Any, parameter: Tensor, place: str) -> None:
+    """Refuse one entry of a parameter's state."""
+    a("finite numbers", is_finite)(value, place)
+    shape, kind = tuple(parameter.shape), parameter.dtype
+    if name in MOMENTS:
+        a(f"a tensor of {shape}, {kind}", lambda v: _shaped(v, shape, kind))(value, place)
+        if name != "exp_avg":
+            a("squares, which are not negative", lambda v: not bool((v < 0).any()))(value, place)
+    if name == "step":
+        a("one number of at least 1", lambda v: _shaped(v, (), None) and float(v) >= 1)(
+            value, place
+        )
+
+
+def _shaped(value: Any, shape: tuple[int, ...], kind: torch.dtype | None) -> bool:
+    """Whether this is a tensor of broken numbers of this shape and kind, if one is asked for."""
+    right = isinstance(value, Tensor) and tuple(value.shape) == shape
+    return right and (value.is_floating_point() if kind is None else value.dtype == kind)
+
+
+def fitting_counts(saved: Any, fresh: Any, place: str) -> None:
+    """Refuse progress of Lightning's loops that has not its form, or counts that cannot be."""
+    if isinstance(fresh, bool):
+        a("true or false", lambda v: isinstance(v, bool))(saved, place)
+    elif isinstance(fresh, int):
+        count(saved, place)
+    elif isinstance(fresh, dict):
+        mapping(saved, place)
+        for name, inner in fresh.items():
+            if name not in saved:
+                raise Unfit(f"{place}.{name} is missing")
+            fitting_counts(saved[name], inner, f"{place}.{name}")
+        steps = [saved[name] for name in ORDER if name in fresh]
+        if steps != sorted(steps, reverse=True):
+            refuse(place, steps, "of counts none of which is above the one before")

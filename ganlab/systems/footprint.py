@@ -1,0 +1,68 @@
+"""The least memory a training takes, counted on networks without weights, before it is asked for.
+
+A request for more than there is may end in the system killing the process without a word.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.nn.growing import Growing, Stage
+from ganlab.nn.tracing import recorded
+
+GIB = 2**30
+KEPT = 0.5  # share of the layers' outputs that are certainly there at one time
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def needed(
+    system: Any,  # built on the meta device
+    batch: int,  # images of one process in a step
+    half: bool = False,  # whether layers give 16 bits a number
+) -> int:
+    """Bytes that one process takes at least: weights, gradients and moments, images, layers."""
+    weights = sum(each.nbytes * (4 if each.requires_grad else 1) for each in system.parameters())
+    weights += sum(buffer.nbytes for buffer in system.buffers())
+    pixels = batch * system.generator.channels * system.generator.resolution**2
+    outputs = KEPT * layers(system, batch) / (2 if half else 1)
+    return int(weights + 5 * pixels + outputs)  # 5: the batch as bytes and as floats
+
+
+def layers(system: Any, batch: int) -> int:
+    """Bytes of what the layers of both networks give for a batch; 0 where they need more than it.
+
+    Those in place count once. Growing networks are looked at in full size.
+    """
+    judge = getattr(system, "discriminator", None) or getattr(system, "encoder", None)
+    sizes: dict[int, int] = {}
+    latents = torch.empty(batch, system.generator.latent_dim, device="meta")
+    with suppress(RuntimeError, ValueError, TypeError, AttributeError), torch.no_grad():
+        images: Any = latents
+        for network in filter(None, (system.generator, judge)):
+            if isinstance(network, Growing):
+                network.grow_to(Stage(network.num_levels - 1))
+            with recorded(leaves(network)) as outputs:
+                images = network(images)
+            found = [each for each in outputs.values() if isinstance(each, Tensor)]
+            sizes |= {each.untyped_storage()._cdata: each.nbytes for each in found}
+    return sum(sizes.values())
+
+
+def leaves(network: nn.Module) -> dict[str, nn.Module]:
+    """The modules that hold no others."""
+    return {name: each for name, each in network.named_modules() if name and not [*each.children()]}
+
+
+def available(accelerator: str) -> int:
+    """Bytes of the memory that tensors go to: the first device's, or this machine's."""
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    found = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in LIMITS:
+        with suppress(OSError, ValueError):  # "max" is no number: no limit
+            found = min(found, int(Path(path).read_text(encoding="ascii")))
+    return found

@@ -1,0 +1,188 @@
+"""What each field of a checkpoint must be, declared in one place.
+
+A file that is whole and was opened safely may still hold anything: it was cut, edited or written by
+another program. Before a field is used, `complaint` says in one phrase which is not what it should
+be. What depends on the run's networks, optimizers and trainer is `ganlab.systems.fitting`.
+"""
+
+import math
+import random
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ganlab.fields import (
+    Check,
+    a,
+    both,
+    count,
+    each,
+    fields,
+    finite,
+    given,
+    is_count,
+    is_number,
+    items,
+    mapping,
+    number,
+    optional,
+    plain,
+    refuse,
+    text,
+)
+from ganlab.fields import complaint as first_complaint
+
+DAMAGED = "; the file is damaged or of another program"
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a tensor, or anything else, holds no NaN and no infinity."""
+    return not isinstance(value, Tensor) or bool(torch.isfinite(value).all())
+
+
+def taken(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    """Whether a state can be given to a stream of random numbers of its own."""
+
+    def test(value: Any) -> bool:
+        try:
+            return fits(value)
+        except Exception:  # each library has its own ways to say no
+            return False
+
+    return test
+
+
+def python_random(value: Any) -> bool:
+    """Give a Python stream its state."""
+    version, internal, gauss = value
+    random.Random().setstate((version, tuple(internal), gauss))
+    return gauss is None or is_number(gauss)
+
+
+def numpy_random(value: Any) -> bool:
+    """Give a NumPy stream its state."""
+    keys, position, has_gauss, cached = value
+    state = ("MT19937", keys.numpy().astype(np.uint32), int(position), int(has_gauss), cached)
+    np.random.RandomState().set_state(state)
+    words = keys.dtype == torch.int64 and bool(((keys >= 0) & (keys < 2**32)).all())
+    return words and 0 <= position <= 624 and has_gauss in (0, 1) and math.isfinite(cached)
+
+
+def torch_random(value: Any) -> bool:
+    """Give a stream of torch its state."""
+    torch.Generator().set_state(value)
+    return True
+
+
+def tree(value: Any, place: str) -> None:
+    """Plain values in lists and mappings, as a config is."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            tree(item, f"{place}.{name}")
+    elif isinstance(value, list | tuple):
+        items(tree)(value, place)
+    else:
+        plain(value, place)
+
+
+curve = a("one finite number", lambda v: isinstance(v, Tensor) and v.ndim == 0 and is_finite(v))
+record = both(fields(metric=text, value=number), each(plain))  # as in `result.json`
+weights = each(a("finite numbers", lambda v: isinstance(v, Tensor | dict) and is_finite(v)))
+version = a("a version", lambda v: isinstance(v, str) and bool(re.match(r"\d+\.\d+", v)))
+bytes_ = a("bytes", lambda v: isinstance(v, Tensor) and v.dtype == torch.uint8 and v.ndim == 1)
+
+DESCRIBED = fields(images_seen=count, state_dict=weights)  # what any use of a checkpoint needs
+RECIPE = fields(
+    model=both(mapping, tree),
+    data=both(mapping, tree),
+    features=optional(both(mapping, tree)),
+    metrics=optional(both(mapping, tree)),
+    seed=count,
+    precision=a("text or a number", lambda v: isinstance(v, str | int) and not isinstance(v, bool)),
+    overrides=items(text),
+    choices=each(text),
+)
+RANDOM = fields(
+    torch=a("a state of torch's random numbers", taken(torch_random)),
+    cuda=optional(bytes_),
+    numpy=a("a state of NumPy's random numbers", taken(numpy_random)),
+    python=a("a state of Python's random numbers", taken(python_random)),
+)
+CALLBACKS: dict[str, Check] = {
+    "Scores": fields(
+        monitor=optional(text),
+        best=optional(finite),
+        latest=each(number),
+        scored_at=optional(count),
+        records=items(record),
+        size=optional(text),
+    ),
+    "CircleIncidence": fields(records=items(record)),
+}
+FIELDS = fields(
+    {
+        "pytorch-lightning_version": a(
+            "a version", lambda v: isinstance(v, str) and bool(re.match(r"\d+\.\d+", v))
+        )
+    },
+    format=count,
+    recipe=RECIPE,
+    images_seen=count,
+    counters=fields(images_seen=count, steps=count, images_at_ema=count),
+    tally=items(
+        fields(
+            sums=each(curve),
+            counts=each(a("a whole number above 0", lambda v: is_count(v) and v > 0)),
+        ),
+        least=1,
+    ),
+    sampler=fields(position=count, content=optional(text)),
+    random=items(RANDOM, least=1),
+    open_tick=optional(count),
+    state_dict=weights,
+    epoch=count,
+    global_step=count,
+    lr_schedulers=items(mapping),
+    optimizer_states=items(fields(state=mapping, param_groups=items(mapping, least=1)), least=1),
+    loops=each(mapping),
+)
+STATES = given(callbacks=given(**CALLBACKS), moments=items(count))
+
+
+def agreeing(checkpoint: Mapping[str, Any], place: str) -> None:
+    """Refuse counters and states of ranks that cannot be those of one moment of one run."""
+    seen, counters = checkpoint["images_seen"], checkpoint["counters"]
+    for name, value in (
+        ("counters.images_seen", counters["images_seen"]),
+        ("sampler.position", checkpoint["sampler"]["position"]),
+    ):
+        if value != seen:
+            refuse(name, value, f"images_seen, {seen}")
+    for name, value in (
+        ("counters.steps", counters["steps"]),
+        ("counters.images_at_ema", counters["images_at_ema"]),
+        ("open_tick", checkpoint["open_tick"] or 0),
+    ):
+        if value > seen:
+            refuse(name, value, f"at most images_seen, {seen}")
+    if (counters["steps"] == 0) != (seen == 0):
+        refuse("counters.steps", counters["steps"], f"those of {seen} images")
+    ranks = len(checkpoint["random"])
+    if len(checkpoint["tally"]) != ranks:
+        refuse("tally", f"of {len(checkpoint['tally'])} processes", f"of {ranks}, as random is")
+    for rank, tally in enumerate(checkpoint["tally"]):
+        if tally["sums"].keys() != tally["counts"].keys():
+            refuse(f"tally[{rank}].counts", list(tally["counts"]), "of the same names as sums")
+
+
+RUN = both(FIELDS, STATES, agreeing)  # what a resume needs
+
+
+def complaint(checkpoint: Mapping[str, Any], schema: Check) -> str | None:
+    """The first field that is not what it should be, in one phrase; None if all are."""
+    wrong = first_complaint(checkpoint, schema)
+    return wrong and wrong + DAMAGED

@@ -1,0 +1,61 @@
+"""What is wrong with a value of a config, in one line that names its key."""
+
+import math
+import re
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
+
+from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
+
+from ganlab.annotations import fits, spelled
+from ganlab.cli import one_line
+from ganlab.ranges import numbers, shown, unfit
+
+OURS = ("ganlab.", "torch.optim.")  # whose parameters' names mean what `ranges` says of them
+
+
+def unlike(
+    path: str,  # the dotted key
+    value: Any,
+    hint: Any,  # the annotation of its parameter
+    target: str,  # what takes it
+) -> str | None:
+    """What a value should be if it is of the wrong type or a number that cannot be; else None."""
+    if not fits(value, hint):
+        path, value, hint = innermost(path, value, hint)
+    said = f"{path}={shown(value)} should be"
+    if not fits(value, hint):
+        return f"{said} {spelled(hint)}"
+    if not all(isinstance(each, int) or math.isfinite(each) for each in numbers(value)):
+        return f"{said} {spelled(hint)}, and finite"
+    words = (
+        unfit(path.partition(".")[0], path.rpartition(".")[2], value)
+        if target.startswith(OURS)
+        else None
+    )
+    return f"{said} {words}" if words else None
+
+
+def innermost(path: str, value: Any, hint: Any) -> tuple[str, Any, Any]:
+    """The value of a mapping that does not fit, with its key, where the mapping itself does."""
+    if isinstance(value, dict):
+        for option in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
+            inner = get_args(option)
+            wrong = (k for k, v in value.items() if len(inner) == 2 and not fits(v, inner[1]))
+            if (key := next(wrong, None)) is not None:
+                return innermost(f"{path}.{key}", value[key], inner[1])
+    return path, value, hint
+
+
+def refusal(node: dict[str, Any], section: str, error: InstantiationException) -> str:
+    """What a constructor said, with the key of its node, and its settings where it names none."""
+    said, place = one_line(error), re.search(r"full_key: (\S+)", str(error))
+    if f"{section}." in said:  # one of our own, which names its key
+        return said
+    inner: Any = OmegaConf.select(OmegaConf.create(node), place[1]) if place else node
+    path = f"{section}.{place[1]}" if place else section
+    if any(re.search(rf"\b{re.escape(str(key))}\b", said) for key in inner):
+        return f"{path}: {said}"
+    given = ", ".join(f"{k}={shown(v)}" for k, v in inner.items() if not str(k).startswith("_"))
+    return f"{path} cannot be built with {given}: {said}"

@@ -1,0 +1,375 @@
+"""A checkpoint is untrusted: what it says of its continuation and of its evaluation."""
+
+import copy
+import inspect
+import shlex
+import sys
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from omegaconf import OmegaConf, open_dict
+
+from ganlab.annotations import annotations
+from ganlab.arguments import key_of, parsed
+from ganlab.cli import EXPECTED, conf_dir, data_choice
+from ganlab.config import LISTED, ConfigError, _module
+from ganlab.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
+from ganlab.remembered import PLACES, UntrustedError, continued
+
+TODAY = ["ckpt=x"]
+TINY = [
+    *("model=vanilla", "model.generator.hidden=[4]", "model.discriminator.hidden=[4]"),
+    *("data=synthetic", "data.resolution=8", "data.num=8", "callbacks=none", "scores=null"),
+]
+EVIL = "from pathlib import Path\nPath(__file__).with_name('imported').touch()\nf = print\n"
+
+pytestmark = pytest.mark.usefixtures("hydra_is_clean")
+
+
+def composed(name, words, directory):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose(name, words)
+    with open_dict(config):
+        config.run_dir = str(directory)
+    return config
+
+
+@pytest.fixture
+def lair(tmp_path, monkeypatch):
+    """A folder with an attacker's YAML and package beside the checkpoint, which is where we are."""
+    for group in ("experiment", "model", "data", "callbacks"):
+        (tmp_path / group).mkdir()
+        text = "# @package _global_\nallow_targets: [evil]\nkimg: 666\n"
+        (tmp_path / group / "evil.yaml").write_text(text)
+    (tmp_path / "evil.py").write_text(EVIL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    assert not (tmp_path / "imported").exists()
+    assert "evil" not in sys.modules
+
+
+def left_out(capsys):
+    """The words that the one line on stderr says were not taken."""
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "may not choose" in line]
+    return shlex.split(line.partition("repeat those you want: ")[2])
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "logger=wandb",
+        "logger=../..",
+        "trainer=gpu",
+        "trainer.devices=500",
+        "data@allow_targets=folder",
+        "+model@hydra.run=dcgan",
+        "allow_targets=[shutil]",
+        "run_dir=/etc",
+        "hydra/launcher=local",
+        "seed=0,1",
+        "kimg=range(1,3)",
+        "data.seed=${oc.env:HOME}",
+        "data.path='/a/${oc.env:HOME}'",
+        "+data.x=[{a: '${oc.env:HOME}'}]",
+        "features.weights=/x",
+        "+model.conditioner={extractor: {weights: {file: /x}}}",
+        "+model.generator._args_=[8]",
+        "scores.cache=/x",
+        "callbacks.sample_grid.directory=/etc",
+        "+callbacks.x={_target_: shutil.copyfile}",
+        "+callbacks.x._target_=os.system",
+        "model.generator._target_=torch.hub.load",
+        "[" * 9_000,
+        "data.name=" + "x" * 20_000,
+        "model/../../x=y",
+        "sweep=norms",
+        "-m",
+    ],
+)
+def test_what_a_checkpoint_may_not_choose_is_left_out_and_said(word, capsys):
+    assert continued(TODAY, [word]) == TODAY
+    if len(word) < 100:
+        assert left_out(capsys) == [word]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("experiment=../evil", "experiment=evil", "model=../..", "data=/etc/x", "model=evil"),
+        *("model/norm=../../x", "callbacks=[default,../callbacks/evil]", "data={a: b}"),
+    ],
+)
+def test_an_option_that_does_not_exist_is_refused_by_name(word, lair):
+    with pytest.raises(UntrustedError, match="names no option") as refused:
+        continued(TODAY, [word])
+    assert key_of(word) in str(refused.value)
+    today = [*TODAY, f"{key_of(word)}=mine"]
+    assert continued(today, [word]) == today, "today's word takes its place"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("model=dcgan", "+experiment=norms/pin", "model/norm=pin", "callbacks=[default,none]"),
+        *("experiment=null", "experiment=demo.yaml", "~callbacks.health", "scores=null", "seed=3"),
+        *("scores.monitor=is1k", "callbacks.sample_grid.num=16", "kimg=3", "log_every_kimg=2"),
+        *("features.weights=null", "model.growth.batch_sizes={32: 64}", "data.name='it\\'s'"),
+        *("+metrics.metrics.swd={_target_: ganlab.metrics.SlicedWasserstein}", "data.images=key"),
+    ],
+)
+def test_what_makes_the_run_what_it_is_is_remembered(word, capsys):
+    assert continued(TODAY, [word]) == [word, *TODAY]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("key", ["data.path", "data.ckpt", "data.labels"])
+def test_a_runs_own_images_are_said_before_they_are_opened(key, capsys):
+    assert continued(TODAY, [f"{key}=/a/b"])[0] == f"{key}=/a/b"
+    assert f"{key}=/a/b is the checkpoint's choice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", ["--config-dir=", "--config-dir", "-cd", "hydra.searchpath"])
+def test_options_of_the_users_own_search_path_of_today_are_known(form, lair):
+    path = lair / "it's, mine"
+    (path / "experiment").mkdir(parents=True)
+    (path / "experiment" / "own.yaml").write_text("# @package _global_\nkimg: 3\n")
+    quoted = str(path).replace("'", "\\'")
+    today = {
+        "--config-dir=": [f"--config-dir={path}"],
+        "hydra.searchpath": [f"hydra.searchpath=['file://{quoted}']"],
+    }.get(form, [form, str(path)])
+    words = continued([*today, *TODAY], ["experiment=own"])
+    assert set(words) == {*today, "experiment=own", *TODAY}
+    with pytest.raises(UntrustedError, match="give --config-dir"):
+        continued(TODAY, ["experiment=own"])
+
+
+def test_a_target_of_the_users_own_needs_its_package_again(capsys):
+    saved = ["+callbacks.x._target_=mine.Spy", "+callbacks.x.n=3", "callbacks=none"]
+    assert continued(TODAY, saved) == ["callbacks=none", *TODAY]
+    assert left_out(capsys) == saved[:2]
+    today = [*TODAY, "allow_targets=[mine]"]
+    assert continued(today, saved) == [*saved, *today]
+
+
+def test_what_a_terminal_would_obey_is_shown_escaped(capsys):
+    continued(TODAY, ["trainer=\x1b[2J\n$(reboot)"])
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert said.count("\n") == 1
+
+
+def test_every_place_that_a_part_can_be_given_is_known_as_one():
+    """By its annotation; the data's, which are plain text, by name."""
+    found = {"cache_dir", "path", "ckpt", "url"}
+    for package in LISTED:
+        module = _module(f"ganlab.{package}", "")
+        for part in (getattr(module, name) for name in module.__all__):
+            if inspect.isclass(part) or inspect.isfunction(part):
+                hints = annotations(part).items()
+                found |= {name for name, hint in hints if "Path" in str(hint)}
+    assert found >= {"directory", "cache", "weights", "file", "rates_file", "held_out"}
+    assert [name for name in found if not PLACES.fullmatch(f"callbacks.x.{name}")] == []
+
+
+# Mutated recipes
+
+hostile_values = st.sampled_from(
+    [
+        *("../experiment/evil", "evil", "../..", "/etc", "[evil]", "{_target_: evil.f}", "null"),
+        *("${oc.env:HOME}", "'${oc.env:HOME}'", "a,b", "glob(*)", "500", "evil.f", "???", "[[]]"),
+        *("ganlab.systems.checkpoint.load_checkpoint", "'it\\'s'", "dcgan", "synthetic", "4"),
+        *("[dcgan,../evil]", "{weights: /x}", "file:///tmp", "", "1e999", "\x1b[2J", "pin"),
+    ]
+)
+hostile_keys = st.sampled_from(
+    [
+        *("experiment", "model", "data", "callbacks", "metrics", "features", "logger", "trainer"),
+        *("allow_targets", "run_dir", "hydra.run.dir", "hydra.searchpath", "data@allow_targets"),
+        *("model@hydra.run", "trainer.devices", "seed", "kimg", "model.generator._target_"),
+        *("callbacks.x._target_", "callbacks.x.src", "callbacks.x", "data.path", "data.cache_dir"),
+        *("features.weights", "scores", "scores.directory", "model/norm", "model/loss", "sweep"),
+        *("hydra/launcher", "model.generator", "data.num", "logger.csv.directory", "resume"),
+        *("../evil", "hydra.callbacks.x._target_", "experiment@allow_targets", "ckpt", "x y"),
+    ]
+)
+signs = st.sampled_from(["", "+", "++", "~"])
+hostile_words = st.builds(lambda s, k, v: f"{s}{k}={v}", signs, hostile_keys, hostile_values)
+
+
+@pytest.fixture
+def ckpt(lair):
+    """A checkpoint as an attacker may write it, and its recipe before that."""
+    settings_of_run = checked(composed("train", TINY, lair / "run"), "train")
+    system = build_system(settings_of_run)
+    state = {"recipe": system.recipe, "images_seen": 0, "state_dict": system.state_dict()}
+    path = lair / "run" / "checkpoints" / "last.ckpt"
+    path.parent.mkdir(parents=True)
+    return path, state
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if "__pycache__" not in path.parts)
+
+
+def test_no_mutated_words_compose_a_file_or_widen_what_is_built(ckpt, lair):
+    path, state = ckpt
+    plain = checked(composed("train", TINY, lair / "run"), "train")
+    torch.save(state, path)
+    before = files(lair)
+
+    @settings(max_examples=120, derandomize=True, deadline=None, database=None)
+    @given(st.lists(st.one_of(hostile_words, st.sampled_from(TINY)), max_size=4))
+    def property_holds(words):
+        state["recipe"]["overrides"] = words
+        torch.save(state, path)
+        today = [f"ckpt='{path}'", "scores=null"]
+        GlobalHydra.instance().clear()
+        try:
+            said = resumed(list(today))
+            for word in said[: len(said) - len(today)]:
+                assert key_of(word).split(".")[0].split("/")[0] in {
+                    *("model", "data", "features", "metrics", "scores", "callbacks"),
+                    *("experiment", "seed", "kimg"),
+                }
+                assert "${" not in word
+                assert not parsed(word).is_sweep_override()
+            config = checked(composed("train", said, lair / "run"), "train")
+        except EXPECTED:
+            pass
+        else:
+            for key in ("allow_targets", "trainer", "logger", "run_dir"):
+                assert config[key] == plain[key]
+            assert config["kimg"] != 666
+        assert files(lair) == before
+
+    property_holds()
+
+
+def nested(draw, node):
+    """A path to some place in a nested mapping."""
+    path = []
+    while isinstance(node, dict) and node and (not path or draw(st.booleans())):
+        path.append(draw(st.sampled_from(sorted(node, key=str))))
+        node = node[path[-1]]
+    return path
+
+
+hostile_parts = st.sampled_from(
+    [
+        *(
+            "${oc.env:HOME}",
+            "${run_dir}",
+            "../..",
+            "/etc/passwd",
+            None,
+            -1,
+            1e999,
+            [],
+            {},
+            "evil.f",
+        ),
+        *({"_target_": "evil.f"}, {"_target_": "shutil.copyfile", "src": "a", "dst": "stolen"}),
+        {"_target_": "ganlab.systems.checkpoint.load_checkpoint", "path": "/etc/passwd"},
+        {"_target_": "ganlab.systems.trainer.make_trainer", "devices": 500},
+        {"_target_": "ganlab.loggers.CSVLog", "directory": "stolen"},
+        {"_target_": "torch.nn.Linear", "_args_": [2, 3]},
+        {"_target_": "ganlab.features.Classifier", "weights": "/etc/passwd"},
+        {"_target_": "ganlab.features.VGG16Weights", "url": "http://127.0.0.1:1/x"},
+    ]
+)
+
+
+def test_no_mutated_recipe_runs_or_writes_anything_in_an_evaluation(ckpt, lair, monkeypatch):
+    _, state = ckpt
+    config = composed("evaluate", ["ckpt=x", "study=samples"], lair / "run")
+    monkeypatch.setenv("HOME", "/a/secret")
+    before = files(lair)
+
+    @settings(max_examples=120, derandomize=True, deadline=None, database=None)
+    @given(st.data())
+    def property_holds(data):
+        recipe = copy.deepcopy(state["recipe"])
+        section = data.draw(st.sampled_from(["model", "data", "features", "choices", "source"]))
+        path = [section, *nested(data.draw, recipe.get(section))]
+        node = recipe
+        for key in path[:-1]:
+            node = node[key]
+        if len(path) > 1:
+            path[-1] = data.draw(st.sampled_from([path[-1], "_args_", "weights", "cache_dir"]))
+        node[path[-1]] = data.draw(hostile_parts)
+        try:
+            system = rebuilt({**state, "recipe": recipe}, [])
+            whole = with_saved_defaults(config, system.recipe)
+            found = checked(whole, "evaluate")
+        except (*EXPECTED, TypeError, RuntimeError):
+            found = {}
+        assert "/a/secret" not in str(found)
+        assert not isinstance(found.get("data", {}).get("cache_dir"), str)
+        assert not isinstance(found.get("features", {}).get("weights"), str)
+        assert files(lair) == before
+
+    property_holds()
+
+
+def test_files_of_weights_are_named_by_the_command_line_alone(ckpt, lair):
+    _, state = ckpt
+    extractor = {"_target_": "ganlab.features.Classifier", "weights": "/x/y.safetensors"}
+    state["recipe"]["features"] = extractor
+    words = ["ckpt=x", "study=samples"]
+    with pytest.raises(UntrustedError, match=r"'?features\.weights='?.*/x/y\.safetensors"):
+        with_saved_defaults(composed("evaluate", words, lair), state["recipe"])
+    for value in ("/my/own.safetensors", None):
+        again = [*words, f"+features.weights={'null' if value is None else value}"]
+        found = with_saved_defaults(composed("evaluate", again, lair), state["recipe"])
+        assert found.features == {"_target_": extractor["_target_"], "weights": value}
+    state["recipe"]["model"]["conditioner"] = {"weights": "/x/y"}
+    with pytest.raises(UntrustedError, match=r"model\.conditioner\.weights="):
+        rebuilt(state, [])
+    with pytest.raises(UntrustedError, match="model is the checkpoint's"):
+        rebuilt(state, [], {"generator": {"hidden": [8]}})
+
+
+def test_the_data_of_a_checkpoint_are_said_and_their_cache_is_ones_own(ckpt, lair, capsys):
+    _, state = ckpt
+    state["recipe"]["data"] |= {"path": "/a/b", "cache_dir": "/etc"}
+    found = with_saved_defaults(composed("evaluate", ["ckpt=x"], lair), state["recipe"])
+    assert (found.data.path, found.data.cache_dir) == ("/a/b", None)
+    said = capsys.readouterr().err
+    assert "data.path=/a/b is the checkpoint's choice" in said
+    assert "may not choose" in said
+    assert "data.cache_dir=" in said
+
+
+@pytest.mark.parametrize(
+    "choice",
+    ["../../..", "${oc.env:HOME}", "/etc", "[a]", "{a: b}", "a/b", "", "folder x", "&a folder"],
+)
+def test_what_lies_beside_a_checkpoint_is_a_name_or_ignored(choice, tmp_path):
+    assert data_choice(written(tmp_path, "fashion_mnist")) == "fashion_mnist"
+    assert data_choice(written(tmp_path, choice)) == "unknown"
+
+
+def written(folder, choice):
+    (folder / ".hydra").mkdir(exist_ok=True)
+    choices = {"model/loss": "hinge", "data": "CHOICE", "features": "classifier"}
+    tree = {"hydra": {"mode": "RUN", "runtime": {"version": "1", "choices": choices}, "job": None}}
+    text = OmegaConf.to_yaml(OmegaConf.create(tree)).replace("CHOICE", choice)
+    (folder / ".hydra" / "hydra.yaml").write_text(text)
+    return str(folder / "checkpoints" / "last.ckpt")
+
+
+def test_a_recipe_that_is_no_plain_data_is_refused(ckpt):
+    _, state = ckpt
+    deep = node = {}
+    for _ in range(2_000):
+        node["a"] = node = {}
+    for part in (deep, torch.zeros(2), {1, 2}, {"_args_": [1]}, "${a}", "???"):
+        recipe = {**state["recipe"], "model": {**state["recipe"]["model"], "ema": part}}
+        with pytest.raises((UntrustedError, ConfigError)):
+            rebuilt({**state, "recipe": recipe}, [])

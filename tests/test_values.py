@@ -1,0 +1,152 @@
+"""Every key of every model's config with values that no run can have: one line that names the key.
+
+Or a run: never a traceback, a hang, or a file outside the run's directory. Keys are found in the
+composed configs; values are a curated list and, bounded and seeded, whatever hypothesis thinks of.
+"""
+
+import random
+import shutil
+
+import pytest
+import torch
+from fuzzing import NASTY, altered, keys, tiny, verdict
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ganlab.cli import conf_dir
+from ganlab.config import ConfigError
+from ganlab.ranges import RANGES, numbers, shown, unfit
+from ganlab.run import train
+
+MODELS = sorted(p.stem for p in (conf_dir() / "model").glob("*.yaml") if not p.stem.startswith("_"))
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+ANYTHING = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner)
+)
+
+pytestmark = pytest.mark.usefixtures("hydra_is_clean")
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch):
+    """A run directory below the working one; what a run leaves elsewhere in it is found."""
+    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("ganlab.ending.write_report", lambda directory: None)
+    return tmp_path
+
+
+def problem(config, key, value, bench):
+    """What is wrong with how a value ends, or None."""
+    shutil.rmtree(bench / "run", ignore_errors=True)
+    said = verdict(train, altered(config, key, value), key)
+    left = sorted({path.name for path in bench.iterdir()} - {"run", "cache"})
+    if left and not key.endswith(("directory", "cache_dir", "cache")):  # keys of places
+        return f"{key}={shown(value)}: left {left}"
+    return None if said in ("runs", "refused") else f"{key}={shown(value)}: {said}"
+
+
+def drawn(config, share, seed):
+    every = [(key, value) for key in keys(config) for value in NASTY]
+    return random.Random(seed).sample(every, int(share * len(every)))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_sample_of_values_runs_or_is_refused_by_its_key(model, bench):
+    config = tiny(model, bench / "run")
+    found = [problem(config, key, value, bench) for key, value in drawn(config, 0.01, seed=0)]
+    assert not list(filter(None, found))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("model", MODELS)
+def test_every_value_of_every_key_runs_or_is_refused_by_its_key(model, bench):
+    config = tiny(model, bench / "run")
+    found = [problem(config, key, value, bench) for key, value in drawn(config, 1.0, seed=0)]
+    assert not list(filter(None, found))
+
+
+def test_whatever_hypothesis_thinks_of_runs_or_is_refused(bench):
+    configs = {model: tiny(model, bench / "run") for model in MODELS}
+    places = [(model, key) for model, config in configs.items() for key in keys(config)]
+
+    @settings(
+        max_examples=60,
+        derandomize=True,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    @given(st.sampled_from(places), ANYTHING)
+    def holds(place, value):
+        model, key = place
+        assert problem(configs[model], key, value, bench) is None
+
+    holds()
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "value"),
+    [
+        ("dcgan", "model.generator_optimizer.lr", "abc"),
+        ("dcgan", "model.generator_optimizer.betas", []),
+        ("dcgan", "model.generator_optimizer.betas", [0.5, 1.0]),
+        ("dcgan", "model.generator.channels", 0),
+        ("dcgan", "model.generator.latent_dim", 0),
+        ("dcgan", "data.batch_size", 10**12),
+        ("dcgan", "allow_targets", [-1, 2]),
+        ("dcgan", "callbacks.health.num", 10**12),
+        ("dcgan", "callbacks.sample_grid.every_kimg", float("inf")),
+        ("progan", "model.growth.fade_kimg", float("nan")),
+        ("progan", "model.penalties.gradient_penalty", "abc"),
+        ("stylegan2", "model.generator.mapping_layers", 10**9),
+        ("vae", "model.encoder", 5),
+        ("vae", "metrics.num_fake", None),
+        ("vae", "logger", 0.5),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_refused_by_its_own_key(model, key, value, bench):
+    with pytest.raises(ConfigError) as caught:
+        train(altered(tiny(model, bench / "run"), key, value))
+    assert key in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_rate_of_zero_is_a_rate_of_growing_networks_too(bench):
+    """Their schedule multiplies by a share of the rate, which 0 has none of."""
+    config = altered(tiny("progan", bench / "run"), "model.generator_optimizer.lr", 0)
+    assert train(config)["status"] == "done"
+
+
+def test_more_memory_than_there_is_is_refused_before_it_is_asked_for(bench, monkeypatch):
+    config = tiny("dcgan", bench / "run")
+    monkeypatch.setattr("ganlab.admission.available", lambda accelerator: 1000)
+    with pytest.raises(ConfigError, match=r"memory .* lower data\.batch_size=8"):
+        train(config)
+
+
+def test_the_least_memory_is_below_what_a_step_takes_and_grows_with_the_batch():
+    """Of linear layers by hand: weights, gradients and two moments; the batch; each output once."""
+    from ganlab.networks.vanilla import Discriminator, Generator
+    from ganlab.systems.footprint import layers
+
+    with torch.device("meta"):
+        options = {"resolution": 8, "channels": 1, "hidden": [16]}
+        pair = torch.nn.Module()
+        pair.generator = Generator(latent_dim=4, **options)
+        pair.discriminator = Discriminator(**options, pieces=None, dropout=0.0, input_dropout=0.0)
+    assert layers(pair, 6) == 2 * layers(pair, 3) > 0
+
+
+def test_numbers_of_a_key_are_checked_at_any_depth_and_what_is_built_is_not():
+    assert list(numbers([1, [2.5, {"a": 3, "b": True}], "x", None])) == [1, 2.5, 3]
+    assert list(numbers({"_target_": "x", "lr": 1e9})) == []
+    assert unfit("model", "betas", [0.0, 1.0]) == str(RANGES["betas"])
+    assert unfit("model", "betas", [0.0, 0.99]) is None
+    assert unfit("scores", "batch_size", 2**17) is not None
+    assert unfit("data", "batch_size", 2**17) is None
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), "x" * 10**5, [1] * 10**5])
+def test_a_huge_value_is_shown_short(value):
+    assert len(shown(value)) < 100
