@@ -1,10 +1,15 @@
 """Study a trained model: `python evaluate.py ckpt=<run>/checkpoints/last.ckpt study=scores`."""
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `run` answers it: no import's traceback
+
 import hydra
 from omegaconf import DictConfig
 
 from ganlab.arguments import overlaid
-from ganlab.cli import answered, conf_dir, run
+from ganlab.cli import answered, conf_dir, importing, run
 from ganlab.grid.process import run_cell, sweeping
 from ganlab.grid.sweep import tabulated
 
@@ -14,7 +19,8 @@ def main(config: DictConfig) -> float | None:
     """Hydra composes `config` from conf/evaluate.yaml and the command line."""
     if sweeping():
         return run_cell(config)
-    from ganlab.run import evaluate  # torch is imported here, so that --help answers at once
+    with importing():
+        from ganlab.run import evaluate  # torch is imported here, so that --help answers at once
 
     with answered():
         evaluate(config)

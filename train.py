@@ -1,9 +1,14 @@
 """Train a model: `python train.py model=dcgan data=fashion_mnist kimg=500` (--help lists more)."""
 
+import signal
+
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until `run` answers it: no import's traceback
+
 import hydra
 from omegaconf import DictConfig
 
-from ganlab.cli import answered, conf_dir, run, stopped_by
+from ganlab.cli import answered, conf_dir, importing, run, stopped_by
 from ganlab.grid.process import run_cell, sweeping
 from ganlab.grid.sweep import tabulated
 
@@ -13,7 +18,8 @@ def main(config: DictConfig) -> float | None:
     """Hydra composes `config` from conf/train.yaml and the command line."""
     if sweeping():
         return run_cell(config)
-    from ganlab.run import train  # torch is imported here, so that --help answers at once
+    with importing():
+        from ganlab.run import train  # torch is imported here, so that --help answers at once
 
     with answered():
         stopped_by(train(config))
@@ -22,7 +28,8 @@ def main(config: DictConfig) -> float | None:
 
 def resumed(words: list[str]) -> list[str]:
     """The command line of a resume, with what its run was started with."""
-    from ganlab.run import resumed
+    with importing():
+        from ganlab.run import resumed
 
     return resumed(words)
 

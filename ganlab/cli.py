@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,6 +29,7 @@ EXPECTED = (
     ImportError,
     FloatingPointError,
 )
+STOPPED_EARLY = "stopped before anything was trained"
 
 
 def conf_dir() -> Path:
@@ -112,6 +114,8 @@ def run(
 ) -> None:
     """Answer a mistake with one line and exit code 1, an early Ctrl-C with one line and 130."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     register_resolvers()
     words = sys.argv[1:]
     try:
@@ -121,7 +125,7 @@ def run(
     except EXPECTED as error:
         fail(error)
     except KeyboardInterrupt:
-        print("stopped before anything was trained", file=sys.stderr)
+        print(STOPPED_EARLY, file=sys.stderr)
         sys.exit(130)
 
 
@@ -148,6 +152,24 @@ def _read(
     except Again as decision:
         return decision
     return None
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Let Ctrl-C end the process inside the block: not every library survives it in its import."""
+
+    def stop(number: int, frame: Any) -> None:
+        print(STOPPED_EARLY, file=sys.stderr, flush=True)
+        os._exit(128 + number)
+
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def groups() -> list[str]:

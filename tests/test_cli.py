@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -317,3 +318,33 @@ def test_sigterm_stops_a_study_which_goes_on_from_what_it_kept(tmp_path):
     result = json.loads((tmp_path / "rates" / "result.json").read_text())
     assert (result["status"], result["exit_code"]) == ("interrupted", 143)
     assert partial.exists()
+
+
+INTERRUPT = "import os, signal, time; os.kill(os.getpid(), signal.SIGINT); time.sleep(60)"
+
+
+def interrupted(*words, path=ROOT):
+    """How a command ended that gets SIGINT as a foreground one does, and all that it said."""
+    source = "import signal, sys; signal.signal(2, signal.SIG_DFL); import os; "
+    source += "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    done = subprocess.run(
+        [sys.executable, "-c", source, *words],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("program", ["train.py", "evaluate.py"])
+def test_ctrl_c_while_the_first_library_is_imported_says_nothing(tmp_path, program):
+    (tmp_path / "hydra.py").write_text(INTERRUPT)
+    assert interrupted(program, path=tmp_path) == (-signal.SIGINT, "")
+
+
+def test_ctrl_c_in_a_later_import_ends_it_whatever_the_library_would_answer():
+    source = f"from ganlab.cli import importing\nwith importing():\n try:\n  {INTERRUPT}\n"
+    source += " except KeyboardInterrupt: print('swallowed')"
+    assert interrupted("-c", source) == (130, "stopped before anything was trained\n")

@@ -89,7 +89,7 @@ class Trial:
         finally:
             with (self.folder / "output.txt").open("a") as file:
                 file.write(f"$ python {' '.join(command.words)}\n{command.output}\n")
-        if TRACEBACK in command.output:
+        if TRACEBACK in command.output and not of_the_interpreter(command.output):
             raise SurpriseError(f"a traceback: {last_line(command.output)}")
         if len(command.errors) > errors:
             raise SurpriseError(f"{len(command.errors)} errors: {'; '.join(command.errors)}")
@@ -137,6 +137,12 @@ class Trial:
 
 
 Act = Callable[[Trial], None]
+
+
+def of_the_interpreter(text: str) -> bool:
+    """Whether SIGINT met Python itself, before the program's first line."""
+    own = text.startswith((TRACEBACK, "Fatal Python error")) and "KeyboardInterrupt" in text
+    return own and "train.py" not in text and "evaluate.py" not in text
 
 
 def last_line(text: str) -> str:
