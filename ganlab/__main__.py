@@ -53,8 +53,8 @@ def evaluate(config: DictConfig) -> float | None:
 def layers() -> None:
     """Print the layers of a checkpoint's generator."""
     from ganlab.recipes import open_checkpoint, rebuilt
+    from ganlab.sampling import conditions_of
     from ganlab.studies.neurons.layers import describe
-    from ganlab.systems.conditioning import conditions_of
 
     argument = next((each for each in sys.argv[1:] if each.startswith("ckpt=")), None)
     if argument is None:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ganlab.recipes import open_checkpoint, rebuilt
 from ganlab.report.images import to_uint8
+from ganlab.sampling import conditions_of
 from ganlab.studies.neurons.rates import digest
 from ganlab.studies.sampling import images_at
-from ganlab.systems.conditioning import conditions_of
 
 
 class CheckpointPainter:

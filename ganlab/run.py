@@ -39,6 +39,7 @@ from ganlab.recipes import (
     with_saved_defaults,
     without_reals,
 )
+from ganlab.studies import Question, Study
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.ranks import Watch, lost_ranks_named
@@ -204,14 +205,14 @@ def recorded_run(
         end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
 
 
-def build_study(settings: Settings) -> Callback:
+def build_study(settings: Settings) -> Any:
     """The study; one that looks at other generators too is told how to open their checkpoints."""
     node, extra = settings["study"], settings["allow_targets"]
     given: Settings = {}
     if node["_target_"] == "ganlab.studies.CircularArtifacts":
         given["opener"] = partial(generator_of, extra=extra)
-    study: Callback = build(node, "study", extra, **given)
-    return study
+    study = build(node, "study", extra, **given)
+    return Study(study) if isinstance(study, Question) else study
 
 
 def build_data(settings: Settings) -> Any:

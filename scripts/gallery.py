@@ -27,9 +27,9 @@ from ganlab.nn.growing import Stage
 from ganlab.recipes import rebuilt
 from ganlab.report.images import grid, save_png
 from ganlab.report.results import read_result
+from ganlab.sampling import conditions_of
 from ganlab.studies.sampling import generate, images_at
 from ganlab.systems.checkpoint import load_checkpoint
-from ganlab.systems.conditioning import conditions_of
 
 ROOT = Path(__file__).parent.parent
 RUNS, PICTURES, RESULTS = ROOT / "outputs/gallery", ROOT / "docs/gallery", ROOT / "docs/results"

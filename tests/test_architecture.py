@@ -23,6 +23,7 @@ RANKS = {
     "data": 2,
     "metrics": 2,
     "report": 2,
+    "sampling": 2,
     "systems": 3,
     "interop": 3,
     "loggers": 3,

@@ -14,8 +14,8 @@ from torch import Tensor
 from ganlab.nn.growing import enlarged
 from ganlab.nn.randomness import derived_seed, latents_at
 from ganlab.report.images import Pixels
+from ganlab.sampling import conditions_of
 from ganlab.systems.clock import crossed
-from ganlab.systems.conditioning import conditions_of
 
 
 def finished(system: Any) -> bool:

@@ -13,7 +13,7 @@ from ganlab.callbacks.series import PictureSeries
 from ganlab.networks.base import Condition
 from ganlab.nn.randomness import derived_seed, latents_at
 from ganlab.report.images import Pixels, labelled_grid
-from ganlab.systems.conditioning import conditions_of
+from ganlab.sampling import conditions_of
 
 
 @torch.no_grad()

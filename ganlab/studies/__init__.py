@@ -30,13 +30,14 @@ A new study is a subclass of `Study` with `investigate`, and one file in `conf/s
 study stands on (`scores`, `sampling`, `reals`) is here, each family in a package of its own.
 """
 
+from ganlab.studies.bench import Bench
 from ganlab.studies.circles.circular_artifacts import CircularArtifacts
 from ganlab.studies.circles.incidence import CircleIncidence
+from ganlab.studies.findings import Findings
 from ganlab.studies.images.guided_backprop import GuidedBackprop
 from ganlab.studies.images.inception_select import InceptionSelect
 from ganlab.studies.images.nearest_neighbours import NearestNeighbours
 from ganlab.studies.latents.arithmetic import Arithmetic
-from ganlab.studies.latents.images import Painter
 from ganlab.studies.latents.interpolation import Interpolation
 from ganlab.studies.latents.path_length import perceptual_path_lengths
 from ganlab.studies.latents.path_lengths import PathLength
@@ -58,25 +59,29 @@ from ganlab.studies.pyramid.levels import PyramidLevels
 from ganlab.studies.pyramid.relabel import Relabel
 from ganlab.studies.pyramid.repaint import Repaint
 from ganlab.studies.pyramid.unnatural import Unnatural
+from ganlab.studies.question import Question
 from ganlab.studies.sampling import generate, images_at
-from ganlab.studies.scores import Scores, Study
+from ganlab.studies.scores import Scores
+from ganlab.studies.study import Study
 
 __all__ = [
     "ActivationRates",
     "Arithmetic",
     "ArtifactDetection",
+    "Bench",
     "CircleIncidence",
     "CircularArtifacts",
     "Compose",
+    "Findings",
     "GuidedBackprop",
     "InceptionSelect",
     "Interpolation",
     "NearestNeighbours",
     "NeuronFigures",
     "NeuronStudy",
-    "Painter",
     "PathLength",
     "PyramidLevels",
+    "Question",
     "Ranking",
     "Rates",
     "RealOrFake",

@@ -15,12 +15,12 @@ from ganlab.data.batch import Batch
 from ganlab.metrics import Suite
 from ganlab.nn.growing import unfinished
 from ganlab.nn.randomness import derived_seed
+from ganlab.sampling import conditions_of
 from ganlab.studies.directions import better, chosen_monitor, refuse_unknown
 from ganlab.studies.reals import Reals, bound_test_pass
 from ganlab.studies.sampling import Edits, EditsAt, generate, images_at
 from ganlab.studies.score_report import score_table
 from ganlab.systems.clock import crossed
-from ganlab.systems.conditioning import conditions_of
 
 
 class Scores(Callback):

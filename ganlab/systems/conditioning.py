@@ -1,7 +1,6 @@
 """What conditional networks are told: from a batch, the batch to train on and its conditions."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 
@@ -63,8 +62,3 @@ class Labels:
     def at(self, indices: Sequence[int]) -> Condition:
         """What latents of these addresses are told, on the CPU."""
         return Condition(label=torch.tensor(list(indices)) % self.num_labels)
-
-
-def conditions_of(system: Any) -> Callable[[Sequence[int]], Condition] | None:
-    """How the system's networks are conditioned at evaluation; None = they are told nothing."""
-    return getattr(getattr(system, "conditioner", None), "at", None)

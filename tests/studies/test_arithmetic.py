@@ -6,7 +6,8 @@ from study_toys import ConvGenerator
 from styled_toys import run, small_stylegan2
 
 from ganlab.nn.randomness import latents_at
-from ganlab.studies import Arithmetic, Painter, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import Arithmetic, images_at
 from ganlab.studies.latents.displacement import displaced, displacement
 from ganlab.systems.conditioning import Labels
 
@@ -48,7 +49,7 @@ def test_the_study_leaves_results_in_a_row(tmp_path, start, num):
     assert results == pytest.approx(expected.numpy(), abs=1e-6)
     numbers = np.load(tmp_path / "figures" / "arithmetic.npz")
     assert {key: numbers[key].tolist() for key in "abc"} == GROUPS
-    images = Painter(generator)(torch.from_numpy(results), GROUPS["a"][:num])
+    images = Sampler(generator).paint(torch.from_numpy(results), GROUPS["a"][:num])
     with Image.open(tmp_path / "figures" / "arithmetic.png") as picture:
         pixels = np.asarray(picture.convert("L")).astype(int)
         assert "truncation none, noise fixed" in picture.text["Description"]

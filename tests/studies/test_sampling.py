@@ -97,7 +97,7 @@ def test_truncation_moves_styles_to_their_mean():
     assert torch.equal(drawn(Styled(), truncation=0.0), torch.zeros_like(plain))
     assert torch.allclose(drawn(Styled(), truncation=1.0), plain)
     assert torch.allclose(drawn(Styled(), truncation=0.25), plain / 4)
-    with pytest.raises(ValueError, match=r"truncation=0\.5 needs a style generator"):
+    with pytest.raises(ValueError, match=r"truncation=0\.5 needs a generator with styles"):
         drawn(ConvGenerator(), truncation=0.5)
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from ganlab.data.batch import Batch
 from ganlab.networks import progan
 from ganlab.nn.growing import Stage
-from ganlab.studies import Samples, Scores, Study
+from ganlab.studies import Findings, Question, Samples, Scores, Study
 from ganlab.studies.directions import better, chosen_monitor, direction
 from ganlab.studies.sampling import images_at
 
@@ -228,23 +228,24 @@ def test_weights_that_are_not_there_are_reported_at_once():
 
 
 def test_a_study_scores_its_interventions_on_the_baselines_latents():
-    class Twice(Study):
-        def investigate(self, trainer, system):
-            self.again = self.score(trainer, system, "again")
-            black = {"8x8/0": torch.zeros_like}
-            self.black = self.score(trainer, system, "black", black)
-            self.record(self.black, system, intervention="black")
+    class Twice(Question):
+        def run(self, bench):
+            again = bench.score("again")
+            black = bench.score("black", edits={"8x8/0": torch.zeros_like})
+            bench.record(black, intervention="black")
+            return Findings(result=(bench.baseline, again, black))
 
-    study = Twice(suite())
+    study = Study(Twice(suite=suite()))
     trainer(study).test(System(ConvGenerator()), Data(), verbose=False)
-    assert study.again == study.latest
+    baseline, again, found = study.findings.result
+    assert again == baseline
     expected = suite()
     expected.update(Data().dataset.float() / 127.5 - 1, real=True)
     expected.update(
         images_at(ConvGenerator(), range(20), 0, edits={"8x8/0": torch.zeros_like}), real=False
     )
-    assert study.black == pytest.approx(expected.compute(), rel=1e-4)
-    assert study.black[FID] != pytest.approx(study.latest[FID], rel=1e-2)
+    assert found == pytest.approx(expected.compute(), rel=1e-4)
+    assert found[FID] != pytest.approx(baseline[FID], rel=1e-2)
     assert [record.get("intervention") for record in study.records] == [None] * 3 + ["black"] * 3
 
 
@@ -284,7 +285,7 @@ def test_a_clock_that_never_ticks_is_refused(every):
 
 def test_samples_are_files_by_address(tmp_path):
     generator = ConvGenerator()
-    study = Samples(directory=tmp_path, indices=[4, 11], seed=2, batch_size=1)
+    study = Study(Samples(directory=tmp_path, indices=[4, 11], seed=2, batch_size=1))
     trainer(study).test(System(generator), Data(), verbose=False)
     assert [p.name for p in sorted((tmp_path / "samples").iterdir())] == [
         "000004.png",

@@ -7,8 +7,8 @@ from styled_toys import run, small_stylegan2
 
 from ganlab.networks import stylegan
 from ganlab.report.tables import read_csv
+from ganlab.sampling import Sampler
 from ganlab.studies import Truncation, images_at
-from ganlab.studies.latents.images import Painter
 
 
 def scored_by_hand(generator, psi, **options):
@@ -24,8 +24,8 @@ def scored_by_hand(generator, psi, **options):
 
 def test_every_psi_scores_the_same_latents(tmp_path):
     generator = small_stylegan2()
-    study = Truncation(suite=suite(), directory=tmp_path, seed=3, psis=[1.0, 0.5], latents=[4, 0])
-    run(study, generator)
+    options = {"suite": suite(), "directory": tmp_path, "seed": 3, "latents": [4, 0]}
+    study = run(Truncation(psis=[1.0, 0.5], **options), generator)
     rows = read_csv((tmp_path / "table.csv").read_text()).rows
     assert [row["psi"] for row in rows] == [0.5, 1.0]
     for row, psi in zip(rows, (0.5, None), strict=True):
@@ -86,6 +86,6 @@ def test_a_stylegan_that_sees_only_the_direction_of_its_latent_is_refused(tmp_pa
     with pytest.raises(ValueError, match="study=truncation needs a generator with styles"):
         run(Truncation(directory=tmp_path, suite=suite()), plain)
     with pytest.raises(ValueError, match=r"study\.truncation=0\.5 needs a generator with styles"):
-        Painter(plain, truncation=0.5)
+        Sampler(plain, truncation=0.5)
     styled = stylegan.Generator(**sizes, mapping_layers=2, input="style", style=False)
-    assert Painter(styled, truncation=0.5).truncation == 0.5
+    assert Sampler(styled, truncation=0.5).truncation == 0.5

@@ -13,9 +13,10 @@ from ganlab.data.batch import Batch
 from ganlab.losses import Nonsaturating, path_length
 from ganlab.networks import stylegan2
 from ganlab.nn.pyramid import gaussian_pyramid
+from ganlab.sampling import conditions_of
 from ganlab.studies.sampling import images_at
 from ganlab.systems import GAN, R1
-from ganlab.systems.conditioning import CoarseReals, Labels, conditions_of
+from ganlab.systems.conditioning import CoarseReals, Labels
 from ganlab.systems.trainer import make_trainer
 
 

@@ -15,9 +15,9 @@ from ganlab.features import FashionVGG
 from ganlab.losses import LeastSquares, diversity, reconstruction
 from ganlab.networks.semantic_pyramid import Discriminator, Generator
 from ganlab.nn.masks import level_masks
+from ganlab.sampling import conditions_of
 from ganlab.studies.sampling import images_at
 from ganlab.systems import GAN, Checkpointing
-from ganlab.systems.conditioning import conditions_of
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.semantic import PyramidFeatures
 from ganlab.systems.trainer import make_trainer

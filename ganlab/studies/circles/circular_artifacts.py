@@ -17,6 +17,7 @@ from torch import Tensor
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
 from ganlab.report.atomic import replace_file
+from ganlab.sampling import conditions_of
 from ganlab.studies.circles.calibration import Calibration, calibrated
 from ganlab.studies.circles.case import CircleCase
 from ganlab.studies.circles.depth import FACTOR, depth_table, depths
@@ -35,7 +36,6 @@ from ganlab.studies.circles.observation import (
 from ganlab.studies.circles.report import draw_montage, draw_scores
 from ganlab.studies.sampling import checked_noise, images_at, noise_at
 from ganlab.studies.scores import Study
-from ganlab.systems.conditioning import conditions_of
 
 Opener = Callable[[str], Generator]  # checkpoint -> its averaged generator
 

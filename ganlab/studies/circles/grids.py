@@ -18,12 +18,12 @@ from ganlab.nn import norm as norms
 from ganlab.report import figures, images
 from ganlab.report.directions import way_of
 from ganlab.report.tables import Table
+from ganlab.sampling import conditions_of
 from ganlab.studies.circles.panels import Cell, drawn_cells, picture
 from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.sampling import images_at
 from ganlab.studies.scores import Study
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
-from ganlab.systems.conditioning import conditions_of
 
 Opener = Callable[[str], Generator]  # checkpoint -> its averaged generator
 Compare = Mapping[str, str] | Sequence[str] | str | None  # name -> checkpoint, or checkpoints alone

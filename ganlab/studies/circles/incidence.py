@@ -10,11 +10,11 @@ from lightning import Callback, Trainer
 from ganlab.metrics import wilson_interval
 from ganlab.metrics.suite import short
 from ganlab.networks.base import Generator
+from ganlab.sampling import conditions_of
 from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven
 from ganlab.studies.circles.observation import Detected, Seen, observe, reading_of, reading_points
 from ganlab.studies.sampling import rank_indices
 from ganlab.studies.scores import watched
-from ganlab.systems.conditioning import conditions_of
 
 METRIC = "artifact_incidence"
 

@@ -13,18 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.networks.base import Generator
-from ganlab.nn.growing import enlarged
 from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at
 from ganlab.nn.tracing import Edit, edited, observed, recorded
+from ganlab.sampling import ConditionAt, Sampler
 from ganlab.studies.circles.spikes import near, peaks_of, places, pooled
-from ganlab.studies.sampling import (
-    ConditionAt,
-    device_of,
-    evaluating,
-    images_at,
-    noise_at,
-    synthesized,
-)
+from ganlab.studies.sampling import images_at
 
 Points = Mapping[str, nn.Module]  # layer -> the module that is read, input to output
 OBJECT, BORDER = (1 / 3, 2 / 3), 1 / 8  # the middle ninth; the rim, as shares of the sides
@@ -127,12 +120,17 @@ def fresh_noise(
     noise: str = "random",  # whatever it says: noise is drawn anew
 ) -> Redrawn:
     """The same latent again and again, with noise of (seed, index, draw) each time."""
-    where = device_of(generator) if device is None else torch.device(device)
-    latents = latents_at(generator, [index] * draws, seed).to(where)
-    condition = condition_at([index] * draws).to(where) if condition_at else None
+    told = None if condition_at is None else lambda rows: condition_at([index] * len(rows))
+    sampler = Sampler(
+        generator,
+        derived_seed("fresh noise", seed, index),
+        noise="random",
+        truncation=truncation,
+        condition_at=told,
+        batch_size=draws,
+        device=device,
+    )
     last = list(points)[-1]
-    drawing = noise_at(generator, range(draws), derived_seed("fresh noise", seed, index))
-    with evaluating(generator), drawing, recorded(points, [last]) as maps:
-        images = synthesized(generator, latents, condition, truncation, "random")
-    full = enlarged(images, generator.resolution).cpu()
-    return Redrawn(full, peak_place(maps[last]).cpu())
+    with recorded(points, [last]) as maps:
+        images = sampler.paint(latents_at(generator, [index] * draws, seed), range(draws))
+    return Redrawn(images, peak_place(maps[last]).cpu())

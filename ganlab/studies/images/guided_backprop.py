@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ganlab.networks.base import Condition, Discriminator
 from ganlab.report import figures, images
+from ganlab.sampling import conditions_of
 from ganlab.studies.images.guided_gradients import (
     chosen_layer,
     guided_gradients,
@@ -25,7 +26,6 @@ from ganlab.studies.reals import data_of
 from ganlab.studies.sampling import evaluating, images_at
 from ganlab.studies.scores import Study, watched
 from ganlab.studies.stored import has_images, stored_images
-from ganlab.systems.conditioning import conditions_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,13 +14,13 @@ from lightning import Trainer
 from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
+from ganlab.sampling import conditions_of
 from ganlab.studies.neurons.counting import Counting, Key, load_partial, portions, save_partial
 from ganlab.studies.neurons.layers import Layer, as_list, default_layers, select_layers
 from ganlab.studies.neurons.rate_report import draw_histograms, rate_table
 from ganlab.studies.neurons.rates import FILE, Rates, checked_rate, digest
 from ganlab.studies.sampling import ConditionAt, checked_noise, noise_at
 from ganlab.studies.scores import Study, watched
-from ganlab.systems.conditioning import conditions_of
 
 PARTIAL = "rates.partial.safetensors"  # counts of a run that was stopped
 

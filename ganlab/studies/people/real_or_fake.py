@@ -10,6 +10,7 @@ from lightning import Trainer
 from ganlab.report import images
 from ganlab.report.atomic import replace_file
 from ganlab.report.images import Pixels
+from ganlab.sampling import Sampler
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.people.image_pairs import LAYOUT, read_levels
 from ganlab.studies.people.judgements import (
@@ -127,7 +128,8 @@ class RealOrFake(Study):
         if is_pyramid(system):
             chosen = levels_named(self.level_names, system.generator_ema.stages)
             data, num = data_of(trainer), self.protocol.num
-            return pyramid_levels(system, data, chosen, num, self.seed, self.batch_size)
+            sampler = Sampler.of(system, self.seed, batch_size=self.batch_size)
+            return pyramid_levels(sampler, system.conditioner, data, chosen, num)
         fakes = self.fake_images(trainer, system)
         if self.protocol.name == "paired":
             find = references_of(system)
