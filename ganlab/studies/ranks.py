@@ -1,8 +1,8 @@
 """What several processes of one study share out, and put together again."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from lightning import Trainer
@@ -28,9 +28,16 @@ class Ranks:
         """This rank's items, number i going to rank i mod world: disjoint, without padding."""
         return items[self.trainer.global_rank :: self.trainer.world_size]
 
-    def in_order(self, rows: Tensor) -> Tensor:
-        """Rows (n, ...) of each rank's `share` as all items' rows, (N, ...), the same on all."""
-        return in_order(rows)
+    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+        """Rows of this rank's `share`, in batches (n, ...), as all items' rows, (N, ...).
+
+        They are in the items' order and the same on all ranks, some of which may have no item.
+        """
+        known = (parts[0].shape[1:], parts[0].dtype) if parts else (torch.Size(), torch.float32)
+        shape, kind = self.agreed(known)  # the first rank has an item if there is any
+        device = self.trainer.strategy.root_device
+        empty = torch.empty((0, *shape), dtype=kind, device=device)
+        return in_order(torch.cat([empty, *(part.to(device) for part in parts)]))
 
     def sum(self, values: Tensor) -> Tensor:
         """The elementwise sum over ranks, of equal shapes, on the CPU; the same on all."""
@@ -48,17 +55,6 @@ class Ranks:
         hidden = None if self.first else True  # None = hidden unless on a terminal
         bar: Iterable[T] = tqdm(items, title, unit=unit, leave=False, disable=hidden)
         return bar
-
-    def batches(self, items: Sequence[T], title: str, size: int) -> Iterator[list[Any]]:
-        """This rank's share of the items in lists of at most `size`, under a progress bar."""
-        found: list[Any] = []
-        for item in self.watched(self.share(items), title):
-            found.append(item)
-            if len(found) == size:
-                yield found
-                found = []
-        if found:
-            yield found
 
 
 def in_order(rows: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ganlab.features import Extractor
@@ -79,7 +78,7 @@ class PathLength(Question):
     def lengths(self, bench: Bench, space: str, sampling: str) -> Tensor:
         """The lengths of all paths by address, gathered over ranks, (num_paths,) float64."""
         share = bench.ranks.share(range(self.num_paths))
-        lengths = torch.empty(0, dtype=torch.float64)
+        parts = []
         if len(share):
             lengths = perceptual_path_lengths(
                 bench.generator,
@@ -94,7 +93,8 @@ class PathLength(Question):
                 device=bench.device,
                 condition_at=bench.sampler.condition_at,
             )
-        return bench.ranks.in_order(lengths.to(bench.device)).cpu()
+            parts.append(lengths)
+        return bench.ranks.joined(parts).cpu()
 
     def name_of(self, space: str, sampling: str) -> str:
         """The score's full name, as `ppl_w_full50k_classifier_features`; no suffix is LPIPS."""
