@@ -53,14 +53,14 @@ def evaluate(config: DictConfig) -> float | None:
 def layers() -> None:
     """Print the layers of a checkpoint's generator."""
     from ganlab.recipes import open_checkpoint, rebuilt
-    from ganlab.sampling import conditions_of
+    from ganlab.sampling import Sampler
     from ganlab.studies.neurons.layers import describe
 
     argument = next((each for each in sys.argv[1:] if each.startswith("ckpt=")), None)
     if argument is None:
         raise ValueError("say which checkpoint: python -m ganlab layers ckpt=<file>")
     system = rebuilt(open_checkpoint(argument.removeprefix("ckpt=")), [])
-    print(describe(system.generator_ema, conditions_of(system)))
+    print(describe(Sampler.of(system)))
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")

@@ -129,7 +129,7 @@ def statistics(config: DictConfig) -> tuple[Path, bool]:
     """
     quieten()
     settings = checked(config, "train")
-    reals = [scores.reals for scores in scores_of(settings) if scores.reals is not None]
+    reals = [each.scoring.reals for each in scores_of(settings) if each.scoring.reals is not None]
     if not reals:
         raise ConfigError("scores=null leaves nothing to compute statistics for")
     data = build_data(settings)

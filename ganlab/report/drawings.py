@@ -1,7 +1,7 @@
 """Figures and pictures as values: drawn where their numbers are, written where files belong."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,8 +34,9 @@ class Picture:
     pixels: images.Pixels  # (H, W, 3) uint8
     numbers: Mapping[str, ArrayLike]
     caption: str = ""  # what the report shows under it
+    text: Mapping[str, str] = field(default_factory=dict)  # other PNG texts, such as a grid's cells
 
     def save(self, path: Path) -> Path:
         """The picture as `path`, .png, and the numbers beside it as .npz."""
         replace_file(path.with_suffix(".npz"), figures.npz(self.numbers))
-        return images.save_png(self.pixels, path, {"Description": self.caption})
+        return images.save_png(self.pixels, path, {**self.text, "Description": self.caption})

@@ -24,6 +24,11 @@ class Ranks:
         """Whether this process is the one that writes."""
         return self.trainer.is_global_zero
 
+    @property
+    def world(self) -> int:
+        """How many there are."""
+        return int(self.trainer.world_size)
+
     def share(self, items: Sequence[T]) -> Sequence[T]:
         """This rank's items, number i going to rank i mod world: disjoint, without padding."""
         return items[self.trainer.global_rank :: self.trainer.world_size]

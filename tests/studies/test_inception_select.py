@@ -12,7 +12,8 @@ from study_toys import Projection, System, suite, trainer
 from ganlab.metrics import inception_scores
 from ganlab.nn.randomness import keyed_generator
 from ganlab.report.images import to_uint8
-from ganlab.studies import InceptionSelect, NearestNeighbours, PathLength, Study, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import InceptionSelect, NearestNeighbours, PathLength, Study
 from ganlab.studies.address import addresses
 from ganlab.studies.images.image_scores import best, image_scores, log_marginal
 
@@ -64,7 +65,7 @@ def test_the_best_come_first_and_equals_by_position():
 
 def test_the_study_selects_by_score(tmp_path):
     found = run(tmp_path).findings.result
-    images = images_at(Honest(), range(60), 2)
+    images = Sampler(Honest(), 2).batch(range(60))
     scores = image_scores(Classes()(to_uint8(images).float() / 127.5 - 1)["features"])
     order = scores.argsort(descending=True)[:6].tolist()
     torch.testing.assert_close(found.scores, scores, atol=0.05, rtol=0.05)  # 8-bit grid
@@ -80,7 +81,9 @@ def test_the_study_selects_by_score(tmp_path):
     with np.load(tmp_path / "figures" / "inception_select.npz") as numbers:
         chosen = numbers["top 10%/indices"].tolist()
         assert chosen == found.groups["top 10%"]
-        assert (numbers["top 10%/images"] == to_uint8(images_at(Honest(), chosen, 2)).numpy()).all()
+        assert (
+            numbers["top 10%/images"] == to_uint8(Sampler(Honest(), 2).batch(chosen)).numpy()
+        ).all()
         assert numbers["random/indices"].tolist() == list(range(6))
         assert numbers["limit"] == values.sort().values[-6]
 

@@ -8,7 +8,7 @@ from styled_toys import run, small_stylegan2
 from ganlab.features import Classifier
 from ganlab.report.tables import read_csv
 from ganlab.sampling import Sampler
-from ganlab.studies import Interpolation, Samples, images_at
+from ganlab.studies import Interpolation, Samples
 from ganlab.studies.latents.chosen import chosen
 from ganlab.studies.latents.interpolation import painted_paths, path_features, points_of
 from ganlab.systems.conditioning import Labels
@@ -30,8 +30,8 @@ def test_the_ends_of_a_path_are_the_images_of_its_latents_bit_for_bit(make, spac
     points = points_of(sampler, ends, space, walk, 7)
     images = painted_paths(sampler, points, ends.addresses[0::2])
     assert images.shape == (3, 7, 1, 8, 8)
-    assert torch.equal(images[:, 0], images_at(generator, [4, 3, 8], 5))
-    assert torch.equal(images[:, -1], images_at(generator, [11, 3, 0], 5))
+    assert torch.equal(images[:, 0], Sampler(generator, 5).batch([4, 3, 8]))
+    assert torch.equal(images[:, -1], Sampler(generator, 5).batch([11, 3, 0]))
     assert torch.allclose(images[1], images[1, :1].expand(7, -1, -1, -1), atol=1e-5), "3 to 3"
 
 
@@ -40,7 +40,7 @@ def test_in_w_each_end_has_its_own_class():
     sampler = Sampler(generator, seed=5, condition_at=labels.at)
     ends = chosen(generator, [4, 11], 5)
     images = painted_paths(sampler, points_of(sampler, ends, "w", "linear", 3), [4])
-    expected = images_at(generator, [4, 11], 5, condition_at=labels.at)
+    expected = Sampler(generator, 5, condition_at=labels.at).batch([4, 11])
     assert torch.allclose(images[0, [0, 2]], expected, atol=1e-5)
 
 

@@ -9,7 +9,6 @@ from styled_toys import small_stylegan, small_stylegan2
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
 from ganlab.studies.latents.chosen import accepted, chosen, listed
-from ganlab.studies.sampling import images_at
 from ganlab.systems.conditioning import Labels
 
 ALL = pytest.mark.parametrize("make", [ConvGenerator, small_dcgan, small_stylegan2, small_stylegan])
@@ -25,7 +24,7 @@ def latents(generator, seed=2):
 def test_an_address_is_the_same_image_bit_for_bit_in_an_equal_batch(make):
     generator = make()
     painted = Sampler(generator, seed=2).paint(latents(generator), INDICES)
-    assert torch.equal(painted, images_at(generator, INDICES, 2))
+    assert torch.equal(painted, Sampler(generator, 2).batch(INDICES))
 
 
 @ALL
@@ -46,7 +45,7 @@ def test_styles_make_the_images_of_their_latents(make):
     styles = sampler.styles(INDICES, latents(generator))
     assert torch.equal(sampler.paint(styles, INDICES), sampler.paint(latents(generator), INDICES))
     shorter = replace(sampler, truncation=0.4)
-    expected = images_at(generator, INDICES, 2, truncation=0.4)
+    expected = Sampler(generator, 2, truncation=0.4).batch(INDICES)
     assert torch.allclose(shorter.paint(styles, INDICES), expected, atol=1e-5)
     assert torch.allclose(shorter.paint(latents(generator), INDICES), expected, atol=1e-5)
     assert not torch.allclose(expected, sampler.paint(styles, INDICES), atol=1e-3)
@@ -61,7 +60,7 @@ def test_truncation_to_zero_is_one_image():
 def test_random_noise_belongs_to_the_address():
     generator = small_stylegan2()
     sampler = Sampler(generator, seed=2, noise="random", batch_size=2)
-    expected = images_at(generator, INDICES, 2, noise="random")
+    expected = Sampler(generator, 2, noise="random").batch(INDICES)
     assert torch.allclose(sampler.paint(latents(generator), INDICES), expected, atol=1e-5)
     styles = sampler.styles(INDICES, latents(generator))
     assert torch.allclose(sampler.paint(styles, INDICES), expected, atol=1e-5)
@@ -71,7 +70,7 @@ def test_random_noise_belongs_to_the_address():
 def test_a_conditional_generator_is_told_by_address():
     generator, labels = small_stylegan2(num_labels=3), Labels(3)
     sampler = Sampler(generator, seed=2, condition_at=labels.at, batch_size=2)
-    expected = images_at(generator, INDICES, 2, condition_at=labels.at)
+    expected = Sampler(generator, 2, condition_at=labels.at).batch(INDICES)
     assert torch.allclose(sampler.paint(latents(generator), INDICES), expected, atol=1e-5)
     others = sampler.paint(latents(generator), [index + 1 for index in INDICES])
     assert not torch.allclose(others, expected, atol=1e-4)

@@ -13,7 +13,8 @@ from study_toys import System, suite, trainer
 
 from ganlab.data import NoImages
 from ganlab.report.images import cells, save_png
-from ganlab.studies import RealOrFake, Study, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import RealOrFake, Study
 from ganlab.studies.people.image_pairs import read_levels
 from ganlab.studies.people.real_or_fake_page import data_address, inside_script, page_of
 from ganlab.studies.people.trials import Level, Trial, protocol_of, trials_of, unrelated
@@ -156,7 +157,7 @@ def run(folder, data=None, system=None, **options):
 
 def test_fakes_are_the_first_latents_and_reals_are_of_the_data(tmp_path):
     _, content = run(tmp_path, num=5)
-    made = [data_address(image) for image in cells(images_at(Honest(), range(5), 6))]
+    made = [data_address(image) for image in cells(Sampler(Honest(), 6).batch(range(5)))]
     assert content["images"][:5] == made
     stored = {data_address(image) for image in cells(Stored(40).dataset)}
     assert len(set(content["images"][5:]) & stored) == 5

@@ -56,9 +56,9 @@ def test_data_trained_with_mirror_images_counts_double(num_real):
         image = data.doubled[index : index + 1]
         expected.update(image, real=True, index=torch.tensor([index]))
     assert {record["n_real"] for record in scores.records} == {num_real or 48}
-    assert scores.reals.mirror
+    assert scores.scoring.reals.mirror
     assert not fed(Data(), 20).reals.mirror
-    found = scores.suite.real_state()
+    found = scores.scoring.suite.real_state()
     for name, state in expected.real_state().items():
         order = torch.cat(found[name]["real_index"]).argsort() if name == "kid" else None
         for key, value in state.items():
@@ -133,7 +133,7 @@ def test_statistics_are_computed_once(monkeypatch, flip):
     again, data = reals_of(flip, batch_size=7)
     assert precomputed(again, data, torch.device("cpu")) == (path, True)
     assert sum(seen) == (80 if flip else 40)
-    assert again.suite.has_real
+    assert again.scoring.suite.has_real
 
 
 def test_statistics_that_cannot_be_kept_are_an_error(tmp_path):

@@ -9,7 +9,7 @@ from ganlab.networks import stylegan
 from ganlab.nn.growing import Stage
 from ganlab.nn.style import mix
 from ganlab.sampling import Sampler
-from ganlab.studies import StyleMixing, images_at
+from ganlab.studies import StyleMixing
 from ganlab.studies.latents.chosen import chosen
 from ganlab.studies.latents.style_mixing import bands_of, mixed_row, styles_of
 
@@ -22,7 +22,7 @@ def test_all_layers_from_b_make_b_and_none_make_a(make):
     sampler, b = Sampler(generator, seed=2), chosen(generator, [5, 1, 8], 2)
     style_a, styles_b = sampler.styles([3])[0], styles_of(sampler, b)
     every = range(generator.num_styles)
-    images_b = images_at(generator, [5, 1, 8], 2)
+    images_b = Sampler(generator, 2).batch([5, 1, 8])
     assert torch.equal(sampler.paint(mixed_row(style_a, styles_b, every), [3] * 3), images_b)
     assert torch.equal(mixed_row(style_a, styles_b, []), style_a.expand(3, -1, -1))
     late = mixed_row(style_a, styles_b, every[2:])

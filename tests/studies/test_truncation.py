@@ -8,7 +8,7 @@ from styled_toys import run, small_stylegan2
 from ganlab.networks import stylegan
 from ganlab.report.tables import read_csv
 from ganlab.sampling import Sampler
-from ganlab.studies import Truncation, images_at
+from ganlab.studies import Truncation
 
 
 def scored_by_hand(generator, psi, **options):
@@ -18,7 +18,7 @@ def scored_by_hand(generator, psi, **options):
 
     images = torch.stack([x.float() / 127.5 - 1 for x in Data().dataset])
     scores.update(images, real=True, index=torch.arange(len(images)))
-    scores.update(images_at(generator, range(20), 3, truncation=psi, **options), real=False)
+    scores.update(Sampler(generator, 3, truncation=psi, **options).batch(range(20)), real=False)
     return scores.compute()
 
 
@@ -50,7 +50,7 @@ def test_the_grid_shows_the_same_latents_under_each_psi(tmp_path):
         pixels = np.asarray(picture.convert("L")).astype(int)
     left = pixels.shape[1] - 2 * 66 - 2
     for row, psi in enumerate((0.5, None)):
-        expected = images_at(generator, [4, 0], 3, truncation=psi).clamp(-1, 1)
+        expected = Sampler(generator, 3, truncation=psi).batch([4, 0]).clamp(-1, 1)
         for column in range(2):
             cell = pixels[2 + 66 * row :: 8, left + 2 + 66 * column :: 8][:8, :8]
             assert np.abs(cell - ((expected[column, 0] + 1) * 127.5).numpy()).max() <= 1
