@@ -60,6 +60,11 @@ class Bench:
         place = self.question.directory
         return None if place is None else Path(place)
 
+    @property
+    def writes(self) -> bool:
+        """Whether this rank leaves files; what none leaves need not be drawn."""
+        return self.ranks.first and self.directory is not None
+
     @cached_property
     def sampler(self) -> Sampler:
         """How the study's images are made, without truncation."""
@@ -139,7 +144,8 @@ class Bench:
     ) -> None:
         """Keep scores for result.json at once, whatever becomes of the study."""
         seen = self.images_seen if images_seen is None else images_seen
-        self.scoring.record(values, sampler or self.sampler, seen, **self.question.facts, **facts)
+        told = {"noise": self.question.noise} if self.question.noise_told else {}
+        self.scoring.record(values, sampler or self.sampler, seen, **told, **facts)
 
     def monitor(self, values: dict[str, float]) -> str | None:
         """The metric that decides what is best; None where nothing was scored."""

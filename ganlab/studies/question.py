@@ -1,11 +1,11 @@
 """What every study is: a frozen dataclass of its options that answers one question."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ganlab.metrics import Suite
+from ganlab.sampling import checked_noise
 
 if TYPE_CHECKING:
     from ganlab.studies.bench import Bench
@@ -23,7 +23,7 @@ class Question:
     generator is scored first, unless `baseline` is False.
 
     Raises:
-        ValueError: a batch of less than one image.
+        ValueError: a batch of less than one image, or no such noise.
     """
 
     suite: Suite | None = None  # scores the generator; None = score nothing
@@ -34,16 +34,13 @@ class Question:
     cache: str | Path | None = None  # folder of real statistics; None = the user's cache
 
     noise = "fixed"  # of all images; studies that let it be chosen have an option of this name
+    noise_told = False  # whether the records of scores say which noise
     baseline = True  # whether the scores of the first latents are this study's baseline
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What stands in every record of a score besides its protocol."""
-        return {}
+        checked_noise(self.noise)
 
     def preflight(self) -> None:
         """Raise, before any data is read, if weights that are needed are not to be had."""

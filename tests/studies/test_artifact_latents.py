@@ -32,7 +32,7 @@ def test_artifact_images_are_those_with_most_rare_neurons(tmp_path):
         assert numbers["indices"].tolist() == expected[:5]
     assert read_ranking(tmp_path) == expected
     again = run(SequentialAblation(**options, latents=str(tmp_path), num_artifacts=4), generator)
-    assert again.given == expected[:4]
+    assert again.question.artifacts.given == expected[:4]
     other = SequentialAblation(**options, latents=str(tmp_path), num_artifacts=4)
     with pytest.raises(ValueError, match="ranks images of another generator"):
         run(other, ConvGenerator(seed=1))

@@ -36,9 +36,10 @@ def explicit(kind, generator, batch_size, num=NUM):
     return active, near
 
 
-def counting(kind, generator, layers=None, **options):
+def counting(kind, generator, layers=None, near_zero=False, **options):
     names = list(generator.layers) if layers is None else layers
-    return Counting(Sampler(generator, SEED, condition_at=condition_of(kind), **options), names)
+    sampler = Sampler(generator, SEED, condition_at=condition_of(kind), **options)
+    return Counting(sampler, names, near_zero)
 
 
 @pytest.mark.parametrize("kind", KINDS)

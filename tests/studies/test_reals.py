@@ -133,7 +133,7 @@ def test_statistics_are_computed_once(monkeypatch, flip):
     again, data = reals_of(flip, batch_size=7)
     assert precomputed(again, data, torch.device("cpu")) == (path, True)
     assert sum(seen) == (80 if flip else 40)
-    assert again.scoring.suite.has_real
+    assert again.suite.has_real
 
 
 def test_statistics_that_cannot_be_kept_are_an_error(tmp_path):

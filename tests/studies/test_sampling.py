@@ -14,8 +14,8 @@ from ganlab.studies.ranks import Ranks
 GENERATORS = pytest.mark.parametrize("make", [ConvGenerator, small_dcgan])
 
 
-def drawn(generator, indices=range(11), **options):
-    return torch.cat([*Sampler(generator, 3, **options).batches(indices)])
+def drawn(generator, indices=range(11), edits=None, **options):
+    return torch.cat([*Sampler(generator, 3, **options).batches(indices, edits)])
 
 
 @GENERATORS

@@ -50,8 +50,9 @@ def test_each_step_is_scored_as_by_hand(tmp_path):
     with np.load(tmp_path / "figures" / "unit_ablation.npz") as numbers:
         assert numbers["units"].tolist() == [0, 1, 2, 3]
         assert numbers["order"].tolist() == [4, 0, 2]
-        scores = [step.values[study.monitor] for step in study.findings.result[1]]
-        assert numbers[study.monitor].tolist() == scores
+        metric = "fid20_of24_classifier"
+        scores = [step.values[metric] for step in study.findings.result[1]]
+        assert numbers[metric].tolist() == scores
     with np.load(tmp_path / "figures" / "units.npz") as numbers:
         assert list(numbers) == ["indices", "all units", "without 1", "without 2", "without 3"]
     assert [r.get("intervention") for r in study.records[::3]] == [

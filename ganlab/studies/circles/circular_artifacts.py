@@ -15,7 +15,6 @@ from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
 from ganlab.report.drawings import Drawing, Picture
 from ganlab.report.tables import Table
-from ganlab.sampling import checked_noise
 from ganlab.studies.bench import Bench
 from ganlab.studies.circles.calibration import Calibration, calibrated
 from ganlab.studies.circles.case import CircleCase
@@ -77,7 +76,7 @@ class CircularArtifacts(Question):
                 "study.num_images, study.num_worst, study.num_traced and study.num_shown must be "
                 "at least 1, study.confidence and study.false_positive_rate between 0 and 1"
             )
-        _ = checked_noise(self.noise), self.compared, self.given
+        _ = self.compared, self.given
         if self.artifact_free is not None and not self.artifact_free.is_file():
             raise FileNotFoundError(f"study.levels_from={self.levels_from}: no such checkpoint")
 
@@ -118,7 +117,7 @@ class CircularArtifacts(Question):
         if self.compared and self.opener is not None:
             table, grid = comparison(bench, self.compared, self.opener, self.num_shown)
             tables["compared"], figures["figure13_14_grids"] = table, grid
-        if not bench.ranks.first:
+        if not bench.writes:
             return Findings(result=incidence)
         traced, found = origins(seen, found, levels), on_cpu(found)
         order = found.worst(len(found.score))

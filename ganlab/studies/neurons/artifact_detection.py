@@ -3,12 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganlab.sampling import checked_noise
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.neurons.ablation import low_rate
@@ -50,9 +48,11 @@ class ArtifactDetection(Question):
     noise: str = "fixed"  # of all images; random = drawn for each, keyed by its latent
     save_every: int = 2000  # latents between two savings of the counts
 
+    noise_told = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.count, checked_noise(self.noise), checked_rate(self.rate)
+        _ = self.count, checked_rate(self.rate)
         if min(self.num, self.num_shown) < 1 or 2 * self.num > self.num_samples:
             raise ValueError(
                 f"study.num={self.num} and study.num_shown={self.num_shown} must be at least 1, "
@@ -64,11 +64,6 @@ class ArtifactDetection(Question):
         """What rates are counted on."""
         given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
         return RateCount(*given)
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """The kind of noise."""
-        return {"noise": self.noise}
 
     def check(self, bench: Bench) -> None:
         """Refuse layers that are not there, rates that do not fit, and too few images to score."""
@@ -88,7 +83,7 @@ class ArtifactDetection(Question):
         masks = {name: low_rate(rates[name], self.rate, self.include_dead) for name in layers}
         ranking = ranked_latents(bench, masks, self.num_samples)
         groups = self.scored(bench, ranking)
-        if not bench.ranks.first:
+        if not bench.writes:
             return Findings(result=(ranking, groups))
         shown = min(self.num_shown, self.num)
         ends = {"top": ranking.top(shown), "bottom": ranking.bottom(shown)}

@@ -15,13 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganlab.report.drawings import Drawing
-from ganlab.sampling import batched, checked_noise
+from ganlab.sampling import batched
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -77,10 +76,12 @@ class NeuronFigures(Question):
     rates_file: str | Path | None = None  # rates.safetensors or its folder; None = count
     save_every: int = 2000  # latents between two savings of the counts
 
+    noise_told = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         checked_rate(self.rate)
-        _ = checked_noise(self.noise), self.artifacts, self.given_normal, self.shown_rates
+        _ = self.artifacts, self.given_normal, self.shown_rates
         if self.latents is None and 2 * self.num_artifacts > self.num_samples:
             raise ValueError(
                 f"study.num_artifacts={self.num_artifacts} of either end need study.num_samples to "
@@ -99,11 +100,6 @@ class NeuronFigures(Question):
         """What rates are counted on."""
         given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
         return RateCount(*given)
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """The kind of noise."""
-        return {"noise": self.noise}
 
     @cached_property
     def artifacts(self) -> ArtifactChoice:
@@ -170,7 +166,7 @@ class NeuronFigures(Question):
             ranking = self.artifacts.ranking(bench, rates)
             artifacts = ranking.top(self.num_artifacts)
             normal = ranking.bottom(self.num_artifacts)
-        if not bench.ranks.first:
+        if not bench.writes:
             return Findings()
         maps = self.maps(bench, rates, normal, artifacts)
         return Findings(figures=maps | self.ablations(bench, rates, artifacts))

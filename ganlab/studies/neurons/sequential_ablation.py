@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from ganlab.features import Extractor
 from ganlab.networks import stylegan2
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
-from ganlab.sampling import EditsAt, checked_noise
+from ganlab.sampling import EditsAt
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -88,6 +87,7 @@ class SequentialAblation(Question):
     rates_file: str | Path | None = None  # rates.safetensors or its folder; None = count
     save_every: int = 2000  # latents between two savings of the counts
 
+    noise_told = True
     baseline = False  # it is that of the artifact images
 
     def __post_init__(self) -> None:
@@ -95,18 +95,13 @@ class SequentialAblation(Question):
         checked_rate(self.detection_rate, "study.detection_rate")
         if self.num_shown < 1:
             raise ValueError(f"study.num_shown={self.num_shown} must be at least 1")
-        _ = checked_noise(self.noise), self.artifacts, self.ablations, self.named_sets
+        _ = self.artifacts, self.ablations, self.named_sets
 
     @property
     def count(self) -> RateCount:
         """What rates are counted on."""
         given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
         return RateCount(*given)
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """The kind of noise."""
-        return {"noise": self.noise}
 
     @cached_property
     def artifacts(self) -> ArtifactChoice:
@@ -168,7 +163,7 @@ class SequentialAblation(Question):
         scored = Interventions(bench, indices, self.extractor)
         _ = scored.plain  # first on record
         cells = [self.cell(scored, row, layers, rates) for row in self.ablations for layers in sets]
-        if not bench.ranks.first:
+        if not bench.writes:
             return Findings(result=cells)
         notes = [*scored.left_out(), *self.notes(bench, cells, sets, len(indices))]
         shown = sets[-2] if self.named_sets is None and len(sets) > 5 else sets[-1]

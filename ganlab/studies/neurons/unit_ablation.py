@@ -4,15 +4,13 @@ Bau et al. 2018 (GAN Dissection, arXiv:1811.10597), section 4.3: units that make
 found and set to zero, and the score improves until units that are needed go too.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ganlab.features import Extractor
 from ganlab.report.drawings import Drawing
-from ganlab.sampling import checked_noise
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -61,6 +59,7 @@ class UnitAblation(Question):
     rates_file: str | Path | None = None  # rates.safetensors or its folder; None = count
     save_every: int = 2000  # latents between two savings of the counts
 
+    noise_told = True
     baseline = False  # it is that of the chosen images
 
     def __post_init__(self) -> None:
@@ -69,18 +68,13 @@ class UnitAblation(Question):
             raise ValueError(f"study.num_shown={self.num_shown} must be at least 1")
         if self.asked is not None and (not self.asked or self.asked[0] < 1):
             raise ValueError(f"study.steps must be numbers of units from 1, got {self.asked}")
-        _ = checked_noise(self.noise), self.artifacts, self.ranks
+        _ = self.artifacts, self.ranks
 
     @property
     def count(self) -> RateCount:
         """What rates are counted on."""
         given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
         return RateCount(*given)
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """The kind of noise."""
-        return {"noise": self.noise}
 
     @cached_property
     def artifacts(self) -> ArtifactChoice:
@@ -154,7 +148,7 @@ class UnitAblation(Question):
         steps = [Step(0, plain.values, 0.0, plain.repair)]
         for num in self.chosen_steps(len(found.order)):
             steps.append(self.step(scored, layer, found.order, num))
-        if not bench.ranks.first:
+        if not bench.writes:
             return Findings(result=(found, steps))
         title, monitor = f"Units of {layer} switched off by {self.ranks.by}", scored.monitor
         notes = [*scored.left_out(), *self.notes(bench)]
