@@ -23,9 +23,9 @@ from ganlab.metrics import ActivationRate
 from ganlab.networks import dcgan, stylegan2
 from ganlab.nn.tracing import recorded
 from ganlab.provenance import commit
+from ganlab.sampling import Sampler
 from ganlab.studies.neurons.counting import Counting
 from ganlab.studies.neurons.layers import layer_shapes
-from ganlab.studies.sampling import generate
 
 BATCH, SEED = 100, 0
 NETWORKS = {  # the widths of conf/model, and those whose memory is measured
@@ -49,7 +49,7 @@ def network(name, width):
 
 def plain(generator, num):
     """The images alone."""
-    for _ in generate(generator, range(num), SEED, batch_size=BATCH):
+    for _ in Sampler(generator, SEED, batch_size=BATCH).batches(range(num)):
         pass
 
 
@@ -58,16 +58,16 @@ def ours(generator, num):
 
     The forward pass ends at the last layer, so this can take less time than the images.
     """
-    counting = Counting(generator, list(generator.layers), SEED, BATCH, near_zero=True)
+    counting = Counting(Sampler(generator, SEED, batch_size=BATCH), list(generator.layers), True)
     counting.feed(range(num))
     return counting.rates()
 
 
 def ours_and_images(generator, num):
     """Rates alone, as the naive way counts them, while the images are made all the same."""
-    active = ActivationRate(layer_shapes(generator))
+    active = ActivationRate(layer_shapes(Sampler(generator)))
     with recorded(generator.layers) as outputs:
-        for _ in generate(generator, range(num), SEED, batch_size=BATCH):
+        for _ in Sampler(generator, SEED, batch_size=BATCH).batches(range(num)):
             active.update(outputs)
     return active.compute()
 

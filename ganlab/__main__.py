@@ -54,8 +54,8 @@ def layers() -> None:
     """Print the layers of a checkpoint's generator."""
     from ganlab.recipes import open_checkpoint, rebuilt
     from ganlab.remembered import added
+    from ganlab.sampling import Sampler
     from ganlab.studies.neurons.layers import describe
-    from ganlab.systems.conditioning import conditions_of
 
     ckpt = checkpoint_of(sys.argv[1:])
     if ckpt is None:
@@ -65,7 +65,7 @@ def layers() -> None:
     for key in (key for key in files if key.startswith("model.")):
         OmegaConf.update(given, key, files[key], force_add=True)
     system = rebuilt(open_checkpoint(ckpt), [], added(given.model))
-    print(describe(system.generator_ema, conditions_of(system)))
+    print(describe(Sampler.of(system)))
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")

@@ -1,6 +1,7 @@
 """Any checkpoint as a source of images: what `data=generated` draws its samples from."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,8 @@ from numpy.typing import NDArray
 
 from ganlab.recipes import open_checkpoint, rebuilt
 from ganlab.report.images import to_uint8
+from ganlab.sampling import Sampler
 from ganlab.studies.neurons.rates import digest
-from ganlab.studies.sampling import images_at
-from ganlab.systems.conditioning import conditions_of
 
 
 class CheckpointPainter:
@@ -30,16 +30,15 @@ class CheckpointPainter:
     ) -> None:
         with isolate_rng():  # building draws initial weights
             system: Any = rebuilt(open_checkpoint(ckpt), list(extra))
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.generator = system.generator_ema.to(self.device)
-        self.condition_at = conditions_of(system)
-        self.digest = digest(self.generator)
-        side = self.generator.resolution
-        self.shape = (side, side, self.generator.channels)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        generator = system.generator_ema.to(device)
+        self.sampler = Sampler.of(system)
+        self.digest = digest(generator)
+        self.shape = (generator.resolution, generator.resolution, generator.channels)
         self.source: dict[str, str] = system.recipe.get("source", {})
 
     def paint(self, indices: Sequence[int], seed: int) -> NDArray[np.uint8]:
         """Images of these addresses as a file would store them, (N, H, W, C)."""
-        images = images_at(self.generator, indices, seed, condition_at=self.condition_at)
+        images = replace(self.sampler, seed=seed).batch(indices)
         stored: NDArray[np.uint8] = to_uint8(images).permute(0, 2, 3, 1).cpu().numpy()
         return stored

@@ -45,6 +45,7 @@ from ganlab.recipes import (
 )
 from ganlab.remembered import added
 from ganlab.run_directory import made, result_of
+from ganlab.studies import Question, Study
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.divergence import at_the_end
@@ -142,7 +143,7 @@ def statistics(config: DictConfig) -> tuple[Path, bool]:
     """
     quieten()
     settings = checked(config, "train")
-    reals = [scores.reals for scores in scores_of(settings) if scores.reals is not None]
+    reals = [each.scoring.reals for each in scores_of(settings) if each.scoring.reals is not None]
     if not reals:
         raise ConfigError("scores=null leaves nothing to compute statistics for")
     data = build_data(settings)
@@ -221,14 +222,14 @@ def recorded_run(
             again_later(outcome, checkpointing)
 
 
-def build_study(settings: Settings) -> Callback:
+def build_study(settings: Settings) -> Any:
     """The study; one that looks at other generators too is told how to open their checkpoints."""
     node, extra = settings["study"], settings["allow_targets"]
     given: Settings = {}
     if node["_target_"] == "ganlab.studies.CircularArtifacts":
         given["opener"] = partial(generator_of, extra=extra)
-    study: Callback = build(node, "study", extra, **given)
-    return study
+    study = build(node, "study", extra, **given)
+    return Study(study) if isinstance(study, Question) else study
 
 
 def build_data(settings: Settings) -> Any:

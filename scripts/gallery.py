@@ -27,9 +27,8 @@ from ganlab.nn.growing import Stage
 from ganlab.recipes import rebuilt
 from ganlab.report.images import grid, save_png
 from ganlab.report.results import read_result
-from ganlab.studies.sampling import generate, images_at
+from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import load_checkpoint
-from ganlab.systems.conditioning import conditions_of
 
 ROOT = Path(__file__).parent.parent
 RUNS, PICTURES, RESULTS = ROOT / "outputs/gallery", ROOT / "docs/gallery", ROOT / "docs/results"
@@ -105,8 +104,7 @@ def untrained_scores(checkpoint: dict[str, Any], settings: dict[str, Any]) -> di
 
 def samples(system: Any, num: int) -> Any:
     """Batches of images of latents 0 .. num-1 by the averaged generator."""
-    condition_at = conditions_of(system)
-    return generate(system.generator_ema, range(num), SEED, condition_at=condition_at)
+    return Sampler.of(system, SEED).batches(range(num))
 
 
 def class_shares(system: Any, num: int) -> Tensor:
@@ -123,7 +121,7 @@ def record(name: str) -> dict[str, Any]:
     checkpoint = load_checkpoint(RUNS / name / "checkpoints/last.ckpt")
     system = rebuilt(checkpoint, [])
     indices = range(SHOWN)
-    images = images_at(system.generator_ema, indices, SEED, condition_at=conditions_of(system))
+    images = Sampler.of(system, SEED).batch(indices)
     save_png(grid(images, columns=16), PICTURES / f"{name}.png", {"latents": f"0-63, seed {SEED}"})
     kept = {key: result[key] for key in KEPT if key in result}
     kept["scores"], num = scores["scores"], scores["scores"][0]["n_fake"]

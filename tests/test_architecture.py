@@ -29,6 +29,7 @@ RANKS = {
     "metrics": 2,
     "report": 2,
     "values": 2,
+    "sampling": 2,
     "systems": 3,
     "interop": 3,
     "loggers": 3,

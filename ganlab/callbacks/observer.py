@@ -11,11 +11,10 @@ from lightning import Callback, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from ganlab.nn.growing import enlarged
-from ganlab.nn.randomness import derived_seed, latents_at
+from ganlab.nn.randomness import derived_seed
 from ganlab.report.images import Pixels
+from ganlab.sampling import Sampler, batched
 from ganlab.systems.clock import crossed
-from ganlab.systems.conditioning import conditions_of
 
 
 def finished(system: Any) -> bool:
@@ -79,27 +78,20 @@ def log_picture(trainer: Trainer, key: str, picture: Pixels, images_seen: int) -
             logger.log_images(key, picture, images_seen)
 
 
-@torch.no_grad()
 def fixed_fakes(
-    system: Any,  # has generator_ema and device
+    system: Any,  # has generator_ema
     num: int,  # latents 0 .. num-1
     seed: int,
     batch_size: int,  # images a forward pass; bounds the memory
 ) -> Iterator[Tensor]:
-    """Yield the averaged generator's images of addressed latents, (N, C, H, W) at full size.
+    """Yield the averaged generator's images of addressed latents, see `Sampler`.
 
-    Early images of a growing generator are enlarged by repeating pixels. A conditional one is told
-    what its system's conditioner says of these addresses.
     A generator that draws noise of its own gets the same noise each time, and the global random
     streams are left as they were.
     """
-    condition_at = conditions_of(system)
-    for start in range(0, num, batch_size):
-        indices = range(start, min(start + batch_size, num))
+    sampler = Sampler.of(system, seed, batch_size=batch_size)
+    for indices in batched(range(num), batch_size):
         with isolate_rng():
-            torch.manual_seed(derived_seed("noise", seed, start))
-            latents = latents_at(system.generator_ema, indices, seed).to(system.device)
-            condition = condition_at(indices).to(system.device) if condition_at else None
-            images = system.generator_ema(latents, condition)
-        images = images[-1] if isinstance(images, list) else images
-        yield enlarged(images, system.generator_ema.resolution)
+            torch.manual_seed(derived_seed("noise", seed, indices[0]))
+            images = sampler.batch(indices)
+        yield images

@@ -6,7 +6,7 @@ from typing import Any
 from lightning import Trainer
 
 from ganlab.callbacks.observer import Observer, finished, log_row
-from ganlab.report.rho import draw_rho, rho_by_resolution
+from ganlab.report.rho import rho_by_resolution, rho_drawing
 
 
 class RhoHistogram(Observer):
@@ -37,4 +37,4 @@ class RhoHistogram(Observer):
         means = {f"rho/{size}": values.mean().item() for size, values in rho.items()}
         log_row(trainer, means, system.images_seen)
         if finished(system):
-            draw_rho(rho, self.directory / "figures" / "rho.png", self.bins)
+            rho_drawing(rho, self.bins).save(self.directory / "figures" / "rho.png")

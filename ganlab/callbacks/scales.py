@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from ganlab.callbacks.series import PictureSeries
 from ganlab.networks.base import Condition
-from ganlab.nn.randomness import derived_seed, latents_at
+from ganlab.nn.randomness import derived_seed
 from ganlab.report.images import Pixels, labelled_grid
-from ganlab.systems.conditioning import conditions_of
+from ganlab.sampling import Sampler
 
 
 @torch.no_grad()
@@ -61,10 +61,9 @@ class Scales(PictureSeries):
         """One captioned row a scale, every pixel drawn as large as the finest scale's."""
         with isolate_rng():
             torch.manual_seed(derived_seed("noise", self.seed, 0))
-            condition_at, indices = conditions_of(system), range(self.num)
-            latents = latents_at(system.generator_ema, indices, self.seed).to(system.device)
-            condition = condition_at(indices).to(system.device) if condition_at else None
-            shown = scales(system.generator_ema, latents, condition)
+            sampler, indices = Sampler.of(system, self.seed), range(self.num)
+            latents = sampler.latents(indices).to(system.device)
+            shown = scales(system.generator_ema, latents, sampler.condition(indices))
         if not shown:
             return None
         size = max(images.shape[-1] for images in shown.values())

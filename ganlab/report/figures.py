@@ -123,7 +123,7 @@ def save(
     path = Path(path)
     if path.suffix != ".png":
         raise ValueError(f"{path}: a figure is saved as .png, with its numbers as .npz beside it")
-    arrays = _npz(numbers)
+    arrays = npz(numbers)
     picture = io.BytesIO()
     with styled():
         metadata = {"Software": None, **({"Description": caption} if caption else {})}
@@ -132,8 +132,8 @@ def save(
     return replace_file(path, picture.getvalue())
 
 
-def _npz(numbers: Mapping[str, ArrayLike]) -> bytes:
-    """The `.npz` format without time stamps and without pickles."""
+def npz(numbers: Mapping[str, ArrayLike]) -> bytes:
+    """Arrays by name in the `.npz` format, without time stamps and without pickles."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w") as archive:
         for name, values in numbers.items():

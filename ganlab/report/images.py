@@ -170,5 +170,10 @@ def save_grid(
     metadata: dict[str, str] | None = None,  # as in `save_png`, e.g. {"images_seen": "12000"}
 ) -> Path:
     """`save_png(grid(...))` with the cell size in the file, so that `strip` can cut it up again."""
-    geometry = {"cell": f"{images.shape[-1]}x{images.shape[-2]}", "padding": str(padding)}
-    return save_png(grid(images, columns, padding), path, {**geometry, **(metadata or {})})
+    text = {**cells_text(images, padding), **(metadata or {})}
+    return save_png(grid(images, columns, padding), path, text)
+
+
+def cells_text(images: Tensor, padding: int = PADDING) -> dict[str, str]:
+    """PNG texts that say how a grid of (N, C, H, W) images can be cut up again."""
+    return {"cell": f"{images.shape[-1]}x{images.shape[-2]}", "padding": str(padding)}

@@ -5,7 +5,6 @@ is instance normalization alone, 1 pixel normalization alone.
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ganlab.networks.base import Generator
 from ganlab.report.distributions import histogram
-from ganlab.report.figures import save
+from ganlab.report.drawings import Drawing
 
 
 def rho_by_layer(generator: Generator) -> dict[str, Tensor]:
@@ -35,16 +34,15 @@ def rho_by_resolution(generator: Generator) -> dict[str, Tensor]:
     return {size: torch.cat(each) for size, each in found.items()}
 
 
-def draw_rho(
+def rho_drawing(
     rho: Mapping[str, Tensor],  # panel -> values in [0, 1]
-    path: Path,
     bins: int = 20,
     unit: str = "resolution",  # what a panel is
-) -> Path:
+) -> Drawing:
     """One panel an entry; the numbers are the histograms and, as `<panel>/rho`, every value."""
     values = {name: each.numpy() for name, each in rho.items()}
     figure, numbers = histogram(
         values, bins, xlabel="rho: 0 = IN, 1 = PN", ylabel="share of channels"
     )
     numbers |= {f"{name}/rho": each for name, each in values.items()}
-    return save(figure, path, numbers, f"rho of every channel, by {unit}")
+    return Drawing(figure, numbers, f"rho of every channel, by {unit}")

@@ -1,13 +1,16 @@
-"""What is asked of a trained generator: callbacks at test time over pure functions.
+"""What is asked of a trained generator, at test time, over pure functions.
 
-| study | callback | pure functions |
+`Study` is the callback. It builds a `Bench` and hands it to a `Question`, a frozen dataclass of
+options whose `run(bench)` returns `Findings`; one writer puts these into the run's directory.
+
+| study | question | pure functions |
 |---|---|---|
-| `scores` | `Scores` (in training too) | `sampling.generate`, `sampling.images_at` |
-| `samples` | `Samples` | `latents.images.Painter`, `latents.chosen.chosen` |
+| `scores` | `Scores`, a callback in training too | `sampling.Sampler` |
+| `samples` | `Samples` | `sampling.Sampler`, `latents.chosen.chosen` |
 | `interpolation` | `Interpolation` | `latents.paths.walked`, `latents.paths.smoothness` |
 | `arithmetic` | `Arithmetic` | `latents.displacement` |
 | `style_mixing` | `StyleMixing` | `latents.style_mixing.mixed_row`; `nn.style.mix` |
-| `truncation` | `Truncation` | `sampling.generate`, `latents.truncation.trade` |
+| `truncation` | `Truncation` | `latents.truncation.trade` |
 | `timeline` | `Timeline` | `latents.timeline.generators_at`, `report.timeline.strip` |
 | `activation_rates` | `ActivationRates` | `neurons.rates.activation_rates` |
 | `artifact_detection` | `ArtifactDetection` | `neurons.detection` |
@@ -15,8 +18,8 @@
 | `guided_backprop` | `GuidedBackprop` | `images.guided_gradients` |
 | `inception_select` | `InceptionSelect` | `images.image_scores` |
 | `nearest_neighbours` | `NearestNeighbours` | `images.copies` |
-| `pyramid_levels` | `PyramidLevels` | `pyramid.edits.samples`, `pyramid.levels_report.Diversity` |
-| `repaint` | `Repaint` | `pyramid.image_input`, `pyramid.edits.samples`, `pyramid.measures` |
+| `pyramid_levels` | `PyramidLevels` | `pyramid.levels_report.Diversity` |
+| `repaint` | `Repaint` | `pyramid.image_input`, `pyramid.measures` |
 | `compose` | `Compose` | `pyramid.edits.pasted`, `pyramid.edits.composed` |
 | `relabel` | `Relabel` | `pyramid.measures.guesses`, `pyramid.measures.kept` |
 | `unnatural` | `Unnatural` | `pyramid.image_input.read_images` |
@@ -26,17 +29,18 @@
 | `unit_ablation` | `UnitAblation` | `neurons.units` |
 | `neuron_figures` | `NeuronFigures` | `neurons.neuron_maps`; `neurons.map_figures` draws |
 
-A new study is a subclass of `Study` with `investigate`, and one file in `conf/study`. What every
-study stands on (`scores`, `sampling`, `reals`) is here, each family in a package of its own.
+A new study is a `Question` and one file in `conf/study`. What every study stands on (`question`,
+`bench`, `scoring`, `findings`) is here, each family in a package of its own.
 """
 
+from ganlab.studies.bench import Bench
 from ganlab.studies.circles.circular_artifacts import CircularArtifacts
 from ganlab.studies.circles.incidence import CircleIncidence
+from ganlab.studies.findings import Findings
 from ganlab.studies.images.guided_backprop import GuidedBackprop
 from ganlab.studies.images.inception_select import InceptionSelect
 from ganlab.studies.images.nearest_neighbours import NearestNeighbours
 from ganlab.studies.latents.arithmetic import Arithmetic
-from ganlab.studies.latents.images import Painter
 from ganlab.studies.latents.interpolation import Interpolation
 from ganlab.studies.latents.path_length import perceptual_path_lengths
 from ganlab.studies.latents.path_lengths import PathLength
@@ -45,7 +49,7 @@ from ganlab.studies.latents.samples import Samples
 from ganlab.studies.latents.style_mixing import StyleMixing
 from ganlab.studies.latents.timeline import Timeline
 from ganlab.studies.latents.truncation import Truncation
-from ganlab.studies.neurons.activation_rates import ActivationRates, NeuronStudy
+from ganlab.studies.neurons.activation_rates import ActivationRates
 from ganlab.studies.neurons.artifact_detection import ArtifactDetection
 from ganlab.studies.neurons.detection import Ranking, read_ranking
 from ganlab.studies.neurons.neuron_figures import NeuronFigures
@@ -58,25 +62,27 @@ from ganlab.studies.pyramid.levels import PyramidLevels
 from ganlab.studies.pyramid.relabel import Relabel
 from ganlab.studies.pyramid.repaint import Repaint
 from ganlab.studies.pyramid.unnatural import Unnatural
-from ganlab.studies.sampling import generate, images_at
-from ganlab.studies.scores import Scores, Study
+from ganlab.studies.question import Question
+from ganlab.studies.scores import Scores
+from ganlab.studies.study import Study
 
 __all__ = [
     "ActivationRates",
     "Arithmetic",
     "ArtifactDetection",
+    "Bench",
     "CircleIncidence",
     "CircularArtifacts",
     "Compose",
+    "Findings",
     "GuidedBackprop",
     "InceptionSelect",
     "Interpolation",
     "NearestNeighbours",
     "NeuronFigures",
-    "NeuronStudy",
-    "Painter",
     "PathLength",
     "PyramidLevels",
+    "Question",
     "Ranking",
     "Rates",
     "RealOrFake",
@@ -91,8 +97,6 @@ __all__ = [
     "Truncation",
     "UnitAblation",
     "Unnatural",
-    "generate",
-    "images_at",
     "perceptual_path_lengths",
     "read_ranking",
     "smoothness",

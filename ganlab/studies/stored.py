@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from lightning import Trainer
+from torch import Tensor
 
 from ganlab.data.absent import NoImages
 from ganlab.data.batch import Batch
@@ -41,6 +42,14 @@ def stored_images(data: Any, indices: Sequence[int], device: torch.device) -> Ba
     batch: Batch = data.batch(torch.tensor(list(indices), dtype=torch.int64)).to(device)
     found: Batch = data.on_after_batch_transfer(batch, 0)
     return found
+
+
+def mirrored_images(data: Any, positions: Sequence[int], device: torch.device) -> Tensor:
+    """Stored images in this order, (N, C, H, W); from the data's length on, mirror images."""
+    num = len(data.dataset)
+    batch = stored_images(data, [position % num for position in positions], device)
+    flips = torch.tensor([position >= num for position in positions], device=batch.image.device)
+    return torch.where(flips[:, None, None, None], batch.image.flip(-1), batch.image)
 
 
 def random_positions(num_images: int, num: int, *key: str | int) -> list[int]:

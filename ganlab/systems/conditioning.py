@@ -1,7 +1,7 @@
 """What conditional networks are told: from a batch, the batch to train on and its conditions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -114,8 +114,3 @@ class Labels(Conditioner):
     def at(self, indices: Sequence[int]) -> Condition:
         """What latents of these addresses are told, on the CPU."""
         return Condition(label=torch.tensor(list(indices)) % self.num_labels)
-
-
-def conditions_of(system: Any) -> ConditionsAt | None:
-    """How the system's networks are conditioned at evaluation; None = they are told nothing."""
-    return getattr(getattr(system, "conditioner", None), "at", None)

@@ -6,7 +6,7 @@ from tutorial_networks import discriminator, generator, lively, state
 from ganlab.interop import open_foreign
 from ganlab.nn.randomness import latents_at
 from ganlab.recipes import rebuilt
-from ganlab.studies import images_at
+from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError
 
 SIZES = [(10, 4, 3, 64), (7, 2, 1, 64), (5, 2, 3, 128)]
@@ -25,7 +25,7 @@ def system_of(path):
 def test_images_are_those_of_the_tutorials_network(tmp_path, nz, ngf, nc, resolution):
     network = lively(generator(nz, ngf, nc, resolution))
     system = system_of(written(tmp_path / "g.pth", {"netG_state_dict": state(network)}))
-    images = images_at(system.generator_ema, range(5), seed=3)
+    images = Sampler(system.generator_ema, 3).batch(range(5))
     latents = latents_at(system.generator_ema, range(5), seed=3)
     with torch.no_grad():
         expected = network(latents[:, :, None, None])

@@ -9,7 +9,7 @@ from torch.nn.functional import unfold
 from ganlab.networks.stylegan import Generator
 from ganlab.nn.norm import InstanceNorm
 from ganlab.nn.tracing import observed, recorded
-from ganlab.studies.sampling import images_at
+from ganlab.sampling import Sampler
 
 SEED = 3  # of the latents
 
@@ -61,7 +61,7 @@ def planted(generator, layer, unit, indices, positions, amplitude):
 def given_to(module, generator, indices):
     found = []
     with observed({"it": module}, ["it"], lambda name, received, output: found.append(received)):
-        images_at(generator, indices, SEED)
+        Sampler(generator, SEED).batch(indices)
     return found[0]
 
 
@@ -86,7 +86,7 @@ def set_style(generator, part, unit, indices, amplitude):
     for row in (unit, channels + unit):
         affine.weight.data[row], affine.bias.data[row] = 0, 0
     with recorded({"it": part.style}) as found, torch.no_grad():
-        images_at(generator, indices, SEED)
+        Sampler(generator, SEED).batch(indices)
     maps = found["it"]
     others = [channel for channel in range(channels) if channel != unit]
     rest = maps[:, others].square().sum(1).sqrt().flatten(1).median()  # over channels, typically

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from ganlab.networks.base import Condition, Generator
 from ganlab.nn.masks import level_masks
 from ganlab.nn.randomness import truncated_normal
+from ganlab.studies import Question, Study
 
 STAGES = {"pool1": (1, 4, 4), "pool2": (1, 2, 2), "fc7": (1,), "fc8": (3,)}
 
@@ -99,6 +100,7 @@ class Blocks(Stored):
 
 def run(study, data=None, system=None) -> lightning.LightningModule:
     system = system or Pyramid()
+    study = Study(study) if isinstance(study, Question) else study
     trainer(study).test(system, datamodule=data or Blocks(), verbose=False)
     return system
 

@@ -5,6 +5,7 @@ from study_toys import Data, System, trainer
 from torch import nn
 
 from ganlab.networks import stylegan, stylegan2
+from ganlab.studies import Study
 
 
 def small_stylegan2(num_labels=0, seed=0):
@@ -31,9 +32,10 @@ def small_stylegan(resolution=64):
         return generator.eval()
 
 
-def run(study, generator, conditioner=None):
+def run(question, generator, conditioner=None):
     system = System(generator)
     if conditioner is not None:
         system.conditioner = conditioner
+    study = Study(question)
     trainer(study).test(system, datamodule=Data(), verbose=False)
     return study

@@ -1,11 +1,14 @@
 """Ablation equals a walk through the network's own layers, neuron by neuron."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from layer_oracles import KINDS, condition_of, small, walk
 
 from ganlab.nn.randomness import keyed_generator, latents_at
+from ganlab.sampling import Sampler
 from ganlab.studies.neurons.ablation import Census, ablate, low_rate
 from ganlab.studies.neurons.ablation_grid import (
     Ablation,
@@ -14,7 +17,6 @@ from ganlab.studies.neurons.ablation_grid import (
     share_chosen,
 )
 from ganlab.studies.neurons.rates import activation_rates
-from ganlab.studies.sampling import generate, images_at
 
 NUM, SEED, RATE_SEED = 6, 3, 4
 LOW, HIGH, RANDOM = Ablation("low", 0.3), Ablation("high", 0.3), Ablation("random", share=0.3)
@@ -27,7 +29,9 @@ def network(request):
     generator = small(request.param)
     condition_at = condition_of(request.param)
     rates = activation_rates(
-        generator, range(40), RATE_SEED, list(generator.layers), NUM, condition_at=condition_at
+        Sampler(generator, RATE_SEED, batch_size=NUM, condition_at=condition_at),
+        range(40),
+        list(generator.layers),
     )
     return request.param, generator, rates
 
@@ -82,10 +86,10 @@ def test_ablation_is_that_of_an_explicit_loop(network, ablation, which):
     layers, census = sets_of(generator)[which], Census()
     expected, counted = explicit(network, ablation, layers)
     edits = ablation_edits(ablation, rates, layers, SEED, census=census)
-    found = images_at(generator, range(NUM), SEED, edits=edits, condition_at=condition_of(kind))
+    found = Sampler(generator, SEED, condition_at=condition_of(kind)).batch(range(NUM), edits)
     assert torch.equal(found, expected)
     assert census.counts.tolist() == counted
-    plain = images_at(generator, range(NUM), SEED, condition_at=condition_of(kind))
+    plain = Sampler(generator, SEED, condition_at=condition_of(kind)).batch(range(NUM))
     assert torch.equal(found, plain) == (counted[1] == 0)
 
 
@@ -95,7 +99,7 @@ def test_dead_neurons_are_left_alone_where_they_do_not_count(network, ablation):
     layers = sets_of(generator)[3]
     expected, _ = explicit(network, ablation, layers, include_dead=False)
     edits = ablation_edits(ablation, rates, layers, SEED, include_dead=False)
-    found = images_at(generator, range(NUM), SEED, edits=edits, condition_at=condition_of(kind))
+    found = Sampler(generator, SEED, condition_at=condition_of(kind)).batch(range(NUM), edits)
     assert torch.equal(found, expected)
     masks = neuron_masks(ablation, rates, layers, include_dead=False)
     assert not any((mask & (rates[name] == 0)).any() for name, mask in masks.items())
@@ -109,8 +113,8 @@ def test_never_active_neurons_change_nothing_on_the_counted_latents(network):
         assert (rate == 0).any()
         for start in range(0, 40, NUM):
             batch = range(start, min(start + NUM, 40))
-            plain = images_at(generator, batch, RATE_SEED, **options)
-            assert torch.equal(images_at(generator, batch, RATE_SEED, edits=dead, **options), plain)
+            plain = Sampler(generator, RATE_SEED, **options).batch(batch)
+            assert torch.equal(Sampler(generator, RATE_SEED, **options).batch(batch, dead), plain)
 
 
 def test_sequential_ablation_of_one_layer_is_single_ablation(network):
@@ -120,7 +124,7 @@ def test_sequential_ablation_of_one_layer_is_single_ablation(network):
         single = {name: ablate(low_rate(rates[name], 0.3))}
         assert torch.equal(
             *(
-                images_at(generator, range(NUM), SEED, edits=e, condition_at=condition_of(kind))
+                Sampler(generator, SEED, condition_at=condition_of(kind)).batch(range(NUM), e)
                 for e in (sequential, single)
             )
         )
@@ -138,14 +142,14 @@ def test_low_and_high_partition_the_activated_neurons(network, bound):
         for mask in (low[name], high[name], torch.ones_like(low[name])):
             census = Census()
             edits = {name: census.watching(ablate(mask))}
-            images_at(generator, range(NUM), SEED, edits=edits, condition_at=condition_of(kind))
+            Sampler(generator, SEED, condition_at=condition_of(kind)).batch(range(NUM), edits)
             counts.append(int(census.silenced))
         assert counts[0] + counts[1] == counts[2] == int(census.activated) > 0
 
 
 def test_a_rate_that_selects_nothing_changes_nothing(network):
     kind, generator, rates = network
-    plain = images_at(generator, range(NUM), SEED, condition_at=condition_of(kind))
+    plain = Sampler(generator, SEED, condition_at=condition_of(kind)).batch(range(NUM))
     nothing = [
         (Ablation("high", 1.0), True),
         (Ablation("low", 0.0), False),
@@ -154,26 +158,13 @@ def test_a_rate_that_selects_nothing_changes_nothing(network):
     ]
     for ablation, include_dead in nothing:
         edits = ablation_edits(ablation, rates, list(rates), SEED, include_dead)
-        options = {"edits": edits, "condition_at": condition_of(kind)}
-        assert torch.equal(images_at(generator, range(NUM), SEED, **options), plain)
+        sampler = Sampler(generator, SEED, condition_at=condition_of(kind))
+        assert torch.equal(sampler.batch(range(NUM), edits), plain)
 
 
 def test_the_batch_decides_nothing_but_rounding(network):
     kind, generator, _ = network
     edits = ablation_edits(RANDOM, {}, list(generator.layers)[:2], SEED)
-    whole, parts = (
-        torch.cat(
-            [
-                *generate(
-                    generator,
-                    range(NUM),
-                    SEED,
-                    batch_size=size,
-                    edits=edits,
-                    condition_at=condition_of(kind),
-                )
-            ]
-        )
-        for size in (NUM, 4)
-    )
+    sampler = Sampler(generator, SEED, condition_at=condition_of(kind))
+    whole, parts = (replace(sampler, batch_size=n).images(range(NUM), edits) for n in (NUM, 4))
     assert torch.allclose(whole, parts, atol=1e-4)

@@ -9,8 +9,9 @@ from safetensors.torch import load_file
 from scipy import stats
 from study_toys import ConvGenerator, Data, System, suite, trainer
 
-from ganlab.studies import ActivationRates
-from ganlab.studies.neurons.activation_rates import PARTIAL, rate_seed_of
+from ganlab.sampling import Sampler
+from ganlab.studies import ActivationRates, Study
+from ganlab.studies.neurons.rate_count import PARTIAL, rate_seed_of
 from ganlab.studies.neurons.rate_report import histograms, rate_table, shares
 from ganlab.studies.neurons.rates import FILE, Rates, activation_rates
 from ganlab.systems.conditioning import Labels
@@ -18,7 +19,8 @@ from ganlab.systems.conditioning import Labels
 RATES = {"4x4/0": torch.tensor([0.0, 0.0, 0.1, 0.3, 0.31, 0.9, 0.95, 1.0], dtype=torch.float64)}
 
 
-def run(study, generator=None):
+def run(question, generator=None):
+    study = Study(question)
     trainer(study).test(System(generator or ConvGenerator()), Data(), verbose=False)
     return study
 
@@ -56,11 +58,11 @@ def test_the_study_writes_what_it_counted(tmp_path):
         ActivationRates(directory=tmp_path, num_latents=25, batch_size=4, seed=6), generator
     )
     seed = rate_seed_of(6, None)
-    expected = activation_rates(generator, range(25), seed, batch_size=4)
+    expected = activation_rates(Sampler(generator, seed, batch_size=4), range(25))
     found = Rates.load(tmp_path)
     assert (found.num_latents, found.seed) == (25, seed)
     assert all(torch.equal(found.rates[name], rate) for name, rate in expected.items())
-    assert study.rates.generator == found.generator
+    assert study.findings.result.generator == found.generator
     with (tmp_path / "table.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["layer"] for row in rows] == ["4x4/0", "4x4/1", "8x8/0"]
@@ -89,7 +91,7 @@ def test_doubtful_neurons_are_tabulated(tmp_path):
     generator = ConvGenerator()
     generator.second.weight.data[2], generator.second.bias.data[2] = 0.0, 5e-6  # near 0, always
     study = ActivationRates(directory=tmp_path, num_latents=25, confidence=0.9)
-    rates = run(study, generator).rates
+    rates = run(study, generator).findings.result
     with (tmp_path / "table.csv").open() as file:
         rows = {row["layer"]: row for row in csv.DictReader(file)}
     assert float(rows["4x4/1"]["near 0"]) == float((rates.near_zero["4x4/1"] > 0).double().mean())
@@ -138,9 +140,11 @@ def test_a_run_that_was_stopped_goes_on(tmp_path, capsys, num, fuse):
     assert generator._made == num - kept + probe
     assert (f"go on after {kept} latents" in capsys.readouterr().err) == (kept > 0)
     assert not (directory / PARTIAL).exists()
-    for name, rate in whole.rates.rates.items():
-        assert torch.equal(again.rates.rates[name], rate)
-        assert torch.equal(again.rates.near_zero[name], whole.rates.near_zero[name])
+    for name, rate in whole.findings.result.rates.items():
+        assert torch.equal(again.findings.result.rates[name], rate)
+        assert torch.equal(
+            again.findings.result.near_zero[name], whole.findings.result.near_zero[name]
+        )
     run(ActivationRates(directory=directory, **options), generator)
     seen = num - kept + 2 * probe  # one image more tells what shapes a file should have
     assert generator._made == seen, "rates that are there are not counted again"
@@ -153,8 +157,8 @@ def test_counts_of_something_else_are_left_alone(tmp_path):
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run(ActivationRates(layers=[0], **options), generator)
     other = ConvGenerator(seed=1)
-    found = run(ActivationRates(layers=[0], **options), other).rates
-    expected = activation_rates(other, range(24), rate_seed_of(0, None), [0], batch_size=4)
+    found = run(ActivationRates(layers=[0], **options), other).findings.result
+    expected = activation_rates(Sampler(other, rate_seed_of(0, None), batch_size=4), range(24), [0])
     assert torch.equal(found.rates["4x4/0"], expected["4x4/0"])
 
 
@@ -162,19 +166,23 @@ def test_conditions_come_from_the_system(tmp_path):
     generator = small("labels")
     system = System(generator)
     system.conditioner = Labels(3)
-    study = ActivationRates(directory=tmp_path, num_latents=9)
+    study = Study(ActivationRates(directory=tmp_path, num_latents=9))
     trainer(study).test(system, Data(), verbose=False)
     seed = rate_seed_of(0, None)
-    expected = activation_rates(generator, range(9), seed, condition_at=labels_at)
-    assert all(torch.equal(study.rates.rates[name], rate) for name, rate in expected.items())
+    expected = activation_rates(Sampler(generator, seed, condition_at=labels_at), range(9))
+    assert all(
+        torch.equal(study.findings.result.rates[name], rate) for name, rate in expected.items()
+    )
 
 
 def test_random_noise_is_said(tmp_path):
     generator = small("stylegan2")
     study = run(ActivationRates(directory=tmp_path, num_latents=9, noise="random"), generator)
     seed = rate_seed_of(0, None)
-    expected = activation_rates(generator, range(9), seed, noise="random")
-    assert all(torch.equal(study.rates.rates[name], rate) for name, rate in expected.items())
+    expected = activation_rates(Sampler(generator, seed, noise="random"), range(9))
+    assert all(
+        torch.equal(study.findings.result.rates[name], rate) for name, rate in expected.items()
+    )
     assert Rates.load(tmp_path).noise == "random"
     assert "noise random" in (tmp_path / "table.md").read_text()
     with pytest.raises(ValueError, match=r"study\.noise=random needs a generator with noise"):
@@ -183,7 +191,7 @@ def test_random_noise_is_said(tmp_path):
 
 def test_the_random_state_is_that_of_a_test_without_a_study():
     states = []
-    for callbacks in ([], [ActivationRates(suite=suite(), num_latents=5)]):
+    for callbacks in ([], [Study(ActivationRates(suite=suite(), num_latents=5))]):
         torch.manual_seed(1)
         trainer(*callbacks).test(System(ConvGenerator()), Data(), verbose=False)
         states.append(torch.get_rng_state())

@@ -6,7 +6,8 @@ from study_toys import ConvGenerator
 from styled_toys import run, small_stylegan2
 
 from ganlab.nn.randomness import latents_at
-from ganlab.studies import Arithmetic, Painter, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import Arithmetic
 from ganlab.studies.latents.displacement import displaced, displacement
 from ganlab.systems.conditioning import Labels
 
@@ -48,7 +49,7 @@ def test_the_study_leaves_results_in_a_row(tmp_path, start, num):
     assert results == pytest.approx(expected.numpy(), abs=1e-6)
     numbers = np.load(tmp_path / "figures" / "arithmetic.npz")
     assert {key: numbers[key].tolist() for key in "abc"} == GROUPS
-    images = Painter(generator)(torch.from_numpy(results), GROUPS["a"][:num])
+    images = Sampler(generator).paint(torch.from_numpy(results), GROUPS["a"][:num])
     with Image.open(tmp_path / "figures" / "arithmetic.png") as picture:
         pixels = np.asarray(picture.convert("L")).astype(int)
         assert "truncation none, noise fixed" in picture.text["Description"]
@@ -86,7 +87,7 @@ def test_a_conditional_result_is_told_what_its_start_is_told(tmp_path):
     left = pixels.shape[1] - 3 * 66 - 2
     top, bottom = (pixels[2 + 66 * row : 66 * row + 66, left : left + 132] for row in (0, 3))
     assert np.abs(top - bottom).max() <= 1, "nothing is added, so nothing changes"
-    expected = images_at(generator, [4], 2, condition_at=labels.at).clamp(-1, 1)[0, 0]
+    expected = Sampler(generator, 2, condition_at=labels.at).batch([4]).clamp(-1, 1)[0, 0]
     assert np.abs(top[::8, 2::8][:8, :8] - ((expected + 1) * 127.5).numpy()).max() <= 1
 
 

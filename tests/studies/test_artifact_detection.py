@@ -8,19 +8,20 @@ from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 
 from ganlab.metrics import PrecisionRecall, Realism, Suite
 from ganlab.report import images
-from ganlab.studies import ActivationRates, ArtifactDetection, Samples
+from ganlab.sampling import Sampler
+from ganlab.studies import ActivationRates, ArtifactDetection, Samples, Study
 from ganlab.studies.neurons.ablation import low_rate
-from ganlab.studies.neurons.activation_rates import rate_seed_of
 from ganlab.studies.neurons.detection import Ranking, activated_neurons
+from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates
-from ganlab.studies.sampling import images_at
 from ganlab.systems.conditioning import Labels
 
 SEED, NUM, K = 3, 30, 8
 OPTIONS = {"seed": SEED, "num_latents": 25, "num_samples": NUM, "num": K, "batch_size": 7}
 
 
-def run(study, generator=None):
+def run(question, generator=None):
+    study = Study(question)
     trainer(study).test(System(generator or ConvGenerator()), Data(), verbose=False)
     return study
 
@@ -37,10 +38,14 @@ def rows_of(directory):
 
 def expected_counts(generator, layers, rate=0.3, include_dead=True, condition_at=None):
     rates = activation_rates(
-        generator, range(25), rate_seed_of(SEED, None), layers, 7, condition_at=condition_at
+        Sampler(generator, rate_seed_of(SEED, None), batch_size=7, condition_at=condition_at),
+        range(25),
+        layers,
     )
     masks = {name: low_rate(values, rate, include_dead) for name, values in rates.items()}
-    return activated_neurons(generator, range(NUM), SEED, masks, 7, condition_at=condition_at)
+    return activated_neurons(
+        Sampler(generator, SEED, batch_size=7, condition_at=condition_at), range(NUM), masks
+    )
 
 
 def test_the_study_writes_what_it_found(tmp_path):
@@ -51,13 +56,13 @@ def test_the_study_writes_what_it_found(tmp_path):
     found = Ranking.load(tmp_path)
     assert found.index.tolist() == order
     assert found.count.tolist() == counts[order].tolist()
-    assert (found.seed, study.ranking.seed) == (SEED, SEED)
+    assert (found.seed, study.findings.result[0].seed) == (SEED, SEED)
     rows = rows_of(tmp_path)
     assert [row["images"] for row in rows] == ["bottom 8", "top 8", "random 8"]
     chosen = [order[::-1][:K], order[:K], list(range(K))]
     for row, indices in zip(rows, chosen, strict=True):
         reference = table2()
-        for value, real in ((images_at(generator, indices, SEED), False), (reals(), True)):
+        for value, real in ((Sampler(generator, SEED).batch(indices), False), (reals(), True)):
             reference.update(value, real=real)
         for name, score in reference.compute().items():
             assert "8_of24_k3" in name
@@ -84,7 +89,7 @@ def test_names_say_how_many_images_were_scored(tmp_path):
     """A suite made for 20 images scores ends of 8, and random ones of 8 for comparison."""
     given = suite(num_fake=20)
     study = run(ArtifactDetection(suite=given, directory=tmp_path, **OPTIONS))
-    names = [set(group.values) for group in study.groups]
+    names = [set(group.values) for group in study.findings.result[1]]
     assert names[0] == names[1] == names[2]
     assert "fid8_of24_classifier" in names[0]
     assert given.num_fake == 20
@@ -96,8 +101,11 @@ def test_figures_show_the_ends(tmp_path):
     generator = ConvGenerator()
     study = run(ArtifactDetection(directory=tmp_path, num_shown=5, **OPTIONS), generator)
     counts = expected_counts(generator, ["4x4/0", "8x8/0"])
-    for which, indices in (("top", study.ranking.top(5)), ("bottom", study.ranking.bottom(5))):
-        pixels = images.to_uint8(images_at(generator, indices, SEED))
+    for which, indices in (
+        ("top", study.findings.result[0].top(5)),
+        ("bottom", study.findings.result[0].bottom(5)),
+    ):
+        pixels = images.to_uint8(Sampler(generator, SEED).batch(indices))
         with np.load(tmp_path / "figures" / f"{which}.npz") as numbers:
             assert numbers["index"].tolist() == indices
             assert (numbers["images"] == pixels.numpy()).all()
@@ -124,16 +132,16 @@ def test_layers_rate_and_dead_neurons_are_options(include_dead):
     options = {"layers": ["4x4/0", 1], "rate": 0.5, "include_dead": include_dead}
     study = run(ArtifactDetection(**options, **OPTIONS), generator)
     counts = expected_counts(generator, [0, 1], 0.5, include_dead)
-    assert study.ranking.count.tolist() == sorted(counts.tolist(), reverse=True)
+    assert study.findings.result[0].count.tolist() == sorted(counts.tolist(), reverse=True)
 
 
 def test_dead_neurons_that_wake_count_only_if_included():
     """Rates of one latent: many neurons are dead on it and active on the ranked ones."""
     few = OPTIONS | {"num_latents": 1, "rate": 0.0}
-    assert run(ArtifactDetection(**few)).ranking.count.min() > 0
+    assert run(ArtifactDetection(**few)).findings.result[0].count.min() > 0
     study = run(ArtifactDetection(include_dead=False, **few))
-    assert study.ranking.count.max() == 0  # nothing has 0 < rate <= 0
-    assert study.ranking.index.tolist() == list(range(NUM))
+    assert study.findings.result[0].count.max() == 0  # nothing has 0 < rate <= 0
+    assert study.findings.result[0].index.tolist() == list(range(NUM))
 
 
 def test_a_rate_that_selects_nothing_or_everything_is_said(tmp_path):
@@ -155,9 +163,10 @@ def test_conditions_and_random_noise_reach_every_image(tmp_path):
     system = System(generator)
     system.conditioner = Labels(3)
     study = ArtifactDetection(directory=tmp_path, noise="random", num_shown=3, **OPTIONS)
+    study = Study(study)
     trainer(study).test(system, Data(), verbose=False)
-    expected = images_at(
-        generator, study.ranking.top(3), SEED, condition_at=labels_at, noise="random"
+    expected = Sampler(generator, SEED, condition_at=labels_at, noise="random").batch(
+        study.findings.result[0].top(3)
     )
     with np.load(tmp_path / "figures" / "top.npz") as numbers:
         assert np.abs(numbers["images"] - images.to_uint8(expected).numpy().astype(int)).max() <= 1
@@ -171,7 +180,7 @@ def test_rates_of_another_run_are_taken(tmp_path):
     generator.first.register_forward_hook(lambda m, i, o: made.append(len(o)))
     run(ArtifactDetection(rates_file=tmp_path, num_shown=1, **OPTIONS), generator)
     assert sum(made) <= NUM + 2 * 4, "ranked latents and a few that tell which layers see them"
-    assert counted.rates.near_zero, "more in the file than is needed does no harm"
+    assert counted.findings.result.near_zero, "more in the file than is needed does no harm"
 
 
 def test_samples_draw_the_ranked_images(tmp_path):
@@ -181,7 +190,7 @@ def test_samples_draw_the_ranked_images(tmp_path):
         folder = tmp_path / which
         source = {"indices": str(tmp_path / "found"), "which": which, "num": 4}
         run(Samples(directory=folder, seed=SEED, **source), generator)
-        names = {f"{index:06d}.png" for index in getattr(study.ranking, which)(4)}
+        names = {f"{index:06d}.png" for index in getattr(study.findings.result[0], which)(4)}
         assert {path.name for path in (folder / "samples").iterdir()} == names
     with pytest.raises(ValueError, match=r"study.indices=.* ranks latents of seed 3"):
         Samples(directory=tmp_path, indices=str(tmp_path / "found"), num=4)
@@ -211,7 +220,7 @@ def test_what_cannot_be_scored_is_refused_before_any_work():
 
 def test_the_ranking_does_not_depend_on_the_suite():
     found = [
-        run(ArtifactDetection(suite=given, **OPTIONS)).ranking.index.tolist()
+        run(ArtifactDetection(suite=given, **OPTIONS)).findings.result[0].index.tolist()
         for given in (None, suite(num_fake=K))
     ]
     assert found[0] == found[1]

@@ -2,17 +2,19 @@ import numpy as np
 import pytest
 from study_toys import ConvGenerator, Data, System, trainer
 
-from ganlab.studies import SequentialAblation
+from ganlab.sampling import Sampler
+from ganlab.studies import SequentialAblation, Study
 from ganlab.studies.address import addresses
 from ganlab.studies.neurons.ablation import low_rate
-from ganlab.studies.neurons.activation_rates import rate_seed_of
 from ganlab.studies.neurons.detection import activated_neurons, read_ranking
+from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates
 
 SEED = 3
 
 
-def run(study, generator):
+def run(question, generator):
+    study = Study(question)
     trainer(study).test(System(generator), Data(), verbose=False)
     return study
 
@@ -22,15 +24,15 @@ def test_artifact_images_are_those_with_most_rare_neurons(tmp_path):
     detection = {"num_samples": 23, "num_artifacts": 5, "detection_layers": [0, 2]}
     options = {"num_latents": 30, "seed": SEED, "rate": 0.3, "layers": [1], "batch_size": 7}
     run(SequentialAblation(**options, **detection, directory=tmp_path), generator)
-    rates = activation_rates(generator, range(30), rate_seed_of(SEED, None), [0, 2])
+    rates = activation_rates(Sampler(generator, rate_seed_of(SEED, None)), range(30), [0, 2])
     low = {name: low_rate(rate, 0.3) for name, rate in rates.items()}
-    counts = activated_neurons(generator, range(23), SEED, low).tolist()
+    counts = activated_neurons(Sampler(generator, SEED), range(23), low).tolist()
     expected = sorted(range(23), key=lambda i: (-counts[i], i))
     with np.load(tmp_path / "figures" / "ablation.npz") as numbers:
         assert numbers["indices"].tolist() == expected[:5]
     assert read_ranking(tmp_path) == expected
     again = run(SequentialAblation(**options, latents=str(tmp_path), num_artifacts=4), generator)
-    assert again.given == expected[:4]
+    assert again.question.artifacts.given == expected[:4]
     other = SequentialAblation(**options, latents=str(tmp_path), num_artifacts=4)
     with pytest.raises(ValueError, match="ranks images of another generator"):
         run(other, ConvGenerator(seed=1))

@@ -1,6 +1,7 @@
 """Generators of several norms beside each other: their names, their images, their scores."""
 
 import csv
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -10,29 +11,29 @@ from styled_toys import small_stylegan2
 
 from ganlab.nn.norm import NoNorm, PixelNorm
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.circles.grids import draw_compared, named_checkpoints, norm_name, unused
-from ganlab.studies.scores import Study
+from ganlab.studies import Findings, Question, Study
+from ganlab.studies.circles.grids import comparison, named_checkpoints, norm_name, unused
 
 SEED = 2
 MADE = {"pn.ckpt": lambda: planted(PixelNorm), "pin.ckpt": planted_pin, "own.ckpt": planted}
 
 
-class Comparing(Study):
+@dataclass(frozen=True, kw_only=True)
+class Comparing(Question):
     """The part of a study that compares."""
 
-    def __init__(self, compare, **options):
-        super().__init__(seed=SEED, **options)
-        self.compared = named_checkpoints(compare)
+    compare: object = None
 
-    def investigate(self, trainer, system):
+    def run(self, bench):
         def opener(path):
             return MADE[path.rpartition("/")[2]]()
 
-        draw_compared(self, trainer, system, self.compared, opener, num_shown=3)
+        table, grid = comparison(bench, named_checkpoints(self.compare), opener, num_shown=3)
+        return Findings(tables={"compared": table}, figures={"figure13_14_grids": grid})
 
 
 def run(folder, compare, scores=None, generator=None):
-    study = Comparing(compare, directory=folder, suite=scores)
+    study = Study(Comparing(compare=compare, directory=folder, suite=scores, seed=SEED))
     trainer(study).test(System(generator or planted()), Data(), verbose=False)
     return study
 

@@ -16,12 +16,12 @@ from styled_toys import small_stylegan2
 from ganlab.networks.stylegan import Generator
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.tracing import edited
+from ganlab.sampling import Sampler
 from ganlab.studies.circles.calibration import calibrated
 from ganlab.studies.circles.levels import Levels
 from ganlab.studies.circles.observation import observe, origins, reading_of, reading_points
 from ganlab.studies.circles.spikes import near, places, spikes_of
 from ganlab.studies.neurons.units import ablate_units
-from ganlab.studies.sampling import images_at
 
 LAYER, UNIT, SIZE = "8x8/1", 5, (8, 8)  # of the plant
 PLANTED, CLEAN = range(10), range(100, 130)  # addresses
@@ -34,7 +34,9 @@ def positions(size, seed=1):
 
 
 def seen_of(generator, indices, seed=SEED, **how):
-    return observe(generator, indices, seed, reading_points(generator), 16, **how)
+    return observe(
+        Sampler(generator, seed, batch_size=16, **how), indices, reading_points(generator)
+    )
 
 
 @cache
@@ -64,7 +66,7 @@ def negatives():
 def test_the_objects_are_bright_and_small():
     """Otherwise they would prove nothing."""
     plain, bright = (
-        images_at(generator, PLANTED, SEED).mean(1).abs().flatten(1)
+        Sampler(generator, SEED).batch(PLANTED).mean(1).abs().flatten(1)
         for generator in (clean(), spotted(clean(), PLANTED, positions(32)))
     )
     assert (bright.amax(1) > 2 * plain.amax(1)).double().mean() > 0.7
@@ -143,7 +145,7 @@ def test_nothing_depends_on_the_batch():
     whole = seen_of(generator, PLANTED)
     points = reading_points(generator)
     for size in (1, 3):
-        found = observe(generator, PLANTED, SEED, points, size)
+        found = observe(Sampler(generator, SEED, batch_size=size), PLANTED, points)
         torch.testing.assert_close(found.table, whole.table, rtol=1e-3, atol=1e-3)
 
 
@@ -154,7 +156,7 @@ def test_what_is_kept_are_the_layers_spikes():
     name = seen.layers[layer]
     module = generator.points[f"{name}/style"]
     handle = module.register_forward_hook(lambda module, inputs, output: maps.append(output))
-    images_at(generator, [index], SEED)
+    Sampler(generator, SEED).batch([index])
     handle.remove()
     expected = spikes_of(maps[0])
     for field, value in vars(expected).items():

@@ -14,13 +14,14 @@ from styled_toys import run, small_stylegan2
 from ganlab.nn.growing import Stage
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.tracing import recorded
+from ganlab.sampling import Sampler
 from ganlab.studies import CircleIncidence, CircularArtifacts
 from ganlab.studies.circles.depth import depths
 from ganlab.studies.circles.incidence import Incidence, seen_by_ranks
 from ganlab.studies.circles.levels import Levels
 from ganlab.studies.circles.observation import observe, origins, reading_points
 from ganlab.studies.circles.spikes import local_peaks, peaking_share, pooled, spots
-from ganlab.studies.sampling import images_at
+from ganlab.studies.ranks import Ranks
 
 LAYER, UNIT, PLANTED, NUM = "8x8/1", 5, range(6), 12
 OPTIONS = {"seed": SEED, "num_images": NUM, "batch_size": 5, "levels": 1.8}
@@ -43,7 +44,7 @@ def study(generator, tmp_path_factory):
 @pytest.fixture(scope="module")
 def expected(generator):
     points = reading_points(generator)
-    seen = observe(generator, range(NUM), SEED, points)
+    seen = observe(Sampler(generator, SEED), range(NUM), points)
     return seen, seen.detected(Levels(1.8))
 
 
@@ -84,7 +85,7 @@ def test_the_interval_ends_exactly_at_none_and_all(affected):
 
 def test_every_image_is_listed_the_worst_first(study, expected):
     seen, found = expected
-    with np.load(study.directory / "artifacts.npz") as listed:
+    with np.load(study.question.directory / "artifacts.npz") as listed:
         kept = dict(listed)
     assert (np.diff(kept["score"]) <= 0).all()
     order = kept["index"].tolist()
@@ -94,19 +95,19 @@ def test_every_image_is_listed_the_worst_first(study, expected):
     named = [origins(seen, found, Levels(1.8))[row] for row in order]
     assert kept["layer"].tolist() == [each.layer if each else "" for each in named]
     assert kept["unit"].tolist() == [each.unit if each else -1 for each in named]
-    assert Levels.load(study.directory).levels == 1.8
+    assert Levels.load(study.question.directory).levels == 1.8
 
 
 def test_the_montage_rings_the_worst(study, generator):
-    with np.load(study.directory / "figures" / "worst.npz") as worst:
-        with np.load(study.directory / "artifacts.npz") as listed:
+    with np.load(study.question.directory / "figures" / "worst.npz") as worst:
+        with np.load(study.question.directory / "artifacts.npz") as listed:
             order = listed["index"][:7].tolist()
             assert worst["place"] == pytest.approx(listed["place"][:7])
         assert worst["index"].tolist() == order
-        pixels = images_at(generator, order, SEED).clamp(-1, 1).add(1).mul(127.5).round()
+        pixels = Sampler(generator, SEED).batch(order).clamp(-1, 1).add(1).mul(127.5).round()
         assert np.abs(worst["images"].astype(int) - pixels.numpy()).max() <= 1
-    assert (study.directory / "figures" / "worst.png").is_file()
-    with np.load(study.directory / "figures" / "scores.npz") as scores:
+    assert (study.question.directory / "figures" / "worst.png").is_file()
+    with np.load(study.question.directory / "figures" / "scores.npz") as scores:
         assert scores["threshold"] == 1
         assert scores["this generator/share"].sum() == pytest.approx(1)
 
@@ -121,7 +122,7 @@ def test_the_table_against_depth_is_that_of_the_maps(study, generator, expected)
     shares, units, regions = ({layer: [] for layer in layers} for _ in range(3))
     for row in rows:
         with recorded({**generator.layers, **generator.points}) as maps:
-            images_at(generator, [row], SEED)
+            Sampler(generator, SEED).batch([row])
         for layer, kind in heights:
             magnitude = pooled(maps[layer + kind])
             y, x = local_peaks(magnitude, place[[row]])[0].tolist()
@@ -132,7 +133,7 @@ def test_the_table_against_depth_is_that_of_the_maps(study, generator, expected)
                 units[layer].append(int(own[0, :, y, x].abs().argmax()))
                 shares[layer].append(float(peaking_share(own, torch.tensor([[y, x]]))[0]))
                 regions[layer].append(spots(magnitude)[0])
-    for line in rows_of(study.directory):
+    for line in rows_of(study.question.directory):
         layer = line["layer"]
         for head, kind in (("before norm", ""), ("after norm", "/norm"), ("as read", "/style")):
             assert float(line[head]) == pytest.approx(np.median(heights[layer, kind]), rel=1e-3)
@@ -142,9 +143,9 @@ def test_the_table_against_depth_is_that_of_the_maps(study, generator, expected)
         assert float(line["images with it"]) == units[layer].count(unit) / len(rows)
         assert float(line["spots"]) == pytest.approx(np.mean([len(r) for r in regions[layer]]))
         assert float(line["size"]) == pytest.approx(np.mean([r[0].share for r in regions[layer]]))
-    planted_row = next(line for line in rows_of(study.directory) if line["layer"] == LAYER)
+    planted_row = next(line for line in rows_of(study.question.directory) if line["layer"] == LAYER)
     assert int(planted_row["top unit"]) == UNIT
-    notes = (study.directory / "table.md").read_text()
+    notes = (study.question.directory / "table.md").read_text()
     assert f"of {NUM} images affected" in notes
 
 
@@ -167,15 +168,15 @@ def test_levels_come_from_a_generator_without_artifacts(tmp_path, generator):
     first = CircularArtifacts(
         directory=tmp_path / "a", levels_from=checkpoint, opener=opener, **options
     )
-    run(first, generator)
+    first = run(first, generator)
     assert opened == [str(checkpoint)]
     levels = Levels.load(tmp_path / "a")
     assert set(levels.levels) == {"4x4", "8x8", "16x16", "32x32"}
     assert "pn.ckpt" in levels.source
     assert "median contrasts 4x4" in (tmp_path / "a" / "table.md").read_text()
     second = run(CircularArtifacts(levels_from=tmp_path / "a", **options), generator)
-    assert second.levels == levels
-    assert second.incidence == first.incidence
+    assert second.question.given == levels
+    assert second.findings.result == first.findings.result
     with pytest.raises(FileNotFoundError, match=r"study\.levels_from=.*no such checkpoint"):
         CircularArtifacts(levels_from=tmp_path / "no.ckpt", **options)
 
@@ -210,19 +211,20 @@ def test_ranks_together_see_what_one_sees(generator):
             return table
 
         for rank in range(world):
-            strategy = SimpleNamespace(reduce=reduce)
+            strategy = SimpleNamespace(reduce=reduce, root_device="cpu")
             one = SimpleNamespace(
                 global_rank=rank, world_size=world, strategy=strategy, is_global_zero=rank == 0
             )
-            seen_by_ranks(one, generator, num, SEED, "style", 2, "artifacts")
-        whole = observe(generator, range(num), SEED, reading_points(generator))
+            seen_by_ranks(Ranks(one), Sampler(generator, SEED, batch_size=2), num, "style")
+        whole = observe(Sampler(generator, SEED), range(num), reading_points(generator))
         torch.testing.assert_close(sum(tables), whole.table, rtol=1e-3, atol=1e-3)
 
 
 def test_depths_do_not_depend_on_the_batch(generator, expected):
     found, points = expected[1], reading_points(generator)
     whole, single = (
-        depths(generator, list(range(4)), found.place[:4], SEED, points, size) for size in (4, 1)
+        depths(Sampler(generator, SEED, batch_size=size), list(range(4)), found.place[:4], points)
+        for size in (4, 1)
     )
     for a, b in zip(whole, single, strict=True):
         assert (a.layer, a.unit, a.spots) == (b.layer, b.unit, b.spots)
@@ -264,6 +266,6 @@ def test_a_run_too_short_to_grow_ends_without_an_incidence(generator):
 def test_a_growing_generator_is_looked_at_as_far_as_it_is():
     growing = made()
     growing.grow_to(Stage(1))  # 8 px
-    seen = observe(growing, range(3), SEED, reading_points(growing))
+    seen = observe(Sampler(growing, SEED), range(3), reading_points(growing))
     assert seen.layers == ("4x4/0", "4x4/1", "8x8/0", "8x8/1")
     assert seen.detected(Levels()).score.shape == (3,)

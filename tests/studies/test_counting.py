@@ -5,11 +5,11 @@ import torch
 from layer_oracles import KINDS, condition_of, small, walk
 
 from ganlab.nn.randomness import keyed_generator, latents_at
+from ganlab.sampling import Sampler
 from ganlab.studies.neurons.counting import Counting, Key, load_partial, portions, save_partial
 from ganlab.studies.neurons.detection import activated_neurons
 from ganlab.studies.neurons.layers import layer_shapes, select_layers
 from ganlab.studies.neurons.rates import activation_rates
-from ganlab.studies.sampling import images_at
 
 NUM, SEED = 23, 5
 
@@ -36,9 +36,10 @@ def explicit(kind, generator, batch_size, num=NUM):
     return active, near
 
 
-def counting(kind, generator, layers=None, **options):
+def counting(kind, generator, layers=None, near_zero=False, **options):
     names = list(generator.layers) if layers is None else layers
-    return Counting(generator, names, SEED, condition_at=condition_of(kind), **options)
+    sampler = Sampler(generator, SEED, condition_at=condition_of(kind), **options)
+    return Counting(sampler, names, near_zero)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,7 +48,7 @@ def test_rates_are_those_of_an_explicit_loop(kind, batch_size):
     generator = small(kind)
     expected, _ = explicit(kind, generator, batch_size)
     rates = activation_rates(
-        generator, range(NUM), SEED, batch_size=batch_size, condition_at=condition_of(kind)
+        Sampler(generator, SEED, batch_size=batch_size, condition_at=condition_of(kind)), range(NUM)
     )
     assert list(rates) == list(expected) == list(generator.layers)
     for name, rate in rates.items():
@@ -60,7 +61,7 @@ def test_rates_are_those_of_an_explicit_loop(kind, batch_size):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_oracle_makes_the_networks_images(kind):
     generator, indices = small(kind), range(4)
-    images = images_at(generator, indices, SEED, condition_at=condition_of(kind))
+    images = Sampler(generator, SEED, condition_at=condition_of(kind)).batch(indices)
     assert torch.allclose(walked(kind, generator, indices)[2], images, atol=1e-5)
 
 
@@ -72,7 +73,9 @@ def test_counts_of_rare_neurons_are_those_of_an_explicit_loop(kind, layers):
     active, _ = explicit(kind, generator, batch_size)
     masks = {name: active[name] <= 0.3 * NUM for name in names}
     found = activated_neurons(
-        generator, range(NUM), SEED, masks, batch_size, condition_at=condition_of(kind)
+        Sampler(generator, SEED, batch_size=batch_size, condition_at=condition_of(kind)),
+        range(NUM),
+        masks,
     )
     expected = []
     for indices in batches(range(NUM), batch_size):
@@ -87,14 +90,16 @@ def test_counts_of_rare_neurons_are_those_of_an_explicit_loop(kind, layers):
 def test_a_threshold_may_select_nothing_or_everything(kind):
     generator, condition_at = small(kind), condition_of(kind)
     name = next(iter(generator.layers))
-    shape = layer_shapes(generator, [name], condition_at=condition_at)[name]
+    shape = layer_shapes(Sampler(generator, condition_at=condition_at), [name])[name]
     _, returned, _ = walked(kind, generator, range(4))
     for chosen, expected in (
         (False, [0] * 4),
         (True, (returned[name] > 0).flatten(1).sum(1).tolist()),
     ):
         masks = {name: torch.full(shape, chosen)}
-        found = activated_neurons(generator, range(4), SEED, masks, condition_at=condition_at)
+        found = activated_neurons(
+            Sampler(generator, SEED, condition_at=condition_at), range(4), masks
+        )
         assert found.tolist() == expected
 
 
@@ -139,21 +144,25 @@ def test_neurons_near_zero_are_listed(kind):
 def test_the_forward_pass_ends_after_the_last_layer():
     generator = small("dcgan")
     generator.to_image.register_forward_hook(lambda *_: pytest.fail("made an image"))
-    rates = activation_rates(generator, range(3), SEED, layers=[0, 3])
+    rates = activation_rates(Sampler(generator, SEED), range(3), [0, 3])
     assert list(rates) == ["2x2/0", "16x16/0"]
     generator.stages["16x16"].register_forward_hook(lambda *_: pytest.fail("went on"))
-    activated_neurons(generator, range(3), SEED, {"8x8/0": rates["2x2/0"].new_ones(1).bool()})
+    activated_neurons(
+        Sampler(generator, SEED), range(3), {"8x8/0": rates["2x2/0"].new_ones(1).bool()}
+    )
 
 
 def test_random_noise_belongs_to_the_latent():
     generator = small("stylegan2")
-    fixed = activation_rates(generator, range(NUM), SEED)
-    drawn = [activation_rates(generator, range(NUM), SEED, noise="random") for _ in range(2)]
+    fixed = activation_rates(Sampler(generator, SEED), range(NUM))
+    drawn = [
+        activation_rates(Sampler(generator, SEED, noise="random"), range(NUM)) for _ in range(2)
+    ]
     assert not all(torch.equal(fixed[name], drawn[0][name]) for name in fixed)
     assert all(torch.equal(drawn[0][name], drawn[1][name]) for name in fixed)
     assert generator.draw_noise is None
     images = [
-        images_at(generator, indices, SEED, noise="random")[row]
+        Sampler(generator, SEED, noise="random").batch(indices)[row]
         for indices, row in (([7], 0), ([3, 7, 9], 1))
     ]
     assert torch.allclose(*images, atol=1e-5)
@@ -165,22 +174,24 @@ def test_random_noise_is_that_of_the_networks_layers():
     sources = [keyed_generator("image noise", SEED, i) for i in indices]
     planes = {
         name: torch.cat([torch.randn(1, 1, *shape[1:], generator=rng) for rng in sources])
-        for name, shape in layer_shapes(generator).items()
+        for name, shape in layer_shapes(Sampler(generator)).items()
     }
     expected = walked("stylegan2", generator, indices, noise=planes)[2]
-    assert torch.allclose(images_at(generator, indices, SEED, noise="random"), expected, atol=1e-5)
+    assert torch.allclose(
+        Sampler(generator, SEED, noise="random").batch(indices), expected, atol=1e-5
+    )
 
 
 def test_noise_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"study.noise=random needs .*dcgan has none"):
-        images_at(small("dcgan"), [0], 0, noise="random")
+        Sampler(small("dcgan"), 0, noise="random").batch([0])
     with pytest.raises(ValueError, match=r"study\.noise must be fixed or random, got 'none'"):
-        images_at(small("stylegan2"), [0], 0, noise="none")
+        Sampler(small("stylegan2"), 0, noise="none").batch([0])
 
 
 def test_a_layer_that_is_not_there_is_named():
     with pytest.raises(KeyError, match=r"no layer 9x9/0; this network has 2x2/0, 4x4/0"):
-        activated_neurons(small("dcgan"), range(3), 0, {"9x9/0": torch.ones(1).bool()})
+        activated_neurons(Sampler(small("dcgan"), 0), range(3), {"9x9/0": torch.ones(1).bool()})
 
 
 @pytest.mark.parametrize(("start", "stop", "size"), [(0, 10, 4), (4, 10, 4), (5, 6, 4), (6, 6, 4)])

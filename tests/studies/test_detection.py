@@ -6,11 +6,11 @@ import torch
 from study_toys import ConvGenerator
 
 from ganlab.nn.randomness import keyed_generator, latents_at
+from ganlab.sampling import Sampler
 from ganlab.studies.neurons.ablation import low_rate
 from ganlab.studies.neurons.detection import Ranking, activated_neurons, read_ranking
 from ganlab.studies.neurons.detection_report import Group, detection_table, histogram
 from ganlab.studies.neurons.rates import activation_rates
-from ganlab.studies.sampling import images_at
 
 COUNTS = torch.tensor([3, 9, 3, 0, 9, 3, 1])
 
@@ -80,18 +80,18 @@ def test_a_ranking_that_does_not_fit_is_refused(tmp_path):
 
 def test_ten_lines_in_a_notebook():
     generator = ConvGenerator()
-    rates = activation_rates(generator, range(40), seed=1, layers=[0, 2])
+    rates = activation_rates(Sampler(generator, 1), range(40), [0, 2])
     masks = {name: low_rate(rate, 0.3) for name, rate in rates.items()}
-    counts = activated_neurons(generator, range(30), 0, masks, batch_size=7)
+    counts = activated_neurons(Sampler(generator, 0, batch_size=7), range(30), masks)
     worst = Ranking.of(counts, seed=0).top(2)
     assert counts[worst[0]] == counts.max()
-    assert images_at(generator, worst, 0).shape == (2, 1, 8, 8)
+    assert Sampler(generator, 0).batch(worst).shape == (2, 1, 8, 8)
     first = generator.activations[0](generator.first(latents_at(generator, range(30), 0)))
     maps = first.view(30, 5, 4, 4) > 0
-    alone = activated_neurons(generator, range(30), 0, {"4x4/0": masks["4x4/0"]})
+    alone = activated_neurons(Sampler(generator, 0), range(30), {"4x4/0": masks["4x4/0"]})
     assert alone.tolist() == [int(image[masks["4x4/0"]].sum()) for image in maps]
     with pytest.raises(ValueError, match="no latents to count on"):
-        activated_neurons(generator, [], 0, masks)
+        activated_neurons(Sampler(generator, 0), [], masks)
 
 
 def test_the_histogram_shows_every_image_once():

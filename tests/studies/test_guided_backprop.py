@@ -12,7 +12,7 @@ from ganlab.networks import base, dcgan, progan
 from ganlab.nn.randomness import keyed_generator
 from ganlab.nn.tracing import guided
 from ganlab.report.images import cells
-from ganlab.studies import GuidedBackprop
+from ganlab.studies import GuidedBackprop, Study
 from ganlab.studies.images.guided_backprop import scaled
 from ganlab.studies.images.guided_gradients import guided_gradients, rectifiers, strongest_filters
 
@@ -152,7 +152,8 @@ class Small(base.Discriminator):
 
 
 def test_the_figure_shows_reals_and_samples(tmp_path):
-    study = GuidedBackprop(directory=tmp_path, num_real=2, num_fake=3, num_filters=2, seed=4)
+    numbers = {"num_real": 2, "num_fake": 3, "num_filters": 2}
+    study = Study(GuidedBackprop(directory=tmp_path, seed=4, **numbers))
     judge, data = Small(), Stored(10)
     trainer(study).test(Judged(judge), data, verbose=False)
     with np.load(tmp_path / "figures" / "guided_backprop.npz") as numbers:
@@ -169,7 +170,8 @@ def test_the_figure_shows_reals_and_samples(tmp_path):
 
 
 def test_it_goes_without_reals_and_refuses_what_is_not_there(tmp_path):
-    trainer(GuidedBackprop(directory=tmp_path)).test(Judged(Small()), NoImages(8, 1), verbose=False)
+    study = Study(GuidedBackprop(directory=tmp_path))
+    trainer(study).test(Judged(Small()), NoImages(8, 1), verbose=False)
     with np.load(tmp_path / "figures" / "guided_backprop.npz") as numbers:
         assert not [name for name in numbers if name.startswith("real")]
     cases = [
@@ -180,7 +182,7 @@ def test_it_goes_without_reals_and_refuses_what_is_not_there(tmp_path):
         ({"num_real": 1, "num_fake": 0}, Judged(Small()), "raise study.num_fake"),
     ]
     for options, system, message in cases:
-        study = GuidedBackprop(directory=tmp_path, **options)
+        study = Study(GuidedBackprop(directory=tmp_path, **options))
         with pytest.raises(ValueError, match=message):
             trainer(study).test(system, NoImages(8, 1), verbose=False)
     with pytest.raises(ValueError, match="at least one image"):

@@ -12,7 +12,8 @@ from study_toys import Projection, System, suite, trainer
 from ganlab.metrics import inception_scores
 from ganlab.nn.randomness import keyed_generator
 from ganlab.report.images import to_uint8
-from ganlab.studies import InceptionSelect, NearestNeighbours, PathLength, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import InceptionSelect, NearestNeighbours, PathLength, Study
 from ganlab.studies.address import addresses
 from ganlab.studies.images.image_scores import best, image_scores, log_marginal
 
@@ -29,7 +30,7 @@ class Classes(Projection):
 
 def run(folder, **options):
     given = {"num_samples": 60, "share": 0.1, "seed": 2, "batch_size": 7} | options
-    study = InceptionSelect(extractor=Classes(), directory=folder, **given)
+    study = Study(InceptionSelect(extractor=Classes(), directory=folder, **given))
     trainer(study).test(System(Honest()), Stored(60), verbose=False)
     return study
 
@@ -63,24 +64,26 @@ def test_the_best_come_first_and_equals_by_position():
 
 
 def test_the_study_selects_by_score(tmp_path):
-    study = run(tmp_path)
-    images = images_at(Honest(), range(60), 2)
+    found = run(tmp_path).findings.result
+    images = Sampler(Honest(), 2).batch(range(60))
     scores = image_scores(Classes()(to_uint8(images).float() / 127.5 - 1)["features"])
     order = scores.argsort(descending=True)[:6].tolist()
-    torch.testing.assert_close(study.image_scores, scores, atol=0.05, rtol=0.05)  # 8-bit grid
-    assert study.groups["top 10%"] == best(study.image_scores, 6)
-    assert set(order) & set(study.groups["top 10%"])
-    assert addresses(str(tmp_path / "selected.txt")) == study.groups["top 10%"]
+    torch.testing.assert_close(found.scores, scores, atol=0.05, rtol=0.05)  # 8-bit grid
+    assert found.groups["top 10%"] == best(found.scores, 6)
+    assert set(order) & set(found.groups["top 10%"])
+    assert addresses(str(tmp_path / "selected.txt")) == found.groups["top 10%"]
     with (tmp_path / "table.csv").open() as file:
         top, random, whole = csv.DictReader(file)
-    values = study.image_scores
-    assert float(top["per-image score"]) == values[study.groups["top 10%"]].mean()
+    values = found.scores
+    assert float(top["per-image score"]) == values[found.groups["top 10%"]].mean()
     assert float(random["per-image score"]) == values[:6].mean()
     assert float(whole["per-image score"]) == values.mean()
     with np.load(tmp_path / "figures" / "inception_select.npz") as numbers:
         chosen = numbers["top 10%/indices"].tolist()
-        assert chosen == study.groups["top 10%"]
-        assert (numbers["top 10%/images"] == to_uint8(images_at(Honest(), chosen, 2)).numpy()).all()
+        assert chosen == found.groups["top 10%"]
+        assert (
+            numbers["top 10%/images"] == to_uint8(Sampler(Honest(), 2).batch(chosen)).numpy()
+        ).all()
         assert numbers["random/indices"].tolist() == list(range(6))
         assert numbers["limit"] == values.sort().values[-6]
 

@@ -7,7 +7,8 @@ from styled_toys import run, small_stylegan2
 
 from ganlab.features import Classifier
 from ganlab.report.tables import read_csv
-from ganlab.studies import Interpolation, Painter, Samples, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import Interpolation, Samples
 from ganlab.studies.latents.chosen import chosen
 from ganlab.studies.latents.interpolation import painted_paths, path_features, points_of
 from ganlab.systems.conditioning import Labels
@@ -25,21 +26,21 @@ class Uniform(ConvGenerator):
 )
 def test_the_ends_of_a_path_are_the_images_of_its_latents_bit_for_bit(make, space, walk):
     generator = make()
-    paint, ends = Painter(generator, seed=5), chosen(generator, ENDS, 5)
-    points = points_of(paint, ends, space, walk, 7)
-    images = painted_paths(paint, points, ends.addresses[0::2])
+    sampler, ends = Sampler(generator, seed=5), chosen(generator, ENDS, 5)
+    points = points_of(sampler, ends, space, walk, 7)
+    images = painted_paths(sampler, points, ends.addresses[0::2])
     assert images.shape == (3, 7, 1, 8, 8)
-    assert torch.equal(images[:, 0], images_at(generator, [4, 3, 8], 5))
-    assert torch.equal(images[:, -1], images_at(generator, [11, 3, 0], 5))
+    assert torch.equal(images[:, 0], Sampler(generator, 5).batch([4, 3, 8]))
+    assert torch.equal(images[:, -1], Sampler(generator, 5).batch([11, 3, 0]))
     assert torch.allclose(images[1], images[1, :1].expand(7, -1, -1, -1), atol=1e-5), "3 to 3"
 
 
 def test_in_w_each_end_has_its_own_class():
     generator, labels = small_stylegan2(num_labels=3), Labels(3)
-    paint = Painter(generator, seed=5, condition_at=labels.at)
+    sampler = Sampler(generator, seed=5, condition_at=labels.at)
     ends = chosen(generator, [4, 11], 5)
-    images = painted_paths(paint, points_of(paint, ends, "w", "linear", 3), [4])
-    expected = images_at(generator, [4, 11], 5, condition_at=labels.at)
+    images = painted_paths(sampler, points_of(sampler, ends, "w", "linear", 3), [4])
+    expected = Sampler(generator, 5, condition_at=labels.at).batch([4, 11])
     assert torch.allclose(images[0, [0, 2]], expected, atol=1e-5)
 
 
@@ -55,9 +56,9 @@ def test_it_leaves_pictures_numbers_latents_and_animations(tmp_path):
         numbers = np.load(tmp_path / "figures" / f"interpolation_{kind}.npz")
         assert numbers["ends"].tolist() == [[4, 11], [3, 3], [8, 0]]
         assert numbers["shown"].tolist() == [0, 3, 5, 8]
-        paint, ends = Painter(generator, seed=5), chosen(generator, ENDS, 5)
-        points = points_of(paint, ends, *kind.split("_"), 9)
-        images = painted_paths(paint, points, [4, 3, 8]).double()
+        sampler, ends = Sampler(generator, seed=5), chosen(generator, ENDS, 5)
+        points = points_of(sampler, ends, *kind.split("_"), 9)
+        images = painted_paths(sampler, points, [4, 3, 8]).double()
         steps = (images[:, 1:] - images[:, :-1]).square().mean((2, 3, 4)).sqrt()
         assert numbers["step_length"] == pytest.approx(steps.numpy(), abs=1e-6)
         assert rows[2 * i]["mean step"] == pytest.approx(steps.mean().item(), rel=1e-4)

@@ -7,9 +7,8 @@ from study_toys import ConvGenerator, small_dcgan
 from styled_toys import small_stylegan, small_stylegan2
 
 from ganlab.nn.randomness import latents_at
+from ganlab.sampling import Sampler
 from ganlab.studies.latents.chosen import accepted, chosen, listed
-from ganlab.studies.latents.images import Painter
-from ganlab.studies.sampling import images_at
 from ganlab.systems.conditioning import Labels
 
 ALL = pytest.mark.parametrize("make", [ConvGenerator, small_dcgan, small_stylegan2, small_stylegan])
@@ -24,65 +23,65 @@ def latents(generator, seed=2):
 @ALL
 def test_an_address_is_the_same_image_bit_for_bit_in_an_equal_batch(make):
     generator = make()
-    painted = Painter(generator, seed=2)(latents(generator), INDICES)
-    assert torch.equal(painted, images_at(generator, INDICES, 2))
+    painted = Sampler(generator, seed=2).paint(latents(generator), INDICES)
+    assert torch.equal(painted, Sampler(generator, 2).batch(INDICES))
 
 
 @ALL
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_batches_change_no_latent_and_no_image_beyond_rounding(make, batch_size):
     generator = make()
-    paint = Painter(generator, batch_size=batch_size)
+    sampler = Sampler(generator, batch_size=batch_size)
     for row, index in enumerate(INDICES):
         assert torch.equal(latents_at(generator, [index], 2)[0], latents(generator)[row])
-    whole = Painter(generator)(latents(generator), INDICES)
-    assert torch.allclose(paint(latents(generator), INDICES), whole, atol=1e-5)
+    whole = Sampler(generator).paint(latents(generator), INDICES)
+    assert torch.allclose(sampler.paint(latents(generator), INDICES), whole, atol=1e-5)
 
 
 @STYLED
 def test_styles_make_the_images_of_their_latents(make):
     generator = make()
-    paint = Painter(generator)
-    styles = paint.styles(latents(generator), INDICES)
-    assert torch.equal(paint(styles, INDICES), paint(latents(generator), INDICES))
-    shorter = replace(paint, truncation=0.4)
-    expected = images_at(generator, INDICES, 2, truncation=0.4)
-    assert torch.allclose(shorter(styles, INDICES), expected, atol=1e-5)
-    assert torch.allclose(shorter(latents(generator), INDICES), expected, atol=1e-5)
-    assert not torch.allclose(expected, paint(styles, INDICES), atol=1e-3)
+    sampler = Sampler(generator)
+    styles = sampler.styles(INDICES, latents(generator))
+    assert torch.equal(sampler.paint(styles, INDICES), sampler.paint(latents(generator), INDICES))
+    shorter = replace(sampler, truncation=0.4)
+    expected = Sampler(generator, 2, truncation=0.4).batch(INDICES)
+    assert torch.allclose(shorter.paint(styles, INDICES), expected, atol=1e-5)
+    assert torch.allclose(shorter.paint(latents(generator), INDICES), expected, atol=1e-5)
+    assert not torch.allclose(expected, sampler.paint(styles, INDICES), atol=1e-3)
 
 
 def test_truncation_to_zero_is_one_image():
     generator = small_stylegan2()
-    images = Painter(generator, truncation=0.0)(latents(generator), INDICES)
+    images = Sampler(generator, truncation=0.0).paint(latents(generator), INDICES)
     assert torch.allclose(images, images[:1].expand_as(images), atol=1e-5)
 
 
 def test_random_noise_belongs_to_the_address():
     generator = small_stylegan2()
-    paint = Painter(generator, seed=2, noise="random", batch_size=2)
-    expected = images_at(generator, INDICES, 2, noise="random")
-    assert torch.allclose(paint(latents(generator), INDICES), expected, atol=1e-5)
-    styles = paint.styles(latents(generator), INDICES)
-    assert torch.allclose(paint(styles, INDICES), expected, atol=1e-5)
-    assert not torch.allclose(expected, Painter(generator)(styles, INDICES), atol=1e-3)
+    sampler = Sampler(generator, seed=2, noise="random", batch_size=2)
+    expected = Sampler(generator, 2, noise="random").batch(INDICES)
+    assert torch.allclose(sampler.paint(latents(generator), INDICES), expected, atol=1e-5)
+    styles = sampler.styles(INDICES, latents(generator))
+    assert torch.allclose(sampler.paint(styles, INDICES), expected, atol=1e-5)
+    assert not torch.allclose(expected, Sampler(generator).paint(styles, INDICES), atol=1e-3)
 
 
 def test_a_conditional_generator_is_told_by_address():
     generator, labels = small_stylegan2(num_labels=3), Labels(3)
-    paint = Painter(generator, seed=2, condition_at=labels.at, batch_size=2)
-    expected = images_at(generator, INDICES, 2, condition_at=labels.at)
-    assert torch.allclose(paint(latents(generator), INDICES), expected, atol=1e-5)
-    others = paint(latents(generator), [index + 1 for index in INDICES])
+    sampler = Sampler(generator, seed=2, condition_at=labels.at, batch_size=2)
+    expected = Sampler(generator, 2, condition_at=labels.at).batch(INDICES)
+    assert torch.allclose(sampler.paint(latents(generator), INDICES), expected, atol=1e-5)
+    others = sampler.paint(latents(generator), [index + 1 for index in INDICES])
     assert not torch.allclose(others, expected, atol=1e-4)
     with pytest.raises(ValueError, match="labels got none"):
-        Painter(generator)(latents(generator), INDICES)
+        Sampler(generator).paint(latents(generator), INDICES)
 
 
 def test_painting_leaves_mode_and_random_state_alone():
     generator, state = small_dcgan().train(), torch.get_rng_state()
     before = {name: value.clone() for name, value in generator.state_dict().items()}
-    Painter(generator)(latents(generator), INDICES)
+    Sampler(generator).paint(latents(generator), INDICES)
     assert generator.training
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(before[name], each) for name, each in generator.state_dict().items())
@@ -98,23 +97,23 @@ def test_painting_leaves_mode_and_random_state_alone():
 )
 def test_what_a_generator_lacks_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        Painter(ConvGenerator(), **options)
+        Sampler(ConvGenerator(), **options)
     with pytest.raises(ValueError, match="has no styles"):
-        Painter(ConvGenerator()).styles(torch.zeros(1, 6), [0])
+        Sampler(ConvGenerator()).styles([0], torch.zeros(1, 6))
 
 
 @pytest.mark.parametrize("psi", [float("nan"), float("inf")])
 def test_truncation_by_no_number_is_refused(psi):
     with pytest.raises(ValueError, match=r"study\.truncation=.* must be a finite number"):
-        Painter(small_stylegan2(), truncation=psi)
+        Sampler(small_stylegan2(), truncation=psi)
 
 
 def test_negative_truncation_goes_to_the_other_side_of_the_mean():
     generator = small_stylegan2()
-    styles = Painter(generator).styles(latents(generator), INDICES)
+    styles = Sampler(generator).styles(INDICES, latents(generator))
     mirrored = 2 * generator.mean_style - styles
-    images = Painter(generator, truncation=-1.0)(latents(generator), INDICES)
-    assert torch.allclose(images, Painter(generator)(mirrored, INDICES), atol=1e-5)
+    images = Sampler(generator, truncation=-1.0).paint(latents(generator), INDICES)
+    assert torch.allclose(images, Sampler(generator).paint(mirrored, INDICES), atol=1e-5)
 
 
 # latents by name

@@ -12,7 +12,7 @@ from study_toys import Projection, System, trainer
 
 from ganlab.data import NoImages
 from ganlab.nn.randomness import keyed_generator
-from ganlab.studies import NearestNeighbours
+from ganlab.studies import NearestNeighbours, Study
 from ganlab.studies.images.copies import (
     Neighbours,
     copies_among,
@@ -31,7 +31,7 @@ def points(num, name="points", d=4):
 
 def run(folder, generator, data=None, **options):
     given = {"num": NUM, "num_held_out": NUM, "batch_size": 64, "seed": 1, "num_shown": 1} | options
-    study = NearestNeighbours(extractor=Projection(), directory=folder, **given)
+    study = Study(NearestNeighbours(extractor=Projection(), directory=folder, **given))
     trainer(study).test(System(generator), data or Stored(), verbose=False)
     return study
 
@@ -120,8 +120,8 @@ def test_the_study_tells_copying_from_honest_generators(tmp_path):
     honest = run(tmp_path / "honest", Honest(), data)
     copying = run(tmp_path / "copying", Copying(data, share=0.2), data)
     for space in ("pixels", "features"):
-        assert not honest.compared[space].verdict.copies
-        assert copying.compared[space].verdict.copies
+        assert not honest.findings.result[space].verdict.copies
+        assert copying.findings.result[space].verdict.copies
         assert rows_of(tmp_path / "honest")[space]["verdict"] == "no sign of copying"
         row = rows_of(tmp_path / "copying")[space]
         assert row["verdict"] == "copies"
@@ -146,7 +146,7 @@ def test_the_figures_numbers_are_the_neighbours(tmp_path):
         assert numbers["pixels/generated/distances"].shape == (40, 3)
         assert numbers["features/held-out reals/distances"].shape == (30, 3)
     with np.load(tmp_path / "figures" / "suspects.npz") as numbers:
-        relative = study.compared["pixels"].generated.relative
+        relative = study.findings.result["pixels"].generated.relative
         assert relative[numbers["indices"]].max() <= relative.sort().values[4]
 
 
@@ -156,7 +156,7 @@ def test_a_mirrored_set_has_its_mirror_images(tmp_path):
     flipped = Stored(60)
     flipped.dataset = data.dataset.flip(-1)
     study = run(tmp_path, Copying(flipped), data, num=20, num_held_out=20)
-    found = study.compared["pixels"].generated
+    found = study.findings.result["pixels"].generated
     assert found.nearest.tolist() == [0.0] * 20
     assert (found.indices[:, 0] >= 60).all()
 
@@ -165,8 +165,8 @@ def test_images_of_a_file_are_held_out(tmp_path):
     fresh = ((smooth(points(80, "file")) + 1) * 127.5).round().to(torch.uint8)
     np.savez(tmp_path / "others.npz", images=fresh[:, 0].numpy())
     study = run(tmp_path, Honest(), Stored(), held_out=tmp_path / "others.npz", num_held_out=80)
-    assert not study.compared["pixels"].verdict.copies
-    held_out = study.compared["pixels"].held_out.nearest.sort().values
+    assert not study.findings.result["pixels"].verdict.copies
+    held_out = study.findings.result["pixels"].held_out.nearest.sort().values
     distances = cdist(fresh.flatten(1) / 255.0, Stored().dataset.flatten(1) / 255.0).min(1)
     np.testing.assert_allclose(held_out.numpy(), np.sort(distances), atol=1e-5)
     with pytest.raises(FileNotFoundError, match=r"study\.held_out="):

@@ -9,9 +9,11 @@ from study_toys import Data, System, trainer
 
 from ganlab.nn.randomness import latents_at
 from ganlab.report.figures import new_figure, styled
-from ganlab.studies import NeuronFigures
-from ganlab.studies.neurons.activation_rates import rate_seed_of
+from ganlab.sampling import Sampler
+from ganlab.studies import NeuronFigures, Study
+from ganlab.studies.neurons.artifact_latents import ArtifactChoice
 from ganlab.studies.neurons.panels import draw_rows, heat, panel_figure, picture
+from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates
 
 SEED, RATE, SAMPLES, TAKEN = 3, 0.3, 17, 4
@@ -43,13 +45,15 @@ class Drawn:
         system = System(self.generator)
         if kind == "labels":
             system.conditioner = type("Labels", (), {"at": staticmethod(labels_at)})()
-        study = NeuronFigures(directory=folder, **OPTIONS)
+        study = Study(NeuronFigures(directory=folder, **OPTIONS))
         trainer(study).test(system, Data(), verbose=False)
         sizes = dict.fromkeys(name.split("/")[0] for name in self.generator.layers)
         self.layers = [f"{size}/0" for size in sizes][:3]
         options = {"condition_at": condition_of(kind), "batch_size": 5}
         self.rates = activation_rates(
-            self.generator, range(30), RATE_SEED, [f"{size}/0" for size in sizes], **options
+            Sampler(self.generator, RATE_SEED, **options),
+            range(30),
+            [f"{size}/0" for size in sizes],
         )
 
     def numbers(self, name):
@@ -179,9 +183,10 @@ def test_figure_6_shows_artifacts_before_and_after(drawn):
 
 
 def test_given_images_are_shown_and_nothing_is_detected(tmp_path, monkeypatch):
-    monkeypatch.setattr(NeuronFigures, "detected", lambda *a: pytest.fail("detected"))
+    monkeypatch.setattr(ArtifactChoice, "ranking", lambda *a: pytest.fail("detected"))
     options = {**OPTIONS, "directory": tmp_path, "num_latents": 9}
-    study = NeuronFigures(**options, latents=[5, 6], normal=[1], layers=[1], followed=[0, 2])
+    given = {"latents": [5, 6], "normal": [1], "layers": [1], "followed": [0, 2]}
+    study = Study(NeuronFigures(**options, **given))
     trainer(study).test(System(small("dcgan")), Data(), verbose=False)
     with np.load(tmp_path / "figures" / "figure1_rare_neurons.npz") as numbers:
         assert numbers["artifact/indices"].tolist() == [5, 6]

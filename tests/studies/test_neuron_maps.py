@@ -6,10 +6,10 @@ from layer_oracles import KINDS, condition_of, small, walk
 from study_toys import ConvGenerator
 
 from ganlab.nn.randomness import latents_at
+from ganlab.sampling import Sampler
 from ganlab.studies.neurons.ablation import ablate, low_rate
 from ganlab.studies.neurons.neuron_maps import activated_counts, neuron_maps, passage, share_map
 from ganlab.studies.neurons.rates import activation_rates
-from ganlab.studies.sampling import images_at
 
 NUM, SEED = 5, 3
 
@@ -20,7 +20,7 @@ def network(request):
     generator = small(request.param)
     options = {"condition_at": condition_of(request.param)}
     names = list(generator.layers)[:3]
-    rates = activation_rates(generator, range(30), 4, names, **options)
+    rates = activation_rates(Sampler(generator, 4, **options), range(30), names)
     return request.param, generator, {name: low_rate(rates[name], 0.8) for name in names}
 
 
@@ -54,8 +54,8 @@ def test_maps_and_counts_are_those_of_an_explicit_loop(network):
     kind, generator, low = network
     options = {"condition_at": condition_of(kind)}
     maps, _ = walked(network, range(NUM))
-    found = neuron_maps(generator, range(NUM), SEED, low, **options)
-    counts = activated_counts(generator, range(NUM), SEED, low, **options)
+    found = neuron_maps(Sampler(generator, SEED, **options), range(NUM), low)
+    counts = activated_counts(Sampler(generator, SEED, **options), range(NUM), low)
     for place, (name, mask) in enumerate(low.items()):
         for n in range(NUM):
             expected = counted_map(maps[name][n], mask)
@@ -71,7 +71,7 @@ def test_maps_and_counts_are_those_of_an_explicit_loop(network):
 def test_a_passage_is_figure_4_step_by_step(network):
     """Each column: maps and image with the LR neurons of the layers before it silenced."""
     kind, generator, low = network
-    found = passage(generator, 7, SEED, low, condition_at=condition_of(kind))
+    found = passage(Sampler(generator, SEED, condition_at=condition_of(kind)), 7, low)
     plain, image = walked(network, [7])
     assert torch.equal(found.original, image[0])
     names = list(low)
@@ -95,9 +95,10 @@ def test_low_and_high_maps_add_up_to_all_activated_neurons(network):
 def test_a_layers_own_edit_is_not_shown():
     generator = ConvGenerator()
     everything = {"4x4/1": torch.ones(4, 4, 4, dtype=torch.bool)}
-    options = {"edits": {"4x4/1": ablate(everything["4x4/1"])}}
-    plain = neuron_maps(generator, [1], SEED, everything)["4x4/1"]
-    assert torch.equal(neuron_maps(generator, [1], SEED, everything, **options)["4x4/1"], plain)
+    edits = {"4x4/1": ablate(everything["4x4/1"])}
+    plain = neuron_maps(Sampler(generator, SEED), [1], everything)["4x4/1"]
+    again = neuron_maps(Sampler(generator, SEED), [1], everything, edits)["4x4/1"]
+    assert torch.equal(again, plain)
     assert plain.any()
 
 
@@ -109,7 +110,7 @@ def test_a_fully_connected_layer_has_one_position():
 
 def test_nothing_is_left_behind():
     generator = ConvGenerator()
-    before = images_at(generator, [3], SEED)
+    before = Sampler(generator, SEED).batch([3])
     masks = {"4x4/0": torch.ones(5, 4, 4, dtype=torch.bool)}
-    passage(generator, 3, SEED, masks)
-    assert torch.equal(images_at(generator, [3], SEED), before)
+    passage(Sampler(generator, SEED), 3, masks)
+    assert torch.equal(Sampler(generator, SEED).batch([3]), before)

@@ -9,7 +9,7 @@ from torch import nn
 from ganlab.features import Classifier
 from ganlab.networks import base, stylegan2
 from ganlab.nn.randomness import latents_at
-from ganlab.studies import PathLength, perceptual_path_lengths
+from ganlab.studies import PathLength, Study, perceptual_path_lengths
 from ganlab.studies.latents.path_length import path_length, prepared, slerp, unit_features
 
 
@@ -190,7 +190,8 @@ def test_paths_that_cannot_be_walked(options, message):
 
 
 def run(tmp_path, generator, **options):
-    study = PathLength(extractor=Identity(), directory=tmp_path, num_paths=30, **options)
+    options = {"extractor": Identity(), "directory": tmp_path, "num_paths": 30, **options}
+    study = Study(PathLength(**options))
     trainer(study).test(System(generator), datamodule=Data())
     return study
 
@@ -223,7 +224,7 @@ def test_without_styles_it_measures_in_z_alone(tmp_path):
     study = run(tmp_path, ConvGenerator(), samplings=["end"], epsilon=0.001, crop=True)
     assert [r["metric"] for r in study.records] == ["ppl_z_end30_crop_eps0.001_identity_features"]
     assert math.isfinite(study.records[0]["value"])
-    assert study.extractor.prepares > 0
+    assert study.question.extractor.prepares > 0
 
 
 def test_styles_that_are_not_there_are_refused_before_any_work(tmp_path):

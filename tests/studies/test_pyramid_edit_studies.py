@@ -12,7 +12,7 @@ from study_toys import ConvGenerator, Data, System, trainer
 from ganlab.data import NoImages
 from ganlab.nn.randomness import latents_at
 from ganlab.report.tables import parse_markdown, read_csv
-from ganlab.studies import Compose, Relabel, Repaint, Unnatural
+from ganlab.studies import Compose, Relabel, Repaint, Study, Unnatural
 
 
 def file(folder, pixels, name):
@@ -143,7 +143,7 @@ def test_bad_options_are_named(tmp_path):
 def test_another_generator_is_refused(tmp_path):
     image = file(tmp_path, blocks(0), "i.png")
     with pytest.raises(ValueError, match="model=semantic_pyramid, and this one is of study_toys"):
-        trainer(Relabel(directory=tmp_path, image=image)).test(
+        trainer(Study(Relabel(directory=tmp_path, image=image))).test(
             System(ConvGenerator()), Data(), verbose=False
         )
 
@@ -179,7 +179,7 @@ def test_a_box_is_moved_into_the_background(tmp_path):
     region = np.load(tmp_path / "figures" / "compose.npz")["region"]
     assert np.argwhere(region).min(0).tolist() == [4, 4]
     assert region.sum() == 16
-    assert study.level == "pool2", "the coarsest that is a map"
+    assert "level pool2" in notes_of(tmp_path), "the coarsest that is a map"
     with pytest.raises(FileNotFoundError, match=r"study\.object=none\.png: no such file"):
         run(Compose(directory=tmp_path, box=[0, 0, 1, 0.5], **{**options, "object": "none.png"}))
 

@@ -7,6 +7,7 @@ import torch
 from pyramid_toys import STAGES, Mirror, Pyramid
 
 from ganlab.nn.randomness import latents_at
+from ganlab.sampling import Sampler
 from ganlab.studies.pyramid.edits import (
     box_region,
     composed,
@@ -17,7 +18,7 @@ from ganlab.studies.pyramid.edits import (
     marked,
     pasted,
     repeated,
-    samples,
+    told_alike,
 )
 from ganlab.studies.pyramid.measures import change, chroma, guesses, kept, signal_to_noise, spread
 
@@ -33,6 +34,10 @@ def square(top, left, bottom, right, side=8):
     region = torch.zeros(1, 1, side, side)
     region[..., top:bottom, left:right] = 1
     return region
+
+
+def sampler(system, told, **options):
+    return Sampler(system.generator_ema, condition_at=told_alike(told), **options)
 
 
 def test_levels_go_by_their_names_and_by_the_papers():
@@ -63,7 +68,7 @@ def test_a_condition_of_one_image_is_told_to_all_latents():
     assert many.label.shape == (3,)
     assert many.features["pool1"].shape == (3, 1, 4, 4)
     assert many.masks["pool1"].shape == (3, 1, 4, 4)
-    found = samples(system.generator_ema, told, [7, 2, 5], seed=0, batch_size=2)
+    found = sampler(system, told, batch_size=2).images([7, 2, 5])
     assert torch.equal(found, image.expand(3, -1, -1, -1)), "pool1 says all of the image"
 
 
@@ -72,7 +77,7 @@ def test_a_region_is_painted_anew_and_the_rest_kept():
     system, image = Pyramid(), blocky()
     region = square(0, 0, 3, 4)
     told = system.conditioner.condition(image, "pool2", keep=1 - region)
-    (found,) = samples(system.generator_ema, told, [0], seed=0)
+    (found,) = sampler(system, told).images([0])
     expected = image[0].clone()
     expected[:, :4, :4] = image[0, :, :4, :4].mean()
     assert torch.allclose(found, expected, atol=1e-6)
@@ -116,7 +121,7 @@ def test_a_composition_mixes_the_pastes_level_with_the_backgrounds_finer_ones():
     told = composed(system, background, paste, where, "pool2")
     assert list(told.masks) == ["pool1", "pool2"]
     assert torch.equal(told.label, system.conditioner.label(system.conditioner.features(paste)))
-    (found,) = samples(system.generator_ema, told, [0], seed=0)
+    (found,) = sampler(system, told).images([0])
     expected = background[0].clone()
     expected[:, :4, :4] = source[0, :, :4, :4].mean()
     assert torch.allclose(found, expected, atol=1e-6)

@@ -9,7 +9,7 @@ from study_toys import ConvGenerator, Data, System, trainer
 from ganlab.data import NoImages
 from ganlab.metrics import FrechetDistance, Suite
 from ganlab.report.tables import parse_markdown, read_csv
-from ganlab.studies import PyramidLevels
+from ganlab.studies import PyramidLevels, Study
 from ganlab.studies.pyramid.levels_report import PAPER, PAPER_FID, Diversity
 
 
@@ -19,7 +19,12 @@ def suite(num):
 
 def study(folder, num=20, **options):
     given = {"suite": suite(num), "extractor": Linear(), "num_pairs": 6, "num_shown": 3}
-    return PyramidLevels(directory=folder, num=num, seed=4, batch_size=7, **(given | options))
+    shared = {"directory": folder, "num": num, "seed": 4, "batch_size": 7}
+    return Study(PyramidLevels(**(shared | given | options)))
+
+
+def references(made, system):
+    return made.question.references(made.bench(system.trainer, system))
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +39,13 @@ def test_every_reference_is_painted_once_from_every_level(done):
     made, system, _ = done
     data = Blocks()
     chosen = suite(20).real_indices(len(data.dataset)).tolist()
-    assert made.positions == chosen
+    of = references(made, system)
+    assert of.positions == chosen
     reals = data.dataset[chosen].float() / 127.5 - 1
-    made.level = "pool1"
-    found = torch.cat([made.painted(system, range(i, i + 5)) for i in range(0, 20, 5)])
+    sampler = of.sampler("pool1")
+    found = torch.cat([sampler.images(range(i, i + 5)) for i in range(0, 20, 5)])
     assert torch.allclose(found, reals, atol=1e-6), "pool1 says all, in the order of the reals"
-    second = made.painted(system, range(20, 25))
+    second = sampler.images(range(20, 25))
     assert torch.allclose(second, reals[:5], atol=1e-6), "image num + i has reference i"
 
 
@@ -71,12 +77,13 @@ def test_the_papers_numbers_stand_beside_levels_of_their_name(done):
 def test_diversity_is_of_pairs_of_one_reference(done):
     """As computed from the images by an explicit loop."""
     made, system, folder = done
-    made.level = "fc7"
+    of = references(made, system)
+    sampler = of.sampler("fc7")
     total, apart = [], []
     for i in range(6):
-        one, other = (made.painted(system, [i + k * 20])[0].double() for k in (0, 1))
+        one, other = (sampler.images([i + k * 20])[0].double() for k in (0, 1))
         total.append((one - other).square().sum().sqrt().item())
-        first, before = (made.references(system, [j])[0].double() for j in (i, i - 1 if i else 5))
+        first, before = (of.images([j])[0].double() for j in (i, i - 1 if i else 5))
         apart.append((first - before).square().sum().sqrt().item())
     rows = read_csv((folder / "table.csv").read_text()).rows
     assert rows[2]["diversity"] == pytest.approx(np.mean(total), rel=1e-5)
@@ -95,9 +102,9 @@ def test_records_name_level_counts_and_features(done):
 
 
 def test_figures_stand_with_their_numbers(done):
-    made, _, folder = done
+    made, system, folder = done
     numbers = np.load(folder / "figures" / "levels.npz")
-    assert numbers["positions"].tolist() == made.positions[:3]
+    assert numbers["positions"].tolist() == references(made, system).positions[:3]
     assert numbers["latents"].tolist() == [[0, 20], [1, 21], [2, 22]]
     assert numbers["levels"].tolist() == list(STAGES)
     curves = np.load(folder / "figures" / "pyramid_levels.npz")
@@ -111,11 +118,11 @@ def test_figures_stand_with_their_numbers(done):
 
 def test_chosen_levels_without_scores(tmp_path):
     made = study(tmp_path, suite=None, levels=["conv2", "fc7"])
-    run(made)
+    system = run(made)
     table = read_csv((tmp_path / "table.csv").read_text())
     assert [row["level"] for row in table.rows] == ["pool2", "fc7"]
     assert table.columns == ["level", "diversity", "to reference", "same class"]
-    assert len(set(made.positions)) == 20
+    assert len(set(references(made, system).positions)) == 20
 
 
 def test_truncation_is_recorded_and_lowers_diversity(tmp_path, done):
@@ -131,8 +138,8 @@ def test_mirrored_data_has_mirrored_references(tmp_path):
     data.flip = True
     made = study(tmp_path, num=24, levels="pool1")
     system = run(made, data)
-    assert made.positions == list(range(24))
-    found = made.references(system, [3, 15])
+    assert references(made, system).positions == list(range(24))
+    found = references(made, system).images([3, 15])
     assert torch.equal(found[1], found[0].flip(-1))
 
 
@@ -167,11 +174,11 @@ def test_two_ranks_share_the_references(tmp_path):
     """Rank r of 2 paints references r, r + 2, ...: together each once."""
     made = study(tmp_path, suite=None, levels="pool1")
     system = run(made)
-    shares = []
+    shares, sampler = [], references(made, system).sampler("pool1")
     for rank in (0, 1):
         fake = type("Ranked", (), {"global_rank": rank, "world_size": 2, "is_global_zero": True})
-        made.level = "pool1"
-        shares.append(torch.cat(list(made.fakes(fake, system, "", 20))))
-    everything = torch.cat(list(made.fakes(system.trainer, system, "", 20)))
+        shares.append(torch.cat([*made.bench(fake, system).images("", range(20), sampler=sampler)]))
+    whole = made.bench(system.trainer, system)
+    everything = torch.cat([*whole.images("", range(20), sampler=sampler)])
     assert torch.allclose(everything[0::2], shares[0])
     assert torch.allclose(everything[1::2], shares[1])

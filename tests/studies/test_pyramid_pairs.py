@@ -14,6 +14,7 @@ from study_toys import ConvGenerator, System
 
 from ganlab.data import NoImages
 from ganlab.report.images import cells
+from ganlab.sampling import Sampler
 from ganlab.studies import RealOrFake
 from ganlab.studies.pyramid.pairs import pyramid_levels
 
@@ -24,6 +25,11 @@ def page_of(folder, data=None, system=None, **options):
     return json.loads(page.split('id="study">')[1].split("</script>")[0])
 
 
+def levels_of(data, levels, num, **options):
+    system = Pyramid()
+    return pyramid_levels(Sampler.of(system, 1, **options), system.conditioner, data, levels, num)
+
+
 def decoded(address):
     with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as image:
         return np.asarray(image)[..., 0].astype(int)
@@ -32,7 +38,7 @@ def decoded(address):
 def test_each_fake_is_painted_from_its_reference():
     """From pool1 the toy copies its reference; from pool2 it paints means over 4x4 pixels."""
     data = Blocks()
-    for level in pyramid_levels(Pyramid(), data, ["pool1", "pool2"], 5, seed=1, batch_size=2):
+    for level in levels_of(data, ["pool1", "pool2"], 5, batch_size=2):
         fakes, reals = (np.stack(each)[..., 0].astype(float) for each in (level.fakes, level.reals))
         if level.name == "pool1":
             assert np.array_equal(fakes, reals)
@@ -44,13 +50,13 @@ def test_each_fake_is_painted_from_its_reference():
 
 def test_levels_have_references_of_their_own_each_once():
     data = Blocks()
-    first, second = pyramid_levels(Pyramid(), data, ["pool1", "fc7"], 20, seed=1)
+    first, second = levels_of(data, ["pool1", "fc7"], 20)
     stored = [each.tobytes() for each in cells(data.dataset)]
     chosen = [[stored.index(each.tobytes()) for each in level.reals] for level in (first, second)]
     assert all(len(set(each)) == 20 for each in chosen)
     assert chosen[0] != chosen[1]
     with pytest.raises(ValueError, match="41 real images asked for, and the data has 40"):
-        pyramid_levels(Pyramid(), data, ["pool1"], 41, seed=1)
+        levels_of(data, ["pool1"], 41)
 
 
 @pytest.mark.parametrize("protocol", ["paired", "unpaired"])

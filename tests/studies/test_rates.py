@@ -15,6 +15,7 @@ from ganlab.networks import progan, stylegan, stylegan2
 from ganlab.networks.base import Generator
 from ganlab.nn.norm import InstanceNorm, PixelNorm
 from ganlab.nn.randomness import latents_at
+from ganlab.sampling import Sampler
 from ganlab.storage.tensors import packed, read_tensors
 from ganlab.studies.neurons.layers import (
     as_list,
@@ -31,7 +32,7 @@ from ganlab.studies.neurons.rates import Rates, activation_rates, digest
 def test_layers_are_chosen_by_name_or_position():
     generator = ConvGenerator()
     assert select_layers(generator, [2, "4x4/0", 0]) == ["4x4/0", "8x8/0"]
-    assert list(activation_rates(generator, range(3), 0, [1])) == ["4x4/1"]
+    assert list(activation_rates(Sampler(generator, 0), range(3), [1])) == ["4x4/1"]
     listing = "0 = 4x4/0, 1 = 4x4/1, 2 = 8x8/0"
     for wrong in (3, -1, "16x16/0", 1.5):
         with pytest.raises(ValueError, match=f"no layer {wrong}; this network has {listing}"):
@@ -51,11 +52,15 @@ def test_positions_are_those_of_the_papers():
 
 
 def test_early_layers_are_the_first_of_the_coarsest_sizes():
-    assert early_layers(small("stylegan2"), 0) == ["4x4/0", "8x8/0", "16x16/0"]
-    assert early_layers(small("labels"), 0, labels_at) == ["4x4/0", "8x8/0", "16x16/0"]
-    assert early_layers(small("progan"), 0) == ["4x4/1", "8x8/1", "16x16/1"]
-    assert early_layers(small("dcgan"), 0) == ["2x2/0", "4x4/0", "8x8/0"]
-    assert early_layers(ConvGenerator(constant=True), 0) == ["4x4/1", "8x8/0"]
+    assert early_layers(Sampler(small("stylegan2"), 0)) == ["4x4/0", "8x8/0", "16x16/0"]
+    assert early_layers(Sampler(small("labels"), 0, condition_at=labels_at)) == [
+        "4x4/0",
+        "8x8/0",
+        "16x16/0",
+    ]
+    assert early_layers(Sampler(small("progan"), 0)) == ["4x4/1", "8x8/1", "16x16/1"]
+    assert early_layers(Sampler(small("dcgan"), 0)) == ["2x2/0", "4x4/0", "8x8/0"]
+    assert early_layers(Sampler(ConvGenerator(constant=True), 0)) == ["4x4/1", "8x8/0"]
 
 
 def test_layer_sets_are_lists_of_lists():
@@ -67,13 +72,13 @@ def test_layer_sets_are_lists_of_lists():
 
 
 def test_a_layer_that_ignores_the_latent_is_skipped_and_a_dead_one_is_not():
-    assert latent_independent(ConvGenerator(), 0) == []
+    assert latent_independent(Sampler(ConvGenerator(), 0)) == []
     generator = ConvGenerator(constant=True)
-    assert latent_independent(generator, 0) == ["4x4/0"]
-    assert default_layers(generator, 0) == ["4x4/1", "8x8/0"]
-    assert list(activation_rates(generator, range(4), 0)) == ["4x4/1", "8x8/0"]
+    assert latent_independent(Sampler(generator, 0)) == ["4x4/0"]
+    assert default_layers(Sampler(generator, 0)) == ["4x4/1", "8x8/0"]
+    assert list(activation_rates(Sampler(generator, 0), range(4))) == ["4x4/1", "8x8/0"]
     generator.third.bias.data.fill_(-1e4)
-    assert "8x8/0" in default_layers(generator, 0)
+    assert "8x8/0" in default_layers(Sampler(generator, 0))
 
 
 def test_a_layer_of_vectors_is_counted_too():
@@ -91,25 +96,25 @@ def test_a_layer_of_vectors_is_counted_too():
         def forward(self, latents, condition=None):
             return self.relu(latents)[:, :, None, None]
 
-    rates = activation_rates(Vectors(), range(40), 1)["1x1/0"]
+    rates = activation_rates(Sampler(Vectors(), 1), range(40))["1x1/0"]
     assert torch.equal(rates, (latents_at(Vectors(), range(40), 1) > 0).double().mean(0))
 
 
 def test_layers_are_described():
-    lines = describe(small_dcgan()).splitlines()
+    lines = describe(Sampler(small_dcgan())).splitlines()
     assert lines[0].split("|")[1:5] == [" index ", " layer ", " shape ", " neurons "]
     assert "2x2/0" in lines[2]
     assert "16 x 2 x 2" in lines[2]
     assert " 64 |" in lines[2]
     assert len(lines) == 2 + 4
     with pytest.raises(ValueError, match="labels"):
-        describe(small("labels"))
-    assert "| 4 x 16 x 16 |" in describe(small("labels"), labels_at)
+        describe(Sampler(small("labels")))
+    assert "| 4 x 16 x 16 |" in describe(Sampler(small("labels"), condition_at=labels_at))
 
 
 def test_no_latents_is_an_error():
     with pytest.raises(ValueError, match="num_latents"):
-        activation_rates(ConvGenerator(), [], 0)
+        activation_rates(Sampler(ConvGenerator(), 0), [])
 
 
 def known(**changed):

@@ -13,7 +13,8 @@ from study_toys import System, suite, trainer
 
 from ganlab.data import NoImages
 from ganlab.report.images import cells, save_png
-from ganlab.studies import RealOrFake, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import RealOrFake, Study
 from ganlab.studies.people.image_pairs import read_levels
 from ganlab.studies.people.real_or_fake_page import data_address, inside_script, page_of
 from ganlab.studies.people.trials import Level, Trial, protocol_of, trials_of, unrelated
@@ -148,7 +149,7 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path):
 
 
 def run(folder, data=None, system=None, **options):
-    study = RealOrFake(directory=folder, **({"seed": 6, "batch_size": 4} | options))
+    study = Study(RealOrFake(directory=folder, **({"seed": 6, "batch_size": 4} | options)))
     data = Stored(40) if data is None else data
     trainer(study).test(system or System(Honest()), data, verbose=False)
     return study, study_of((folder / "real_or_fake.html").read_text(encoding="utf-8"))
@@ -156,7 +157,7 @@ def run(folder, data=None, system=None, **options):
 
 def test_fakes_are_the_first_latents_and_reals_are_of_the_data(tmp_path):
     _, content = run(tmp_path, num=5)
-    made = [data_address(image) for image in cells(images_at(Honest(), range(5), 6))]
+    made = [data_address(image) for image in cells(Sampler(Honest(), 6).batch(range(5)))]
     assert content["images"][:5] == made
     stored = {data_address(image) for image in cells(Stored(40).dataset)}
     assert len(set(content["images"][5:]) & stored) == 5

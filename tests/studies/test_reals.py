@@ -56,9 +56,9 @@ def test_data_trained_with_mirror_images_counts_double(num_real):
         image = data.doubled[index : index + 1]
         expected.update(image, real=True, index=torch.tensor([index]))
     assert {record["n_real"] for record in scores.records} == {num_real or 48}
-    assert scores.reals.mirror
-    assert not fed(Data(), 20).reals.mirror
-    found = scores.suite.real_state()
+    assert scores.scoring.reals.mirror
+    assert not fed(Data(), 20).scoring.reals.mirror
+    found = scores.scoring.suite.real_state()
     for name, state in expected.real_state().items():
         order = torch.cat(found[name]["real_index"]).argsort() if name == "kid" else None
         for key, value in state.items():

@@ -8,12 +8,12 @@ from study_toys import Projection
 
 from ganlab.studies.neurons.repair import (
     features_of,
-    in_order,
     recognized,
     repair,
     spread,
     tapped,
 )
+from ganlab.studies.ranks import in_order
 
 
 def random(*shape, seed=0):

@@ -12,7 +12,8 @@ from ganlab.data import arrays, zipped
 from ganlab.report.image_files import ImageArray
 from ganlab.report.reading import read_section
 from ganlab.report.results import write_result
-from ganlab.studies import Samples, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import Samples
 from ganlab.systems.conditioning import Labels
 
 
@@ -34,7 +35,7 @@ def test_a_zip_holds_the_files(tmp_path):
         found = np.stack([np.asarray(image) for image in images])
         assert images[1].text["index"] == "8"
         assert (images[1].text["truncation"], images[1].text["noise"]) == ("None", "fixed")
-    assert close(found, stored(images_at(generator, [5, 8, 11], 0))[..., 0])
+    assert close(found, stored(Sampler(generator, 0).batch([5, 8, 11]))[..., 0])
     assert not (tmp_path / "samples").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"samples.zip", "figures", "samples.json"}
 
@@ -48,7 +49,7 @@ def test_an_array_holds_the_same_bytes_whatever_the_batch(tmp_path):
     assert found[0].files == ["arr_0"]
     assert found[0]["arr_0"].dtype == np.uint8
     assert found[0]["arr_0"].shape == (7, 8, 8, 1)
-    assert close(found[0]["arr_0"], stored(images_at(generator, range(7), 0)))
+    assert close(found[0]["arr_0"], stored(Sampler(generator, 0).batch(range(7))))
     assert close(found[0]["arr_0"], found[1]["arr_0"])
 
 
@@ -72,7 +73,7 @@ def test_classes_go_along_and_our_own_readers_take_them(tmp_path, form):
     batch = data.on_after_batch_transfer(batches[0], 0)
     order = [7, 2, 3] if form == "npz" else [3, 7, 2]  # by folder, which is the class
     assert batch.label.tolist() == [i % 3 for i in order]
-    expected = images_at(generator, order, 0, condition_at=labels.at).clamp(-1, 1)
+    expected = Sampler(generator, 0, condition_at=labels.at).batch(order).clamp(-1, 1)
     assert (batch.image - expected).abs().max() < 1.01 / 127.5
 
 

@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -7,13 +8,14 @@ from torch import nn
 
 from ganlab.networks.base import Condition, Generator
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.sampling import evaluating, generate, images_at, rank_indices
+from ganlab.sampling import Sampler, evaluating
+from ganlab.studies.ranks import Ranks
 
 GENERATORS = pytest.mark.parametrize("make", [ConvGenerator, small_dcgan])
 
 
-def drawn(generator, indices=range(11), **options):
-    return torch.cat([*generate(generator, indices, 3, **options)])
+def drawn(generator, indices=range(11), edits=None, **options):
+    return torch.cat([*Sampler(generator, 3, **options).batches(indices, edits)])
 
 
 @GENERATORS
@@ -33,15 +35,16 @@ def test_an_image_belongs_to_its_address(make):
 
 
 def test_batches_have_the_asked_size():
-    sizes = [len(images) for images in generate(ConvGenerator(), range(11), 0, batch_size=4)]
+    sizes = [len(images) for images in Sampler(ConvGenerator(), 0, batch_size=4).batches(range(11))]
     assert sizes == [4, 4, 3]
     with pytest.raises(ValueError, match="batch_size"):
-        next(generate(ConvGenerator(), range(3), 0, batch_size=0))
+        next(Sampler(ConvGenerator(), 0, batch_size=0).batches(range(3)))
 
 
 @pytest.mark.parametrize(("num", "world_size"), [(10, 1), (10, 3), (2, 4)])
 def test_ranks_share_the_addresses_without_overlap(num, world_size):
-    shares = [list(rank_indices(num, rank, world_size)) for rank in range(world_size)]
+    trainers = [SimpleNamespace(global_rank=r, world_size=world_size) for r in range(world_size)]
+    shares = [list(Ranks(trainer).share(range(num))) for trainer in trainers]
     assert sorted(index for share in shares for index in share) == list(range(num))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
@@ -97,7 +100,7 @@ def test_truncation_moves_styles_to_their_mean():
     assert torch.equal(drawn(Styled(), truncation=0.0), torch.zeros_like(plain))
     assert torch.allclose(drawn(Styled(), truncation=1.0), plain)
     assert torch.allclose(drawn(Styled(), truncation=0.25), plain / 4)
-    with pytest.raises(ValueError, match=r"truncation=0\.5 needs a style generator"):
+    with pytest.raises(ValueError, match=r"truncation=0\.5 needs a generator with styles"):
         drawn(ConvGenerator(), truncation=0.5)
 
 
@@ -123,7 +126,7 @@ def test_conditions_come_by_address():
         def forward(self, latents, condition=None):
             return condition.label.float()[:, None, None, None].expand(-1, 1, 8, 8)
 
-    images = images_at(
-        Labelled(), [5, 3], 0, condition_at=lambda i: Condition(label=torch.tensor(i) * 2)
-    )
+    images = Sampler(
+        Labelled(), 0, condition_at=lambda i: Condition(label=torch.tensor(i) * 2)
+    ).batch([5, 3])
     assert images[:, 0, 0, 0].tolist() == [10, 6]

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 from ganlab.data.batch import Batch
 from ganlab.networks import progan
 from ganlab.nn.growing import Stage
-from ganlab.studies import Samples, Scores, Study
+from ganlab.sampling import Sampler
+from ganlab.studies import Findings, Question, Samples, Scores, Study
 from ganlab.studies.directions import better, chosen_monitor, direction
-from ganlab.studies.sampling import images_at
 
 FID = "fid20_of24_classifier"
 
@@ -22,7 +22,7 @@ FID = "fid20_of24_classifier"
 def by_hand(generator, seed=0, data=None):
     scored = suite()
     scored.update((data or Data()).dataset.float() / 127.5 - 1, real=True)
-    scored.update(images_at(generator, range(20), seed), real=False)
+    scored.update(Sampler(generator, seed).batch(range(20)), real=False)
     return scored.compute()
 
 
@@ -109,7 +109,7 @@ def test_training_feels_nothing_of_the_scores():
 
 def test_reals_are_read_once(tmp_path):
     data, scores = Data(), Scores(suite(), every_kimg=0.02)
-    extractor = scores.suite.extractor
+    extractor = scores.scoring.suite.extractor
     trainer(scores).fit(System(ConvGenerator(), 0.1), data)
     assert data.served == 2  # the training's own loader, and the reals once for five scorings
     assert extractor.checked == extractor.prepared == 1
@@ -197,7 +197,7 @@ def test_reals_are_the_suites_choice_in_any_order():
         trainer(scores).test(System(ConvGenerator()), data, verbose=False)
         values.append(scores.latest)
     chosen.update(Data().dataset[chosen.real_indices(24)].float() / 127.5 - 1, real=True)
-    chosen.update(images_at(ConvGenerator(), range(20), 0), real=False)
+    chosen.update(Sampler(ConvGenerator(), 0).batch(range(20)), real=False)
     assert values[0] == pytest.approx(values[1], rel=1e-4)
     assert values[0] == pytest.approx(chosen.compute(), rel=1e-4)
 
@@ -219,7 +219,7 @@ def test_weights_that_are_not_there_are_reported_at_once():
     def missing():
         raise FileNotFoundError("no weights")
 
-    scores.suite.extractor.preflight = missing
+    scores.scoring.suite.extractor.preflight = missing
     with pytest.raises(FileNotFoundError, match="no weights"):
         scores.preflight()
     with pytest.raises(FileNotFoundError, match="no weights"):
@@ -228,23 +228,24 @@ def test_weights_that_are_not_there_are_reported_at_once():
 
 
 def test_a_study_scores_its_interventions_on_the_baselines_latents():
-    class Twice(Study):
-        def investigate(self, trainer, system):
-            self.again = self.score(trainer, system, "again")
-            black = {"8x8/0": torch.zeros_like}
-            self.black = self.score(trainer, system, "black", black)
-            self.record(self.black, system, intervention="black")
+    class Twice(Question):
+        def run(self, bench):
+            again = bench.score("again")
+            black = bench.score("black", edits={"8x8/0": torch.zeros_like})
+            bench.record(black, intervention="black")
+            return Findings(result=(bench.baseline, again, black))
 
-    study = Twice(suite())
+    study = Study(Twice(suite=suite()))
     trainer(study).test(System(ConvGenerator()), Data(), verbose=False)
-    assert study.again == study.latest
+    baseline, again, found = study.findings.result
+    assert again == baseline
     expected = suite()
     expected.update(Data().dataset.float() / 127.5 - 1, real=True)
     expected.update(
-        images_at(ConvGenerator(), range(20), 0, edits={"8x8/0": torch.zeros_like}), real=False
+        Sampler(ConvGenerator(), 0).batch(range(20), {"8x8/0": torch.zeros_like}), real=False
     )
-    assert study.black == pytest.approx(expected.compute(), rel=1e-4)
-    assert study.black[FID] != pytest.approx(study.latest[FID], rel=1e-2)
+    assert found == pytest.approx(expected.compute(), rel=1e-4)
+    assert found[FID] != pytest.approx(baseline[FID], rel=1e-2)
     assert [record.get("intervention") for record in study.records] == [None] * 3 + ["black"] * 3
 
 
@@ -284,13 +285,13 @@ def test_a_clock_that_never_ticks_is_refused(every):
 
 def test_samples_are_files_by_address(tmp_path):
     generator = ConvGenerator()
-    study = Samples(directory=tmp_path, indices=[4, 11], seed=2, batch_size=1)
+    study = Study(Samples(directory=tmp_path, indices=[4, 11], seed=2, batch_size=1))
     trainer(study).test(System(generator), Data(), verbose=False)
     assert [p.name for p in sorted((tmp_path / "samples").iterdir())] == [
         "000004.png",
         "000011.png",
     ]
-    expected = ((images_at(generator, [4, 11], 2) + 1) * 127.5).round().squeeze(1).numpy()
+    expected = ((Sampler(generator, 2).batch([4, 11]) + 1) * 127.5).round().squeeze(1).numpy()
     for index, image in zip((4, 11), expected, strict=True):
         file = Image.open(tmp_path / "samples" / f"{index:06d}.png")
         assert (np.abs(np.asarray(file).astype(int) - image) <= 1).all()

@@ -6,13 +6,13 @@ import torch
 from layer_oracles import small
 from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 
-from ganlab.studies import ActivationRates, SequentialAblation
+from ganlab.sampling import Sampler
+from ganlab.studies import ActivationRates, SequentialAblation, Study
 from ganlab.studies.neurons.ablation_grid import Ablation, ablation_edits
 from ganlab.studies.neurons.ablation_report import PAPER_ROWS
-from ganlab.studies.neurons.activation_rates import rate_seed_of
+from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import Rates, activation_rates, digest
 from ganlab.studies.neurons.repair import repair
-from ganlab.studies.sampling import images_at
 
 SEED = 3
 LOW, HIGH, RANDOM = Ablation("low", 0.3), Ablation("high", 0.3), Ablation("random", share=0.3)
@@ -50,10 +50,11 @@ def test_bad_options_are_named(options, message):
 def test_shorthands_stand_for_one_value():
     study = SequentialAblation(rate=0.2, layers=1)
     assert [row.label for row in study.ablations] == ["LR R = 0.2", "HR R = 0.2", "random 30%"]
-    assert study.layer_sets == [[1]]
+    assert study.named_sets == [[1]]
 
 
-def run(study, generator=None, data=None):
+def run(question, generator=None, data=None):
+    study = Study(question)
     study_trainer = trainer(study)
     study_trainer.test(System(generator or ConvGenerator()), data or Data(), verbose=False)
     return study
@@ -68,7 +69,7 @@ def test_one_evaluation_scores_the_whole_grid(tmp_path):
     options = {"suite": suite(), "seed": SEED, "directory": tmp_path, "batch_size": 7}
     options |= {"num_latents": 30, "rates": [0.3, 0.5], "latents": LATENTS, "num_shown": 3}
     study = run(SequentialAblation(**options, layer_sets=[[0], ["4x4/1", 0]]))
-    assert [(o.ablation.label, o.column) for o in study.outcomes] == [
+    assert [(o.ablation.label, o.column) for o in study.findings.result] == [
         (label, column)
         for label in ("LR R = 0.3", "LR R = 0.5", "HR R = 0.3", "HR R = 0.5", "random 30%")
         for column in ("4x4/0", "4x4/0, 4x4/1")
@@ -82,7 +83,7 @@ def test_one_evaluation_scores_the_whole_grid(tmp_path):
     assert {row["None"] for row in table} == {str(study.records[0]["value"])}
     cells = rows_of(tmp_path / "cells.csv")
     assert len(cells) == 11
-    for row, found in zip(cells[1:], study.outcomes, strict=True):
+    for row, found in zip(cells[1:], study.findings.result, strict=True):
         assert float(row["silenced"]) == found.silenced
         assert float(row["fid20_of24_classifier"]) == found.values["fid20_of24_classifier"]
     assert {p.suffix for p in tmp_path.glob("table.*")} == {".csv", ".md", ".tex"}
@@ -97,12 +98,12 @@ def test_cells_are_scored_counted_and_compared_as_by_hand(tmp_path):
         ),
         generator,
     )  # fmt: skip
-    rates = activation_rates(generator, range(30), rate_seed_of(SEED, None), layers)
+    rates = activation_rates(Sampler(generator, rate_seed_of(SEED, None)), range(30), layers)
     reals = Data().dataset.float() / 127.5 - 1
-    plain = images_at(generator, latents, SEED)
-    for found, ablation in zip(study.outcomes, (LOW, HIGH, RANDOM), strict=True):
+    plain = Sampler(generator, SEED).batch(latents)
+    for found, ablation in zip(study.findings.result, (LOW, HIGH, RANDOM), strict=True):
         edits = ablation_edits(ablation, rates, layers, SEED)
-        images = images_at(generator, latents, SEED, edits=edits)
+        images = Sampler(generator, SEED).batch(latents, edits)
         by_hand = suite(num_fake=7)
         by_hand.update(reals, real=True)
         by_hand.update(images, real=False)
@@ -110,11 +111,11 @@ def test_cells_are_scored_counted_and_compared_as_by_hand(tmp_path):
         features = [Projection()(each)["features"] for each in (plain, images)]
         expected = vars(repair(*features))
         assert vars(found.repair) == pytest.approx(expected, rel=1e-4)
-    low, high, chance = (found.silenced for found in study.outcomes)
+    low, high, chance = (found.silenced for found in study.findings.result)
     assert chance == pytest.approx(0.3, abs=0.01)
     assert 0 < low < high < 1
-    assert study.outcomes[0].chosen + study.outcomes[1].chosen == pytest.approx(1)
-    assert study.outcomes[2].chosen is None
+    assert study.findings.result[0].chosen + study.findings.result[1].chosen == pytest.approx(1)
+    assert study.findings.result[2].chosen is None
 
 
 def test_none_is_the_score_of_the_same_latents(tmp_path):
@@ -122,7 +123,7 @@ def test_none_is_the_score_of_the_same_latents(tmp_path):
     study = run(SequentialAblation(**options, latents=[40, 41, 42, 43, 44], directory=tmp_path))
     by_hand = suite(num_fake=5)
     by_hand.update(Data().dataset.float() / 127.5 - 1, real=True)
-    by_hand.update(images_at(ConvGenerator(), range(40, 45), SEED), real=False)
+    by_hand.update(Sampler(ConvGenerator(), SEED).batch(range(40, 45)), real=False)
     scores = {r["metric"]: r["value"] for r in study.records if "intervention" not in r}
     assert scores == pytest.approx(by_hand.compute(), rel=1e-4)
     assert {r["n_fake"] for r in study.records} == {5}
@@ -154,7 +155,7 @@ def test_one_image_for_all_shows_as_a_replacement(tmp_path):
     study = run(
         SequentialAblation(**options, rate=1, kinds=["low"], extractor=Projection()), Relu()
     )
-    (cell,) = study.outcomes
+    (cell,) = study.findings.result
     assert cell.chosen == cell.silenced == 1
     assert cell.repair.spread == cell.repair.spread_kept == pytest.approx(0, abs=1e-6)
     assert cell.repair.spread_before > 0
@@ -174,25 +175,25 @@ def test_the_figure_shows_the_same_latents_before_and_after(tmp_path):
     generator, latents = ConvGenerator(), [7, 5, 6, 1]
     options = {"num_latents": 9, "rate": 0.3, "latents": latents, "layers": [0, 1]}
     run(SequentialAblation(directory=tmp_path, **options, num_shown=3))
-    rates = activation_rates(generator, range(9), rate_seed_of(0, None), [0, 1])
+    rates = activation_rates(Sampler(generator, rate_seed_of(0, None)), range(9), [0, 1])
     rows = {"not ablated": None}
     rows |= {a.label: ablation_edits(a, rates, list(rates), 0) for a in (LOW, HIGH, RANDOM)}
     with np.load(tmp_path / "figures" / "ablation.npz") as numbers:
         assert list(numbers) == ["indices", *rows]
         assert numbers["indices"].tolist() == latents[:3]
         for label, edits in rows.items():
-            images = images_at(generator, latents[:3], 0, edits=edits)
+            images = Sampler(generator, 0).batch(latents[:3], edits)
             pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().numpy().astype(np.uint8)
             assert (numbers[label] == pixels).all()
 
 
 def test_table_1_takes_one_layer_of_each_size():
     study = SequentialAblation()
-    study.setup(trainer(), System(small("stylegan2")), "fit")
+    bench = Study(study).bench(trainer(), System(small("stylegan2")))
     names = [f"{size}x{size}/0" for size in (4, 8, 16)]
     a, b, c = names
-    assert study.sets_of(small("stylegan2")) == [(a,), (b,), (c,), (a, b), (a, b, c)]
-    assert "are left out" in " ".join(study.notes([1] * 5, range(3)))
+    assert study.sets_of(bench) == [(a,), (b,), (c,), (a, b), (a, b, c)]
+    assert "are left out" in " ".join(study.notes(bench, [], [1] * 5, 3))
 
 
 def test_the_paper_is_shown_for_its_own_network_alone(tmp_path):
@@ -207,7 +208,7 @@ def test_the_paper_is_shown_for_its_own_network_alone(tmp_path):
 def test_a_file_of_rates_is_taken_up_when_it_matches(tmp_path, monkeypatch):
     counted = tmp_path / "counted"
     run(ActivationRates(directory=counted, num_latents=9))
-    forbidden = "ganlab.studies.neurons.activation_rates.Counting"
+    forbidden = "ganlab.studies.neurons.rate_count.Counting"
     monkeypatch.setattr(forbidden, lambda *a: pytest.fail("counted again"))
     run(SequentialAblation(rates_file=counted, num_latents=9, latents=[1]))
     run(ActivationRates(directory=counted, num_latents=9))
@@ -235,7 +236,7 @@ def test_a_layer_the_network_lacks_is_named():
 
 
 def test_what_cannot_work_is_refused_before_anything_is_scored(tmp_path):
-    counted = run(ActivationRates(directory=tmp_path, num_latents=9)).directory
+    counted = run(ActivationRates(directory=tmp_path, num_latents=9)).question.directory
     for wrong in ({"layers": [7]}, {"rates_file": counted, "num_latents": 10}):
         study, data = SequentialAblation(suite=suite(), **wrong), Data()
         with pytest.raises(ValueError, match="study"):

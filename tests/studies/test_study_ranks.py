@@ -14,6 +14,7 @@ from ganlab.studies import (
     ArtifactDetection,
     CircularArtifacts,
     SequentialAblation,
+    Study,
     UnitAblation,
 )
 from ganlab.studies.neurons.detection import read_ranking
@@ -34,10 +35,6 @@ class Differing(Callback):
         assert pl_module.statistics.running_mean.tolist() == [1, 1, 1]
 
 
-class ByMagnitude(UnitAblation):
-    """Another class, as Lightning takes one callback of each."""
-
-
 def rows_of(path):
     with path.open() as file:
         return list(csv.DictReader(file))
@@ -50,13 +47,14 @@ def studies(folder):
     ranked = {"layer": 0, "num_ranked": 31, "num_top": 5, "steps": [1, 2]}
     counted = {"num_latents": 21, "save_every": 5, "batch_size": 2}
     ends = {"num_samples": 41, "num": 7, "num_shown": 3, **counted}
-    return [
+    questions = [
         ActivationRates(directory=folder / "rates", **counted),
         ArtifactDetection(suite=suite(23, 7), directory=folder / "found", **ends),
         SequentialAblation(suite=suite(23, 19), directory=folder / "grid", **grid, **found),
         UnitAblation(suite=suite(23, 19), directory=folder / "fid", ranking="fid", **ranked),
-        ByMagnitude(directory=folder / "one", latents=[5], ranking="magnitude", **ranked),
+        UnitAblation(directory=folder / "one", latents=[5], ranking="magnitude", **ranked),
     ]
+    return [Study(question) for question in questions]
 
 
 def test_ranks_share_one_study(tmp_path):
@@ -100,7 +98,7 @@ def test_ranks_look_for_artifacts_together(tmp_path):
             "num_traced": 2,
             "figures": False,
         }
-        study = CircularArtifacts(directory=tmp_path / name, **options)
+        study = Study(CircularArtifacts(directory=tmp_path / name, **options))
         trainer(study, **devices).test(System(made()), Data(23), verbose=False)
         with np.load(tmp_path / name / "artifacts.npz") as file:
             found[name] = dict(file)

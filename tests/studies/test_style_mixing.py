@@ -8,7 +8,8 @@ from styled_toys import run, small_stylegan, small_stylegan2
 from ganlab.networks import stylegan
 from ganlab.nn.growing import Stage
 from ganlab.nn.style import mix
-from ganlab.studies import Painter, StyleMixing, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import StyleMixing
 from ganlab.studies.latents.chosen import chosen
 from ganlab.studies.latents.style_mixing import bands_of, mixed_row, styles_of
 
@@ -18,11 +19,11 @@ STYLED = pytest.mark.parametrize("make", [small_stylegan2, small_stylegan])
 @STYLED
 def test_all_layers_from_b_make_b_and_none_make_a(make):
     generator = make()
-    paint, b = Painter(generator, seed=2), chosen(generator, [5, 1, 8], 2)
-    style_a, styles_b = paint.styles(chosen(generator, [3], 2).values, [3])[0], styles_of(paint, b)
+    sampler, b = Sampler(generator, seed=2), chosen(generator, [5, 1, 8], 2)
+    style_a, styles_b = sampler.styles([3])[0], styles_of(sampler, b)
     every = range(generator.num_styles)
-    images_b = images_at(generator, [5, 1, 8], 2)
-    assert torch.equal(paint(mixed_row(style_a, styles_b, every), [3] * 3), images_b)
+    images_b = Sampler(generator, 2).batch([5, 1, 8])
+    assert torch.equal(sampler.paint(mixed_row(style_a, styles_b, every), [3] * 3), images_b)
     assert torch.equal(mixed_row(style_a, styles_b, []), style_a.expand(3, -1, -1))
     late = mixed_row(style_a, styles_b, every[2:])
     assert torch.equal(late, mix(style_a.expand(3, -1, -1), styles_b, 2))

@@ -8,7 +8,8 @@ from styled_toys import run, small_stylegan, small_stylegan2
 from ganlab.nn.growing import Stage
 from ganlab.report.images import save_grid
 from ganlab.report.tables import read_csv
-from ganlab.studies import Timeline, images_at
+from ganlab.sampling import Sampler
+from ganlab.studies import Timeline
 
 SEEN = (3000, 500, 12_000)
 
@@ -33,7 +34,7 @@ def test_checkpoints_are_rows_in_the_order_of_training(tmp_path):
         run(study, now)
         numbers = np.load(tmp_path / "out" / "figures" / "timeline.npz")
         assert numbers["images_seen"].tolist() == sorted(SEEN)
-        expected = torch.stack([images_at(stages[seen], [7, 2], 4) for seen in sorted(SEEN)])
+        expected = torch.stack([Sampler(stages[seen], 4).batch([7, 2]) for seen in sorted(SEEN)])
         stored = (expected.clamp(-1, 1) + 1) * 127.5
         assert np.abs(numbers["images"] - stored.numpy()).max() <= 0.51
         steps = (expected[1:] - expected[:-1]).double().square().mean((1, 2, 3, 4)).sqrt()

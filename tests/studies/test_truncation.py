@@ -7,8 +7,8 @@ from styled_toys import run, small_stylegan2
 
 from ganlab.networks import stylegan
 from ganlab.report.tables import read_csv
-from ganlab.studies import Truncation, images_at
-from ganlab.studies.latents.images import Painter
+from ganlab.sampling import Sampler
+from ganlab.studies import Truncation
 
 
 def scored_by_hand(generator, psi, **options):
@@ -18,14 +18,14 @@ def scored_by_hand(generator, psi, **options):
 
     images = torch.stack([x.float() / 127.5 - 1 for x in Data().dataset])
     scores.update(images, real=True, index=torch.arange(len(images)))
-    scores.update(images_at(generator, range(20), 3, truncation=psi, **options), real=False)
+    scores.update(Sampler(generator, 3, truncation=psi, **options).batch(range(20)), real=False)
     return scores.compute()
 
 
 def test_every_psi_scores_the_same_latents(tmp_path):
     generator = small_stylegan2()
-    study = Truncation(suite=suite(), directory=tmp_path, seed=3, psis=[1.0, 0.5], latents=[4, 0])
-    run(study, generator)
+    options = {"suite": suite(), "directory": tmp_path, "seed": 3, "latents": [4, 0]}
+    study = run(Truncation(psis=[1.0, 0.5], **options), generator)
     rows = read_csv((tmp_path / "table.csv").read_text()).rows
     assert [row["psi"] for row in rows] == [0.5, 1.0]
     for row, psi in zip(rows, (0.5, None), strict=True):
@@ -50,7 +50,7 @@ def test_the_grid_shows_the_same_latents_under_each_psi(tmp_path):
         pixels = np.asarray(picture.convert("L")).astype(int)
     left = pixels.shape[1] - 2 * 66 - 2
     for row, psi in enumerate((0.5, None)):
-        expected = images_at(generator, [4, 0], 3, truncation=psi).clamp(-1, 1)
+        expected = Sampler(generator, 3, truncation=psi).batch([4, 0]).clamp(-1, 1)
         for column in range(2):
             cell = pixels[2 + 66 * row :: 8, left + 2 + 66 * column :: 8][:8, :8]
             assert np.abs(cell - ((expected[column, 0] + 1) * 127.5).numpy()).max() <= 1
@@ -86,6 +86,6 @@ def test_a_stylegan_that_sees_only_the_direction_of_its_latent_is_refused(tmp_pa
     with pytest.raises(ValueError, match="study=truncation needs a generator with styles"):
         run(Truncation(directory=tmp_path, suite=suite()), plain)
     with pytest.raises(ValueError, match=r"study\.truncation=0\.5 needs a generator with styles"):
-        Painter(plain, truncation=0.5)
+        Sampler(plain, truncation=0.5)
     styled = stylegan.Generator(**sizes, mapping_layers=2, input="style", style=False)
-    assert Painter(styled, truncation=0.5).truncation == 0.5
+    assert Sampler(styled, truncation=0.5).truncation == 0.5

@@ -8,18 +8,18 @@ from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 
 from ganlab.metrics import frechet_distance
 from ganlab.nn.randomness import latents_at
-from ganlab.studies import UnitAblation
-from ganlab.studies.neurons.activation_rates import rate_seed_of
+from ganlab.sampling import Sampler
+from ganlab.studies import Study, UnitAblation
+from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates
 from ganlab.studies.neurons.units import ablate_units
-from ganlab.studies.sampling import images_at
 
 SEED = 3
 RATE_SEED = rate_seed_of(SEED, None)
 
 
-def run(study, generator=None):
-    system = System(generator or ConvGenerator())
+def run(question, generator=None):
+    study, system = Study(question), System(generator or ConvGenerator())
     trainer(study).test(system, Data(), verbose=False)
     return study
 
@@ -33,12 +33,12 @@ def test_each_step_is_scored_as_by_hand(tmp_path):
     generator, layer = ConvGenerator(), "4x4/0"
     options = {"suite": suite(), "seed": SEED, "batch_size": 20, "directory": tmp_path}
     study = run(UnitAblation(**options, units=[4, 0, 2], layer=0, num_shown=2), generator)
-    assert [step.num for step in study.results] == [0, 1, 2, 3]
-    for step in study.results:
+    assert [step.num for step in study.findings.result[1]] == [0, 1, 2, 3]
+    for step in study.findings.result[1]:
         edits = {layer: ablate_units([4, 0, 2][: step.num])}
         by_hand = suite()
         by_hand.update(Data().dataset.float() / 127.5 - 1, real=True)
-        by_hand.update(images_at(generator, range(20), SEED, edits=edits), real=False)
+        by_hand.update(Sampler(generator, SEED).batch(range(20), edits), real=False)
         assert step.values == pytest.approx(by_hand.compute(), rel=1e-4)
         maps = walk_first(generator, range(20))
         gone = maps[:, [4, 0, 2][: step.num]]
@@ -50,8 +50,9 @@ def test_each_step_is_scored_as_by_hand(tmp_path):
     with np.load(tmp_path / "figures" / "unit_ablation.npz") as numbers:
         assert numbers["units"].tolist() == [0, 1, 2, 3]
         assert numbers["order"].tolist() == [4, 0, 2]
-        scores = [step.values[study.monitor] for step in study.results]
-        assert numbers[study.monitor].tolist() == scores
+        metric = "fid20_of24_classifier"
+        scores = [step.values[metric] for step in study.findings.result[1]]
+        assert numbers[metric].tolist() == scores
     with np.load(tmp_path / "figures" / "units.npz") as numbers:
         assert list(numbers) == ["indices", "all units", "without 1", "without 2", "without 3"]
     assert [r.get("intervention") for r in study.records[::3]] == [
@@ -66,15 +67,15 @@ def walk_first(generator, indices):
 
 def test_units_go_by_rate_lowest_first():
     generator = ConvGenerator()
-    rates = activation_rates(generator, range(30), RATE_SEED, [1])["4x4/1"]
+    rates = activation_rates(Sampler(generator, RATE_SEED), range(30), [1])["4x4/1"]
     means = rates.flatten(1).mean(1).tolist()
     order = sorted(range(4), key=means.__getitem__)
     study = run(UnitAblation(seed=SEED, num_latents=30, layer=1, latents=[0]), generator)
-    assert study.order == order
-    assert study.order[0] == 0  # dead
-    assert study.order[-1] == 1  # always active
+    assert study.findings.result[0].order == order
+    assert study.findings.result[0].order[0] == 0  # dead
+    assert study.findings.result[0].order[-1] == 1  # always active
     study = run(UnitAblation(seed=SEED, num_latents=30, layer=1, latents=[0], descending=True))
-    assert study.order[0] == 1
+    assert study.findings.result[0].order[0] == 1
 
 
 def test_units_go_by_magnitude_highest_first():
@@ -83,12 +84,12 @@ def test_units_go_by_magnitude_highest_first():
     upper = [0.0, 0.0, 0.5, 1.0]
     study = run(UnitAblation(**options, region=upper, ranked_on=[5, 8]), generator)
     expected = walk_first(generator, [5, 8])[:, :, :2].abs().mean((0, 2, 3))
-    assert study.order == expected.argsort(descending=True).tolist()
-    assert torch.allclose(study.unit_values.float(), expected)
+    assert study.findings.result[0].order == expected.argsort(descending=True).tolist()
+    assert torch.allclose(study.findings.result[0].values.float(), expected)
     drawn = run(UnitAblation(**options, num_ranked=6), generator)
     maps = generator.first(latents_at(generator, range(6), RATE_SEED)).view(-1, 5, 4, 4)
     expected = generator.activations[0](maps).abs().mean((0, 2, 3))
-    assert torch.allclose(drawn.unit_values.float(), expected)
+    assert torch.allclose(drawn.findings.result[0].values.float(), expected)
 
 
 def test_units_go_by_the_score_of_their_images():
@@ -97,19 +98,23 @@ def test_units_go_by_the_score_of_their_images():
     study = run(UnitAblation(**options, suite=suite(), ranking="fid"), generator)
     latents = latents_at(generator, range(30), RATE_SEED)
     maps = generator.activations[0](generator.first(latents).view(-1, 5, 4, 4))
-    images = images_at(generator, range(30), RATE_SEED)
+    images = Sampler(generator, RATE_SEED).batch(range(30))
     reals = Projection()(Data().dataset.float() / 127.5 - 1)["features"].double()
     for unit in range(5):
         best = maps[:, unit].amax((1, 2)).argsort(descending=True)[:6]
         chosen = Projection()(images[best])["features"].double()
         moments = [m for x in (reals, chosen) for m in (x.mean(0), x.T.cov())]
         expected = float(frechet_distance(*moments))
-        assert float(study.unit_values[unit]) == pytest.approx(expected, rel=1e-3)
-    assert study.order == study.unit_values.argsort(descending=True).tolist()
+        assert float(study.findings.result[0].values[unit]) == pytest.approx(expected, rel=1e-3)
+    assert (
+        study.findings.result[0].order
+        == study.findings.result[0].values.argsort(descending=True).tolist()
+    )
 
 
 def test_a_random_order_is_the_same_every_time():
-    orders = [run(UnitAblation(seed=s, ranking="random", latents=[0])).order for s in (1, 1, 2)]
+    found = [run(UnitAblation(seed=s, ranking="random", latents=[0])) for s in (1, 1, 2)]
+    orders = [study.findings.result[0].order for study in found]
     assert orders[0] == orders[1]
     assert sorted(orders[0]) == list(range(5))
     assert orders[0] != orders[2]
@@ -131,13 +136,14 @@ def test_conditional_generators_are_told_their_classes():
     system = System(generator)
     system.conditioner = type("Labels", (), {"at": staticmethod(labels_at)})()
     name = list(generator.layers)[layer]
-    study = UnitAblation(
-        seed=SEED, layer=layer, ranking="magnitude", ranked_on=[0, 1, 2], latents="0:3"
-    )
+    options = {"ranking": "magnitude", "ranked_on": [0, 1, 2], "latents": "0:3"}
+    study = Study(UnitAblation(seed=SEED, layer=layer, **options))
     trainer(study).test(system, Data(), verbose=False)
     latents = latents_at(generator, range(3), SEED)
     maps = walk(generator, latents, condition=condition_of("labels")(range(3)))[1][name]
-    assert torch.allclose(study.unit_values.float(), maps.abs().mean((0, 2, 3)), rtol=1e-4)
+    assert torch.allclose(
+        study.findings.result[0].values.float(), maps.abs().mean((0, 2, 3)), rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +176,7 @@ def test_bad_options_are_named(options, message):
 )
 def test_what_the_layer_lacks_is_refused_before_anything_is_scored(options, message):
     data = Data()
-    study = UnitAblation(**options, suite=suite(), num_latents=3)
+    study = Study(UnitAblation(**options, suite=suite(), num_latents=3))
     with pytest.raises(ValueError, match=message):
         trainer(study).test(System(ConvGenerator()), data, verbose=False)
     assert data.served == 0

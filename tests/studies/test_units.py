@@ -5,6 +5,7 @@ from layer_oracles import small, walk
 
 from ganlab.metrics import frechet_distance
 from ganlab.nn.randomness import latents_at
+from ganlab.sampling import Sampler
 from ganlab.studies.neurons.rates import activation_rates
 from ganlab.studies.neurons.units import (
     Moments,
@@ -17,7 +18,6 @@ from ganlab.studies.neurons.units import (
     unit_magnitudes,
     unit_rates,
 )
-from ganlab.studies.sampling import images_at
 
 SEED, NUM = 3, 7
 
@@ -40,7 +40,7 @@ def test_units_are_zero_everywhere_and_later_layers_see_it(kind):
 
     expected = walk(generator, latents_at(generator, range(NUM), SEED), edit)[2]
     edits = {name: ablate_units(chosen) for name, chosen in units.items()}
-    assert torch.equal(images_at(generator, range(NUM), SEED, edits=edits), expected)
+    assert torch.equal(Sampler(generator, SEED).batch(range(NUM), edits), expected)
 
 
 def test_ablation_keeps_its_input_and_works_without_positions():
@@ -54,7 +54,7 @@ def test_ablation_keeps_its_input_and_works_without_positions():
 
 def test_rates_of_units_are_means_over_positions():
     generator = small("dcgan")
-    rates = activation_rates(generator, range(NUM), SEED, ["4x4/0"])["4x4/0"]
+    rates = activation_rates(Sampler(generator, SEED), range(NUM), ["4x4/0"])["4x4/0"]
     for unit, found in enumerate(unit_rates(rates).tolist()):
         values = [float(rates[unit, y, x]) for y in range(4) for x in range(4)]
         assert found == pytest.approx(sum(values) / 16)
@@ -88,10 +88,12 @@ def test_magnitudes_are_those_of_a_walk_through_the_layers():
     corner = maps[:, :, : size // 2, size // 2 :].abs().double()
     expected = corner.mean((2, 3)).sum(0)
     for batch_size in (NUM, 3):
-        found = unit_magnitudes(generator, range(NUM), SEED, name, region, batch_size)
+        found = unit_magnitudes(
+            Sampler(generator, SEED, batch_size=batch_size), range(NUM), name, region
+        )
         assert torch.allclose(found, expected, rtol=1e-5)
-    assert unit_count(generator, name) == maps.shape[1]
-    nothing = unit_magnitudes(generator, [], SEED, name, region)
+    assert unit_count(Sampler(generator), name) == maps.shape[1]
+    nothing = unit_magnitudes(Sampler(generator, SEED), [], name, region)
     assert torch.equal(nothing, torch.zeros(maps.shape[1], dtype=torch.float64))
 
 

@@ -13,9 +13,9 @@ from ganlab.data.batch import Batch
 from ganlab.losses import Nonsaturating, path_length
 from ganlab.networks import stylegan2
 from ganlab.nn.pyramid import gaussian_pyramid
-from ganlab.studies.sampling import images_at
+from ganlab.sampling import Sampler, conditions_of
 from ganlab.systems import GAN, R1
-from ganlab.systems.conditioning import CoarseReals, Labels, conditions_of
+from ganlab.systems.conditioning import CoarseReals, Labels
 from ganlab.systems.trainer import make_trainer
 
 
@@ -79,6 +79,6 @@ def test_a_conditional_model_trains_shows_and_scores_itself(tmp_path):
     grid = SampleGrid(tmp_path, 0.016, num=4)
     make_trainer("cpu", callbacks=[grid, Health(0.016, num=4)]).fit(system, datamodule=data)
     assert len(grid.saved()) == 3
-    told = images_at(system.generator_ema, range(4), 0, condition_at=conditions_of(system))
+    told = Sampler(system.generator_ema, 0, condition_at=conditions_of(system)).batch(range(4))
     assert torch.equal(told, torch.cat(list(fixed_fakes(system, 4, 0, 4))))
     assert conditions_of(SimpleNamespace()) is None

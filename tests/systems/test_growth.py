@@ -15,7 +15,7 @@ from ganlab.data import synthetic
 from ganlab.losses import Wasserstein, drift, gradient_penalty
 from ganlab.networks import dcgan, progan
 from ganlab.nn.growing import Stage
-from ganlab.studies.sampling import images_at
+from ganlab.sampling import Sampler
 from ganlab.systems import GAN, Growth
 from ganlab.systems.growth import grow, set_rates, share_schedule
 from ganlab.systems.guard import NonFiniteError
@@ -280,7 +280,7 @@ def test_pictures_and_health_have_one_size_while_the_images_grow(tmp_path):
 def test_evaluation_enlarges_the_images_of_an_early_stage():
     system = system_of(1.0)
     system.generator_ema.grow_to(Stage(0))
-    images = images_at(system.generator_ema, range(3), seed=0)
+    images = Sampler(system.generator_ema, 0).batch(range(3))
     assert images.shape == (3, 3, 16, 16)
     small = images[:, :, ::4, ::4]
     assert torch.equal(images, small.repeat_interleave(4, 2).repeat_interleave(4, 3))

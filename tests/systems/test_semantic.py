@@ -15,9 +15,8 @@ from ganlab.features import FashionVGG
 from ganlab.losses import LeastSquares, diversity, reconstruction
 from ganlab.networks.semantic_pyramid import Discriminator, Generator
 from ganlab.nn.masks import level_masks
-from ganlab.studies.sampling import images_at
+from ganlab.sampling import Sampler, conditions_of
 from ganlab.systems import GAN, Checkpointing
-from ganlab.systems.conditioning import conditions_of
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.semantic import PyramidFeatures
 from ganlab.systems.trainer import make_trainer
@@ -271,14 +270,14 @@ class TestEvaluation:
     def test_an_image_does_not_depend_on_its_batch(self, trained):
         told = conditions_of(trained)
         network = trained.generator_ema
-        together = images_at(network, range(8), 3, condition_at=told)
-        alone = torch.cat([images_at(network, [i], 3, condition_at=told) for i in range(8)])
+        together = Sampler(network, 3, condition_at=told).batch(range(8))
+        alone = torch.cat([Sampler(network, 3, condition_at=told).batch([i]) for i in range(8)])
         torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-4)
 
     def test_truncation_moves_images_and_a_wide_one_does_not(self, trained):
         told = conditions_of(trained)
         plain, wide, narrow = (
-            images_at(trained.generator_ema, range(4), 3, condition_at=told, truncation=t)
+            Sampler(trained.generator_ema, 3, condition_at=told, truncation=t).batch(range(4))
             for t in (None, 20.0, 0.1)
         )
         torch.testing.assert_close(wide, plain, atol=1e-4, rtol=1e-4)
@@ -294,7 +293,7 @@ class TestEvaluation:
         ).eval()
         twin.load_state_dict(torch.load(file, weights_only=True))
         assert torch.equal(
-            images_at(twin, range(4), 0), images_at(trained.generator_ema, range(4), 0)
+            Sampler(twin, 0).batch(range(4)), Sampler(trained.generator_ema, 0).batch(range(4))
         )
 
 

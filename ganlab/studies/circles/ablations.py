@@ -1,12 +1,12 @@
 """Figures 6, 7, 9 and 10 of Tan, Wen, Yang: images with units of one layer switched off."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from ganlab.report import figures, images
+from ganlab.report.drawings import Drawing
 from ganlab.studies.circles.panels import Cell, drawn_cells, picture
 from ganlab.studies.circles.units import State
 
@@ -33,8 +33,7 @@ def draw_iterated(
     layer: str,
     side: int,  # px of the layer's maps
     caption: str,  # which figure, and what of noise
-    path: Path,
-) -> Path:
+) -> Drawing:
     """Figures 6 and 9: units switched off one after the other, a row a latent.
 
     A box is the layer's pixel at the artifact, whose strongest unit goes next.
@@ -51,7 +50,7 @@ def draw_iterated(
         f"Units of {layer} set to zero one after the other, each the strongest at the artifact as "
         f"it then is ({caption}); {RINGED}; box: its pixel in {layer}"
     )
-    return figures.save(drawn_cells(drawn), path, numbers, text)
+    return Drawing(drawn_cells(drawn), numbers, text)
 
 
 def moved(before: State, after: State) -> float:
@@ -65,8 +64,7 @@ def draw_one_unit(
     share: float,  # of images whose strongest unit it is
     layer: str,
     caption: str,
-    path: Path,
-) -> Path:
+) -> Drawing:
     """Figure 7: the same unit switched off in several images."""
     befores, afters = ([pair[i] for pair in pairs.values()] for i in (0, 1))
     distances = [moved(*pair) for pair in pairs.values()]
@@ -86,7 +84,7 @@ def draw_one_unit(
         f"these images ({caption}); {RINGED}; moved: in shares of the side"
     )
     rows = [("all units", first), (f"without {unit}", second)]
-    return figures.save(drawn_cells(rows), path, numbers, text)
+    return Drawing(drawn_cells(rows), numbers, text)
 
 
 def draw_alone(
@@ -95,8 +93,7 @@ def draw_alone(
     alone: Mapping[int, State],  # unit -> the image of it alone
     layer: str,
     caption: str,
-    path: Path,
-) -> Path:
+) -> Drawing:
     """Figure 10: all but one unit switched off."""
     states = [whole, *alone.values()]
     titles = ["all units", *(f"{unit} alone" for unit in alone)]
@@ -110,4 +107,4 @@ def draw_alone(
         f"All units of {layer} but one set to zero, for those strongest at the artifact "
         f"({caption}); {RINGED}"
     )
-    return figures.save(drawn_cells([(f"latent {index}", cells)]), path, numbers, text)
+    return Drawing(drawn_cells([(f"latent {index}", cells)]), numbers, text)

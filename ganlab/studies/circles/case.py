@@ -2,22 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from ganlab.networks.base import Generator
+from ganlab.sampling import Sampler
 
 
 @dataclass(frozen=True, eq=False)
 class CircleCase:
     """One generator with the artifacts found in its images."""
 
-    generator: Generator
-    seed: int  # of the latents
-    how: Mapping[str, Any]  # options of `images_at`: device, condition_at, noise
-    folder: Path  # where figures go
+    sampler: Sampler  # of the averaged generator
     worst: Sequence[int]  # addresses, the worst image first
     place: Tensor  # (N, 2) where each has its artifact, as shares of height and width, on the CPU
     affected: Sequence[bool]  # whether each is over the detector's threshold
@@ -26,3 +22,8 @@ class CircleCase:
     ablate_size: int = 8  # px of Figures 6, 7 and 8
     late_ablate_size: int = 128  # px of Figures 9 and 10
     num_shown: int = 4  # images of Figure 7
+
+    @property
+    def generator(self) -> Generator:
+        """What makes the images."""
+        return self.sampler.generator

@@ -4,7 +4,6 @@ b_mu, b_sigma = affine_biases(generator, "8x8/1")                       # (C,) e
 """
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from ganlab.networks.base import Generator
 from ganlab.report import figures
+from ganlab.report.drawings import Drawing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,8 +41,7 @@ def draw_biases(
     b_sigma: Tensor,  # (C,)
     unit: int,  # the one that is ringed
     layer: str,
-    path: Path,
-) -> Path:
+) -> Drawing:
     """Figure 8: |b_sigma| over |b_mu|, a dot a channel, the unit ringed."""
     x, y = b_mu.abs().numpy(), b_sigma.abs().numpy()
     with figures.styled():
@@ -63,7 +62,7 @@ def draw_biases(
         f"Biases of scale and shift of every channel of {layer} (Figure 8); ringed: unit {unit}, "
         "the strongest at the artifact of most images"
     )
-    return figures.save(figure, path, numbers, caption)
+    return Drawing(figure, numbers, caption)
 
 
 def draw_intensities(
@@ -72,8 +71,7 @@ def draw_intensities(
     layers: tuple[str, str],  # their names
     numbers: figures.Numbers,  # what else the figure knows: latent, positions
     caption: str,
-    path: Path,
-) -> Path:
+) -> Drawing:
     """Figure 4: magnitude over channels; panel a leaves the artifact out, b and c have it."""
     plain = {name: near[name] for name in ("background", "object")}
     panels = (("a", plain, layers[0]), ("b", near, layers[0]), ("c", far, layers[1]))
@@ -87,7 +85,7 @@ def draw_intensities(
             axes.set(title=f"({letter}) {layer}", xlabel="channel", ylim=(0, room))
             found |= {f"{letter}/{kind}": each.numpy() for kind, each in values.items()}
         all_axes[0].set_ylabel("magnitude")
-    return figures.save(figure, path, found, caption)
+    return Drawing(figure, found, caption)
 
 
 def draw_channels(axes: "Axes", values: Mapping[str, Tensor]) -> None:

@@ -3,44 +3,42 @@
 Tan, Wen, Yang: "Systematic Analysis and Removal of Circular Artifacts for StyleGAN".
 """
 
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
-from lightning import Trainer
-from torch import Tensor
+from numpy.typing import ArrayLike
 
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
-from ganlab.report.atomic import replace_file
+from ganlab.report.drawings import Drawing, Picture
+from ganlab.report.tables import Table
+from ganlab.studies.bench import Bench
 from ganlab.studies.circles.calibration import Calibration, calibrated
 from ganlab.studies.circles.case import CircleCase
 from ganlab.studies.circles.depth import FACTOR, depth_table, depths
-from ganlab.studies.circles.figures import draw_circle_figures
-from ganlab.studies.circles.grids import Compare, draw_compared, named_checkpoints
+from ganlab.studies.circles.figures import drawn_circle_figures
+from ganlab.studies.circles.grids import Compare, comparison, named_checkpoints
 from ganlab.studies.circles.incidence import Incidence, seen_by_ranks
 from ganlab.studies.circles.levels import FILE, MINIMUM, PERSISTENCE, Levels, LevelsGiven
 from ganlab.studies.circles.observation import (
     Detected,
     Origin,
-    Seen,
     origins,
     reading_of,
     reading_points,
 )
 from ganlab.studies.circles.report import draw_montage, draw_scores
-from ganlab.studies.sampling import checked_noise, images_at, noise_at
-from ganlab.studies.scores import Study
-from ganlab.systems.conditioning import conditions_of
+from ganlab.studies.findings import Findings
+from ganlab.studies.question import Question
 
 Opener = Callable[[str], Generator]  # checkpoint -> its averaged generator
 
 
-class CircularArtifacts(Study):
+@dataclass(frozen=True, kw_only=True)
+class CircularArtifacts(Question):
     """Finds affected images, traces their artifacts to layer and unit, draws the paper's figures.
 
     Writes `table.*` (a row a layer), `artifacts.npz` (every image's score, place and origin, the
@@ -53,188 +51,158 @@ class CircularArtifacts(Study):
         FileNotFoundError: no such file of levels or checkpoint.
     """
 
-    def __init__(
-        self,
-        *,
-        num_images: int = 2000,  # latents 0 .. num_images-1
-        read: str = "style",  # or norm, activation: see `observation.reading_points`
-        levels: LevelsGiven = MINIMUM,  # contrast that stands out; by size, as {8x8: 3}
-        threshold: float = 1.0,  # score above which an image is affected
-        persistence: int = PERSISTENCE,  # consecutive resolutions
-        levels_from: str | Path | None = None,  # artifact-free checkpoint, or a run's levels.json
-        false_positive_rate: float = 0.01,  # of that checkpoint's images
-        confidence: float = 0.95,  # of the Wilson interval
-        num_worst: int = 32,  # images in the montage
-        num_traced: int = 64,  # worst affected images that the table is of
-        num_shown: int = 4,  # images in Figures 7, 13 and 14
-        compare: Compare = None,  # other checkpoints of Figures 13 and 14, as {PN: ..., PIN: ...}
-        opener: Opener | None = None,  # of those
-        noise: str = "fixed",  # of the images; random = drawn for each, keyed by its latent
-        figures: bool = True,  # draw the paper's figures
-        **options: Any,  # of `Study`
-    ) -> None:
-        super().__init__(**options)
-        numbers = (num_images, num_worst, num_traced, num_shown)
-        if min(numbers) < 1 or not 0 < confidence < 1 or not 0 < false_positive_rate < 1:
+    num_images: int = 2000  # latents 0 .. num_images-1
+    read: str = "style"  # or norm, activation: see `observation.reading_points`
+    levels: LevelsGiven = MINIMUM  # contrast that stands out; by size, as {8x8: 3}
+    threshold: float = 1.0  # score above which an image is affected
+    persistence: int = PERSISTENCE  # consecutive resolutions
+    levels_from: str | Path | None = None  # artifact-free checkpoint, or a run's levels.json
+    false_positive_rate: float = 0.01  # of that checkpoint's images
+    confidence: float = 0.95  # of the Wilson interval
+    num_worst: int = 32  # images in the montage
+    num_traced: int = 64  # worst affected images that the table is of
+    num_shown: int = 4  # images in Figures 7, 13 and 14
+    compare: Compare = None  # other checkpoints of Figures 13 and 14, as {PN: ..., PIN: ...}
+    opener: Opener | None = None  # of those
+    noise: str = "fixed"  # of the images; random = drawn for each, keyed by its latent
+    figures: bool = True  # draw the paper's figures
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        numbers = (self.num_images, self.num_worst, self.num_traced, self.num_shown)
+        shares = (self.confidence, self.false_positive_rate)
+        if min(numbers) < 1 or not all(0 < share < 1 for share in shares):
             raise ValueError(
                 "study.num_images, study.num_worst, study.num_traced and study.num_shown must be "
                 "at least 1, study.confidence and study.false_positive_rate between 0 and 1"
             )
-        self.num_images, self.read, self.noise = num_images, read, checked_noise(noise)
-        self.levels = Levels(levels, threshold, persistence)
-        self.levels_from = None if levels_from is None else Path(levels_from).expanduser()
-        self.false_positive_rate, self.confidence = false_positive_rate, confidence
-        self.num_worst, self.num_traced, self.num_shown = num_worst, num_traced, num_shown
-        self.compared, self.opener, self.figures = named_checkpoints(compare), opener, figures
-        if self.levels_from is not None and self.levels_from.suffix != ".ckpt":
-            self.levels = Levels.load(self.levels_from)
-            self.levels_from = None
-        elif self.levels_from is not None and not self.levels_from.is_file():
-            raise FileNotFoundError(f"study.levels_from={levels_from}: no such checkpoint")
-        self.incidence: Incidence | None = None  # the result
+        _ = self.compared, self.given
+        if self.artifact_free is not None and not self.artifact_free.is_file():
+            raise FileNotFoundError(f"study.levels_from={self.levels_from}: no such checkpoint")
 
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Refuse a generator without style layers before anything is scored."""
-        super().setup(trainer, pl_module, stage)
-        reading_points(pl_module.generator_ema, self.read)
-        if self.noise == "random":
-            with noise_at(pl_module.generator_ema, [0], self.seed):
-                pass  # it takes noise
+    @cached_property
+    def compared(self) -> list[tuple[str | None, Path]]:
+        """Name and file of each generator beside this one."""
+        return named_checkpoints(self.compare)
 
-    def how(self, system: Any) -> dict[str, Any]:
-        """Options of `images_at`."""
-        condition_at = conditions_of(system)
-        return {"device": system.device, "condition_at": condition_at, "noise": self.noise}
+    @property
+    def artifact_free(self) -> Path | None:
+        """The checkpoint that levels are chosen on."""
+        path = None if self.levels_from is None else Path(self.levels_from).expanduser()
+        return path if path is not None and path.suffix == ".ckpt" else None
 
-    def investigate(self, trainer: Trainer, system: Any) -> None:
-        """Choose levels, look at every image, record the incidence, and write."""
-        calibration = self.calibration(trainer, system)
-        generator = system.generator_ema
-        seen = self.seen(trainer, generator, self.num_images, self.seed, system)
-        found = seen.detected(self.levels)
-        self.incidence = Incidence.of(found, self.confidence)
-        facts = {"seed": self.seed, "images_seen": system.images_seen, "noise": self.noise}
-        reading = reading_of(generator, self.read)
-        self.records += self.incidence.records(self.levels, reading, **facts)
-        if self.directory is not None and trainer.is_global_zero:
-            self.write(self.directory, system, seen, found, calibration)
+    @cached_property
+    def given(self) -> Levels:
+        """Levels as configured, or as another run left them."""
+        if self.levels_from is not None and self.artifact_free is None:
+            return Levels.load(self.levels_from)
+        return Levels(self.levels, self.threshold, self.persistence)
+
+    def check(self, bench: Bench) -> None:
+        """Refuse a generator without style layers."""
+        reading_points(bench.generator, self.read)
+
+    def run(self, bench: Bench) -> Findings:
+        """Choose levels, look at every image and draw; `result` is the incidence."""
+        calibration = self.calibration(bench)
+        levels = self.given if calibration is None else calibration.levels
+        seen = seen_by_ranks(bench.ranks, bench.sampler, self.num_images, self.read)
+        found = seen.detected(levels)
+        incidence = Incidence.of(found, self.confidence)
+        facts = {"seed": self.seed, "images_seen": bench.images_seen, "noise": self.noise}
+        reading = reading_of(bench.generator, self.read)
+        bench.records.extend(incidence.records(levels, reading, **facts))
+        figures: dict[str, Drawing | Picture] = {}
+        tables: dict[str, Table] = {}
         if self.compared and self.opener is not None:
-            draw_compared(self, trainer, system, self.compared, self.opener, self.num_shown)
+            table, grid = comparison(bench, self.compared, self.opener, self.num_shown)
+            tables["compared"], figures["figure13_14_grids"] = table, grid
+        if not bench.writes:
+            return Findings(result=incidence)
+        traced, found = origins(seen, found, levels), on_cpu(found)
+        order = found.worst(len(found.score))
+        drawn, missing = self.drawn(bench, found, order) if self.figures else ({}, [])
+        worst, scores = self.montage(bench, found, order, traced), self.scores(found, calibration)
+        notes = [*self.notes(bench, levels, incidence, calibration), *missing]
+        return Findings(
+            tables={"table": self.table(bench, found, order, notes), **tables},
+            figures={"worst": worst, "scores": scores, **drawn, **figures},
+            arrays={"artifacts": listed(found, traced, order, self.seed)},
+            files={FILE: levels.save},
+            result=incidence,
+        )
 
-    def seen(
-        self, trainer: Trainer, generator: Generator, num: int, seed: int, system: Any
-    ) -> Seen:
-        """The spikes of these latents' images, all ranks together."""
-        size, title = self.batch_size, "artifacts"
-        how = self.how(system)
-        return seen_by_ranks(trainer, generator, num, seed, self.read, size, title, **how)
-
-    def calibration(self, trainer: Trainer, system: Any) -> Calibration | None:
+    def calibration(self, bench: Bench) -> Calibration | None:
         """Choose the levels on the generator of `levels_from`, on latents of another seed."""
-        if self.levels_from is None:
+        if self.artifact_free is None:
             return None
         if self.opener is None:
             raise ValueError("study.opener is null, so study.levels_from cannot be opened")
-        generator = self.opener(str(self.levels_from)).to(system.device)
+        generator = self.opener(str(self.artifact_free)).to(bench.device)
         seed = 1_000_000 + derived_seed("circle levels", self.seed) % 1_000_000
-        seen = self.seen(trainer, generator, self.num_images, seed, system)
-        found = calibrated(
-            seen,
+        sampler = replace(bench.sampler, generator=generator, seed=seed)
+        return calibrated(
+            seen_by_ranks(bench.ranks, sampler, self.num_images, self.read),
             self.false_positive_rate,
-            self.levels.levels,
-            self.levels.persistence,
-            f"{self.num_images} images of {self.levels_from}, latents of seed {seed}, of which at "
-            f"most {self.false_positive_rate:.2%} may count as affected",
+            self.given.levels,
+            self.given.persistence,
+            f"{self.num_images} images of {self.artifact_free}, latents of seed {seed}, of which "
+            f"at most {self.false_positive_rate:.2%} may count as affected",
         )
-        self.levels = found.levels
-        return found
 
-    def write(
+    def montage(
         self,
-        directory: Path,
-        system: Any,
-        seen: Seen,
+        bench: Bench,
         found: Detected,
-        calibration: Calibration | None,
-    ) -> None:
-        """Levels, list, table and figures, on one rank."""
-        self.levels.save(directory / FILE)
-        traced = origins(seen, found, self.levels)
-        found = on_cpu(found)
-        order = found.worst(len(found.score))
-        save_list(found, traced, order, self.seed, directory / "artifacts.npz")
-        folder, worst = directory / "figures", order[: self.num_worst]
-        batch = self.images(system, worst)
+        order: Sequence[int],
+        traced: Sequence[Origin | None],
+    ) -> Drawing:
+        """The worst images, their artifacts ringed."""
+        worst = order[: self.num_worst]
         shown = [traced[row] for row in worst]
-        draw_montage(batch, worst, chosen_rows(found, worst), shown, folder / "worst.png")
+        return draw_montage(bench.sampler.images(worst), worst, chosen_rows(found, worst), shown)
+
+    def scores(self, found: Detected, calibration: Calibration | None) -> Drawing:
+        """How the scores are spread."""
         scores = {"this generator": found.score}
         if calibration is not None:
             scores["calibrated on"] = calibration.scores
-        draw_scores(scores, self.levels.threshold, folder / "scores.png")
-        notes = self.drawn(system, found, order, folder) if self.figures else []
-        self.tabulate(directory, system, found, order, [*self.notes(system, calibration), *notes])
+        return draw_scores(scores, found.threshold)
 
-    def images(self, system: Any, indices: Sequence[int]) -> Tensor:
-        """Images of these latents, (N, C, H, W) on the CPU."""
-        parts = [
-            images_at(
-                system.generator_ema,
-                indices[start : start + self.batch_size],
-                self.seed,
-                **self.how(system),
-            ).cpu()
-            for start in range(0, len(indices), self.batch_size)
-        ]
-        return torch.cat(parts)
-
-    def drawn(self, system: Any, found: Detected, order: Sequence[int], folder: Path) -> list[str]:
+    def drawn(
+        self, bench: Bench, found: Detected, order: Sequence[int]
+    ) -> tuple[dict[str, Drawing], list[str]]:
         """The paper's figures; notes say which are missing and why."""
         rows = list(order[: self.num_worst])
-        affected = found.affected[rows].tolist()
         case = CircleCase(
-            generator=system.generator_ema,
-            seed=self.seed,
-            how=self.how(system),
-            folder=folder,
+            sampler=bench.sampler,
             worst=rows,
             place=found.place[rows],
-            affected=affected,
-            points=reading_points(system.generator_ema, self.read),
+            affected=found.affected[rows].tolist(),
+            points=reading_points(bench.generator, self.read),
             num_shown=self.num_shown,
         )
-        return draw_circle_figures(case)
+        return drawn_circle_figures(case)
 
-    def tabulate(
-        self,
-        directory: Path,
-        system: Any,
-        found: Detected,
-        order: Sequence[int],
-        notes: Sequence[str],
-    ) -> None:
+    def table(
+        self, bench: Bench, found: Detected, order: Sequence[int], notes: Sequence[str]
+    ) -> Table:
         """The table against depth, of affected images or, without any, of the highest scores."""
         num = int(found.affected.sum())
         rows = list(order[: min(self.num_traced, num or self.num_traced)])
         of = f"the {len(rows)} highest scores" + ("" if num else "; no image is affected")
-        points = reading_points(system.generator_ema, self.read)
-        table = depths(
-            system.generator_ema,
-            rows,
-            found.place[rows],
-            self.seed,
-            points,
-            self.batch_size,
-            **self.how(system),
-        )
-        depth_table(table, [*notes, f"rows: images with {of}"]).write(directory)
+        points = reading_points(bench.generator, self.read)
+        layers = depths(bench.sampler, rows, found.place[rows], points)
+        return depth_table(layers, [*notes, f"rows: images with {of}"])
 
-    def notes(self, system: Any, calibration: Calibration | None) -> list[str]:
+    def notes(
+        self, bench: Bench, levels: Levels, found: Incidence, calibration: Calibration | None
+    ) -> list[str]:
         """What a reader of the table must know."""
-        incidence = self.incidence.sentence() if self.incidence else ""
         notes = [
-            f"incidence: {incidence}; latents of seed {self.seed}, noise {self.noise}",
-            f"affected: {self.levels.text()}, read {reading_of(system.generator_ema, self.read)}; "
-            f"levels {self.levels.source}",
+            f"incidence: {found.sentence()}; latents of seed {self.seed}, noise {self.noise}",
+            f"affected: {levels.text()}, read {reading_of(bench.generator, self.read)}; "
+            f"levels {levels.source}",
             "heights: magnitude over channels (root mean square) at the artifact over the map's "
             "median, the median over images",
             f"channels over 10x: share whose magnitude there is over {FACTOR:g} times their own "
@@ -248,7 +216,7 @@ class CircularArtifacts(Study):
                 f"calibrated: {calibration.affected} of {calibration.num_images} images affected; "
                 f"median contrasts {medians}"
             )
-        if not getattr(system.generator_ema, "points", {}):
+        if not getattr(bench.generator, "points", {}):
             notes.append(
                 "this generator scales weights instead of normalizing maps (demodulation): there "
                 "is no before and after a norm, and no unit is read after a style"
@@ -269,25 +237,18 @@ def chosen_rows(found: Detected, rows: Sequence[int]) -> Detected:
     )
 
 
-def save_list(
-    found: Detected,
-    traced: Sequence[Origin | None],
-    order: Sequence[int],
-    seed: int,
-    path: Path,
-) -> Path:
-    """Every image as .npz, the worst first: address, score, place, layer and unit of origin."""
+def listed(
+    found: Detected, traced: Sequence[Origin | None], order: Sequence[int], seed: int
+) -> dict[str, ArrayLike]:
+    """Every image, the worst first: address, score, place, layer and unit of origin."""
     rows = list(order)
     origin = [traced[row] for row in rows]
-    archive = io.BytesIO()
-    np.savez_compressed(
-        archive,
-        index=np.asarray(rows),
-        score=found.score[rows].numpy(),
-        affected=found.affected[rows].numpy(),
-        place=found.place[rows].numpy(),
-        layer=np.asarray([each.layer if each else "" for each in origin]),
-        unit=np.asarray([each.unit if each else -1 for each in origin]),
-        seed=np.asarray(seed),
-    )
-    return replace_file(path, archive.getvalue())
+    return {
+        "index": np.asarray(rows),
+        "score": found.score[rows].numpy(),
+        "affected": found.affected[rows].numpy(),
+        "place": found.place[rows].numpy(),
+        "layer": np.asarray([each.layer if each else "" for each in origin]),
+        "unit": np.asarray([each.unit if each else -1 for each in origin]),
+        "seed": np.asarray(seed),
+    }

@@ -1,20 +1,19 @@
 """How artifacts grow from layer to layer: the claims of Tan, Wen, Yang as a table against depth.
 
-rows = depths(generator, indices, place, seed, points)               # a row a layer
+rows = depths(sampler, indices, place, points)                       # a row a layer
 depth_table(rows, notes).write(directory)
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganlab.networks.base import Generator
 from ganlab.nn.tracing import observed
 from ganlab.report.tables import Table
+from ganlab.sampling import Sampler, batched
 from ganlab.studies.circles.spikes import (
     Spot,
     local_peaks,
@@ -24,7 +23,6 @@ from ganlab.studies.circles.spikes import (
     spots,
     strongest_units,
 )
-from ganlab.studies.sampling import batched, images_at
 
 FACTOR = 10.0  # times its own median: a channel that peaks (section "A Case Study")
 HEADS = {
@@ -103,15 +101,13 @@ def height_at(maps: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def depths(
-    generator: Generator,
+    sampler: Sampler,
     indices: Sequence[int],  # addresses of images with an artifact
     place: Tensor,  # (N, 2) where each has it, as shares of height and width
-    seed: int,
     points: Mapping[str, nn.Module],  # of `observation.reading_points`
-    batch_size: int = 100,
-    **how: Any,  # of `images_at`: device, condition_at, noise
 ) -> list[Depth]:
     """A row a layer, input to output; nothing of the maps is kept."""
+    generator = sampler.generator
     named: Mapping[str, nn.Module] = getattr(generator, "points", {})
     modules = {("read", name): module for name, module in points.items()}
     modules |= {("before", name): generator.layers[name] for name in points}
@@ -131,9 +127,9 @@ def depths(
             kept[name].spots.extend(spots(magnitude))
 
     with observed(hooked, list(hooked), look):
-        for rows in batched(range(len(indices)), batch_size):
+        for rows in batched(range(len(indices)), sampler.batch_size):
             now[:] = [place[rows]]
-            images_at(generator, [indices[row] for row in rows], seed, **how)
+            sampler.batch([indices[row] for row in rows])
     return [kept[name].row(name) for name in points]
 
 

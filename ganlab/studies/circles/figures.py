@@ -17,7 +17,6 @@ Figures 13 and 14, which need other generators, are in `grids`.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,8 @@ import torch
 from torch import Tensor
 
 from ganlab.report import figures, images
-from ganlab.report.rho import draw_rho, rho_by_layer
+from ganlab.report.drawings import Drawing
+from ganlab.report.rho import rho_by_layer, rho_drawing
 from ganlab.studies.circles.ablations import draw_alone, draw_iterated, draw_one_unit
 from ganlab.studies.circles.case import CircleCase
 from ganlab.studies.circles.charts import affine_biases, draw_biases, draw_intensities
@@ -52,15 +52,15 @@ class Omitted(Exception):  # noqa: N818 - a figure that this generator has no us
     """Says why."""
 
 
-def draw_circle_figures(case: CircleCase) -> list[str]:
-    """Draw all that this generator allows into `case.folder`; returns why others are missing."""
-    notes = []
+def drawn_circle_figures(case: CircleCase) -> tuple[dict[str, Drawing], list[str]]:
+    """All that this generator allows, by the name of its file; and why others are missing."""
+    found, notes = {}, []
     for name, draw in FIGURES.items():
         try:
-            draw(case, case.folder / f"{name}.png")
+            found[name] = draw(case)
         except Omitted as reason:
             notes.append(f"{name} is not drawn: {reason}")
-    return notes
+    return found, notes
 
 
 def maps_layer(case: CircleCase) -> str:
@@ -78,10 +78,10 @@ def evenly(num: int, count: int) -> list[int]:
     return np.linspace(0, num - 1, min(num, count)).round().astype(int).tolist()
 
 
-def draw_figure_3(case: CircleCase, path: Path) -> Path:
+def draw_figure_3(case: CircleCase) -> Drawing:
     """The worst image and maps of it."""
     index, place, layer = case.worst[0], case.place[0], maps_layer(case)
-    found, maps = traced(case.generator, [index], case.seed, case.points, [layer], **case.how)
+    found, maps = traced(case.sampler, [index], case.points, [layer])
     chosen = evenly(maps[layer].shape[1], NUM_MAPS)
     cells = [picture(found[0], f"latent {index}").marked(place)]
     cells += [signed_map(maps[layer][0, unit], f"{unit}") for unit in chosen]
@@ -97,14 +97,14 @@ def draw_figure_3(case: CircleCase, path: Path) -> Path:
     }
     below = under_threshold([index], case.affected[:1])
     caption = f"Maps of {layer} of every so many channels (Figure 3), {SCALED}{below}"
-    return figures.save(drawn_cells(rows), path, numbers, caption)
+    return Drawing(drawn_cells(rows), numbers, caption)
 
 
-def draw_figure_4(case: CircleCase, path: Path) -> Path:
+def draw_figure_4(case: CircleCase) -> Drawing:
     """What all channels hold at three pixels."""
     index, place, layers = case.worst[0], case.place[0], (maps_layer(case), list(case.points)[-1])
     names = list(dict.fromkeys(layers))
-    _, maps = traced(case.generator, [index], case.seed, case.points, names, **case.how)
+    _, maps = traced(case.sampler, [index], case.points, names)
     near, far = (values_at(case, maps[layer][0], place) for layer in layers)
     numbers: figures.Numbers = {"index": np.array(index), "layers": np.array(layers)}
     for which, (_, where) in (("near", near), ("far", far)):
@@ -115,23 +115,23 @@ def draw_figure_4(case: CircleCase, path: Path) -> Path:
         "a random one in the middle ninth (object) and a random one on the rim (background); "
         f"(c) is the last layer{below}"
     )
-    return draw_intensities(near[0], far[0], layers, numbers, caption, path)
+    return draw_intensities(near[0], far[0], layers, numbers, caption)
 
 
 def values_at(
     case: CircleCase, maps: Tensor, place: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Kind of pixel -> values (C,) of (C, H, W) maps there, and where it is."""
-    where = compared_pixels(place, maps.shape[1:], case.seed, case.worst[0])
+    where = compared_pixels(place, maps.shape[1:], case.sampler.seed, case.worst[0])
     return {kind: maps[:, y, x] for kind, (y, x) in where.items()}, where
 
 
-def draw_figure_5(case: CircleCase, path: Path) -> Path:
+def draw_figure_5(case: CircleCase) -> Drawing:
     """The worst image under fresh noise, and how much each pixel moves."""
     if not takes_noise(case.generator):
         raise Omitted("this generator has no noise to draw anew")
     index = case.worst[0]
-    found = fresh_noise(case.generator, index, case.seed, NUM_DRAWS, case.points, **case.how)
+    found = fresh_noise(case.sampler, index, NUM_DRAWS, case.points)
     cells = [
         picture(image, f"draw {i}").marked(place)
         for i, (image, place) in enumerate(zip(found.images, found.place, strict=True))
@@ -148,29 +148,26 @@ def draw_figure_5(case: CircleCase, path: Path) -> Path:
         "standard deviation of each pixel (of -1 to 1) over the draws"
         f"{under_threshold([index], case.affected[:1])}"
     )
-    return figures.save(drawn_cells([("same latent", cells)]), path, numbers, caption)
+    return Drawing(drawn_cells([("same latent", cells)]), numbers, caption)
 
 
-def draw_iterations(case: CircleCase, path: Path, layer: str, steps: int, figure: int) -> Path:
+def draw_iterations(case: CircleCase, layer: str, steps: int, figure: int) -> Drawing:
     """Figures 6 and 9."""
     chosen = case.worst[:NUM_ROWS]
-    rows = {
-        index: one_by_one(case.generator, index, case.seed, case.points, layer, steps, **case.how)
-        for index in chosen
-    }
+    rows = {index: one_by_one(case.sampler, index, case.points, layer, steps) for index in chosen}
     below = under_threshold(chosen, case.affected[:NUM_ROWS])
-    words = f"Figure {figure}; {noise_words(case.generator, case.how)}{below}"
-    return draw_iterated(rows, layer, side_of(layer), words, path)
+    words = f"Figure {figure}; {noise_words(case.sampler)}{below}"
+    return draw_iterated(rows, layer, side_of(layer), words)
 
 
-def draw_figure_6(case: CircleCase, path: Path) -> Path:
+def draw_figure_6(case: CircleCase) -> Drawing:
     """Early units: the artifact moves."""
-    return draw_iterations(case, path, early_layer(case), EARLY_STEPS, 6)
+    return draw_iterations(case, early_layer(case), EARLY_STEPS, 6)
 
 
-def draw_figure_9(case: CircleCase, path: Path) -> Path:
+def draw_figure_9(case: CircleCase) -> Drawing:
     """Late units: it changes its look."""
-    return draw_iterations(case, path, late_layer(case), LATE_STEPS, 9)
+    return draw_iterations(case, late_layer(case), LATE_STEPS, 9)
 
 
 def late_layer(case: CircleCase) -> str:
@@ -181,42 +178,40 @@ def late_layer(case: CircleCase) -> str:
 def unit_of(case: CircleCase) -> tuple[int, float]:
     """Figures 7 and 8: the unit of the early layer that most of the worst images have in common."""
     layer = early_layer(case)
-    return commonest_unit(case.generator, case.worst, case.seed, case.points, layer, **case.how)
+    return commonest_unit(case.sampler, case.worst, case.points, layer)
 
 
-def draw_figure_7(case: CircleCase, path: Path) -> Path:
+def draw_figure_7(case: CircleCase) -> Drawing:
     """One early unit in several images."""
     layer, (unit, share) = early_layer(case), unit_of(case)
     chosen = case.worst[: case.num_shown]
 
     def without(index: int, units: tuple[int, ...]) -> State:
-        return state(case.generator, index, case.seed, case.points, layer, units, **case.how)
+        return state(case.sampler, index, case.points, layer, units)
 
     pairs = {index: (without(index, ()), without(index, (unit,))) for index in chosen}
     below = under_threshold(chosen, case.affected[: case.num_shown])
-    words = f"Figure 7; {noise_words(case.generator, case.how)}{below}"
-    return draw_one_unit(pairs, unit, share, layer, words, path)
+    words = f"Figure 7; {noise_words(case.sampler)}{below}"
+    return draw_one_unit(pairs, unit, share, layer, words)
 
 
-def draw_figure_8(case: CircleCase, path: Path) -> Path:
+def draw_figure_8(case: CircleCase) -> Drawing:
     """Its biases among all."""
     layer = early_layer(case)
     try:
         b_mu, b_sigma = affine_biases(case.generator, layer)
     except ValueError as error:
         raise Omitted(str(error)) from error
-    return draw_biases(b_mu, b_sigma, unit_of(case)[0], layer, path)
+    return draw_biases(b_mu, b_sigma, unit_of(case)[0], layer)
 
 
-def draw_figure_10(case: CircleCase, path: Path) -> Path:
+def draw_figure_10(case: CircleCase) -> Drawing:
     """All late units but one."""
     index, layer = case.worst[0], late_layer(case)
-    whole, alone = all_but_one(
-        case.generator, index, case.seed, case.points, layer, NUM_ALONE, **case.how
-    )
+    whole, alone = all_but_one(case.sampler, index, case.points, layer, NUM_ALONE)
     below = under_threshold([index], case.affected[:1])
-    words = f"Figure 10; {noise_words(case.generator, case.how)}{below}"
-    return draw_alone(index, whole, alone, layer, words, path)
+    words = f"Figure 10; {noise_words(case.sampler)}{below}"
+    return draw_alone(index, whole, alone, layer, words)
 
 
 def standing(maps: Tensor, place: Tensor) -> Tensor:
@@ -226,13 +221,13 @@ def standing(maps: Tensor, place: Tensor) -> Tensor:
     return maps[:, y, x].abs() / medians
 
 
-def draw_figure_11(case: CircleCase, path: Path) -> Path:
+def draw_figure_11(case: CircleCase) -> Drawing:
     """Maps that have the artifact over maps that do not, each before and after the norm."""
     index, place = case.worst[0], case.place[0]
     layer = layer_at(list(case.points), PAIRED_SIZE)
     if f"{layer}/norm" not in getattr(case.generator, "points", {}):
         raise Omitted("this generator's layers have no norm to look before and after")
-    pair = around_norm(case.generator, index, case.seed, layer, **case.how)
+    pair = around_norm(case.sampler, index, layer)
     heights = [standing(maps, place) for maps in pair]
     order = heights[1].argsort(descending=True, stable=True).tolist()
     few = max(1, min(NUM_PAIRS, len(order) // 2))
@@ -254,18 +249,18 @@ def draw_figure_11(case: CircleCase, path: Path) -> Path:
         "where the artifact stands highest above the median magnitude (x times) after it, and "
         f"those where it stands lowest{below}"
     )
-    return figures.save(drawn_cells(rows), path, numbers, caption)
+    return Drawing(drawn_cells(rows), numbers, caption)
 
 
-def draw_figure_15(case: CircleCase, path: Path) -> Path:
+def draw_figure_15(case: CircleCase) -> Drawing:
     """What PIN chose."""
     rho = rho_by_layer(case.generator)
     if not rho:
         raise Omitted("only norms of kind PIN (model/norm=pin) have a rho")
-    return draw_rho(rho, path, unit="layer (Figure 15)")
+    return rho_drawing(rho, unit="layer (Figure 15)")
 
 
-FIGURES: dict[str, Callable[[CircleCase, Path], Path]] = {
+FIGURES: dict[str, Callable[[CircleCase], Drawing]] = {
     "figure3_maps": draw_figure_3,
     "figure4_intensity": draw_figure_4,
     "figure5_noise": draw_figure_5,

@@ -1,29 +1,28 @@
 """Figures 13 and 14 of Tan, Wen, Yang: generators with other norms on equal latents, with scores.
 
 compared = named_checkpoints({"PN": "runs/pn.ckpt", "PIN": "runs/pin.ckpt"})
-draw_compared(study, trainer, system, compared, generator_of)       # inside `investigate`
+table, drawing = comparison(bench, compared, generator_of)          # inside `run`
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning import Trainer
 from torch import Tensor
 
 from ganlab.networks.base import Generator
 from ganlab.nn import norm as norms
 from ganlab.report import figures, images
 from ganlab.report.directions import way_of
+from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
+from ganlab.sampling import Sampler
+from ganlab.studies.bench import Bench
 from ganlab.studies.circles.panels import Cell, drawn_cells, picture
 from ganlab.studies.directions import chosen_monitor
-from ganlab.studies.sampling import images_at
-from ganlab.studies.scores import Study
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
-from ganlab.systems.conditioning import conditions_of
 
 Opener = Callable[[str], Generator]  # checkpoint -> its averaged generator
 Compare = Mapping[str, str] | Sequence[str] | str | None  # name -> checkpoint, or checkpoints alone
@@ -60,37 +59,35 @@ def named_checkpoints(compare: Compare) -> list[tuple[str | None, Path]]:
 
 @dataclass(frozen=True, eq=False)
 class Compared:
-    """One generator of the comparison, standing in for a system."""
+    """One generator of the comparison."""
 
     name: str
     source: str  # its checkpoint
-    generator_ema: Generator
-    device: Any
-    conditioner: Any = None
+    sampler: Sampler  # that makes the scored images of it
     images_seen: int = 0  # in its training; 0 = not known
 
 
 def generators_of(
-    system: Any, compared: Sequence[tuple[str | None, Path]], opener: Opener
+    bench: Bench, compared: Sequence[tuple[str | None, Path]], opener: Opener
 ) -> list[Compared]:
     """This generator, then the others, each with a name of its own.
 
     Raises:
         ValueError: one makes images of another size or number of channels.
     """
-    own, conditioner = system.generator_ema, getattr(system, "conditioner", None)
+    own = bench.generator
     shape = (own.channels, own.resolution)
-    found = [Compared(norm_name(own), "ckpt", own, system.device, conditioner, system.images_seen)]
+    found = [Compared(norm_name(own), "ckpt", bench.sampler, bench.images_seen)]
     for name, path in compared:
-        other = opener(str(path)).to(system.device)
+        other = opener(str(path)).to(bench.device)
         if (there := (other.channels, other.resolution)) != shape:
             raise ValueError(
                 f"study.compare: {path} has {there[0]} channels of {there[1]} px, ckpt "
                 f"{shape[0]} of {shape[1]} px: scores and grids need the same"
             )
         called = unused(name or norm_name(other), [each.name for each in found])
-        seen = images_seen_of(path)
-        found.append(Compared(called, str(path), other, system.device, conditioner, seen))
+        sampler = replace(bench.sampler, generator=other)
+        found.append(Compared(called, str(path), sampler, images_seen_of(path)))
     return found
 
 
@@ -108,23 +105,18 @@ def images_seen_of(path: Path) -> int:
         return 0
 
 
-def draw_compared(
-    study: Study,
-    trainer: Trainer,
-    system: Any,
+def comparison(
+    bench: Bench,
     compared: Sequence[tuple[str | None, Path]],  # of `named_checkpoints`
     opener: Opener,
     num_shown: int = 8,  # latents 0 .. num_shown - 1
-) -> None:
-    """Score every generator on the study's latents (on all ranks) and draw them on equal latents.
+) -> tuple[Table, Drawing]:
+    """Every generator scored on the bench's latents (on all ranks) and drawn on equal latents.
 
-    Writes `figures/figure13_14_grids.png` and `compared.*`; draws without scores where the study
-    has no suite.
+    Without scores where there is no suite.
     """
-    generators = generators_of(system, compared, opener)
-    scores = {each.name: scored(study, trainer, each) for each in generators}
-    if study.directory is None or not trainer.is_global_zero:
-        return
+    generators = generators_of(bench, compared, opener)
+    scores = {each.name: scored(bench, each) for each in generators}
     rows = [
         {
             "generator": each.name,
@@ -135,38 +127,27 @@ def draw_compared(
         for each in generators
     ]
     ways = {metric: way for metric in scores[generators[0].name] if (way := way_of(metric))}
-    Table(list(rows[0]), rows, ways, "Generators on the same latents").write(
-        study.directory, "compared"
-    )
-    pictures = {each.name: grid_of(study, each, range(num_shown)) for each in generators}
-    path = study.directory / "figures" / "figure13_14_grids.png"
-    draw_grids(pictures, scores, range(num_shown), path)
+    table = Table(list(rows[0]), rows, ways, "Generators on the same latents")
+    pictures = {each.name: each.sampler.images(range(num_shown)) for each in generators}
+    return table, draw_grids(pictures, scores, range(num_shown))
 
 
-def scored(study: Study, trainer: Trainer, one: Compared) -> dict[str, float]:
-    """Metric -> value over the study's latents; nothing without a suite. Recorded, if new."""
-    if study.suite is None:
+def scored(bench: Bench, one: Compared) -> dict[str, float]:
+    """Metric -> value over the bench's latents; nothing without a suite. Recorded, if new."""
+    if bench.suite is None:
         return {}
-    if one.source == "ckpt":  # the baseline
-        return dict(study.latest)
-    values = study.score(trainer, one, f"scoring {one.name}")
-    study.record(values, one, intervention=f"generator {one.name}")
+    if one.source == "ckpt":
+        return dict(bench.baseline)
+    values = bench.score(f"scoring {one.name}", sampler=one.sampler)
+    bench.record(values, one.sampler, one.images_seen, intervention=f"generator {one.name}")
     return values
-
-
-def grid_of(study: Study, one: Compared, indices: Sequence[int]) -> Tensor:
-    """(N, C, H, W) on the CPU, made as the scored images are."""
-    how: dict[str, Any] = {"condition_at": conditions_of(one), "truncation": study.psi}
-    generator = one.generator_ema
-    return images_at(generator, indices, study.seed, noise=study.noise, **how).cpu()
 
 
 def draw_grids(
     pictures: Mapping[str, Tensor],  # generator -> (N, C, H, W), the same latents
     scores: Mapping[str, Mapping[str, float]],  # generator -> metric -> value; empty = not scored
     indices: Sequence[int],  # addresses of those latents
-    path: Path,
-) -> Path:
+) -> Drawing:
     """Figures 13 and 14 as one: a row a generator, with the first FID beside it."""
     metrics = list(next(iter(scores.values())))
     monitor = chosen_monitor(metrics, None) if metrics else None
@@ -179,4 +160,4 @@ def draw_grids(
         numbers[f"{name}/images"] = images.to_uint8(batch).numpy()
         numbers |= {f"{name}/{metric}": np.array(v) for metric, v in scores[name].items()}
     text = "The same latents in generators that differ in their norm (Figures 13 and 14)"
-    return figures.save(drawn_cells(rows), path, numbers, text)
+    return Drawing(drawn_cells(rows), numbers, text)

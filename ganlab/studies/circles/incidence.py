@@ -9,12 +9,10 @@ from lightning import Callback, Trainer
 
 from ganlab.metrics import wilson_interval
 from ganlab.metrics.suite import short
-from ganlab.networks.base import Generator
+from ganlab.sampling import Sampler
 from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven
 from ganlab.studies.circles.observation import Detected, Seen, observe, reading_of, reading_points
-from ganlab.studies.sampling import rank_indices
-from ganlab.studies.scores import watched
-from ganlab.systems.conditioning import conditions_of
+from ganlab.studies.ranks import Ranks
 
 METRIC = "artifact_incidence"
 
@@ -73,24 +71,20 @@ class Incidence:
 
 
 def seen_by_ranks(
-    trainer: Trainer,
-    generator: Generator,
+    ranks: Ranks,
+    sampler: Sampler,
     num: int,  # latents 0 .. num-1
-    seed: int,
     read: str,  # as of `reading_points`
-    batch_size: int,
-    title: str,  # of the progress bar
-    **how: Any,  # of `images_at`: device, condition_at, noise
+    title: str = "artifacts",  # of the progress bar
 ) -> Seen:
     """The spikes of these latents' images, each rank looking at its share; the same on all."""
-    points = reading_points(generator, read)
-    share = rank_indices(num, trainer.global_rank, trainer.world_size)
-    own = observe(generator, watched(share or [0], title, trainer), seed, points, batch_size, **how)
-    table = torch.zeros(num, *own.table.shape[1:], device=own.table.device)
-    if share:
-        table[trainer.global_rank :: trainer.world_size] = own.table
-    together = trainer.strategy.reduce(table, reduce_op="sum")
-    return Seen(own.layers, own.sizes, together)
+    points = reading_points(sampler.generator, read)
+    share = ranks.share(range(num))
+    own = observe(sampler, ranks.watched(share or [0], title), points)
+    table = torch.zeros(num, *own.table.shape[1:])
+    if share:  # a rank without images looked at one for the sizes
+        table[share] = own.table.cpu()
+    return Seen(own.layers, own.sizes, ranks.sum(table))
 
 
 class CircleIncidence(Callback):
@@ -132,25 +126,15 @@ class CircleIncidence(Callback):
         """Look, unless the run stopped before its length."""
         if pl_module.images_seen < 1000 * getattr(pl_module, "kimg", 0):
             return
-        generator = pl_module.generator_ema
-        how = {"device": pl_module.device, "condition_at": conditions_of(pl_module)}
-        seen = seen_by_ranks(
-            trainer,
-            generator,
-            self.num_images,
-            self.seed,
-            self.read,
-            self.batch_size,
-            "artifacts",
-            **how,
-        )
+        sampler = Sampler.of(pl_module, self.seed, batch_size=self.batch_size)
+        seen = seen_by_ranks(Ranks(trainer), sampler, self.num_images, self.read)
         try:
             found = Incidence.of(seen.detected(self.levels), self.confidence)
         except ValueError as error:  # a run too short to grow so far keeps its other results
             warnings.warn(f"no incidence of artifacts: {error}", stacklevel=2)
             return
         facts = {"seed": self.seed, "images_seen": pl_module.images_seen}
-        self.records = found.records(self.levels, reading_of(generator, self.read), **facts)
+        self.records = found.records(self.levels, reading_of(sampler.generator, self.read), **facts)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resume of a finished run must know."""

@@ -1,9 +1,8 @@
 """Which layers the figures of artifacts look at, and what their captions must say."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ganlab.networks.base import Generator
+from ganlab.sampling import Sampler
 from ganlab.studies.circles.maps import takes_noise
 
 
@@ -22,11 +21,11 @@ def layer_at(layers: Sequence[str], size: int, position: int = 0) -> str:
     return [layer for layer in layers if side_of(layer) == chosen][position]
 
 
-def noise_words(generator: Generator, how: Mapping[str, Any]) -> str:
+def noise_words(sampler: Sampler) -> str:
     """What a caption says of noise: that nothing in the figure is due to it, and why."""
-    if not takes_noise(generator):
+    if not takes_noise(sampler.generator):
         return "a generator without noise"
-    if how.get("noise", "fixed") == "fixed":
+    if sampler.noise == "fixed":
         return "fixed noise: each layer's own plane in all pictures"
     return "noise drawn for each latent, the same in all its pictures"
 

@@ -1,30 +1,21 @@
 """Forward passes behind the figures of artifacts: maps, pixels to compare, noise drawn anew.
 
-images, maps = traced(generator, [17], seed, points, ["8x8/1"])        # maps["8x8/1"]: (1, C, 8, 8)
-before, after = around_norm(generator, 17, seed, "32x32/0")            # (C, 32, 32) each
-redrawn = fresh_noise(generator, 17, seed, 4, points)                  # what noise alone moves
+images, maps = traced(sampler, [17], points, ["8x8/1"])                # maps["8x8/1"]: (1, C, 8, 8)
+before, after = around_norm(sampler, 17, "32x32/0")                    # (C, 32, 32) each
+redrawn = fresh_noise(sampler, 17, 4, points)                          # what noise alone moves
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from ganlab.networks.base import Generator
-from ganlab.nn.growing import enlarged
-from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at
+from ganlab.nn.randomness import derived_seed, keyed_generator
 from ganlab.nn.tracing import Edit, edited, observed, recorded
+from ganlab.sampling import Sampler
 from ganlab.studies.circles.spikes import near, peaks_of, places, pooled
-from ganlab.studies.sampling import (
-    ConditionAt,
-    device_of,
-    evaluating,
-    images_at,
-    noise_at,
-    synthesized,
-)
 
 Points = Mapping[str, nn.Module]  # layer -> the module that is read, input to output
 OBJECT, BORDER = (1 / 3, 2 / 3), 1 / 8  # the middle ninth; the rim, as shares of the sides
@@ -32,26 +23,22 @@ APART = 0.2  # pixels to compare are further than this from the artifact
 
 
 def traced(
-    generator: Generator,
+    sampler: Sampler,
     indices: Sequence[int],  # addresses of the latents, one batch of them
-    seed: int,
     points: Points,
     names: Sequence[str],  # the layers whose maps are wanted
     edits: Mapping[str, Edit] | None = None,  # layer -> edit of what is read there
-    **how: Any,  # of `images_at`
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Images (N, C, H, W) and layer -> maps (N, C, H, W) on the CPU; maps are after their edit."""
     with edited(points, edits or {}), recorded(points, list(names)) as maps:
-        images = images_at(generator, indices, seed, **how)
+        images = sampler.batch(indices)
     return images.cpu(), {name: maps[name].cpu() for name in names}
 
 
 def around_norm(
-    generator: Generator,
+    sampler: Sampler,
     index: int,
-    seed: int,
     layer: str,
-    **how: Any,  # of `images_at`
 ) -> tuple[Tensor, Tensor]:
     """What a layer's norm was given and what it made of it, (C, H, W) each, on the CPU.
 
@@ -59,13 +46,13 @@ def around_norm(
         KeyError: the layer has no norm.
     """
     pair: list[Tensor] = []
-    points: dict[str, nn.Module] = getattr(generator, "points", {})
+    points: dict[str, nn.Module] = getattr(sampler.generator, "points", {})
 
     def keep(name: str, received: Tensor, output: Tensor) -> None:
         pair.extend([received[0].cpu(), output[0].cpu()])
 
     with observed(points, [f"{layer}/norm"], keep):
-        images_at(generator, [index], seed, **how)
+        sampler.batch([index])
     return pair[0], pair[1]
 
 
@@ -113,26 +100,17 @@ class Redrawn:
         return deviations.square().mean(0).sqrt()
 
 
-@torch.no_grad()
-def fresh_noise(
-    generator: Generator,
-    index: int,
-    seed: int,
-    draws: int,
-    points: Points,
-    *,
-    device: torch.device | str | None = None,
-    condition_at: ConditionAt | None = None,
-    truncation: float | None = None,
-    noise: str = "random",  # whatever it says: noise is drawn anew
-) -> Redrawn:
+def fresh_noise(sampler: Sampler, index: int, draws: int, points: Points) -> Redrawn:
     """The same latent again and again, with noise of (seed, index, draw) each time."""
-    where = device_of(generator) if device is None else torch.device(device)
-    latents = latents_at(generator, [index] * draws, seed).to(where)
-    condition = condition_at([index] * draws).to(where) if condition_at else None
+    told = sampler.condition_at
+    again = replace(
+        sampler,
+        seed=derived_seed("fresh noise", sampler.seed, index),
+        noise="random",
+        condition_at=None if told is None else lambda rows: told([index] * len(rows)),
+        batch_size=draws,
+    )
     last = list(points)[-1]
-    drawing = noise_at(generator, range(draws), derived_seed("fresh noise", seed, index))
-    with evaluating(generator), drawing, recorded(points, [last]) as maps:
-        images = synthesized(generator, latents, condition, truncation, "random")
-    full = enlarged(images, generator.resolution).cpu()
-    return Redrawn(full, peak_place(maps[last]).cpu())
+    with recorded(points, [last]) as maps:
+        images = again.paint(sampler.latents([index] * draws), range(draws))
+    return Redrawn(images, peak_place(maps[last]).cpu())

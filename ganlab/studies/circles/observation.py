@@ -5,7 +5,7 @@ of a layer's maps that stands far above all else, and that the layers after it h
 counts as affected when such a spot persists over consecutive resolutions at matching positions.
 
     points = reading_points(generator)                        # layer -> module that is read there
-    seen = observe(generator, range(2000), seed=0, points=points)
+    seen = observe(Sampler(generator), range(2000), points)
     found = seen.detected(Levels(2.5))
     found.affected.double().mean()                            # the incidence
     origins(seen, found, Levels(2.5))                         # layer and unit of each
@@ -15,16 +15,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ganlab.networks.base import Generator
 from ganlab.nn.tracing import Reached, observed
+from ganlab.sampling import Edits, Sampler, batched
 from ganlab.studies.circles.levels import Levels, size_of
 from ganlab.studies.circles.spikes import Spikes, places, same_place, spikes_of
-from ganlab.studies.sampling import batched, device_of, images_at
 
 READ = ("style", "norm", "activation")  # where a layer can be read, from its output on
 FIELDS = ("peak", "median", "high", "kurtosis", "isolation", "agreement", "unit")
@@ -148,13 +147,10 @@ class Seen:
 
 
 def observe(
-    generator: Generator,
+    sampler: Sampler,
     indices: Iterable[int],  # addresses of this process's latents
-    seed: int,
     points: Mapping[str, nn.Module],  # of `reading_points`
-    batch_size: int = 100,
-    device: torch.device | str | None = None,  # None = where the generator is
-    **how: Any,  # of `images_at`: condition_at, noise, edits, truncation
+    edits: Edits | None = None,  # an intervention
 ) -> Seen:
     """The spikes of these latents' images in every layer, in their order, on the device.
 
@@ -163,7 +159,6 @@ def observe(
     Raises:
         ValueError: no indices.
     """
-    device = device_of(generator) if device is None else torch.device(device)
     rows: list[Tensor] = []
     sizes: dict[str, tuple[int, int]] = {}
     passing: dict[str, Tensor] = {}
@@ -173,9 +168,9 @@ def observe(
         passing[name] = packed(spikes_of(output))
 
     with observed(points, list(points), look, stop=True):
-        for batch in batched(indices, batch_size):
+        for batch in batched(indices, sampler.batch_size):
             with suppress(Reached):
-                images_at(generator, batch, seed, device=device, **how)
+                sampler.batch(batch, edits)
             rows.append(torch.stack([passing[name] for name in points], dim=1))
     if not rows:
         raise ValueError("there are no latents to look at: raise study.num_images")

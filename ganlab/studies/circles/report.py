@@ -1,12 +1,12 @@
 """The worst images with their artifacts circled, and how scores are spread."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from ganlab.report import figures, images
+from ganlab.report.drawings import Drawing
 from ganlab.studies.circles.observation import Detected, Origin
 from ganlab.studies.circles.panels import drawn_cells, picture
 
@@ -19,8 +19,7 @@ def draw_montage(
     indices: Sequence[int],  # their addresses
     found: Detected,  # of these images alone
     origin: Sequence[Origin | None],
-    path: Path,
-) -> Path:
+) -> Drawing:
     """The worst images, each with a ring where its peak is; unaffected ones say so."""
     cells = [
         picture(image, title_of(index, float(score), where)).marked(place)
@@ -38,7 +37,7 @@ def draw_montage(
     }
     num = int(found.affected.sum())
     text = f"Images with the highest scores, {num} of {len(batch)} of them affected; ring: the peak"
-    return figures.save(drawn_cells(rows), path, numbers, text)
+    return Drawing(drawn_cells(rows), numbers, text)
 
 
 def title_of(index: int, score: float, origin: Origin | None) -> str:
@@ -49,8 +48,7 @@ def title_of(index: int, score: float, origin: Origin | None) -> str:
 def draw_scores(
     scores: Mapping[str, Tensor],  # name -> (N,); this generator's first, then the calibrating one
     threshold: float,
-    path: Path,
-) -> Path:
+) -> Drawing:
     """Histograms of scores and the threshold above which an image counts as affected."""
     top = max(float(values.max()) for values in scores.values())
     edges = np.linspace(0, max(top, threshold) * 1.05, BINS + 1)
@@ -66,4 +64,4 @@ def draw_scores(
         axes.set(xlabel="score: least contrast over its level", ylabel="share of images")
         axes.legend()
     text = "Scores of images: how far the strongest persisting peak stands above its level"
-    return figures.save(figure, path, numbers, text)
+    return Drawing(figure, numbers, text)

@@ -4,19 +4,18 @@ Tan, Wen, Yang: "Systematic Analysis and Removal of Circular Artifacts for Style
 9 and 10. A unit is a channel of a layer as it leaves the style, set to zero at every position. An
 artifact is where the last layer's maps peak.
 
-    steps = one_by_one(generator, 17, seed, points, "8x8/1", 3)
+    steps = one_by_one(Sampler(generator), 17, points, "8x8/1", 3)
     [step.units for step in steps], steps[-1].place
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganlab.networks.base import Generator
+from ganlab.sampling import Sampler
 from ganlab.studies.circles.maps import Points, peak_place, traced
 from ganlab.studies.circles.spikes import pixels, places, pooled, quantile, strongest_units
 from ganlab.studies.neurons.units import ablate_units
@@ -35,19 +34,17 @@ class State:
 
 
 def state(
-    generator: Generator,
+    sampler: Sampler,
     index: int,  # address of the latent
-    seed: int,
     points: Points,
     layer: str,
     units: Sequence[int] = (),
-    **how: Any,  # of `images_at`
 ) -> State:
     """Make the image without these units and look where the artifact is then."""
     last = list(points)[-1]
     names = list(dict.fromkeys([layer, last]))
     edits = {layer: ablate_units(units)} if units else None
-    images, maps = traced(generator, [index], seed, points, names, edits, **how)
+    images, maps = traced(sampler, [index], points, names, edits)
     place, magnitude = peak_place(maps[last])[0], pooled(maps[last])
     size = maps[layer].shape[-2:]
     pixel = pixels(place, size)
@@ -58,63 +55,57 @@ def state(
 
 
 def one_by_one(
-    generator: Generator,
+    sampler: Sampler,
     index: int,
-    seed: int,
     points: Points,
     layer: str,
     steps: int,  # units switched off in the end
-    **how: Any,  # of `images_at`
 ) -> list[State]:
     """The image, then without the layer's strongest unit at the artifact, then without the next.
 
     Figures 6 and 9: each time the strongest unit is that of the place to which the artifact moved.
     """
-    found = [state(generator, index, seed, points, layer, **how)]
+    found = [state(sampler, index, points, layer)]
     for _ in range(steps):
         units = (*found[-1].units, found[-1].next_unit)
         if len(set(units)) < len(units):  # nothing is left there to switch off
             break
-        found.append(state(generator, index, seed, points, layer, units, **how))
+        found.append(state(sampler, index, points, layer, units))
     return found
 
 
 def commonest_unit(
-    generator: Generator,
+    sampler: Sampler,
     indices: Sequence[int],
-    seed: int,
     points: Points,
     layer: str,
-    **how: Any,  # of `images_at`
 ) -> tuple[int, float]:
     """The unit that is strongest at most images' artifacts, and the share of images it is that of.
 
     Of equals the one with the lowest number.
     """
-    top = [state(generator, index, seed, points, layer, **how).next_unit for index in indices]
+    top = [state(sampler, index, points, layer).next_unit for index in indices]
     unit, count = min(Counter(top).items(), key=lambda item: (-item[1], item[0]))
     return unit, count / len(top)
 
 
 def all_but_one(
-    generator: Generator,
+    sampler: Sampler,
     index: int,
-    seed: int,
     points: Points,
     layer: str,
     num: int,  # units shown alone
-    **how: Any,  # of `images_at`
 ) -> tuple[State, dict[int, State]]:
     """The image, and for each of the `num` strongest units at its artifact the image of it alone.
 
     Figure 10.
     """
-    whole = state(generator, index, seed, points, layer, **how)
-    _, maps = traced(generator, [index], seed, points, [layer], **how)
+    whole = state(sampler, index, points, layer)
+    _, maps = traced(sampler, [index], points, [layer])
     pixel = pixels(whole.place, maps[layer].shape[-2:])
     every = range(maps[layer].shape[1])
     alone = {}
     for unit in strongest_units(maps[layer], pixel[None], num)[0].tolist():
         others = [other for other in every if other != unit]
-        alone[unit] = state(generator, index, seed, points, layer, others, **how)
+        alone[unit] = state(sampler, index, points, layer, others)
     return whole, alone

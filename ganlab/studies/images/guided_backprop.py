@@ -3,16 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from lightning import Trainer
 from torch import Tensor
 
 from ganlab.networks.base import Condition, Discriminator
 from ganlab.report import figures, images
+from ganlab.report.drawings import Drawing
+from ganlab.sampling import evaluating
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
 from ganlab.studies.images.guided_gradients import (
     chosen_layer,
     guided_gradients,
@@ -21,11 +23,8 @@ from ganlab.studies.images.guided_gradients import (
 )
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.neurons.panels import Panel, panel_figure, picture
-from ganlab.studies.reals import data_of
-from ganlab.studies.sampling import evaluating, images_at
-from ganlab.studies.scores import Study, watched
-from ganlab.studies.stored import has_images, stored_images
-from ganlab.systems.conditioning import conditions_of
+from ganlab.studies.question import Question
+from ganlab.studies.stored import stored_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +42,8 @@ class Shown:
     condition: Condition | None  # what the discriminator is told of them
 
 
-class GuidedBackprop(Study):
+@dataclass(frozen=True, kw_only=True)
+class GuidedBackprop(Question):
     """Guided gradients of the discriminator's filters in real and in generated images.
 
     Writes `figures/guided_backprop.png` with its numbers: an image a row, a filter a column, the
@@ -54,43 +54,35 @@ class GuidedBackprop(Study):
             or filter that it lacks.
     """
 
-    def __init__(
-        self,
-        *,
-        directory: str | Path,  # where the figure goes
-        layer: int | str | None = None,  # name or position; None = the middle one
-        filters: Sequence[int] | None = None,  # of that layer; None = the most active ones
-        num_filters: int = 8,  # so many of them
-        num_real: int = 4,  # the data's images 0 .. num_real-1
-        num_fake: int = 4,  # latents 0 .. num_fake-1
-        **options: Any,  # of `Study`
-    ) -> None:
-        super().__init__(directory=directory, **options)
-        if min(num_real, num_fake) < 0 or num_real + num_fake < 1 or num_filters < 1:
-            raise ValueError(
-                f"study.num_real={num_real}, study.num_fake={num_fake}, study.num_filters="
-                f"{num_filters}: at least one image and one filter are needed"
-            )
-        self.layer, self.num_filters = layer, num_filters
-        self.filters = None if filters is None else [int(f) for f in as_list(filters)]
-        self.num_real, self.num_fake = num_real, num_fake
-        self.folder = Path(directory)
+    layer: int | str | None = None  # name or position; None = the middle one
+    filters: Sequence[int] | None = None  # of that layer; None = the most active ones
+    num_filters: int = 8  # so many of them
+    num_real: int = 4  # the data's images 0 .. num_real-1
+    num_fake: int = 4  # latents 0 .. num_fake-1
 
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        numbers = (self.num_real, self.num_fake)
+        if min(numbers) < 0 or sum(numbers) < 1 or self.num_filters < 1:
+            raise ValueError(
+                f"study.num_real={self.num_real}, study.num_fake={self.num_fake}, "
+                f"study.num_filters={self.num_filters}: at least one image and one filter are "
+                "needed"
+            )
+
+    def check(self, bench: Bench) -> None:
         """Refuse a generator that comes alone, before any data is read."""
-        if getattr(pl_module, "discriminator", None) is None:
+        if getattr(bench.system, "discriminator", None) is None:
             raise ValueError(
                 "study=guided_backprop needs a discriminator, and this checkpoint holds none: "
                 "choose one that was trained here"
             )
-        super().setup(trainer, pl_module, stage)
 
-    def investigate(self, trainer: Trainer, system: Any) -> None:
-        """Draw on the first rank."""
-        if not trainer.is_global_zero:
-            return
-        groups = self.groups(trainer, system)
-        network = system.discriminator
+    def run(self, bench: Bench) -> Findings:
+        """The gradients; the first rank's work."""
+        if not bench.ranks.first:
+            return Findings()
+        groups, network = self.groups(bench), bench.system.discriminator
         layer, filters = self.choice(network, groups)
         gradients = [
             guided_gradients(
@@ -99,44 +91,37 @@ class GuidedBackprop(Study):
                 layer,
                 filters,
                 group.condition,
-                partial(watched, title=group.title, trainer=trainer),  # type: ignore[arg-type]
+                partial(bench.ranks.watched, title=group.title),  # type: ignore[arg-type]
             ).cpu()
             for group in groups
         ]
-        draw_guided(groups, gradients, layer, filters, self.folder / "figures")
+        return Findings(figures={"guided_backprop": draw_guided(groups, gradients, layer, filters)})
 
-    def groups(self, trainer: Trainer, system: Any) -> list[Shown]:
+    def groups(self, bench: Bench) -> list[Shown]:
         """The real and the generated images."""
         found = []
-        if self.num_real and has_images(trainer):
-            found.append(self.real(data_of(trainer), system))
+        if self.num_real and bench.has_images:
+            found.append(self.real(bench))
         if self.num_fake:
-            found.append(self.generated(system))
+            found.append(self.generated(bench))
         if not found:
             raise ValueError("study.num_fake=0, and there are no real images: raise study.num_fake")
         return found
 
-    def real(self, data: Any, system: Any) -> Shown:
+    def real(self, bench: Bench) -> Shown:
         """The first images of the data."""
-        indices = list(range(min(self.num_real, len(data.dataset))))
-        batch = stored_images(data, indices, system.device)
-        conditioner = getattr(system, "conditioner", None)
+        indices = list(range(min(self.num_real, len(bench.data.dataset))))
+        batch = stored_images(bench.data, indices, bench.device)
+        conditioner = getattr(bench.system, "conditioner", None)
         condition = None
         if conditioner is not None:
             batch, condition = conditioner(batch)
         return Shown("real", indices, batch.image, condition)
 
-    def generated(self, system: Any) -> Shown:
+    def generated(self, bench: Bench) -> Shown:
         """Images of the first latents."""
-        indices, condition_at = list(range(self.num_fake)), conditions_of(system)
-        made = images_at(
-            system.generator_ema,
-            indices,
-            self.seed,
-            device=system.device,
-            condition_at=condition_at,
-        )
-        condition = condition_at(indices).to(system.device) if condition_at else None
+        indices = list(range(self.num_fake))
+        made, condition = bench.sampler.batch(indices), bench.sampler.condition(indices)
         return Shown("generated", indices, made, condition)
 
     def choice(self, network: Discriminator, groups: Sequence[Shown]) -> tuple[str, list[int]]:
@@ -146,7 +131,7 @@ class GuidedBackprop(Study):
             layers = rectifiers(network, first.images, first.condition)
         layer = chosen_layer(layers, self.layer)
         if self.filters is not None:
-            return layer, self.filters
+            return layer, [int(each) for each in as_list(self.filters)]
         condition = first.condition
         return layer, strongest_filters(network, first.images, layer, self.num_filters, condition)
 
@@ -156,8 +141,7 @@ def draw_guided(
     gradients: Sequence[Tensor],  # of each group, (N, F, C, H, W)
     layer: str,
     filters: Sequence[int],
-    directory: Path,
-) -> Path:
+) -> Drawing:
     """`guided_backprop.png` and its numbers: images, indices and gradients of each group."""
     rows: list[tuple[str, Sequence[Panel | None]]] = []
     numbers: dict[str, Any] = {"filters": np.asarray(filters), "layer": np.asarray(layer)}
@@ -172,7 +156,7 @@ def draw_guided(
     figure = panel_figure(rows)
     note = f"{layer}, gradient of each filter's largest activation; {RULE}"
     annotate(figure, f"{note}\ngrey is 0, each panel scaled to its largest magnitude")
-    return figures.save(figure, directory / "guided_backprop.png", numbers, note)
+    return Drawing(figure, numbers, note)
 
 
 def annotate(figure: "Figure", text: str) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ganlab.networks.base import Condition, Discriminator
 from ganlab.nn.modulation import ScaledLeakyReLU
 from ganlab.nn.tracing import guided, recorded
-from ganlab.studies.sampling import evaluating
+from ganlab.sampling import evaluating
 
 RECTIFIERS = (nn.ReLU, nn.LeakyReLU, ScaledLeakyReLU)
 

@@ -1,17 +1,19 @@
 """`study=nearest_neighbours`: samples beside their nearest training images, and a verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Trainer
 from torch import Tensor
 
-from ganlab.data.batch import Batch
 from ganlab.features import Extractor
-from ganlab.metrics.points import StoredPoints
+from ganlab.features.pixels import quantized
 from ganlab.metrics.suite import short
+from ganlab.report.drawings import Drawing
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
 from ganlab.studies.images.copies import (
     Compared,
     Neighbours,
@@ -21,20 +23,21 @@ from ganlab.studies.images.copies import (
 )
 from ganlab.studies.images.held_out import held_out_data
 from ganlab.studies.images.neighbour_report import copies_table, draw_distances, draw_neighbours
-from ganlab.studies.reals import data_of, mirrored
-from ganlab.studies.sampling import batched
-from ganlab.studies.scores import Study, watched
+from ganlab.studies.question import Question
+from ganlab.studies.reals import mirrored, num_images
 from ganlab.studies.stored import (
+    mirrored_images,
     random_positions,
     require_features,
     require_images,
-    stored_images,
 )
 
 SPACES = ("pixels", "features")
+Points = dict[str, Tensor]  # space -> (N, d); pixels as bytes
 
 
-class NearestNeighbours(Study):
+@dataclass(frozen=True, kw_only=True)
+class NearestNeighbours(Question):
     """Nearest training images of generated ones, in pixels and in features, and whether it copies.
 
     Writes `figures/neighbours.png` (the first samples), `figures/suspects.png` (those nearest to
@@ -47,104 +50,94 @@ class NearestNeighbours(Study):
         FileNotFoundError: no such file of held-out images.
     """
 
-    def __init__(
-        self,
-        *,
-        extractor: Extractor,  # of the features
-        directory: str | Path,  # where the files go
-        num: int = 2000,  # generated images: latents 0 .. num-1
-        held_out: str | Path | None = None,  # folder, .zip, .npz or .npy never trained on
-        num_held_out: int = 2000,  # held-out reals, drawn at random; at most all there are
-        num_neighbours: int = 3,  # shown of each sample; at least 2
-        num_shown: int = 8,  # samples in a figure
-        quantile: float = 0.01,  # share of held-out reals whose distance is called small
-        confidence: float = 0.99,  # of the intervals that must not overlap
-        **options: Any,  # of `Study`
-    ) -> None:
-        super().__init__(directory=directory, **options)
-        if min(num, num_held_out, num_shown) < 1 or num_neighbours < 2:
+    extractor: Extractor  # of the features
+    num: int = 2000  # generated images: latents 0 .. num-1
+    held_out: str | Path | None = None  # folder, .zip, .npz or .npy never trained on
+    num_held_out: int = 2000  # held-out reals, drawn at random; at most all there are
+    num_neighbours: int = 3  # shown of each sample; at least 2
+    num_shown: int = 8  # samples in a figure
+    quantile: float = 0.01  # share of held-out reals whose distance is called small
+    confidence: float = 0.99  # of the intervals that must not overlap
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.num, self.num_held_out, self.num_shown) < 1 or self.num_neighbours < 2:
             raise ValueError(
-                f"study.num={num}, study.num_held_out={num_held_out} and study.num_shown="
-                f"{num_shown} must be at least 1, study.num_neighbours={num_neighbours} at least 2"
+                f"study.num={self.num}, study.num_held_out={self.num_held_out} and "
+                f"study.num_shown={self.num_shown} must be at least 1, study.num_neighbours="
+                f"{self.num_neighbours} at least 2"
             )
-        if not (0 < quantile < 1 and 0 < confidence < 1):
+        if not (0 < self.quantile < 1 and 0 < self.confidence < 1):
             raise ValueError(
-                f"study.quantile={quantile}, study.confidence={confidence}: must be in (0, 1)"
+                f"study.quantile={self.quantile}, study.confidence={self.confidence}: must be in "
+                "(0, 1)"
             )
-        self.extractor, self.num, self.held_out = extractor, num, held_out
-        self.num_held_out, self.k = num_held_out, num_neighbours
-        self.num_shown, self.quantile, self.confidence = num_shown, quantile, confidence
-        self.folder = Path(directory)
-        self.compared: dict[str, Compared] = {}  # space -> the result, on the first rank
 
     def preflight(self) -> None:
         """Raise, before any data is read, if the extractor's weights are not to be had."""
-        super().preflight()
         require_features(self.extractor, "nearest_neighbours")
         self.extractor.preflight()
 
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+    def check(self, bench: Bench) -> None:
         """Refuse a checkpoint without training images, and fetch the weights."""
-        require_images(trainer, "nearest_neighbours", "compares with training images")
-        super().setup(trainer, pl_module, stage)
+        require_images(bench.trainer, "nearest_neighbours", "compares with training images")
         self.extractor.prepare()
 
-    def investigate(self, trainer: Trainer, system: Any) -> None:
-        """Collect points on every rank, compare and write on the first."""
-        self.extractor.to(system.device)
-        data = data_of(trainer)
-        training = self.points(trainer, system, "training images", *all_images(data))
-        made = self.points(trainer, system, "samples", self.num, None)
-        others = self.held_out_points(trainer, system, data)
-        if not trainer.is_global_zero:
-            return
-        stored = len(data.dataset)
+    def run(self, bench: Bench) -> Findings:
+        """Collect points on every rank, compare on the first."""
+        self.extractor.to(bench.device)
+        data, k = bench.data, self.num_neighbours
+        stored, every = len(data.dataset), num_images(data)
+        training = self.points(bench, "training images", range(every), real(data, bench.device))
+        made = self.points(bench, "samples", range(self.num), bench.sampler.batch)
+        others = self.held_out_points(bench)
+        if not bench.ranks.first:
+            return Findings()
         positions = self.positions(stored)
-        for space in SPACES:
-            real = training[space]
-            self.compared[space] = self.compare(
-                neighbours_of(made[space], real, self.k),
-                neighbours_of(others[space], real, self.k)
+        found: dict[str, Compared] = {}
+        for space, points in training.items():
+            held_out = (
+                neighbours_of(others[space], points, k)
                 if others
-                else neighbours_of_held_out(positions.to(real.device), real, self.k, stored),
-                space,
+                else neighbours_of_held_out(positions.to(points.device), points, k, stored)
             )
-            self.records.append(self.record_of(space, len(real), system))
-        self.write(data, system)
+            found[space] = self.compare(neighbours_of(made[space], points, k), held_out, space)
+        verdicts = {space: each.verdict for space, each in found.items()}
+        return Findings(
+            tables={"table": copies_table(verdicts, self.notes(data))},
+            figures={"distances": draw_distances(found), **self.drawn(bench, found)},
+            records=[self.record_of(space, each, every, bench) for space, each in found.items()],
+            result=found,
+        )
 
     def positions(self, stored: int) -> Tensor:
         """Which training images are held out in turn, (N,) int64."""
         num = min(self.num_held_out, stored)
         return torch.tensor(random_positions(stored, num, "held out", self.seed))
 
-    def held_out_points(self, trainer: Trainer, system: Any, data: Any) -> dict[str, Tensor]:
+    def held_out_points(self, bench: Bench) -> Points:
         """Points of images that were never trained on; empty where there are none."""
         if self.held_out is None:
             return {}
-        other = held_out_data(self.held_out, data)
+        other = held_out_data(self.held_out, bench.data)
         num = min(self.num_held_out, len(other.dataset))
         chosen = random_positions(len(other.dataset), num, "held out", self.seed)
-        return self.points(trainer, system, "held-out images", num, (other, chosen))
+        return self.points(bench, "held-out images", chosen, real(other, bench.device))
 
     def points(
         self,
-        trainer: Trainer,
-        system: Any,
+        bench: Bench,
         title: str,  # of the progress bar
-        num: int,
-        stored: tuple[Any, Sequence[int]] | None,  # data module and positions; None = samples
-    ) -> dict[str, Tensor]:
-        """Space -> points of these images by their order, (N, d), gathered over ranks."""
-        kept = {space: Rows(space).to(system.device) for space in SPACES}
-        share = range(num)[trainer.global_rank :: trainer.world_size]
-        for rows in batched(watched(share, title, trainer), self.batch_size):
-            images = (
-                self.made(system, rows) if stored is None else real_images(stored, rows, system)
-            )
-            index = torch.tensor(rows)
-            kept["pixels"].update(images, False, index)
-            kept["features"].update(self.extractor(images)["features"], False, index)
-        return {space: metric.compute() for space, metric in kept.items()}
+        items: Sequence[int],
+        images: Callable[[list[int]], Tensor],  # of some of them
+    ) -> Points:
+        """Points of these images by their order, gathered over ranks."""
+        kept: dict[str, list[Tensor]] = {space: [] for space in SPACES}
+        for rows in bench.batched(title, items):
+            batch = images(rows)
+            kept["pixels"].append(quantized(batch).to(torch.uint8).flatten(1))  # (n, C H W)
+            kept["features"].append(self.extractor(batch)["features"])
+        return {space: bench.ranks.joined(rows) for space, rows in kept.items()}
 
     def compare(self, generated: Neighbours, held_out: Neighbours, space: str) -> Compared:
         """The neighbours of both, and the verdict."""
@@ -156,13 +149,15 @@ class NearestNeighbours(Study):
             generated, held_out, verdict(generated, held_out, self.quantile, self.confidence)
         )
 
-    def record_of(self, space: str, num_training: int, system: Any) -> dict[str, Any]:
+    def record_of(
+        self, space: str, found: Compared, num_training: int, bench: Bench
+    ) -> dict[str, Any]:
         """The verdict's number, as it stands in result.json."""
         own = space == "features"
         suffix = self.extractor.name if own else "pixels"
         return {
             "metric": f"copies{short(self.num)}_full_{suffix}",
-            "value": self.compared[space].verdict.share,
+            "value": found.verdict.share,
             "n_real": num_training,
             "n_fake": self.num,
             "extractor": suffix,
@@ -171,22 +166,19 @@ class NearestNeighbours(Study):
             "truncation": None,
             "ema": True,
             "seed": self.seed,
-            "images_seen": system.images_seen,
+            "images_seen": bench.images_seen,
         }
 
-    def write(self, data: Any, system: Any) -> None:
-        """Table and figures."""
-        verdicts = {space: found.verdict for space, found in self.compared.items()}
-        copies_table(verdicts, self.notes(data)).write(self.folder)
-        figures = self.folder / "figures"
-        draw_distances(self.compared, figures / "distances.png")
-        pixels = self.compared["pixels"].generated
+    def drawn(self, bench: Bench, compared: dict[str, Compared]) -> dict[str, Drawing]:
+        """The first samples, and those nearest to one training image alone."""
+        pixels = compared["pixels"].generated
         suspects = pixels.relative.argsort(stable=True)[: self.num_shown].tolist()
         shown = {"neighbours": list(range(min(self.num_shown, self.num))), "suspects": suspects}
-        for name, rows in shown.items():
-            samples = self.made(system, rows).cpu()
-            found = {space: each.generated for space, each in self.compared.items()}
-            draw_neighbours(rows, samples, found, data, figures / f"{name}.png")
+        found = {space: each.generated for space, each in compared.items()}
+        return {
+            name: draw_neighbours(rows, bench.sampler.images(rows), found, bench.data)
+            for name, rows in shown.items()
+        }
 
     def notes(self, data: Any) -> list[str]:
         """What a reader of the table must know."""
@@ -204,25 +196,6 @@ class NearestNeighbours(Study):
         ]
 
 
-def all_images(data: Any) -> tuple[int, tuple[Any, Sequence[int]]]:
-    """How many training images there are, mirror images after the others, and their positions."""
-    num = len(data.dataset) * (2 if mirrored(data) else 1)
-    return num, (data, range(num))
-
-
-def real_images(stored: tuple[Any, Sequence[int]], rows: Sequence[int], system: Any) -> Tensor:
-    """Stored images in this order, (N, C, H, W); from the data's length on, mirror images."""
-    data, positions = stored
-    chosen = [positions[row] for row in rows]
-    num = len(data.dataset)
-    batch: Batch = stored_images(data, [position % num for position in chosen], system.device)
-    flips = torch.tensor([position >= num for position in chosen], device=batch.image.device)
-    return torch.where(flips[:, None, None, None], batch.image.flip(-1), batch.image)
-
-
-class Rows(StoredPoints):
-    """Points of one set of images, gathered over ranks and put in order."""
-
-    def compute(self) -> Tensor:
-        """All points, (N, d); pixels as bytes."""
-        return self.rows("fake")
+def real(data: Any, device: torch.device) -> Callable[[list[int]], Tensor]:
+    """What gives images of a data module by position, mirror images after the others."""
+    return lambda positions: mirrored_images(data, positions, device)

@@ -1,7 +1,6 @@
 """Table and figures of nearest training images."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +8,11 @@ import torch
 from torch import Tensor
 
 from ganlab.report import figures, images
+from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
 from ganlab.studies.images.copies import Compared, Neighbours, Verdict
 from ganlab.studies.neurons.panels import Panel, panel_figure, picture
-from ganlab.studies.stored import stored_images
+from ganlab.studies.stored import mirrored_images
 
 COLUMNS = [
     "space",
@@ -50,7 +50,7 @@ def copies_table(verdicts: Mapping[str, Verdict], notes: Sequence[str]) -> Table
     return Table(COLUMNS, rows, caption="Does it copy?", notes=[*sentences, *notes])
 
 
-def draw_distances(compared: Mapping[str, Compared], path: Path) -> Path:
+def draw_distances(compared: Mapping[str, Compared]) -> Drawing:
     """Distances to the nearest training image, and relative ones, of samples and held-out reals.
 
     The numbers are every distance and relative distance, and the thresholds.
@@ -73,7 +73,7 @@ def draw_distances(compared: Mapping[str, Compared], path: Path) -> Path:
             numbers[f"{space}/thresholds"] = np.asarray(limits)
         panels[0].legend(loc="upper right")
     caption = "Distances to training images; dashed: the smallest of held-out reals"
-    return figures.save(figure, path, numbers, caption)
+    return Drawing(figure, numbers, caption)
 
 
 def _histogram(panel: Any, sides: Mapping[str, Tensor], threshold: float) -> None:
@@ -102,8 +102,7 @@ def draw_neighbours(
     samples: Tensor,  # (N, C, H, W)
     found: Mapping[str, Neighbours],  # space -> those of all samples, by address
     data: Any,  # the training images
-    path: Path,
-) -> Path:
+) -> Drawing:
     """A row a sample: the sample, then its nearest training images in each space.
 
     Above each its distance and its position in the data; from the data's length on it is a mirror
@@ -121,7 +120,7 @@ def draw_neighbours(
     for row, index in enumerate(indices):
         line: list[Panel | None] = [picture(samples[row])]
         for space, (positions, distances) in chosen.items():
-            shown = training_images(data, positions[row].tolist())
+            shown = mirrored_images(data, positions[row].tolist(), torch.device("cpu"))
             texts = [f"{d:.3g}" for d in distances[row].tolist()]
             if row == 0:
                 texts[0] = f"{space}: {texts[0]}"
@@ -131,12 +130,4 @@ def draw_neighbours(
         numbers[f"{space}/neighbours"] = positions.numpy()
         numbers[f"{space}/distances"] = distances.numpy()
     caption = "Samples and their nearest training images, distances above them"
-    return figures.save(panel_figure(rows), path, numbers, caption)
-
-
-def training_images(data: Any, positions: Sequence[int]) -> Tensor:
-    """The data's images, or mirror images, at these positions, (k, C, H, W)."""
-    num = len(data.dataset)
-    batch = stored_images(data, [position % num for position in positions], torch.device("cpu"))
-    flips = torch.tensor([position >= num for position in positions])[:, None, None, None]
-    return torch.where(flips, batch.image.flip(-1), batch.image)
+    return Drawing(panel_figure(rows), numbers, caption)

@@ -1,6 +1,8 @@
 """`study=interpolation`: walks between latents (paper figures: Heikka 2021, 5; Radford 2016, 4)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,15 @@ from ganlab.features import Extractor
 from ganlab.networks.base import Generator
 from ganlab.report import figures
 from ganlab.report.animation import checked_format, save_animation, there_and_back
+from ganlab.report.drawings import Drawing, Picture
 from ganlab.report.images import grid
 from ganlab.report.tables import Table
 from ganlab.report.timeline import evenly_spaced
+from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import File, Findings
 from ganlab.studies.latents.chosen import Chosen, chosen
-from ganlab.studies.latents.images import Painter
 from ganlab.studies.latents.paths import (
     WALKS,
     Smoothness,
@@ -25,14 +30,16 @@ from ganlab.studies.latents.paths import (
     step_lengths,
     walked,
 )
-from ganlab.studies.latents.study import LatentStudy, spaces_of
+from ganlab.studies.latents.pictures import rows_of, spaces_of
 from ganlab.studies.neurons.layers import as_list
+from ganlab.studies.question import Question
 
 COLUMNS = ["space", "walk", "measure", "mean step", "largest step", "unevenness", "detour"]
 FPS = 16
 
 
-class Interpolation(LatentStudy):
+@dataclass(frozen=True, kw_only=True)
+class Interpolation(Question):
     """Paths from each even to the next odd latent of a list, in z and, where there is one, w.
 
     For each space and walk a grid of paths and an animation; one table and one curve of how far
@@ -43,39 +50,36 @@ class Interpolation(LatentStudy):
         ValueError: an odd number of latents, a space or walk that there is not.
     """
 
-    def __init__(
-        self,
-        *,
-        latents: Latents = "0:8",  # path i joins numbers 2i and 2i+1 of these
-        spaces: Sequence[str] | None = None,  # of z and w; None = both, or z where there is no w
-        walks: Sequence[str] | None = None,  # linear, spherical; None = all that make sense
-        num_steps: int = 33,  # points of a path, both ends included
-        num_shown: int = 9,  # of them in the grid
-        animation: str | None = "webp",  # or gif; None = without
-        extractor: Extractor | None = None,  # measures steps in its features too
-        **options: Any,  # of `LatentStudy`
-    ) -> None:
-        super().__init__(**options)
-        if num_steps < 2 or num_shown < 2:
+    latents: Latents = "0:8"  # path i joins numbers 2i and 2i+1 of these
+    spaces: Sequence[str] | None = None  # of z and w; None = both, or z where there is no w
+    walks: Sequence[str] | None = None  # linear, spherical; None = all that make sense
+    num_steps: int = 33  # points of a path, both ends included
+    num_shown: int = 9  # of them in the grid
+    animation: str | None = "webp"  # or gif; None = without
+    extractor: Extractor | None = None  # measures steps in its features too
+    truncation: float | None = None  # psi of the truncation trick; style generators only
+    noise: str = "fixed"  # random = drawn for each path, keyed by its start
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_steps < 2 or self.num_shown < 2:
             raise ValueError(
-                f"study.num_steps={num_steps} and study.num_shown={num_shown} must be at least 2"
+                f"study.num_steps={self.num_steps} and study.num_shown={self.num_shown} must be "
+                "at least 2"
             )
-        self.latents, self.num_steps, self.num_shown = latents, num_steps, num_shown
-        self.spaces = None if spaces is None else as_list(spaces)
-        self.walks = None if walks is None else as_list(walks)
-        self.animation = None if animation is None else checked_format(animation)
-        self.extractor = extractor
+        if self.animation is not None:
+            checked_format(self.animation)
 
     def preflight(self) -> None:
         """Raise, before any data is read, if the extractor's weights are not to be had."""
-        super().preflight()
         if self.extractor is not None:
             self.extractor.preflight()
 
-    def check(self, system: Any) -> None:
+    def check(self, bench: Bench) -> None:
         """Refuse latents, spaces and walks that make no paths."""
-        self.ends_of(system.generator_ema)
-        self.kinds_of(system.generator_ema)
+        bench.truncated(self.truncation)
+        self.ends_of(bench.generator)
+        self.kinds_of(bench.generator)
 
     def ends_of(self, generator: Generator) -> Chosen:
         """The latents that the paths join."""
@@ -89,12 +93,13 @@ class Interpolation(LatentStudy):
 
     def kinds_of(self, generator: Generator) -> list[tuple[str, str]]:
         """Space and walk of every picture."""
-        spaces = spaces_of(generator, self.spaces)
-        known = [each for each in self.walks or WALKS if each in WALKS]
-        if self.walks is not None and len(known) < len(self.walks):
-            raise ValueError(f"study.walks={self.walks}: a walk is {' or '.join(WALKS)}")
+        spaces = spaces_of(generator, None if self.spaces is None else as_list(self.spaces))
+        asked = None if self.walks is None else as_list(self.walks)
+        known = [each for each in asked or WALKS if each in WALKS]
+        if asked is not None and len(known) < len(asked):
+            raise ValueError(f"study.walks={asked}: a walk is {' or '.join(WALKS)}")
         round_world = generator.prior == "normal"  # a cube has no great circles
-        if self.walks is not None and "z" in spaces and "spherical" in known and not round_world:
+        if asked is not None and "z" in spaces and "spherical" in known and not round_world:
             raise ValueError(
                 "study.walks: latents of this generator are uniform in a cube, which has no great "
                 "circles; walk linear"
@@ -106,41 +111,54 @@ class Interpolation(LatentStudy):
             if (space, walk) != ("z", "spherical") or round_world
         ]
 
-    def draw(self, system: Any) -> None:
-        """Walk all paths in every way."""
-        paint, ends = self.painter_of(system), self.ends_of(system.generator_ema)
+    def run(self, bench: Bench) -> Findings:
+        """Walk all paths in every way; the first rank's work."""
+        if not bench.ranks.first:
+            return Findings()
+        sampler, ends = bench.truncated(self.truncation), self.ends_of(bench.generator)
         if self.extractor is not None:
-            self.extractor.to(system.device).prepare()
-        rows, curves = [], {}
-        for space, walk in self.kinds_of(system.generator_ema):
-            points = points_of(paint, ends, space, walk, self.num_steps)
-            images = painted_paths(paint, points, ends.addresses[0::2])
-            self.save_paths(f"interpolation_{space}_{walk}", ends, points, images)
+            self.extractor.to(bench.device).prepare()
+        rows: list[dict[str, Any]] = []
+        curves, pictures, films, latents = {}, dict[str, Picture](), dict[str, File](), {}
+        for space, walk in self.kinds_of(bench.generator):
+            name = f"interpolation_{space}_{walk}"
+            points = points_of(sampler, ends, space, walk, self.num_steps)
+            images = painted_paths(sampler, points, ends.addresses[0::2])
+            pictures[name] = self.picture(name, ends, images, sampler)
+            latents[name] = points[:, self.shown].flatten(0, 1)
+            films |= self.film(name, images)
             rows += self.rows(space, walk, images)
             middles = (positions(self.num_steps)[1:] + positions(self.num_steps)[:-1]) / 2
             curves[f"{space}, {walk}"] = (middles.numpy(), step_lengths(images).mean(0).numpy())
-        Table(COLUMNS, rows, caption="Smoothness of paths", notes=self.notes(ends)).write(
-            self.folder
-        )
-        self.save_curves(curves)
+        table = Table(COLUMNS, rows, caption="Smoothness of paths", notes=self.notes(ends, sampler))
+        drawn = pictures | {"interpolation_steps": draw_steps(curves)}
+        return Findings(tables={"table": table}, figures=drawn, files=films, latents=latents)
 
-    def save_paths(self, name: str, ends: Chosen, points: Tensor, images: Tensor) -> None:
-        """The grid, its latents and the animation of one kind of path."""
-        shown = evenly_spaced(range(self.num_steps), self.num_shown)
+    @property
+    def shown(self) -> list[int]:
+        """Points of a path in the grid."""
+        return list(evenly_spaced(range(self.num_steps), self.num_shown))
+
+    def picture(self, name: str, ends: Chosen, images: Tensor, sampler: Sampler) -> Picture:
+        """The grid of one kind of path."""
         captions = [f"{a} to {b}" for a, b in zip(ends.names[0::2], ends.names[1::2], strict=True)]
         numbers = {
             "ends": np.array(ends.addresses).reshape(-1, 2),
             "at": positions(self.num_steps).numpy(),
-            "shown": np.array(shown),
+            "shown": np.array(self.shown),
             "step_length": step_lengths(images).numpy(),
         }
         text = f"{name.replace('_', ' ')} between {ends.source}"
-        self.save_rows(name, list(zip(captions, images[:, shown], strict=True)), numbers, text)
-        self.save_latents(name, points[:, shown].flatten(0, 1))
-        if self.animation is not None:
-            frames = [grid(images[:, t]) for t in range(self.num_steps)]
-            path = self.folder / "figures" / f"{name}.{self.animation}"
-            save_animation(there_and_back(frames), path, FPS)
+        return rows_of(
+            list(zip(captions, images[:, self.shown], strict=True)), numbers, text, sampler
+        )
+
+    def film(self, name: str, images: Tensor) -> dict[str, File]:
+        """The animation of one kind of path, if one is asked for."""
+        if self.animation is None:
+            return {}
+        frames = there_and_back([grid(images[:, t]) for t in range(self.num_steps)])
+        return {f"figures/{name}.{self.animation}": partial(save_animation, frames, fps=FPS)}
 
     def rows(self, space: str, walk: str, images: Tensor) -> list[dict[str, Any]]:
         """Rows of the table: in pixels and, with an extractor, in its features."""
@@ -149,38 +167,39 @@ class Interpolation(LatentStudy):
             found[self.extractor.name] = smoothness(path_features(images, self.extractor))
         return [row(space, walk, measure, each) for measure, each in found.items()]
 
-    def notes(self, ends: Chosen) -> list[str]:
+    def notes(self, ends: Chosen, sampler: Sampler) -> list[str]:
         """What was measured."""
         return [
             f"{len(ends) // 2} paths between {ends.source}, {self.num_steps - 1} steps each; "
-            f"{self.stated}",
+            f"{sampler.stated}",
             "a step is the root mean square difference of neighbours; pixels run from -1 to 1",
             "unevenness: largest step per mean step, 1 = all equal; detour: length per distance "
             "of the ends, 1 = as short as a cross-fade; means over the paths",
         ]
 
-    def save_curves(self, curves: Mapping[str, Any]) -> None:
-        """How far each step goes, over its place on the path."""
-        figure, numbers = figures.curves(
-            curves, "position on the path", "step (pixels, -1 to 1)", log=False
-        )
-        figure.axes[0].set_ylim(0, 1.3 * max(float(y.max()) for _, y in curves.values()))
-        path = self.folder / "figures" / "interpolation_steps.png"
-        figures.save(figure, path, numbers, "Mean length of each step; flat = even")
+
+def draw_steps(curves: Mapping[str, Any]) -> Drawing:
+    """How far each step goes, over its place on the path: kind of path -> places and lengths."""
+    figure, numbers = figures.curves(
+        curves, "position on the path", "step (pixels, -1 to 1)", log=False
+    )
+    figure.axes[0].set_ylim(0, 1.3 * max(float(y.max()) for _, y in curves.values()))
+    return Drawing(figure, numbers, "Mean length of each step; flat = even")
 
 
-def points_of(paint: Painter, ends: Chosen, space: str, walk: str, num_steps: int) -> Tensor:
+def points_of(sampler: Sampler, ends: Chosen, space: str, walk: str, num_steps: int) -> Tensor:
     """Points of the paths between each even and the next odd latent, (paths, T, Z or L, W)."""
     start, end = ends.values[0::2], ends.values[1::2]
     if space == "w":  # in two batches, each as large as one of images: bits depend on the size
-        start = paint.styles(start, ends.addresses[0::2])
-        end = paint.styles(end, ends.addresses[1::2])
+        start = sampler.styles(ends.addresses[0::2], start)
+        end = sampler.styles(ends.addresses[1::2], end)
     return walked(start, end, num_steps, walk)
 
 
-def painted_paths(paint: Painter, points: Tensor, addresses: Sequence[int]) -> Tensor:
+def painted_paths(sampler: Sampler, points: Tensor, addresses: Sequence[int]) -> Tensor:
     """Images of points (paths, T, ...) step by step, (paths, T, C, H, W)."""
-    return torch.stack([paint(points[:, t], addresses) for t in range(points.shape[1])], dim=1)
+    steps = range(points.shape[1])
+    return torch.stack([sampler.paint(points[:, t], addresses) for t in steps], dim=1)
 
 
 @torch.no_grad()

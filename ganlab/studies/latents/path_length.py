@@ -18,7 +18,7 @@ from ganlab.features.pixels import LUMINANCE, continuous
 from ganlab.networks.base import Condition, Generator
 from ganlab.nn.growing import enlarged
 from ganlab.nn.randomness import keyed_generator, latents_at
-from ganlab.studies.sampling import ConditionAt, batched, device_of, evaluating, finest
+from ganlab.sampling import ConditionAt, batched, device_of, evaluating, finest
 
 SPACES, SAMPLINGS = ("z", "w"), ("full", "end")
 WIDEST = 256  # px; larger images are averaged down before they are compared

@@ -1,19 +1,18 @@
 """`study=path_length`: how smoothly images change along paths through latent space."""
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import torch
-from lightning import Trainer
 from torch import Tensor
 
 from ganlab.features import Extractor
-from ganlab.metrics import StoredFeatures
 from ganlab.metrics.suite import short
 from ganlab.networks.base import Generator
 from ganlab.report.tables import Table
+from ganlab.sampling import has_styles
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
 from ganlab.studies.latents.path_length import (
     SAMPLINGS,
     SPACES,
@@ -22,96 +21,80 @@ from ganlab.studies.latents.path_length import (
     perceptual_path_lengths,
 )
 from ganlab.studies.neurons.layers import as_list
-from ganlab.studies.sampling import rank_indices
-from ganlab.studies.scores import Study, watched
+from ganlab.studies.question import Question
 from ganlab.studies.stored import require_features
-from ganlab.systems.conditioning import conditions_of
 
 COLUMNS = ["space", "sampling", "metric", "path length", "median", "num_paths", "seed"]
 
 
-class PathLength(Study):
+@dataclass(frozen=True, kw_only=True)
+class PathLength(Question):
     """Mean length of paths in z and, of a style generator, in w; at any point and at the start.
 
     Writes a table and, in `path_lengths.npz`, every single length. Each rank walks its share.
     """
 
-    def __init__(
-        self,
-        *,
-        extractor: Extractor,  # whose features are compared; part of the score's name
-        directory: str | Path,  # where the files go
-        spaces: Sequence[str] | None = None,  # of z and w; None = both, or z where there is no w
-        samplings: Sequence[str] = SAMPLINGS,  # full: anywhere on a path; end: where it begins
-        num_paths: int = 50_000,
-        epsilon: float = 1e-4,  # step along a path, whose length is 1
-        crop: bool = False,  # compare the middle of aligned faces alone
-        **options: Any,  # of `Study`
-    ) -> None:
-        super().__init__(directory=directory, **options)
-        if num_paths < 1:
-            raise ValueError(f"study.num_paths must be at least 1, got {num_paths}")
-        self.extractor, self.num_paths = extractor, num_paths
-        self.spaces = None if spaces is None else as_list(spaces)
-        self.samplings, self.epsilon, self.crop = as_list(samplings), epsilon, crop
-        self.folder = Path(directory)
+    extractor: Extractor  # whose features are compared; part of the score's name
+    spaces: Sequence[str] | None = None  # of z and w; None = both, or z where there is no w
+    samplings: Sequence[str] = SAMPLINGS  # full: anywhere on a path; end: where it begins
+    num_paths: int = 50_000
+    epsilon: float = 1e-4  # step along a path, whose length is 1
+    crop: bool = False  # compare the middle of aligned faces alone
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_paths < 1:
+            raise ValueError(f"study.num_paths must be at least 1, got {self.num_paths}")
 
     def preflight(self) -> None:
         """Raise, before any data is read, if the extractor's weights are not to be had."""
-        super().preflight()
         require_features(self.extractor, "path_length")
         self.extractor.preflight()
 
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+    def check(self, bench: Bench) -> None:
         """Refuse paths that cannot be walked, and fetch the weights, before anything is scored."""
-        super().setup(trainer, pl_module, stage)
-        for space in self.spaces_of(pl_module.generator_ema):
-            for sampling in self.samplings:
-                check_path(pl_module.generator_ema, space, sampling, self.epsilon)
+        for space, sampling in self.kinds_of(bench.generator):
+            check_path(bench.generator, space, sampling, self.epsilon)
         self.extractor.prepare()
 
-    def spaces_of(self, generator: Generator) -> list[str]:
-        """The chosen spaces, or all that the generator has."""
-        if self.spaces is not None:
-            return [str(space) for space in self.spaces]
-        return [space for space in SPACES if space == "z" or hasattr(generator, "map")]
+    def kinds_of(self, generator: Generator) -> list[tuple[str, str]]:
+        """Space and sampling of every score: those chosen, or in all spaces there are."""
+        there = [space for space in SPACES if space == "z" or has_styles(generator)]
+        spaces = there if self.spaces is None else [str(space) for space in as_list(self.spaces)]
+        return [(space, str(each)) for space in spaces for each in as_list(self.samplings)]
 
-    def investigate(self, trainer: Trainer, system: Any) -> None:
-        """Walk the paths of each kind; the first rank writes what was found."""
-        self.extractor.to(system.device)
-        found = {
-            (space, str(sampling)): self.lengths(trainer, system, space, str(sampling))
-            for space in self.spaces_of(system.generator_ema)
-            for sampling in self.samplings
-        }
-        for kind, lengths in found.items():
-            self.records.append(self.record_of(kind, float(path_length(lengths)), system))
-        if trainer.is_global_zero:
-            rows = [self.row(kind, lengths) for kind, lengths in found.items()]
-            self.table(rows).write(self.folder)
-            arrays = {"_".join(kind): lengths.numpy() for kind, lengths in found.items()}
-            np.savez(self.folder / "path_lengths.npz", **arrays)  # type: ignore[arg-type]
+    def run(self, bench: Bench) -> Findings:
+        """Walk the paths of each kind."""
+        self.extractor.to(bench.device)
+        found = {kind: self.lengths(bench, *kind) for kind in self.kinds_of(bench.generator)}
+        records = [
+            self.record_of(kind, float(path_length(lengths)), bench.images_seen)
+            for kind, lengths in found.items()
+        ]
+        table = self.table([self.row(kind, lengths) for kind, lengths in found.items()])
+        arrays = {"_".join(kind): lengths.numpy() for kind, lengths in found.items()}
+        return Findings(tables={"table": table}, arrays={"path_lengths": arrays}, records=records)
 
-    def lengths(self, trainer: Trainer, system: Any, space: str, sampling: str) -> Tensor:
+    def lengths(self, bench: Bench, space: str, sampling: str) -> Tensor:
         """The lengths of all paths by address, gathered over ranks, (num_paths,) float64."""
-        share = rank_indices(self.num_paths, trainer.global_rank, trainer.world_size)
-        gathered = _Lengths().to(system.device)
+        share = bench.ranks.share(range(self.num_paths))
+        parts = []
         if len(share):
-            found = perceptual_path_lengths(
-                system.generator_ema,
+            lengths = perceptual_path_lengths(
+                bench.generator,
                 self.extractor,
-                watched(share, f"path length, {space} {sampling}", trainer),
+                bench.ranks.watched(share, f"path length, {space} {sampling}"),
                 self.seed,
                 space=space,
                 sampling=sampling,
                 epsilon=self.epsilon,
                 crop=self.crop,
                 batch_size=self.batch_size,
-                device=system.device,
-                condition_at=conditions_of(system),
+                device=bench.device,
+                condition_at=bench.sampler.condition_at,
             )
-            gathered.update(found[:, None].to(system.device), False, torch.tensor(share))
-        return gathered.compute().cpu()
+            parts.append(lengths)
+        return bench.ranks.joined(parts).cpu()
 
     def name_of(self, space: str, sampling: str) -> str:
         """The score's full name, as `ppl_w_full50k_classifier_features`; no suffix is LPIPS."""
@@ -119,7 +102,7 @@ class PathLength(Study):
         score = f"ppl_{space}_{sampling}{short(self.num_paths)}"
         return "_".join([score, *options, self.extractor.name, "features"])
 
-    def record_of(self, kind: tuple[str, str], value: float, system: Any) -> dict[str, Any]:
+    def record_of(self, kind: tuple[str, str], value: float, images_seen: int) -> dict[str, Any]:
         """The record of one score, as it stands in result.json."""
         return {
             "metric": self.name_of(*kind),
@@ -132,7 +115,7 @@ class PathLength(Study):
             "truncation": None,
             "ema": True,
             "seed": self.seed,
-            "images_seen": system.images_seen,
+            "images_seen": images_seen,
         }
 
     def row(self, kind: tuple[str, str], lengths: Tensor) -> dict[str, Any]:
@@ -149,13 +132,3 @@ class PathLength(Study):
             f"{', cropped to the face' * self.crop}; does not compare with values from LPIPS"
         )
         return Table(COLUMNS, rows, caption="Perceptual path length", notes=[note])
-
-
-class _Lengths(StoredFeatures):
-    """One length an image, gathered over ranks and put in order."""
-
-    stored = torch.float64
-
-    def compute(self) -> Tensor:
-        """All lengths by address, (N,)."""
-        return self.ordered("fake")[:, 0]

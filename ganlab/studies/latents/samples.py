@@ -1,29 +1,27 @@
 """`study=samples`: images of chosen latents as files, in the forms that other programs read."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
-
-import torch
-from lightning import Trainer
 
 from ganlab.report import images
-from ganlab.report.atomic import replace_file
 from ganlab.report.image_files import ImageArray, ImageZip
+from ganlab.sampling import Sampler, batched
 from ganlab.studies.address import Latents
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import File, Findings, ImageFile
 from ganlab.studies.latents.chosen import Chosen, chosen, is_array, listed
-from ganlab.studies.latents.study import LatentStudy
 from ganlab.studies.neurons.artifact_latents import is_detection
 from ganlab.studies.neurons.detection import read_ranking
-from ganlab.studies.sampling import batched
-from ganlab.studies.scores import watched
-from ganlab.systems.conditioning import conditions_of
+from ganlab.studies.question import Question
 
 FORMS = ("png", "zip", "npz")
 
 
-class Samples(LatentStudy):
+@dataclass(frozen=True, kw_only=True)
+class Samples(Question):
     """Writes the images, one grid of them, and `samples.json`, which says how they were made.
 
     png: `samples/<index>.png`, each rank its share. zip: the same files in `samples.zip`. npz:
@@ -34,75 +32,80 @@ class Samples(LatentStudy):
         ValueError: no latents, indices together with latents, or an unknown form.
     """
 
-    def __init__(
-        self,
-        *,
-        directory: str | Path,  # where the files go
-        num: int = 64,  # addresses 0 .. num-1
-        indices: Sequence[int] | str | None = None,  # these addresses instead; or ranking.npz, of
-        # which the first `num` are taken
-        which: str = "top",  # end of that ranking: top = the most LR neurons, or bottom
-        latents: Latents = None,  # an .npy of latents (N, Z) or styles (N, L, W) instead
-        form: str = "png",  # or zip, npz
-        num_shown: int = 64,  # at most so many images in the grid
-        **options: Any,  # of `LatentStudy`
-    ) -> None:
-        super().__init__(directory=directory, **options)
-        if min(num, num_shown) < 1 or form not in FORMS:
+    num: int = 64  # addresses 0 .. num-1
+    indices: Sequence[int] | str | None = None  # these addresses instead; or ranking.npz, of which
+    # the first `num` are taken
+    which: str = "top"  # end of that ranking: top = the most LR neurons, or bottom
+    latents: Latents = None  # an .npy of latents (N, Z) or styles (N, L, W) instead
+    form: str = "png"  # or zip, npz
+    num_shown: int = 64  # at most so many images in the grid
+    truncation: float | None = None  # psi of the truncation trick; style generators only
+    noise: str = "fixed"  # random = drawn for each image, keyed by its latent
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if min(self.num, self.num_shown) < 1 or self.form not in FORMS:
             raise ValueError(
                 "study.num and study.num_shown must be at least 1, study.form one of "
-                f"{', '.join(FORMS)}, got {num}, {num_shown} and {form}"
+                f"{', '.join(FORMS)}, got {self.num}, {self.num_shown} and {self.form}"
             )
-        if indices is not None and latents is not None:
+        if self.indices is not None and self.latents is not None:
             raise ValueError("study.indices and study.latents are two answers: give one of them")
-        self.form, self.num_shown = form, num_shown
-        self.latents: Latents = latents if is_array(latents) else None
-        if is_detection(indices if isinstance(indices, str) else None):
-            self.latents = read_ranking(str(indices), which, num, self.seed, "study.indices")
-        elif indices is not None:
-            self.latents = unique(listed(indices, "study.num or study.indices"))
-        elif self.latents is None:
-            first = listed(f"0:{num}", "study.num")
-            self.latents = first if latents is None else unique(listed(latents))
+        _ = self.named
 
-    def check(self, system: Any) -> None:
-        """Read a file of latents before anything is scored."""
+    @cached_property
+    def named(self) -> Latents:
+        """The addresses, or the file of latents."""
+        if isinstance(self.indices, str) and is_detection(self.indices):
+            return read_ranking(self.indices, self.which, self.num, self.seed, "study.indices")
+        if self.indices is not None:
+            return unique(listed(self.indices, "study.num or study.indices"))
         if is_array(self.latents):
-            chosen(system.generator_ema, self.latents, self.seed)
+            return self.latents
+        first = listed(f"0:{self.num}", "study.num")
+        return first if self.latents is None else unique(listed(self.latents))
 
-    def investigate(self, trainer: Trainer, system: Any) -> None:
-        """Write the files; the first rank draws the grid."""
-        found = chosen(system.generator_ema, self.latents, self.seed)
-        if self.form == "png":
-            self.save_files(found, trainer, system)
-        elif trainer.is_global_zero:
-            self.save_archive(found, trainer, system)
-        if trainer.is_global_zero:
-            self.describe(found)
-            shown = found.addresses[: self.num_shown]
-            grid = self.painter_of(system)(found.values[: self.num_shown], shown)
-            text = {"Description": f"{found.source}; {self.stated}"}
-            images.save_grid(grid, self.folder / "figures" / "samples.png", metadata=text)
+    def check(self, bench: Bench) -> None:
+        """Read a file of latents before anything is scored."""
+        bench.truncated(self.truncation)
+        if is_array(self.named):
+            chosen(bench.generator, self.named, self.seed)
 
-    def save_files(self, found: Chosen, trainer: Trainer, system: Any) -> None:
-        """This rank's share as PNG files."""
-        share = range(len(found))[trainer.global_rank :: trainer.world_size]
-        paint = self.painter_of(system)
-        for rows in batched(watched(share, "samples", trainer), self.batch_size):
-            batch = paint(found.values[rows], [found.addresses[row] for row in rows])
+    def run(self, bench: Bench) -> Findings:
+        """The images, the grid, and how they were made."""
+        found = chosen(bench.generator, self.named, self.seed)
+        sampler = bench.truncated(self.truncation)
+        shares = self.shares(bench, sampler, found) if self.form == "png" else iter(())
+        if not bench.ranks.first:
+            return Findings(images=shares)
+        shown = sampler.paint(found.values[: self.num_shown], found.addresses[: self.num_shown])
+        text = {"Description": f"{found.source}; {sampler.stated}"}
+        files: dict[str, File] = {
+            "samples.json": self.described(found),
+            "figures/samples.png": partial(images.save_grid, shown, metadata=text),
+        }
+        if self.form != "png":
+            files[f"samples.{self.form}"] = partial(self.archive, bench, sampler, found)
+        latents = {"samples": found.values} if found.filed else {}
+        return Findings(images=shares, files=files, latents=latents)
+
+    def shares(self, bench: Bench, sampler: Sampler, found: Chosen) -> Iterator[ImageFile]:
+        """This rank's share of the images, painted as they are written."""
+        for rows in bench.batched("samples", range(len(found))):
+            batch = sampler.paint(found.values[rows], [found.addresses[row] for row in rows])
             for row, image in zip(rows, batch, strict=True):
                 text = self.text_of(found, row)
-                images.save_png(image, self.folder / "samples" / text.pop("name"), text)
+                yield ImageFile(f"samples/{text.pop('name')}", image, text)
 
-    def save_archive(self, found: Chosen, trainer: Trainer, system: Any) -> None:
-        """All of them in one file, from the first rank."""
+    def archive(self, bench: Bench, sampler: Sampler, found: Chosen, path: Path) -> None:
+        """All of them in one file."""
         kind = ImageZip if self.form == "zip" else ImageArray
-        paint, classes = self.painter_of(system), conditions_of(system)
-        with kind(self.folder / f"samples.{self.form}", len(found)) as archive:
-            every = watched(range(len(found)), "samples", trainer)
+        classes = sampler.condition_at
+        with kind(path, len(found)) as archive:
+            every = bench.ranks.watched(range(len(found)), "samples")
             for rows in batched(every, self.batch_size):
                 addresses = [found.addresses[row] for row in rows]
-                batch = paint(found.values[rows], addresses)
+                batch = sampler.paint(found.values[rows], addresses)
                 told = None if classes is None else classes(addresses).label
                 labels = None if told is None else told.tolist()
                 texts = [self.text_of(found, row) for row in rows]
@@ -118,7 +121,7 @@ class Samples(LatentStudy):
         made = {"seed": str(self.seed), "truncation": str(self.truncation), "noise": self.noise}
         return {"name": f"{index:06d}.png", **address, **made}
 
-    def describe(self, found: Chosen) -> None:
+    def described(self, found: Chosen) -> bytes:
         """`samples.json`: addresses, seed, truncation and noise, one place for all forms."""
         made = {
             "num": len(found),
@@ -129,9 +132,7 @@ class Samples(LatentStudy):
             "noise": self.noise,
             "averaged_generator": True,
         }
-        replace_file(self.folder / "samples.json", json.dumps(made, indent=1).encode())
-        if found.filed:
-            self.save_latents("samples", torch.as_tensor(found.values))
+        return json.dumps(made, indent=1).encode()
 
 
 def unique(indices: list[int]) -> list[int]:

@@ -4,6 +4,8 @@ Karras et al. 2019, figure 3.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -11,14 +13,18 @@ from torch import Tensor
 
 from ganlab.networks.base import Generator
 from ganlab.nn.style import bands, copy_styles
+from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
 from ganlab.studies.latents.chosen import Chosen, chosen
-from ganlab.studies.latents.images import Painter
-from ganlab.studies.latents.study import LatentStudy, blank
+from ganlab.studies.latents.pictures import blank, rows_of
 from ganlab.studies.neurons.layers import as_list
+from ganlab.studies.question import Question
 
 
-class StyleMixing(LatentStudy):
+@dataclass(frozen=True, kw_only=True)
+class StyleMixing(Question):
     """A grid: B along the top, A down the side, and for each band of layers every A with every B.
 
     A row keeps A's styles but in the layers of its band, which take B's. Bands without layers, as
@@ -28,49 +34,57 @@ class StyleMixing(LatentStudy):
         ValueError: a generator without styles, or a band of layers that it does not have.
     """
 
-    def __init__(
-        self,
-        *,
-        a: Latents = "0:3",  # rows: indices, a file of them, or an .npy of latents or styles
-        b: Latents = "3:9",  # columns
-        bands: Mapping[str, Sequence[int] | int] | None = None,  # name -> layers that take B's
-        # styles; None = coarse (to 8 px), middle (16 and 32 px), fine (from 64 px)
-        **options: Any,  # of `LatentStudy`
-    ) -> None:
-        super().__init__(**options)
-        self.a, self.b = a, b
-        self.bands = None if bands is None else checked_bands(bands)
+    a: Latents = "0:3"  # rows: indices, a file of them, or an .npy of latents or styles
+    b: Latents = "3:9"  # columns
+    bands: Mapping[str, Sequence[int] | int] | None = None  # name -> layers that take B's styles;
+    # None = coarse (to 8 px), middle (16 and 32 px), fine (from 64 px)
+    truncation: float | None = None  # psi of the truncation trick
+    noise: str = "fixed"  # random = drawn for each image, keyed by A's latent
 
-    def check(self, system: Any) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.named_bands
+
+    @cached_property
+    def named_bands(self) -> dict[str, list[int]] | None:
+        """The bands as lists of layers."""
+        return None if self.bands is None else checked_bands(self.bands)
+
+    def check(self, bench: Bench) -> None:
         """Refuse generators without styles, politely, and read what is named."""
-        bands_of(system.generator_ema, self.bands)
-        self.sources(system.generator_ema)
+        bench.truncated(self.truncation)
+        bands_of(bench.generator, self.named_bands)
+        self.sources(bench.generator)
 
     def sources(self, generator: Generator) -> tuple[Chosen, Chosen]:
         """A and B."""
         a, b = ((self.a, "study.a"), (self.b, "study.b"))
         return chosen(generator, a[0], self.seed, a[1]), chosen(generator, b[0], self.seed, b[1])
 
-    def draw(self, system: Any) -> None:
-        """The grid, its layers, and every mixed style."""
-        paint, (a, b) = self.painter_of(system), self.sources(system.generator_ema)
-        layers = bands_of(system.generator_ema, self.bands)
-        styles_a, styles_b = styles_of(paint, a), styles_of(paint, b)
-        images_a, images_b = paint(styles_a, a.addresses), paint(styles_b, b.addresses)
+    def run(self, bench: Bench) -> Findings:
+        """The grid, its layers, and every mixed style; the first rank's work."""
+        if not bench.ranks.first:
+            return Findings()
+        sampler, (a, b) = bench.truncated(self.truncation), self.sources(bench.generator)
+        layers = bands_of(bench.generator, self.named_bands)
+        styles_a, styles_b = styles_of(sampler, a), styles_of(sampler, b)
+        images_a = sampler.paint(styles_a, a.addresses)
+        images_b = sampler.paint(styles_b, b.addresses)
         top = torch.cat([blank(images_b), images_b])
         rows, kept = [("source B\n" + ", ".join(b.names), top)], []
         for name, band in layers.items():
             for i in range(len(a)):
                 mixed = mixed_row(styles_a[i], styles_b, band)
-                images = paint(mixed, [a.addresses[i]] * len(b))
+                images = sampler.paint(mixed, [a.addresses[i]] * len(b))
                 caption = f"{name} styles of B\nA {a.names[i]}"
                 rows.append((caption, torch.cat([images_a[i : i + 1], images])))
                 kept.append(mixed)
         numbers: dict[str, Any] = {"a": a.addresses, "b": b.addresses}
         numbers |= {f"layers of {name}": band for name, band in layers.items()}
         text = f"Rows: source A, with the named layers' styles of source B; {a.source}"
-        self.save_rows("style_mixing", rows, numbers, text)
-        self.save_latents("style_mixing", torch.cat(kept))
+        picture = rows_of(rows, numbers, text, sampler)
+        latents = {"style_mixing": torch.cat(kept)}
+        return Findings(figures={"style_mixing": picture}, latents=latents)
 
 
 def checked_bands(bands: Mapping[str, Sequence[int] | int]) -> dict[str, list[int]]:
@@ -94,11 +108,11 @@ def mixed_row(
     return copy_styles(styles_b, style_a.expand_as(styles_b), layers)
 
 
-def styles_of(paint: Painter, source: Chosen) -> Tensor:
+def styles_of(sampler: Sampler, source: Chosen) -> Tensor:
     """The (N, L, W) styles of latents, or a file's own."""
     if source.values.ndim == 3:
         return source.values
-    return paint.styles(source.values, source.addresses)
+    return sampler.styles(source.addresses, source.values)
 
 
 def bands_of(

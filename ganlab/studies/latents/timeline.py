@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,19 @@ from ganlab.report.images import to_uint8
 from ganlab.report.tables import Table
 from ganlab.report.timeline import evenly_spaced, kimg_text, top_rows
 from ganlab.studies.address import Latents
-from ganlab.studies.latents.chosen import chosen, listed
-from ganlab.studies.latents.study import LatentStudy
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
+from ganlab.studies.latents.chosen import Chosen, chosen, listed
+from ganlab.studies.latents.pictures import rows_of
+from ganlab.studies.question import Question
 from ganlab.systems.checkpoint import load_checkpoint
 
 AVERAGED = "generator_ema."
 COLUMNS = ["images_seen", "change"]
 
 
-class Timeline(LatentStudy):
+@dataclass(frozen=True, kw_only=True)
+class Timeline(Question):
     """One row a saved step: from checkpoints of one model, or from grids that a run saved.
 
     With neither named, the grids beside the checkpoint that is evaluated. Grids hold images as
@@ -35,28 +41,35 @@ class Timeline(LatentStudy):
         ValueError: both named, checkpoints of another model, or what grids cannot show.
     """
 
-    def __init__(
-        self,
-        *,
-        latents: Latents = "0:8",  # columns; of grids always the first ones
-        checkpoints: str | Sequence[str] | None = None,  # files, a folder of them, or a pattern
-        grids: str | None = None,  # folder of saved sample grids
-        ckpt: str | None = None,  # evaluated; its run's grids are shown where nothing is named
-        moments: int = 7,  # rows: the first, the last, the others evenly between
-        **options: Any,  # of `LatentStudy`
-    ) -> None:
-        super().__init__(**options)
-        if checkpoints is not None and grids is not None:
-            raise ValueError("study.checkpoints and study.grids are two answers: give one of them")
-        if moments < 1:
-            raise ValueError(f"study.moments must be at least 1, got {moments}")
-        self.latents, self.moments = latents, moments
-        self.files = [] if checkpoints is None else checkpoint_files(checkpoints)
-        self.grids = [] if self.files else grid_files(grids, ckpt)
-        if self.grids:
-            self.count = self.shown_of_grids()
+    latents: Latents = "0:8"  # columns; of grids always the first ones
+    checkpoints: str | Sequence[str] | None = None  # files, a folder of them, or a pattern
+    grids: str | None = None  # folder of saved sample grids
+    ckpt: str | None = None  # evaluated; its run's grids are shown where nothing is named
+    moments: int = 7  # rows: the first, the last, the others evenly between
+    truncation: float | None = None  # psi of the truncation trick; style generators only
+    noise: str = "fixed"  # random = drawn for each image, keyed by its latent
 
-    def shown_of_grids(self) -> int:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.checkpoints is not None and self.grids is not None:
+            raise ValueError("study.checkpoints and study.grids are two answers: give one of them")
+        if self.moments < 1:
+            raise ValueError(f"study.moments must be at least 1, got {self.moments}")
+        if self.pages:
+            _ = self.count
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """Named checkpoints."""
+        return [] if self.checkpoints is None else checkpoint_files(self.checkpoints)
+
+    @cached_property
+    def pages(self) -> list[Path]:
+        """Saved grids, where no checkpoints are named."""
+        return [] if self.files else grid_files(self.grids, self.ckpt)
+
+    @property
+    def count(self) -> int:
         """How many images of a grid's first row.
 
         Raises:
@@ -72,24 +85,24 @@ class Timeline(LatentStudy):
             )
         return len(indices)
 
-    def check(self, system: Any) -> None:
+    def check(self, bench: Bench) -> None:
         """Read the latents before anything is scored."""
+        bench.truncated(self.truncation)
         if self.files:
-            chosen(system.generator_ema, self.latents, self.seed)
+            chosen(bench.generator, self.latents, self.seed)
 
-    def draw(self, system: Any) -> None:
-        """The rows, and how much each differs from the one before."""
-        moments = self.painted(system) if self.files else self.saved()
+    def run(self, bench: Bench) -> Findings:
+        """The rows, and how much each differs from the one before; the first rank's work."""
+        if not bench.ranks.first:
+            return Findings()
+        latents = {}
+        if self.files:
+            found = chosen(bench.generator, self.latents, self.seed)
+            moments, latents["timeline"] = self.painted(bench, found), found.values
+        else:
+            moments = self.saved()
         rows = [(kimg_text(seen), images) for seen, images in moments.items()]
         changes = [float("nan"), *changed(list(moments.values()))]
-        table = [
-            {"images_seen": seen, "change": None if np.isnan(change) else change}
-            for seen, change in zip(moments, changes, strict=True)
-        ]
-        note = "change: root mean square difference to the row before, pixels from -1 to 1"
-        Table(COLUMNS, table, caption="The same latents over training", notes=[note]).write(
-            self.folder
-        )
         numbers: dict[str, Any] = {
             "images_seen": list(moments),
             "change": changes,
@@ -97,36 +110,38 @@ class Timeline(LatentStudy):
         }
         source = "checkpoints" if self.files else "saved grids"
         text = f"Rows: images seen in training; the same latents in each; from {source}"
-        self.save_rows("timeline", rows, numbers, text)
+        picture = rows_of(rows, numbers, text, bench.truncated(self.truncation))
+        table = change_table(list(moments), changes)
+        return Findings(tables={"table": table}, figures={"timeline": picture}, latents=latents)
 
-    def painted(self, system: Any) -> dict[int, Tensor]:
+    def painted(self, bench: Bench, found: Chosen) -> dict[int, Tensor]:
         """Images seen -> images, of checkpoints."""
-        found = chosen(system.generator_ema, self.latents, self.seed)
-        self.save_latents("timeline", found.values)
         states = sorted((seen_of(path), path) for path in self.files)
         moments = {}
-        for generator, seen in generators_at(evenly_spaced(states, self.moments), system):
-            paint = self.painter_of(_Averaged(generator, system))
-            moments[seen] = paint(found.values, found.addresses)
+        for generator, seen in generators_at(evenly_spaced(states, self.moments), bench.generator):
+            sampler = replace(bench.truncated(self.truncation), generator=generator)
+            moments[seen] = sampler.paint(found.values, found.addresses)
         return moments
 
     def saved(self) -> dict[int, Tensor]:
         """Images seen -> images, of grids."""
-        rows = top_rows(self.grids, self.count, self.moments)
+        rows = top_rows(self.pages, self.count, self.moments)
         if len(rows[0][1]) < self.count:
             raise ValueError(
-                f"study.latents={self.latents}: the first row of {self.grids[0]} has "
+                f"study.latents={self.latents}: the first row of {self.pages[0]} has "
                 f"{len(rows[0][1])} images"
             )
         return {seen: _tensor(pictures) for seen, pictures in rows}
 
 
-class _Averaged:
-    """A system with another averaged generator."""
-
-    def __init__(self, generator: Generator, system: Any) -> None:
-        self.generator_ema, self.device = generator, system.device
-        self.conditioner = getattr(system, "conditioner", None)
+def change_table(moments: Sequence[int], changes: Sequence[float]) -> Table:
+    """One row a moment, in images seen, with its difference to the one before."""
+    rows = [
+        {"images_seen": seen, "change": None if np.isnan(change) else change}
+        for seen, change in zip(moments, changes, strict=True)
+    ]
+    note = "change: root mean square difference to the row before, pixels from -1 to 1"
+    return Table(COLUMNS, rows, caption="The same latents over training", notes=[note])
 
 
 def _tensor(pictures: Sequence[Any]) -> Tensor:
@@ -187,17 +202,17 @@ def seen_of(path: Path) -> int:
 
 def generators_at(
     files: Sequence[tuple[int, Path]],  # images seen, checkpoint
-    system: Any,  # of the same model
+    own_generator: Generator,  # of the same model
 ) -> Iterator[tuple[Generator, int]]:
     """The averaged generator of each checkpoint, and the images its training had seen.
 
     Raises:
-        ValueError: a checkpoint of another model than the system's.
+        ValueError: a checkpoint of another model.
     """
     for seen, path in files:
         state: Mapping[str, Any] = load_checkpoint(path)["state_dict"]
         own = {n.removeprefix(AVERAGED): v for n, v in state.items() if n.startswith(AVERAGED)}
-        generator: Generator = deepcopy(system.generator_ema)
+        generator: Generator = deepcopy(own_generator)
         try:
             generator.load_state_dict(own)
         except (RuntimeError, AttributeError, TypeError) as error:

@@ -6,19 +6,23 @@ measures fidelity, recall diversity (Kynkaanniemi et al., arXiv:1904.06991, figu
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from lightning import Trainer
 
 from ganlab.report import figures
+from ganlab.report.drawings import Drawing, Picture
 from ganlab.report.tables import Table
+from ganlab.sampling import has_styles, truncates
 from ganlab.studies.address import Latents
+from ganlab.studies.bench import Bench
 from ganlab.studies.directions import chosen_monitor
-from ganlab.studies.latents.chosen import chosen
-from ganlab.studies.latents.images import has_styles, truncates
-from ganlab.studies.latents.study import LatentStudy
+from ganlab.studies.findings import Findings
+from ganlab.studies.latents.chosen import Chosen, chosen
+from ganlab.studies.latents.pictures import rows_of
+from ganlab.studies.question import Question
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +31,8 @@ PSIS = (0.3, 0.5, 0.7, 0.8, 0.9, 1.0)
 Scored = Mapping[float, Mapping[str, float]]  # psi -> metric -> value
 
 
-class Truncation(LatentStudy):
+@dataclass(frozen=True, kw_only=True)
+class Truncation(Question):
     """Scores the same latents under each psi: a table, curves, and a grid of images.
 
     psi = 1 is the generator as it is. Without a suite only the grid is made.
@@ -36,81 +41,83 @@ class Truncation(LatentStudy):
         ValueError: no psi, one that is named twice, or a generator without styles.
     """
 
-    def __init__(
-        self,
-        *,
-        psis: Sequence[float] = PSIS,  # 1 = as they are, 0 = the mean alone, above 1 = exaggerated
-        latents: Latents = "0:8",  # columns of the grid of images
-        **options: Any,  # of `LatentStudy`
-    ) -> None:
-        super().__init__(**options)
-        self.psis = sorted(float(psi) for psi in psis)
-        distinct = {f"{psi:g}" for psi in self.psis if math.isfinite(psi)}  # as rows are named
-        if not self.psis or len(distinct) < len(self.psis):
-            raise ValueError(f"study.psis={list(psis)} must be finite numbers, each once")
+    psis: Sequence[float] = PSIS  # 1 = as they are, 0 = the mean alone, above 1 = exaggerated
+    latents: Latents = "0:8"  # columns of the grid of images
+    truncation: float | None = None  # not here: see `psis`
+    noise: str = "fixed"  # random = drawn for each image, keyed by its latent
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        distinct = {f"{psi:g}" for psi in self.ordered if math.isfinite(psi)}  # as rows are named
+        if not self.ordered or len(distinct) < len(self.ordered):
+            raise ValueError(f"study.psis={list(self.psis)} must be finite numbers, each once")
         if self.truncation is not None:
             raise ValueError("study.truncation has no meaning here: name the psis in study.psis")
-        self.latents = latents
 
-    def check(self, system: Any) -> None:
+    @cached_property
+    def ordered(self) -> list[float]:
+        """The psis, ascending."""
+        return sorted(float(psi) for psi in self.psis)
+
+    def check(self, bench: Bench) -> None:
         """Refuse generators without styles."""
-        if not has_styles(system.generator_ema) or not truncates(system.generator_ema):
+        if not has_styles(bench.generator) or not truncates(bench.generator):
             raise ValueError(
                 f"study=truncation needs a generator with styles, such as stylegan or stylegan2, "
-                f"and this {type(system.generator_ema).__module__} has none"
+                f"and this {type(bench.generator).__module__} has none"
             )
-        chosen(system.generator_ema, self.latents, self.seed)
+        chosen(bench.generator, self.latents, self.seed)
 
-    def investigate(self, trainer: Trainer, system: Any) -> None:
-        """Score each psi on all ranks; the first one writes."""
-        scored = {} if self.suite is None else self.scored(trainer, system)
-        if trainer.is_global_zero:
-            if scored:
-                self.save_scores(scored)
-            self.draw(system)
+    def run(self, bench: Bench) -> Findings:
+        """Score each psi on all ranks; the first one draws."""
+        scored = self.scored(bench) if bench.suite is not None else {}
+        if not bench.ranks.first:
+            return Findings()
+        found = chosen(bench.generator, self.latents, self.seed)
+        figures: dict[str, Drawing | Picture] = {"truncation_images": self.grid(bench, found)}
+        tables = {}
+        if scored:
+            note = self.note(bench)
+            columns = ["psi", *next(iter(scored.values()))]
+            rows = [{"psi": psi, **values} for psi, values in scored.items()]
+            caption = "Scores under truncation"
+            tables["table"] = Table(columns, rows, caption=caption, notes=[note])
+            text = f"Fidelity and diversity under truncation; {note}"
+            figures["truncation"] = trade(scored, text)
+        latents = {"truncation_images": found.values}
+        return Findings(tables=tables, figures=figures, latents=latents)
 
-    def scored(self, trainer: Trainer, system: Any) -> dict[float, dict[str, float]]:
+    def scored(self, bench: Bench) -> dict[float, dict[str, float]]:
         """psi -> metric -> value; psi = 1 was scored as the baseline."""
         found = {}
-        for psi in self.psis:
+        for psi in self.ordered:
             if psi == 1:
-                found[psi] = dict(self.latest)
+                found[psi] = dict(bench.baseline)
                 continue
-            self.psi = psi
-            found[psi] = self.score(trainer, system, f"psi {psi:g}")
-            self.record(found[psi], system, intervention=f"truncation {psi:g}")
-        self.psi = None
+            sampler = bench.truncated(psi)
+            found[psi] = bench.score(f"psi {psi:g}", sampler=sampler)
+            bench.record(found[psi], sampler, intervention=f"truncation {psi:g}")
         return found
 
-    def save_scores(self, scored: Scored) -> None:
-        """The table and the curves."""
-        metrics = list(next(iter(scored.values())))
-        rows = [{"psi": psi, **values} for psi, values in scored.items()]
-        first = self.records[0]
-        note = (
+    def note(self, bench: Bench) -> str:
+        """What was compared."""
+        first = bench.records[0]
+        return (
             f"{first['n_fake']} latents of seed {self.seed} against {first['n_real']} reals; "
             f"extractor {first['extractor']} {first['extractor_sha256'][:12]}; noise {self.noise}"
         )
-        Table(["psi", *metrics], rows, caption="Scores under truncation", notes=[note]).write(
-            self.folder
-        )
-        figure, numbers = trade(scored)
-        path = self.folder / "figures" / "truncation.png"
-        figures.save(figure, path, numbers, f"Fidelity and diversity under truncation; {note}")
 
-    def draw(self, system: Any) -> None:
+    def grid(self, bench: Bench, found: Chosen) -> Picture:
         """The same latents under every psi."""
-        found = chosen(system.generator_ema, self.latents, self.seed)
         rows = []
-        for psi in self.psis:
-            paint = replace(self.painter_of(system), truncation=None if psi == 1 else psi)
-            rows.append((f"psi {psi:g}", paint(found.values, found.addresses)))
-        numbers: dict[str, Any] = {"index": found.addresses, "psi": self.psis}
-        self.save_rows("truncation_images", rows, numbers, f"Rows: psi; {found.source}")
-        self.save_latents("truncation_images", found.values)
+        for psi in self.ordered:
+            sampler = bench.truncated(None if psi == 1 else psi)
+            rows.append((f"psi {psi:g}", sampler.paint(found.values, found.addresses)))
+        numbers: dict[str, Any] = {"index": found.addresses, "psi": self.ordered}
+        return rows_of(rows, numbers, f"Rows: psi; {found.source}", bench.sampler)
 
 
-def trade(scored: Scored) -> tuple[Any, figures.Numbers]:
+def trade(scored: Scored, caption: str = "") -> Drawing:
     """FID, precision and recall over psi, and precision over recall with psi at the points.
 
     Panels of metrics that were not computed are left out; with none of them, the first metric's.
@@ -130,7 +137,8 @@ def trade(scored: Scored) -> tuple[Any, figures.Numbers]:
             draw_trade(axes[-1], scored, both[0], both[1])
     numbers = {"psi": list(scored)}
     numbers |= {name: [values[name] for values in scored.values()] for name in metrics}
-    return figure, {name: np.asarray(values) for name, values in numbers.items()}
+    kept = {name: np.asarray(values) for name, values in numbers.items()}
+    return Drawing(figure, kept, caption)
 
 
 def named(metrics: Sequence[str], kind: str) -> str | None:

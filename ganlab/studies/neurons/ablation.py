@@ -7,7 +7,7 @@ A neuron is one position (channel, y, x) of a layer's output; it is activated wh
 
     masks = {name: low_rate(rates[name], 0.3) for name in ("4x4/0", "8x8/0")}
     edits = {name: ablate(mask) for name, mask in masks.items()}
-    repaired = images_at(generator, indices, seed, edits=edits)  # sequential: one forward pass
+    repaired = Sampler(generator, seed).images(indices, edits)  # sequential: one forward pass
 """
 
 import math

@@ -1,12 +1,12 @@
 """Figures 5 and 6 of Choi et al. 2022: images with some of their neurons switched off."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from ganlab.report import figures, images
+from ganlab.report import images
+from ganlab.report.drawings import Drawing
 from ganlab.studies.neurons.panels import Panel, panel_figure, picture
 
 LABELS = {"low": "LR", "high": "HR"}
@@ -17,8 +17,7 @@ def draw_figure_5(
     ablated: Mapping[tuple[str, float], Tensor],  # (low or high, R) -> (N, C, H, W)
     indices: Sequence[int],  # addresses of the latents
     layers: Sequence[str],
-    path: Path,
-) -> Path:
+) -> Drawing:
     """For each sample one row of HR and one of LR ablation, a column a rate."""
     rates = list(dict.fromkeys(rate for _, rate in ablated))
     rows: list[tuple[str, list[Panel | None]]] = []
@@ -36,15 +35,14 @@ def draw_figure_5(
     for (kind, rate), batch in ablated.items():
         numbers[f"{kind}/{rate:g}"] = images.to_uint8(batch).numpy()
     caption = f"Ablation of HR and of LR neurons in {', '.join(layers)} at several rates R"
-    return figures.save(panel_figure(rows), path, numbers, caption)
+    return Drawing(panel_figure(rows), numbers, caption)
 
 
 def draw_before_after(
     pictures: Mapping[str, Tensor],  # row label -> (N, C, H, W) in [-1, 1], the same latents
     indices: Sequence[int],  # addresses of those latents
     layers: Sequence[str],
-    path: Path,
-) -> Path:
+) -> Drawing:
     """One captioned row a state, one column a latent (Figures 3, bottom, and 6)."""
     rows = [(label, batch.cpu()) for label, batch in pictures.items()]
     numbers = {"indices": np.asarray(indices)}
@@ -60,4 +58,4 @@ def draw_before_after(
         for row, (label, batch) in enumerate(rows)
     ]
     caption = f"Ablation of {', '.join(layers)} on the same latents"
-    return figures.save(panel_figure(panels), path, numbers, caption)
+    return Drawing(panel_figure(panels), numbers, caption)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ganlab.nn.tracing import Edit
+from ganlab.sampling import EditsAt
 from ganlab.studies.neurons.ablation import (
     Census,
     ablate,
@@ -17,7 +18,6 @@ from ganlab.studies.neurons.ablation import (
 )
 from ganlab.studies.neurons.rates import checked_rate
 from ganlab.studies.neurons.repair import Repair
-from ganlab.studies.sampling import EditsAt
 
 KINDS = ("low", "high", "random")
 # Table 1's rows, as settled: its third row (0.3) and its HR row are named in the text, the others'
@@ -89,7 +89,7 @@ def ablation_edits(
     device: torch.device | str | None = None,  # where the masks are kept
     census: Census | None = None,  # counts what is silenced
 ) -> EditsAt:
-    """Edits of Algorithm 1 for `generate`: a function of the batch's latent indices."""
+    """Edits of Algorithm 1 for a `Sampler`: a function of the batch's latent indices."""
     count = census.watching if census else lambda edit: edit
     if ablation.kind == "random":
         share = ablation.share or 0.0

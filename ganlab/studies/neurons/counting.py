@@ -1,6 +1,6 @@
 """Counting activated neurons over latents, so that a run that is stopped can go on.
 
-counting = Counting(generator, ["4x4/0", "8x8/0"], seed=1)
+counting = Counting(Sampler(generator, seed=1), ["4x4/0", "8x8/0"])
 counting.feed(range(1000))
 counting.feed(range(1000, 2000))
 rates = counting.rates()                                          # layer -> (C, H, W)
@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 
 from ganlab.metrics import ActivationRate, NearZero
-from ganlab.networks.base import Generator
 from ganlab.nn.tracing import Reached, observed
 from ganlab.report.atomic import replace_file
+from ganlab.sampling import Sampler, batched
 from ganlab.storage.tensors import packed, read_tensors
 from ganlab.studies.neurons.layers import layer_shapes
-from ganlab.studies.sampling import ConditionAt, batched, device_of, images_at
 
 FORMAT = "ganlab.rates.partial/1"
 NEAR = ".near_zero"  # after a layer's name in files: on how many latents rounding could decide
@@ -38,21 +37,14 @@ class Counting:
 
     def __init__(
         self,
-        generator: Generator,
+        sampler: Sampler,  # of the latents counted on
         layers: Sequence[str],  # names, in network order
-        seed: int,  # of the latents
-        batch_size: int = 100,
-        device: torch.device | str | None = None,  # None = where the generator is
-        condition_at: ConditionAt | None = None,  # for conditional generators
-        noise: str = "fixed",  # see `images_at`
         near_zero: bool = False,  # count too on how many latents rounding could decide
     ) -> None:
-        self.generator, self.layers, self.seed = generator, list(layers), seed
-        self.batch_size, self.condition_at, self.noise = batch_size, condition_at, noise
-        self.device = device_of(generator) if device is None else torch.device(device)
-        shapes = layer_shapes(generator, self.layers, seed, condition_at)
-        self.active = ActivationRate(shapes).to(self.device)
-        self.near = NearZero(shapes).to(self.device) if near_zero else None
+        self.sampler, self.layers = sampler, list(layers)
+        shapes = layer_shapes(sampler, self.layers)
+        self.active = ActivationRate(shapes).to(sampler.place)
+        self.near = NearZero(shapes).to(sampler.place) if near_zero else None
 
     def feed(self, indices: Iterable[int]) -> None:
         """Count over the latents of these addresses."""
@@ -64,23 +56,13 @@ class Counting:
             if self.near is not None:
                 near[name] = self.near.count(received)
 
-        with observed(self.generator.layers, self.layers, count, stop=True):
-            for batch in batched(indices, self.batch_size):
+        with observed(self.sampler.generator.layers, self.layers, count, stop=True):
+            for batch in batched(indices, self.sampler.batch_size):
                 with suppress(Reached):
-                    self._images(batch)
+                    self.sampler.batch(batch)
                 self.active.add(active, len(batch))
                 if self.near is not None:
                     self.near.add(near, len(batch))
-
-    def _images(self, batch: Sequence[int]) -> None:
-        images_at(
-            self.generator,
-            batch,
-            self.seed,
-            device=self.device,
-            condition_at=self.condition_at,
-            noise=self.noise,
-        )
 
     def rates(self) -> dict[str, Tensor]:
         """Layer -> (C, H, W) float64 on the CPU, over all ranks.

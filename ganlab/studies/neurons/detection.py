@@ -1,10 +1,10 @@
 """Finding artifact images by their activated LR neurons (Choi et al. 2022, section 4.1).
 
-rates = activation_rates(generator, range(30_000), seed=1, layers=[0, 1, 3])
+rates = activation_rates(Sampler(generator, seed=1), range(30_000), layers=[0, 1, 3])
 masks = {name: low_rate(rate, 0.3) for name, rate in rates.items()}
-counts = activated_neurons(generator, range(50_000), 0, masks)    # a number for each image
+counts = activated_neurons(Sampler(generator), range(50_000), masks)   # a number for each image
 ranking = Ranking.of(counts, seed=0)
-worst = images_at(generator, ranking.top(64), seed=0)             # the most LR neurons first
+worst = Sampler(generator).images(ranking.top(64))                # the most LR neurons first
 """
 
 import io
@@ -17,25 +17,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.networks.base import Generator
 from ganlab.nn.tracing import Reached, recorded
 from ganlab.report.atomic import replace_file
+from ganlab.sampling import Sampler, batched, checked_noise
 from ganlab.storage.arrays import ArrayArchive
-from ganlab.studies.sampling import ConditionAt, batched, checked_noise, device_of, images_at
 
 FILE = "ranking.npz"
 ENDS = ("top", "bottom")  # the most LR neurons, the fewest
 
 
 def activated_neurons(
-    generator: Generator,
+    sampler: Sampler,
     indices: Iterable[int],  # addresses of this process's latents
-    seed: int,
     masks: Mapping[str, Tensor],  # layer -> (C, H, W) bool: the neurons that are counted
-    batch_size: int = 100,
-    device: torch.device | str | None = None,  # None = where the generator is
-    condition_at: ConditionAt | None = None,  # for conditional generators
-    noise: str = "fixed",  # see `images_at`
 ) -> Tensor:
     """How many of the masked neurons each latent activates, (N,) int64 on the CPU.
 
@@ -46,15 +40,12 @@ def activated_neurons(
         KeyError: a layer the generator does not have; the message lists those it has.
         ValueError: no indices.
     """
-    device = device_of(generator) if device is None else torch.device(device)
-    chosen = {name: mask.to(device) for name, mask in masks.items()}
+    chosen = {name: mask.to(sampler.place) for name, mask in masks.items()}
     found: list[Tensor] = []
-    with recorded(generator.layers, list(chosen), stop=True) as outputs:
-        for batch in batched(indices, batch_size):
+    with recorded(sampler.generator.layers, list(chosen), stop=True) as outputs:
+        for batch in batched(indices, sampler.batch_size):
             with suppress(Reached):
-                images_at(
-                    generator, batch, seed, device=device, condition_at=condition_at, noise=noise
-                )
+                sampler.batch(batch)
             found.append(count_active(outputs, chosen).cpu())
     if not found:
         raise ValueError("there are no latents to count on: raise study.num_samples")

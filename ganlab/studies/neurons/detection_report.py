@@ -1,10 +1,8 @@
 """Ranked images as Table 2, as Figure 2 and as grids (Choi et al. 2022)."""
 
-import io
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ganlab.report import figures, images
-from ganlab.report.atomic import replace_file
+from ganlab.report.drawings import Drawing, Picture
 from ganlab.report.tables import Table
 from ganlab.studies.directions import direction
 from ganlab.studies.neurons.detection import Ranking
@@ -72,8 +70,7 @@ def draw_detection(
     num: int,  # images of an end
     top: Tensor,  # (K, C, H, W) in [-1, 1], the first of the ranking
     bottom: Tensor,  # (K, C, H, W), the last of it, from the end
-    path: Path,
-) -> Path:
+) -> Drawing:
     """Figure 2: the histogram between images of its two ends; the numbers go beside it."""
     numbers = histogram(ranking, num)
     shown = {"bottom": bottom[:BESIDE], "top": top[:BESIDE]}
@@ -86,7 +83,7 @@ def draw_detection(
         _bars(middle, numbers, num)
         _picture(right, images.grid(shown["top"]), "the most LR neurons", RED)
     caption = f"{len(ranking):,} images by their number of activated LR neurons"
-    return figures.save(figure, path, numbers, caption)
+    return Drawing(figure, numbers, caption)
 
 
 def _bars(panel: Any, numbers: figures.Numbers, num: int) -> None:
@@ -122,24 +119,19 @@ def _picture(panel: Any, pixels: NDArray[np.uint8], title: str, colour: str) -> 
         spine.set(visible=True, color=colour, linewidth=2.5)
 
 
-def save_end(
+def grid_of_end(
     batch: Tensor,  # (K, C, H, W) in [-1, 1]
     which: str,  # top or bottom
     indices: Sequence[int],  # addresses of the images
     ranking: Ranking,
-    directory: Path,
-) -> Path:
-    """A grid of one end of the ranking, `<which>.png`, with pixels and indices beside it."""
+) -> Picture:
+    """A grid of one end of the ranking, with pixels and indices beside it."""
     counts = ranking.count if which == "top" else ranking.count.flip(0)
     numbers: dict[str, Any] = {
         "index": np.asarray(indices),
         "count": counts[: len(indices)].numpy(),
         "images": images.to_uint8(batch).cpu().numpy(),
     }
-    path = directory / f"{which}.png"
-    archive = io.BytesIO()
-    np.savez_compressed(archive, **numbers)
-    replace_file(path.with_suffix(".npz"), archive.getvalue())
     most = "most" if which == "top" else "fewest"
     text = f"Latents of seed {ranking.seed} with the {most} activated LR neurons, row by row"
-    return images.save_grid(batch, path, metadata={"Description": text})
+    return Picture(images.grid(batch), numbers, text, images.cells_text(batch))

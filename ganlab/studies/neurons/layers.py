@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from ganlab.networks.base import Generator
 from ganlab.nn.tracing import Reached, recorded
 from ganlab.report.tables import Table
-from ganlab.studies.sampling import ConditionAt, images_at
+from ganlab.sampling import Sampler
 
 Layer = int | str
 
@@ -41,25 +42,21 @@ def listing(generator: Generator) -> str:
 
 
 def layer_shapes(
-    generator: Generator,
+    sampler: Sampler,
     names: Sequence[str] | None = None,  # None = all
-    seed: int = 0,
-    condition_at: ConditionAt | None = None,  # for conditional generators
 ) -> dict[str, tuple[int, ...]]:
     """Layer -> shape of its output for one latent, (C, H, W) or (C,)."""
-    names = list(generator.layers) if names is None else list(names)
-    with recorded(generator.layers, names, stop=True) as activations:
+    layers = sampler.generator.layers
+    names = list(layers) if names is None else list(names)
+    with recorded(layers, names, stop=True) as activations:
         with suppress(Reached):
-            images_at(generator, [0], seed, condition_at=condition_at)
+            sampler.batch([0])
         return {name: tuple(activations[name].shape[1:]) for name in names}
 
 
-def describe(
-    generator: Generator,
-    condition_at: ConditionAt | None = None,  # for conditional generators
-) -> str:
+def describe(sampler: Sampler) -> str:
     """Position, name, shape and number of neurons of every layer, as a Markdown table."""
-    shapes = layer_shapes(generator, condition_at=condition_at)
+    shapes = layer_shapes(sampler)
     rows = [
         {
             "index": index,
@@ -98,19 +95,14 @@ def select_layers(generator: Generator, layers: Sequence[Layer]) -> list[str]:
     return [name for name in generator.layers if name in chosen]
 
 
-@torch.no_grad()
-def latent_independent(
-    generator: Generator,
-    seed: int,
-    num_latents: int = 4,
-    condition_at: ConditionAt | None = None,  # for conditional generators
-) -> list[str]:
+def latent_independent(sampler: Sampler, num_latents: int = 4) -> list[str]:
     """Layers whose output is the same, and not all zero, for different latents.
 
     StyleGAN's constant at 4x4 under fixed noise is one: its neurons have no rate worth the name.
+    Noise is fixed here, whatever the sampler's.
     """
-    with recorded(generator.layers) as activations:
-        images_at(generator, range(num_latents), seed, condition_at=condition_at)
+    with recorded(sampler.generator.layers) as activations:
+        replace(sampler, noise="fixed").batch(range(num_latents))
     return [
         name
         for name, output in activations.items()
@@ -118,30 +110,21 @@ def latent_independent(
     ]
 
 
-def default_layers(
-    generator: Generator,
-    seed: int,
-    condition_at: ConditionAt | None = None,  # for conditional generators
-) -> list[str]:
+def default_layers(sampler: Sampler) -> list[str]:
     """Every layer that depends on the latent, in network order."""
-    skipped = set(latent_independent(generator, seed, condition_at=condition_at))
-    return [name for name in generator.layers if name not in skipped]
+    skipped = set(latent_independent(sampler))
+    return [name for name in sampler.generator.layers if name not in skipped]
 
 
-def early_layers(
-    generator: Generator,
-    seed: int,
-    condition_at: ConditionAt | None = None,  # for conditional generators
-    num_sizes: int = 3,
-) -> list[str]:
+def early_layers(sampler: Sampler, num_sizes: int = 3) -> list[str]:
     """One layer that depends on the latent at each of the `num_sizes` coarsest sizes.
 
     It is the first, or the one a generator names by `layer_studied`: layers 0, 1, 3 of StyleGAN2
     and 1, 3, 5 of ProGAN, as in Choi et al. 2022, section 4.1.
     """
     by_size: dict[str, list[str]] = {}
-    for name in default_layers(generator, seed, condition_at):
+    for name in default_layers(sampler):
         by_size.setdefault(name.rpartition("/")[0], []).append(name)
-    studied = getattr(generator, "layer_studied", 0)
+    studied = getattr(sampler.generator, "layer_studied", 0)
     chosen = [names[min(studied, len(names) - 1)] for names in by_size.values()]
     return chosen[:num_sizes]

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
 from ganlab.report import figures, images
+from ganlab.report.drawings import Drawing
 from ganlab.studies.neurons.neuron_maps import Activated, Passage
 from ganlab.studies.neurons.panels import (
     CELL,
@@ -42,8 +42,7 @@ def draw_figure_1(
     layers: Sequence[str],  # of the counts' columns
     layer: str,  # whose maps are shown
     rate: float,  # R
-    path: Path,
-) -> Path:
+) -> Drawing:
     """Normal over artifact images with their maps, and how many rare neurons such images activate.
 
     The numbers are each image's counts, activated and LR, by layer, and the maps shown.
@@ -62,7 +61,7 @@ def draw_figure_1(
         f"Rarely activated neurons (R = {rate:g}) of normal and of artifact images: maps of "
         f"{layer}, and their mean share among activated neurons (whiskers: standard deviation)"
     )
-    return figures.save(figure, path, numbers_1(groups, counts, layer), caption)
+    return Drawing(figure, numbers_1(groups, counts, layer), caption)
 
 
 def paired(samples: Sequence[Sample], layer: str) -> list[Panel]:
@@ -112,9 +111,7 @@ def numbers_1(
     return numbers
 
 
-def draw_figure_3(
-    general: Sample, rare: Sample, layers: Sequence[str], rate: float, path: Path
-) -> Path:
+def draw_figure_3(general: Sample, rare: Sample, layers: Sequence[str], rate: float) -> Drawing:
     """LR (red) and HR (blue) maps of a general and of a rare sample, a column a layer."""
     rows: list[tuple[str, list[Panel | None]]] = []
     numbers: figures.Numbers = {}
@@ -127,10 +124,10 @@ def draw_figure_3(
         numbers[f"{name}/image"] = images.to_uint8(sample.image).numpy()
         numbers[f"{name}/index"] = np.array(sample.index)
     caption = f"Share of channels whose activated neuron is LR (rate ≤ {rate:g}) or HR (above)"
-    return figures.save(panel_figure(rows), path, numbers, caption)
+    return Drawing(panel_figure(rows), numbers, caption)
 
 
-def draw_figure_4(found: Passage, index: int, rate: float, path: Path) -> Path:
+def draw_figure_4(found: Passage, index: int, rate: float) -> Drawing:
     """One artifact image, layer by layer: its rare neurons, what is left of them, the image."""
     layers = list(found.maps)
     original = picture(found.original, f"latent {index}")
@@ -152,4 +149,4 @@ def draw_figure_4(found: Passage, index: int, rate: float, path: Path) -> Path:
         f"Rarely activated neurons (R = {rate:g}) of latent {index} by layer; the same, and the "
         "image, when they are ablated in the layers before it among those shown"
     )
-    return figures.save(panel_figure(rows), path, numbers, caption)
+    return Drawing(panel_figure(rows), numbers, caption)

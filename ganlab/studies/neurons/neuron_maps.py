@@ -1,7 +1,7 @@
 """Where in its feature maps an image has rarely activated neurons (Choi et al. 2022, Figures 1-4).
 
     low = {name: low_rate(rates[name], 0.3) for name in ("4x4/0", "8x8/0")}
-    maps = neuron_maps(generator, [17], seed, low)                 # layer -> (1, H, W) in [0, 1]
+    maps = neuron_maps(Sampler(generator), [17], low)              # layer -> (1, H, W) in [0, 1]
 
 A map is as large as its layer: at each position the share of the layer's channels whose neuron
 there is both activated and chosen.
@@ -9,15 +9,13 @@ there is both activated and chosen.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganlab.networks.base import Generator
 from ganlab.nn.tracing import recorded
+from ganlab.sampling import Edits, EditsAt, Sampler
 from ganlab.studies.neurons.ablation import ablate
-from ganlab.studies.sampling import Edits, EditsAt, images_at
 
 Masks = Mapping[str, Tensor]  # layer -> (C, H, W) bool: the chosen neurons
 
@@ -33,19 +31,18 @@ def share_map(activations: Tensor, chosen: Tensor) -> Tensor:
 
 
 def neuron_maps(
-    generator: Generator,
+    sampler: Sampler,
     indices: Sequence[int],  # addresses of the latents, one batch of them
-    seed: int,
     chosen: Masks,  # the neurons shown, by layer
     edits: Edits | EditsAt | None = None,  # an intervention; a layer's own edit is not shown
-    **options: Any,  # of `images_at`: device, condition_at, noise
 ) -> dict[str, Tensor]:
     """Layer -> `share_map` of its activations, (N, H, W) on the CPU.
 
     A layer is read before its own edit and after those of the layers before it.
     """
-    with recorded(generator.layers, list(chosen)) as activations:  # hooked first: sees no own edit
-        images_at(generator, indices, seed, edits=edits, **options)
+    layers = sampler.generator.layers
+    with recorded(layers, list(chosen)) as activations:  # hooked first: sees no own edit
+        sampler.batch(indices, edits)
     return {name: share_map(activations[name], mask).cpu() for name, mask in chosen.items()}
 
 
@@ -63,15 +60,13 @@ class Activated:
 
 
 def activated_counts(
-    generator: Generator,
+    sampler: Sampler,
     indices: Sequence[int],  # addresses of the latents, one batch of them
-    seed: int,
     chosen: Masks,  # the neurons counted, by layer
-    **options: Any,  # of `images_at`: device, condition_at, noise
 ) -> Activated:
     """Counts for each image and layer, the layers in the order of `chosen`, on the CPU."""
-    with recorded(generator.layers, list(chosen)) as activations:
-        images_at(generator, indices, seed, **options)
+    with recorded(sampler.generator.layers, list(chosen)) as activations:
+        sampler.batch(indices)
     on = {name: (activations[name] > 0).flatten(1) for name in chosen}
     hit = [on[name] & mask.to(on[name].device).flatten() for name, mask in chosen.items()]
     return Activated(
@@ -91,11 +86,9 @@ class Passage:
 
 
 def passage(
-    generator: Generator,
+    sampler: Sampler,
     index: int,  # address of the latent
-    seed: int,
     chosen: Masks,  # the neurons shown and ablated, layers in network order
-    **options: Any,  # of `images_at`: device, condition_at, noise
 ) -> Passage:
     """Follow one image through sequential ablation, layer by layer (section 3.2, Figure 4).
 
@@ -105,13 +98,10 @@ def passage(
     names = list(chosen)
     before = {name: {n: edits[n] for n in names[:i]} for i, name in enumerate(names)}
     maps, after = (
-        neuron_maps(generator, [index], seed, chosen, edits=each, **options)
+        neuron_maps(sampler, [index], chosen, edits=each)
         for each in (None, edits)  # read before its own edit: one pass ablates for all layers
     )
-    images = {
-        name: images_at(generator, [index], seed, edits=before[name], **options)[0].cpu()
-        for name in names
-    }
+    images = {name: sampler.images([index], before[name])[0] for name in names}
     return Passage(
         images[names[0]],
         {name: found[0] for name, found in maps.items()},

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from ganlab.report import figures
+from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
 from ganlab.studies.neurons.counting import NEAR
 from ganlab.studies.neurons.rates import FILE, HIGH, LOW, Rates
@@ -90,7 +90,7 @@ def histograms(rates: Mapping[str, Tensor], rate: float) -> figures.Numbers:
     return numbers
 
 
-def draw_histograms(rates: Mapping[str, Tensor], rate: float, path: Path) -> Path:
+def draw_histograms(rates: Mapping[str, Tensor], rate: float) -> Drawing:
     """One histogram of rates per layer, its bars split into dead, LR and HR neurons."""
     numbers = histograms(rates, rate)
     columns = min(len(rates), MAX_COLUMNS)
@@ -101,7 +101,7 @@ def draw_histograms(rates: Mapping[str, Tensor], rate: float, path: Path) -> Pat
             draw_layer(panel, name, numbers, shares(values, rate))
             panel.axvline(rate, color=figures.INK, linestyle=":", linewidth=0.8)
     caption = f"Activation rates of each layer; LR: rate ≤ {rate:g}"
-    return figures.save(figure, path, numbers, caption)
+    return Drawing(figure, numbers, caption)
 
 
 def draw_layer(panel: Any, name: str, numbers: figures.Numbers, part: dict[str, float]) -> None:

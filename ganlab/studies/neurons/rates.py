@@ -1,6 +1,6 @@
 """Activation rates of a generator's neurons, counted once and kept in a file.
 
-rates = activation_rates(generator, range(30_000), seed=1)       # layer -> (C, H, W)
+rates = activation_rates(Sampler(generator, seed=1), range(30_000))  # layer -> (C, H, W)
 Rates(rates, 30_000, 1, digest(generator)).save("rates.safetensors")
 """
 
@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.metrics import wilson_interval
-from ganlab.networks.base import Generator
 from ganlab.report.atomic import replace_file
+from ganlab.sampling import Sampler, checked_noise
 from ganlab.storage.tensors import packed, read_tensors
 from ganlab.studies.neurons.counting import NEAR, Counting, check_counts
 from ganlab.studies.neurons.layers import Layer, default_layers, select_layers
-from ganlab.studies.sampling import ConditionAt, checked_noise
 
 FORMAT = "ganlab.rates/2"
 FILE = "rates.safetensors"
@@ -29,14 +28,9 @@ LOW, HIGH = ".low", ".high"  # after a layer's name in the file: the ends of the
 
 
 def activation_rates(
-    generator: Generator,
+    sampler: Sampler,
     indices: Iterable[int],  # addresses of this process's latents
-    seed: int,
     layers: Sequence[Layer] | None = None,  # names or positions; None = all that see the latent
-    batch_size: int = 100,
-    device: torch.device | str | None = None,  # None = where the generator is
-    condition_at: ConditionAt | None = None,  # for conditional generators
-    noise: str = "fixed",  # see `images_at`
 ) -> dict[str, Tensor]:
     """Share of latents on which each neuron is above 0: layer -> (C, H, W) float64 on the CPU.
 
@@ -46,12 +40,8 @@ def activation_rates(
     Raises:
         ValueError: no indices, or a layer the generator does not have.
     """
-    names = (
-        default_layers(generator, seed, condition_at)
-        if layers is None
-        else select_layers(generator, layers)
-    )
-    counting = Counting(generator, names, seed, batch_size, device, condition_at, noise)
+    names = default_layers(sampler) if layers is None else select_layers(sampler.generator, layers)
+    counting = Counting(sampler, names)
     counting.feed(indices)
     return counting.rates()
 
@@ -109,7 +99,7 @@ class Rates:
     num_latents: int  # addresses 0 .. num_latents-1
     seed: int  # of those latents
     generator: str  # `digest` of the generator
-    noise: str = "fixed"  # of a generator that takes noise, see `sampling.images_at`
+    noise: str = "fixed"  # of a generator that takes noise, see `Sampler`
     near_zero: Mapping[str, Tensor] = field(default_factory=dict)  # layer -> latents, int64, on
     # which a neuron was given a value within 1e-5 of 0; empty = not counted
 

@@ -4,8 +4,8 @@ A score against reals may improve although every image became the same pleasant 
 repaired lies near its original, differs from the other results as the originals differed, and can
 be told from them; what was replaced by one image for all does not.
 
-    before = features_of(generate(generator, indices, seed), extractor)              # (N, d)
-    after = features_of(generate(generator, indices, seed, edits=edits), extractor)
+    before = features_of(sampler.batches(indices), extractor)              # (N, d)
+    after = features_of(sampler.batches(indices, edits), extractor)
     repair(before, after)
 """
 
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.utilities.distributed import gather_all_tensors
 
 from ganlab.nn.tracing import edited
 
@@ -97,17 +96,3 @@ def tapped(extractor: nn.Module) -> Iterator[list[Tensor]]:
 def features_of(images: Iterable[Tensor], extractor: nn.Module) -> Tensor:
     """Features of batches of images in [-1, 1], (N, d) on the extractor's device."""
     return torch.cat([extractor(batch)["features"] for batch in images])
-
-
-def in_order(rows: Tensor) -> Tensor:
-    """Rows of all ranks, each of which has items r, r + world, ... of the set, in the set's order.
-
-    One process's rows are returned as they are.
-    """
-    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return rows
-    parts = gather_all_tensors(rows)
-    joint = rows.new_empty((sum(map(len, parts)), *rows.shape[1:]))
-    for rank, part in enumerate(parts):
-        joint[rank :: len(parts)] = part
-    return joint

@@ -7,15 +7,22 @@ forward pass a batch in which every layer of the set is ablated before the next 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from lightning import Trainer
 from torch import Tensor
 
+from ganlab.features import Extractor
 from ganlab.networks import stylegan2
-from ganlab.networks.base import Generator
-from ganlab.studies.neurons.ablation import Census, share_silenced
+from ganlab.report.drawings import Drawing
+from ganlab.report.tables import Table
+from ganlab.sampling import EditsAt
+from ganlab.studies.address import Latents
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
+from ganlab.studies.neurons import interventions
+from ganlab.studies.neurons.ablation import Census
 from ganlab.studies.neurons.ablation_figures import draw_before_after
 from ganlab.studies.neurons.ablation_grid import (
     KINDS,
@@ -33,14 +40,20 @@ from ganlab.studies.neurons.ablation_report import (
     repair_table,
     selection_notes,
 )
-from ganlab.studies.neurons.ablation_study import AblationStudy
+from ganlab.studies.neurons.artifact_latents import ArtifactChoice
+from ganlab.studies.neurons.interventions import Interventions
 from ganlab.studies.neurons.layers import Layer, as_list, checked_sets, early_layers, select_layers
-from ganlab.studies.sampling import EditsAt, images_at
+from ganlab.studies.neurons.rate_count import RateCount
+from ganlab.studies.neurons.rates import checked_rate
+from ganlab.studies.question import Question
 
 COLUMNS = ((0,), (1,), (2,), (0, 1), (0, 1, 2), (0, 1, 2, 3))  # Table 1's, among the early layers
+Rates = Mapping[str, Tensor]  # layer -> (C, H, W)
+Sets = Sequence[tuple[str, ...]]  # layer sets, by names in network order
 
 
-class SequentialAblation(AblationStudy):
+@dataclass(frozen=True, kw_only=True)
+class SequentialAblation(Question):
     """Scores every cell of the grid beside the unablated images, and shows before and after.
 
     Writes `table.*` (Table 1: the monitored score by ablation and layer set), `cells.*` (every
@@ -52,148 +65,175 @@ class SequentialAblation(AblationStudy):
         ValueError: a bad rate, quantile, kind or share, or a layer that the network lacks.
     """
 
-    def __init__(
-        self,
-        *,
-        rates: Sequence[float] | None = None,  # R: at most this is LR, above HR; None = Table 1's
-        high_rates: Sequence[float] | None = None,  # R of the HR rows; None = as `rates`
-        quantiles: Sequence[float] = (),  # more rows: R is this quantile of each layer's rates
-        layer_sets: Sequence[Sequence[Layer]] | None = None,  # names or positions; None = Table 1's
-        rate: float | None = None,  # shorthand for one rate
-        layers: Sequence[Layer] | None = None,  # shorthand for one layer set
-        kinds: Sequence[str] = KINDS,  # some of low, high, random
-        random_share: float = 0.3,  # of each image's activated neurons
-        **options: Any,  # of `AblationStudy`
-    ) -> None:
-        super().__init__(**options)
-        given = rates if rate is None else [rate]
-        self.ablations = ablation_rows(
-            as_list(kinds),
-            None if given is None else as_list(given),
-            random_share,
-            as_list(quantiles),
-            None if high_rates is None else as_list(high_rates),
-        )
-        sets = layer_sets if layers is None else [as_list(layers)]
-        self.layer_sets = None if sets is None else checked_sets(sets)
-        self.outcomes: list[Outcome] = []  # the result, row by row
+    rates: Sequence[float] | None = None  # R: at most this is LR, above HR; None = Table 1's
+    high_rates: Sequence[float] | None = None  # R of the HR rows; None = as `rates`
+    quantiles: Sequence[float] = ()  # more rows: R is this quantile of each layer's rates
+    layer_sets: Sequence[Sequence[Layer]] | None = None  # names or positions; None = Table 1's
+    rate: float | None = None  # shorthand for one rate
+    layers: Sequence[Layer] | None = None  # shorthand for one layer set
+    kinds: Sequence[str] = KINDS  # some of low, high, random
+    random_share: float = 0.3  # of each image's activated neurons
+    extractor: Extractor | None = None  # features where `suite` is null; None = compare none
+    latents: Latents = None  # addresses, "0:1300", a file, a detection run; None = found here
+    num_artifacts: int = 1300  # images with most LR neurons that are taken
+    num_samples: int = 50_000  # latents of `seed` among which they are found
+    detection_layers: Sequence[Layer] | None = None  # None = the early layers
+    detection_rate: float = 0.3  # R of the neurons counted
+    include_dead: bool = True  # never-activated neurons count as LR (the paper's text)
+    num_shown: int = 8  # images in figures of before and after: the first of the latents
+    noise: str = "fixed"  # of all images; random = drawn for each, keyed by its latent
+    num_latents: int = 30_000  # N of eq. 1
+    rate_seed: int | None = None  # of the counted latents; None = derived from seed
+    rates_file: str | Path | None = None  # rates.safetensors or its folder; None = count
+    save_every: int = 2000  # latents between two savings of the counts
 
-    def sets_of(self, generator: Generator) -> list[tuple[str, ...]]:
+    noise_told = True
+    baseline = False  # it is that of the artifact images
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_rate(self.detection_rate, "study.detection_rate")
+        if self.num_shown < 1:
+            raise ValueError(f"study.num_shown={self.num_shown} must be at least 1")
+        _ = self.artifacts, self.ablations, self.named_sets
+
+    @property
+    def count(self) -> RateCount:
+        """What rates are counted on."""
+        given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
+        return RateCount(*given)
+
+    @cached_property
+    def artifacts(self) -> ArtifactChoice:
+        """The images that are ablated."""
+        found = (self.num_artifacts, self.num_samples, self.detection_layers, self.detection_rate)
+        return ArtifactChoice(self.count, self.latents, *found, self.include_dead)
+
+    @cached_property
+    def ablations(self) -> list[Ablation]:
+        """The rows of the grid."""
+        given = self.rates if self.rate is None else [self.rate]
+        return ablation_rows(
+            as_list(self.kinds),
+            None if given is None else as_list(given),
+            self.random_share,
+            as_list(self.quantiles),
+            None if self.high_rates is None else as_list(self.high_rates),
+        )
+
+    @cached_property
+    def named_sets(self) -> list[list[Layer]] | None:
+        """The layer sets as given; None = Table 1's."""
+        sets = self.layer_sets if self.layers is None else [as_list(self.layers)]
+        return None if sets is None else checked_sets(sets)
+
+    def preflight(self) -> None:
+        """Raise, before any data is read, if the extractor's weights are not to be had."""
+        interventions.preflight(self.suite, self.extractor)
+
+    def check(self, bench: Bench) -> None:
+        """Refuse layers that are not there, and rates and latents that do not fit."""
+        self.count.check(bench, self.counted_layers(bench))
+        self.artifacts.check(bench)
+        interventions.check(bench, self.extractor, len(self.artifacts))
+
+    def sets_of(self, bench: Bench) -> list[tuple[str, ...]]:
         """Each layer set by names in network order, none twice.
 
         Table 1's sets are made of the first layer of each of the four coarsest sizes, which are
         StyleGAN2's 0, 1, 3, 5; in a smaller network those with a layer it lacks are left out.
         """
-        if self.layer_sets is None:
-            names = early_layers(generator, self.rate_seed, self.condition_at, num_sizes=4)
+        if self.named_sets is None:
+            names = early_layers(self.count.sampler(bench), num_sizes=4)
             fit = [columns for columns in COLUMNS if max(columns) < len(names)]
             return [tuple(names[i] for i in columns) for columns in fit]
-        sets = [tuple(select_layers(generator, layers)) for layers in self.layer_sets]
+        sets = [tuple(select_layers(bench.generator, layers)) for layers in self.named_sets]
         return list(dict.fromkeys(sets))
 
-    def layers_of(self, generator: Generator) -> list[str]:
+    def counted_layers(self, bench: Bench) -> list[str]:
         """Every layer of any set, and those artifacts are found by."""
-        ablated = [name for names in self.sets_of(generator) for name in names]
-        return select_layers(generator, [*ablated, *self.detection_layers_of(generator)])
+        ablated = [name for names in self.sets_of(bench) for name in names]
+        return select_layers(bench.generator, [*ablated, *self.artifacts.layers_of(bench)])
 
-    def investigate(self, trainer: Trainer, system: Any) -> None:
-        """Find rates and latents, score the grid, write tables and figure."""
-        generator = system.generator_ema
-        sets = self.sets_of(generator)
-        rates = self.known_rates(trainer, system, self.layers_of(generator)).rates
-        indices = self.latents_of(trainer, system, rates)
-        baseline = self.baseline(trainer, system, indices)
-        self.outcomes = [
-            self.outcome(trainer, system, indices, ablation, layers, rates)
-            for ablation in self.ablations
-            for layers in sets
-        ]
-        if self.directory is not None and trainer.is_global_zero:
-            self.write_tables(generator, baseline, self.notes(sets, indices))
-            shown = sets[-2] if self.layer_sets is None and len(sets) > 5 else sets[-1]
-            self.draw(system, shown, rates, indices[: self.num_shown])  # the paper's {0, 1, 3}
+    def run(self, bench: Bench) -> Findings:
+        """Find rates and latents and score the grid; `result` is its cells, row by row."""
+        sets = self.sets_of(bench)
+        rates = self.count.rates(bench, self.counted_layers(bench)).rates
+        indices = self.artifacts.found(bench, rates)
+        scored = Interventions(bench, indices, self.extractor)
+        _ = scored.plain  # first on record
+        cells = [self.cell(scored, row, layers, rates) for row in self.ablations for layers in sets]
+        if not bench.writes:
+            return Findings(result=cells)
+        notes = [*scored.left_out(), *self.notes(bench, cells, sets, len(indices))]
+        shown = sets[-2] if self.named_sets is None and len(sets) > 5 else sets[-1]
+        drawing = self.drawn(bench, shown, rates, indices[: self.num_shown])
+        tables = self.tables(bench, cells, scored, notes)
+        return Findings(tables=tables, figures={"ablation": drawing}, result=cells)
 
-    def outcome(
-        self,
-        trainer: Trainer,
-        system: Any,
-        indices: Sequence[int],
-        ablation: Ablation,
-        layers: tuple[str, ...],
-        rates: Mapping[str, Tensor],
+    def cell(
+        self, scored: Interventions, ablation: Ablation, layers: tuple[str, ...], rates: Rates
     ) -> Outcome:
         """Score one cell on the baseline's latents and record it."""
-        census = Census()
-        edits = self.edits(system, ablation, layers, rates, census)
+        census, bench = Census(), scored.bench
         title = f"{ablation.label} on {', '.join(layers)}"
-        values, features = self.measured(trainer, system, title, indices, edits)
-        counts = trainer.strategy.reduce(census.counts.to(system.device), reduce_op="sum")
+        found = scored.measured(title, self.edits(bench, ablation, layers, rates, census), census)
         chosen = None
         if ablation.kind != "random":
             chosen = share_chosen(neuron_masks(ablation, rates, layers, self.include_dead))
-        silenced = share_silenced(counts)
-        self.record(values, system, intervention=title, silenced=silenced)
-        return Outcome(ablation, layers, values, silenced, chosen, self.compared(features))
+        bench.record(found.values, intervention=title, silenced=found.silenced)
+        return Outcome(ablation, layers, found.values, found.silenced, chosen, found.repair)
 
     def edits(
         self,
-        system: Any,
+        bench: Bench,
         ablation: Ablation,
         layers: Sequence[str],
-        rates: Mapping[str, Tensor],
+        rates: Rates,
         census: Census | None = None,
     ) -> EditsAt:
         """The edits of one cell for this study's latents."""
-        return ablation_edits(
-            ablation, rates, layers, self.seed, self.include_dead, system.device, census
-        )
+        dead = self.include_dead
+        return ablation_edits(ablation, rates, layers, self.seed, dead, bench.device, census)
 
-    def write_tables(
-        self, generator: Generator, baseline: Mapping[str, float], notes: Sequence[str]
-    ) -> None:
-        """Every table, on one rank."""
-        directory = self.directory or Path()
-        monitor = self.monitor if baseline else None
-        grid_table(self.outcomes, baseline, monitor, notes).write(directory)
-        cell_table(self.outcomes, baseline, monitor, notes).write(directory, "cells")
-        if self.extractor is not None:
-            repair_table(self.outcomes, notes).write(directory, "repair")
-        if isinstance(generator, stylegan2.Generator):
-            names = list(generator.layers)
-            paper_table(self.outcomes, baseline, monitor, names).write(directory, "paper")
-
-    def draw(
-        self,
-        system: Any,
-        layers: Sequence[str],
-        rates: Mapping[str, Tensor],
-        indices: Sequence[int],
-    ) -> None:
-        """Images before and after every ablation of the last layer set."""
-        rows: dict[str, EditsAt | None] = {"not ablated": None}
-        rows |= {a.label: self.edits(system, a, layers, rates) for a in self.ablations}
-        pictures = {
-            label: images_at(
-                system.generator_ema, indices, self.seed, edits=edits, **self.how(system)
-            ).cpu()
-            for label, edits in rows.items()
+    def tables(
+        self, bench: Bench, cells: Sequence[Outcome], scored: Interventions, notes: Sequence[str]
+    ) -> dict[str, Table]:
+        """Every table, by the name of its files."""
+        plain, monitor = scored.plain.values, scored.monitor
+        found = {
+            "table": grid_table(cells, plain, monitor, notes),
+            "cells": cell_table(cells, plain, monitor, notes),
         }
-        path = (self.directory or Path()) / "figures" / "ablation.png"
-        draw_before_after(pictures, indices, layers, path)
+        if scored.extractor is not None:
+            found["repair"] = repair_table(cells, notes)
+        if isinstance(bench.generator, stylegan2.Generator):
+            names = list(bench.generator.layers)
+            found["paper"] = paper_table(cells, plain, monitor, names)
+        return found
 
-    def notes(self, sets: Sequence[Sequence[str]], indices: Sequence[int]) -> list[str]:
-        """What a reader of the tables must know."""
+    def drawn(
+        self, bench: Bench, layers: Sequence[str], rates: Rates, indices: Sequence[int]
+    ) -> Drawing:
+        """Images before and after every ablation of one layer set: the paper's {0, 1, 3}."""
+        pictures = {"not ablated": bench.sampler.images(indices)}
+        for row in self.ablations:
+            edits = self.edits(bench, row, layers, rates)
+            pictures[row.label] = bench.sampler.images(indices, edits)
+        return draw_before_after(pictures, indices, layers)
+
+    def notes(self, bench: Bench, cells: Sequence[Outcome], sets: Sets, num: int) -> list[str]:
+        """What a reader of the tables must know of `num` ablated images."""
         dead = "count" if self.include_dead else "do not count"
         by_quantile = any(ablation.quantile is not None for ablation in self.ablations)
-        left_out = self.layer_sets is None and len(sets) < len(COLUMNS)
+        left_out = self.named_sets is None and len(sets) < len(COLUMNS)
         return [
-            *self.unscored(),
             f"LR: rate ≤ R, HR: rate > R; never-activated neurons {dead} as LR",
             *(["q: R is this quantile of each layer's rates"] if by_quantile else []),
             *(["Table 1's sets with layers that this network lacks are left out"] * left_out),
-            *selection_notes(self.outcomes),
-            f"rates: {self.num_latents} latents of seed {self.rate_seed}",
-            f"images: {self.described(indices)}; no truncation, {self.noise} noise, "
+            *selection_notes(cells),
+            f"rates: {self.num_latents} latents of seed {self.count.counted_seed}",
+            f"images: {self.artifacts.described(bench, num)}; no truncation, {self.noise} noise, "
             "averaged generator",
             "silenced: share of the layers' activated neurons set to 0, over all images",
         ]

@@ -1,20 +1,30 @@
-"""The units of a layer in the order in which `study=unit_ablation` switches them off."""
+"""The units of a layer in the order in which `study=unit_ablation` switches them off.
 
-from collections.abc import Iterable, Sequence
+| ranking | by | first |
+|---|---|---|
+| `rate` | mean activation rate | lowest |
+| `magnitude` | mean magnitude in a region | highest |
+| `fid` | FID of the images that activate the unit most | highest |
+| `random` | nothing, as a control | |
+
+Latents that units are ranked on are others than those scored, unless they are named.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
-from lightning import Trainer
 from torch import Tensor
 
-from ganlab.metrics import FrechetDistance
-from ganlab.networks.base import Generator
+from ganlab.metrics import FrechetDistance, Suite
 from ganlab.nn.randomness import keyed_generator
 from ganlab.nn.tracing import recorded
 from ganlab.studies.address import Latents, addresses
-from ganlab.studies.neurons.ablation_study import AblationStudy
-from ganlab.studies.neurons.layers import Layer, as_list, select_layers
-from ganlab.studies.neurons.repair import in_order
+from ganlab.studies.bench import Bench
+from ganlab.studies.neurons.layers import Layer, select_layers
+from ganlab.studies.neurons.rate_count import RateCount
 from ganlab.studies.neurons.units import (
     Moments,
     Region,
@@ -26,98 +36,89 @@ from ganlab.studies.neurons.units import (
     unit_magnitudes,
     unit_rates,
 )
-from ganlab.studies.sampling import generate
-from ganlab.studies.scores import watched
 
 # ranking -> highest first
 RANKINGS = {"rate": False, "magnitude": True, "fid": True, "random": False, "given": False}
 
 
-class UnitStudy(AblationStudy):
-    """A study that knows in which order the units of one layer are to go.
+@dataclass(frozen=True)
+class Ranked:
+    """Units in the order they go."""
 
-    Rankings: `rate` (mean activation rate, lowest first), `magnitude` (mean |a| in a region,
-    highest first), `fid` (FID of the images that activate the unit most, highest first), `random`
-    as a control, or `units` as given. Latents that units are ranked on are others than those scored
-    unless `ranked_on` names them.
+    order: list[int]
+    values: Tensor | None = None  # (C,) what they were ranked by
+
+
+@dataclass(frozen=True)
+class UnitRanking:
+    """How the units of one layer are ranked, or which are given.
 
     Raises:
-        ValueError: an unknown ranking or layer, a bad region, units that the layer lacks.
+        ValueError: an unknown ranking, a bad region or number, or FIDs without reals.
     """
 
-    def __init__(
-        self,
-        *,
-        layer: Layer = 0,  # name or position
-        ranking: str = "rate",  # rate, magnitude, fid, random; given where `units` is
-        units: Sequence[int] | None = None,  # these, in this order
-        descending: bool | None = None,  # highest first; None = as the ranking does
-        region: Region | None = None,  # top, left, bottom, right in [0, 1]; None = everywhere
-        num_ranked: int = 10_000,  # latents of `rate_seed` for magnitude and fid
-        num_top: int | None = None,  # images a unit's FID is of; None = a twentieth of them
-        ranked_on: Latents = None,  # magnitude: these latents of `seed` instead
-        **options: Any,  # of `AblationStudy`
-    ) -> None:
-        super().__init__(**options)
-        self.units = None if units is None else as_list(units)
-        self.ranking = "given" if units is not None else ranking
-        self.layer, self.descending = layer, descending
-        self.region = None if region is None else checked_region(region)
-        self.num_ranked = num_ranked
-        self.num_top = max(2, num_ranked // 20) if num_top is None else num_top
-        self.ranked_on = None if ranked_on is None else addresses(ranked_on, "study.ranked_on")
-        self._check()
-        self.order: list[int] = []  # units, the first to go first
-        self.unit_values: Tensor | None = None  # (C,) what they were ranked by
+    count: RateCount
+    suite: Suite | None
+    layer: Layer
+    by: str  # rate, magnitude, fid, random, given
+    units: list[int] | None  # given, in this order
+    descending: bool | None  # highest first; None = as the ranking does
+    region: Region | None  # of magnitude; None = everywhere
+    num_ranked: int  # latents of magnitude and fid
+    num_top: int | None  # images a unit's FID is of; None = a twentieth of them
+    ranked_on: Latents  # of magnitude: these latents of the scored seed instead
 
-    def _check(self) -> None:
-        if self.ranking not in RANKINGS or (self.ranking == "given" and self.units is None):
+    def __post_init__(self) -> None:
+        if self.by not in RANKINGS or (self.by == "given" and self.units is None):
             known = [name for name in RANKINGS if name != "given"]
             raise ValueError(
                 f"study.ranking must be {', '.join(known)}, or study.units a list of units, "
-                f"got {self.ranking}"
+                f"got {self.by}"
             )
-        if self.ranking == "fid" and (self.suite is None or self._fid is None):
+        if self.by == "fid" and self.distance is None:
             raise ValueError(
                 "study.ranking=fid compares with reals: choose metrics with a FrechetDistance and "
                 "leave study.suite as it is"
             )
         if self.num_ranked < 1:
             raise ValueError(f"study.num_ranked must be at least 1, got {self.num_ranked}")
-        if self.ranking == "fid" and not 2 <= self.num_top <= self.num_ranked:
+        if self.by == "fid" and not 2 <= self.top <= self.num_ranked:
             raise ValueError(
-                f"study.num_top={self.num_top} must be from 2 to study.num_ranked={self.num_ranked}"
+                f"study.num_top={self.top} must be from 2 to study.num_ranked={self.num_ranked}"
             )
+        _ = self.named, checked_region(self.region)
 
     @property
-    def _fid(self) -> FrechetDistance | None:
+    def top(self) -> int:
+        """Images a unit's FID is of."""
+        return max(2, self.num_ranked // 20) if self.num_top is None else self.num_top
+
+    @cached_property
+    def named(self) -> list[int] | None:
+        """Addresses that magnitudes are measured on, where they are named."""
+        if self.ranked_on is None:
+            return None
+        return addresses(self.ranked_on, "study.ranked_on")
+
+    @property
+    def distance(self) -> FrechetDistance | None:
+        """The suite's Fréchet distance."""
         metrics = [] if self.suite is None else list(self.suite.metrics.values())
         return next((each for each in metrics if isinstance(each, FrechetDistance)), None)
 
-    @property
-    def detecting(self) -> bool:
-        """Units are switched off in any images, by default the first ones."""
-        return False
+    def layer_of(self, bench: Bench) -> str:
+        """The layer's name."""
+        (name,) = select_layers(bench.generator, [self.layer])
+        return name
 
-    @property
-    def num_images(self) -> int:
-        """How many images are scored: those given, else the suite's number, else 1,000."""
-        if self.given is not None:
-            return len(self.given)
-        return 1000 if self.suite is None else self.suite.num_fake
-
-    def layers_of(self, generator: Generator) -> list[str]:
-        """The one layer."""
-        return select_layers(generator, [self.layer])
-
-    def checked_units(self, generator: Generator) -> int:
+    def check(self, bench: Bench) -> int:
         """How many units can be switched off: the layer's, or those given.
 
         Raises:
             ValueError: a given unit that the layer lacks, or that is given twice.
         """
-        (name,) = self.layers_of(generator)
-        count = unit_count(generator, name, self.seed, condition_at=self.condition_at)
+        name = self.layer_of(bench)
+        count = unit_count(bench.sampler, name)
         if self.units is None:
             return count
         wrong = [unit for unit in self.units if not 0 <= unit < count]
@@ -128,72 +129,46 @@ class UnitStudy(AblationStudy):
             )
         return len(self.units)
 
-    def ranked_units(self, trainer: Trainer, system: Any, layer: str) -> list[int]:
-        """Units in the order they go."""
+    def ranked(self, bench: Bench, extractor: Any) -> Ranked:
+        """The units in the order they go; the extractor is for FIDs."""
         if self.units is not None:
-            return self.units
-        generator = system.generator_ema
-        if self.ranking == "random":
-            rng = keyed_generator("unit ablation", self.seed, layer)
-            count = unit_count(generator, layer, self.seed, **self.how(system))
-            return torch.randperm(count, generator=rng).tolist()
-        if self.ranking == "rate":
-            self.unit_values = unit_rates(self.known_rates(trainer, system, [layer]).rates[layer])
-        elif self.ranking == "magnitude":
-            self.unit_values = self.magnitudes(trainer, system, layer)
+            return Ranked(self.units)
+        layer = self.layer_of(bench)
+        if self.by == "random":
+            rng = keyed_generator("unit ablation", bench.seed, layer)
+            return Ranked(torch.randperm(unit_count(bench.sampler, layer), generator=rng).tolist())
+        if self.by == "rate":
+            values = unit_rates(self.count.rates(bench, [layer]).rates[layer])
+        elif self.by == "magnitude":
+            values = self.magnitudes(bench, layer)
         else:
-            self.unit_values = self.fids(trainer, system, layer)
-        highest_first = RANKINGS[self.ranking] if self.descending is None else self.descending
-        return ranked(self.unit_values, highest_first)
+            values = self.fids(bench, layer, extractor)
+        highest_first = RANKINGS[self.by] if self.descending is None else self.descending
+        return Ranked(ranked(values, highest_first), values)
 
-    def magnitudes(self, trainer: Trainer, system: Any, layer: str) -> Tensor:
+    def magnitudes(self, bench: Bench, layer: str) -> Tensor:
         """Mean |a| of each unit in the region, over all ranks."""
-        indices = range(self.num_ranked) if self.ranked_on is None else self.ranked_on
-        seed = self.rate_seed if self.ranked_on is None else self.seed
-        share = indices[trainer.global_rank :: trainer.world_size]
-        total = unit_magnitudes(
-            system.generator_ema,
-            watched(share, "magnitudes", trainer),
-            seed,
-            layer,
-            self.region,
-            self.batch_size,
-            **self.how(system),
-        )
-        joint = trainer.strategy.reduce(total.to(system.device), reduce_op="sum")
-        return joint.cpu() / len(indices)
+        indices: Sequence[int] = range(self.num_ranked) if self.named is None else self.named
+        sampler = self.count.sampler(bench) if self.named is None else bench.sampler
+        share = bench.ranks.watched(bench.ranks.share(indices), "magnitudes")
+        total = unit_magnitudes(sampler, share, layer, self.region)
+        return bench.ranks.sum(total) / len(indices)
 
-    def fids(self, trainer: Trainer, system: Any, layer: str) -> Tensor:
+    def fids(self, bench: Bench, layer: str, extractor: Any) -> Tensor:
         """Unit-specific FIDs, from one pass over `num_ranked` latents."""
-        share = range(trainer.global_rank, self.num_ranked, trainer.world_size)
         tops, features = [], []
-        batches = generate(
-            system.generator_ema,
-            watched(share, "unit peaks", trainer),
-            self.rate_seed,
-            batch_size=self.batch_size,
-            **self.how(system),
-        )
-        with recorded(system.generator_ema.layers, [layer]) as activations:
-            for images in batches:
+        sampler = self.count.sampler(bench)
+        with recorded(bench.generator.layers, [layer]) as activations:
+            for images in bench.images("unit peaks", range(self.num_ranked), sampler=sampler):
                 tops.append(peaks(activations[layer]))
-                features.append(self.extractor(images.float())["features"])
-        units = unit_count(system.generator_ema, layer, self.seed, **self.how(system))
-        whole = [
-            in_order(torch.cat([torch.empty(0, width, device=system.device), *rows]))
-            for width, rows in ((units, tops), (self.extractor.feature_dim, features))
-        ]
-        return unit_fids(
-            whole[0], whole[1], self.real_moments(), self.num_top, self.bar(units, trainer)
-        )
-
-    def bar(self, units: int, trainer: Trainer) -> Iterable[int]:
-        """The units under a progress bar."""
-        return watched(range(units), "unit FIDs", trainer)
+                features.append(extractor(images.float())["features"])
+        units = bench.ranks.watched(range(unit_count(bench.sampler, layer)), "unit FIDs")
+        whole, theirs = bench.ranks.joined(tops), bench.ranks.joined(features)
+        return unit_fids(whole, theirs, self.real_moments(), self.top, units)
 
     def real_moments(self) -> Moments:
         """Mean and covariance of the reals, as the suite's FID has them."""
-        metric = self._fid
+        metric = self.distance
         assert metric is not None
         state: Any = metric.real_state()
         num, total = state["real_features_num_samples"], state["real_features_sum"]
@@ -201,21 +176,17 @@ class UnitStudy(AblationStudy):
         scatter = state["real_features_cov_sum"] - total.outer(mean)
         return Moments.of(mean, scatter / (num - 1))
 
-    def described(self, indices: Sequence[int]) -> str:
-        """What these latents are, for a note."""
-        first = f"the first {len(indices)} latents of seed {self.seed}"
-        return first if self.given is None else super().described(indices)
-
-    def ranking_note(self) -> str:
+    def note(self) -> str:
         """By what the units were ranked, and on which latents."""
-        drawn = f"{self.num_ranked} latents of seed {self.rate_seed}"
-        if self.ranking == "rate":
-            return f"mean activation rate, {self.num_latents} latents of seed {self.rate_seed}"
-        if self.ranking == "magnitude":
+        seed = self.count.counted_seed
+        drawn = f"{self.num_ranked} latents of seed {seed}"
+        if self.by == "rate":
+            return f"mean activation rate, {self.count.num_latents} latents of seed {seed}"
+        if self.by == "magnitude":
             where = "the whole image" if self.region is None else f"the region {list(self.region)}"
-            if self.ranked_on is not None:
-                drawn = f"{len(self.ranked_on)} given latents of seed {self.seed}"
+            if self.named is not None:
+                drawn = f"{len(self.named)} given latents of seed {self.count.seed}"
             return f"mean |a| in {where}, {drawn}"
-        if self.ranking == "fid":
-            return f"FID of the {self.num_top} images that activate a unit most, of {drawn}"
-        return self.ranking
+        if self.by == "fid":
+            return f"FID of the {self.top} images that activate a unit most, of {drawn}"
+        return self.by

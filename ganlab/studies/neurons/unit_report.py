@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from ganlab.report import figures
+from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
 from ganlab.studies.directions import direction
 from ganlab.studies.neurons.ablation_report import SILENCED, repair_notes
@@ -62,8 +62,7 @@ def draw_steps(
     unit_values: Tensor | None,  # (C,) what units were ranked by
     monitor: str | None,  # None = the spread kept, or what is silenced, is drawn
     title: str,
-    path: Path,
-) -> Path:
+) -> Drawing:
     """The monitored score over the number of units switched off.
 
     The numbers are those of every step, the order of the units, and what they were ranked by.
@@ -82,4 +81,4 @@ def draw_steps(
     numbers[SILENCED] = np.array([step.silenced for step in steps])
     if unit_values is not None:
         numbers["unit_values"] = unit_values.numpy()
-    return figures.save(figure, path, numbers, title)
+    return Drawing(figure, numbers, title)

@@ -6,19 +6,17 @@ every position and whatever its sign.
 
     order = ranked(unit_rates(rates["8x8/0"]))                       # rarest units first
     edits = {"8x8/0": ablate_units(order[:20])}
-    images = images_at(generator, indices, seed, edits=edits)
+    images = Sampler(generator, seed).images(indices, edits)
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganlab.networks.base import Generator
 from ganlab.nn.tracing import Edit, recorded
-from ganlab.studies.sampling import batched, images_at
+from ganlab.sampling import Sampler
 
 Region = Sequence[float]  # top, left, bottom, right as shares of height and width
 
@@ -76,13 +74,10 @@ def _overlaps(start: float, end: float, cells: int) -> Tensor:
 
 
 def unit_magnitudes(
-    generator: Generator,
+    sampler: Sampler,
     indices: Iterable[int],  # addresses of the images looked at
-    seed: int,
     layer: str,
     region: Region | None = None,  # part of the image; None = all of it
-    batch_size: int = 100,
-    **options: Any,  # of `images_at`: device, condition_at, noise
 ) -> Tensor:
     """Summed mean magnitude |a| of each unit within the region, (C,) float64 on the CPU.
 
@@ -90,13 +85,12 @@ def unit_magnitudes(
     there is no region: its magnitudes are those of its neurons.
     """
     total: Tensor | None = None
-    with recorded(generator.layers, [layer]) as activations:
-        for batch in batched(indices, batch_size):
-            images_at(generator, batch, seed, **options)
+    with recorded(sampler.generator.layers, [layer]) as activations:
+        for _ in sampler.batches(indices):
             found = _regional(activations[layer].abs(), region).sum(0)
             total = found if total is None else total + found
     if total is None:  # a process without images
-        return torch.zeros(unit_count(generator, layer, seed, **options), dtype=torch.float64)
+        return torch.zeros(unit_count(sampler, layer), dtype=torch.float64)
     return total.cpu()
 
 
@@ -108,15 +102,10 @@ def _regional(values: Tensor, region: Region | None) -> Tensor:
     return (values.double() * weights).sum((2, 3))
 
 
-def unit_count(
-    generator: Generator,
-    layer: str,
-    seed: int = 0,
-    **options: Any,  # of `images_at`
-) -> int:
+def unit_count(sampler: Sampler, layer: str) -> int:
     """Number of channels of a layer."""
-    with recorded(generator.layers, [layer]) as activations:
-        images_at(generator, [0], seed, **options)
+    with recorded(sampler.generator.layers, [layer]) as activations:
+        sampler.batch([0])
     return activations[layer].shape[1]
 
 

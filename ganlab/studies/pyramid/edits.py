@@ -3,11 +3,11 @@
 image = read_image("hiker.jpg", fitting_of(data))                            # (1, C, R, R)
 region = read_mask("where.png", "hiker.jpg", fitting_of(data))               # 1 = painted anew
 told = system.conditioner.condition(image, "pool4", keep=1 - region)
-variants = samples(system.generator_ema, told, range(8), seed=0)             # (8, C, R, R)
+variants = Sampler(system.generator_ema, condition_at=told_alike(told)).images(range(8))
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,7 @@ from torch import Tensor
 from ganlab.networks.base import Condition
 from ganlab.nn.masks import level_masks
 from ganlab.nn.randomness import latents_at
-from ganlab.studies.latents.images import Painter
-from ganlab.studies.sampling import ConditionAt
+from ganlab.sampling import ConditionAt
 
 MARKER = (1.0, -1.0, -1.0)  # red, as figure 6 marks a region
 
@@ -91,22 +90,6 @@ def repeated(condition: Condition, n: int) -> Condition:
 def told_alike(condition: Condition) -> ConditionAt:
     """Every address is told the same: the condition of one image."""
     return lambda addresses: repeated(condition, len(addresses))
-
-
-def samples(
-    generator: Any,  # of a semantic pyramid
-    condition: Condition | ConditionAt,  # of one image for all, or by address
-    addresses: Iterable[int],  # of the latents
-    seed: int,
-    truncation: float | None = None,  # latents within +-truncation; None = as they are
-    batch_size: int = 100,
-    device: torch.device | str | None = None,  # None = where the generator is
-) -> Tensor:
-    """Images of these latents under a condition, (N, C, R, R) on the CPU."""
-    chosen = list(addresses)
-    at = told_alike(condition) if isinstance(condition, Condition) else condition
-    paint = Painter(generator, seed, condition_at=at, batch_size=batch_size, device=device)
-    return paint(latents_within(generator, chosen, seed, truncation), chosen)
 
 
 def latents_within(

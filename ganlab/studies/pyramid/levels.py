@@ -4,27 +4,30 @@ Shocher et al. 2020, section 4.1, table 1 and figure 2: features of test images 
 others masked; FID against these very images.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import Trainer
 from torch import Tensor
 
 from ganlab.features import Extractor
 from ganlab.metrics.suite import short
-from ganlab.studies.images.nearest_neighbours import real_images
-from ganlab.studies.pyramid.edits import in_colour, latents_within, levels_named
+from ganlab.report.drawings import Picture
+from ganlab.sampling import Sampler, batched
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
+from ganlab.studies.pyramid.easel import Easel, checked_options
+from ganlab.studies.pyramid.edits import in_colour, levels_named
 from ganlab.studies.pyramid.levels_report import Diversity, draw_levels, level_notes, level_table
-from ganlab.studies.pyramid.study import PyramidStudy
-from ganlab.studies.reals import data_of, num_images
-from ganlab.studies.sampling import ConditionAt, Edits, EditsAt, batched
-from ganlab.studies.scores import watched
-from ganlab.studies.stored import random_positions, require_images
+from ganlab.studies.question import Question
+from ganlab.studies.reals import num_images
+from ganlab.studies.stored import mirrored_images, random_positions, require_images
 
 
-class PyramidLevels(PyramidStudy):
+@dataclass(frozen=True, kw_only=True)
+class PyramidLevels(Question):
     """Scores images painted from each level alone, one image a reference.
 
     References are the suite's reals, found by their index; image i is told reference i, and image
@@ -33,185 +36,182 @@ class PyramidLevels(PyramidStudy):
     first references, two images of each a level), each with its numbers.
 
     Raises:
-        ValueError: fewer images than references, or a level that there is not.
+        ValueError: fewer images than references, a level that there is not, or what `Easel.at`
+            refuses.
     """
 
-    positions: list[int]  # of the references among the data's images
+    extractor: Extractor  # of the features that diversity is measured in
+    levels: Sequence[str] | str | None = None  # stages, or `conv1`, ...; None = all
+    num: int = 6000  # references, and images of each level
+    num_pairs: int = 1000  # references of which two images are compared; at most num
+    num_shown: int = 8  # references in the figure
+    truncation: float | None = None  # latents within this of 0: less diverse, more typical
+    class_names: str | Path | None = None  # text file, a line a class; None = see `Easel.at`
 
-    def __init__(
-        self,
-        *,
-        extractor: Extractor,  # of the features that diversity is measured in
-        levels: Sequence[str] | str | None = None,  # stages, or `conv1`, ...; None = all
-        num: int = 6000,  # references, and images of each level
-        num_pairs: int = 1000,  # references of which two images are compared; at most num
-        num_shown: int = 8,  # references in the figure
-        **options: Any,  # of `PyramidStudy`
-    ) -> None:
-        super().__init__(**options)
-        if min(num, num_pairs, num_shown) < 1:
+    baseline = False  # images of no level
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_options(self.truncation)
+        if min(self.num, self.num_pairs, self.num_shown) < 1:
             raise ValueError(
-                f"study.num={num}, study.num_pairs={num_pairs} and study.num_shown={num_shown} "
-                "must be at least 1"
+                f"study.num={self.num}, study.num_pairs={self.num_pairs} and study.num_shown="
+                f"{self.num_shown} must be at least 1"
             )
-        if self.suite is not None and (self.suite.num_real, self.suite.num_fake) != (num, num):
+        suite = self.suite
+        if suite is not None and (suite.num_real, suite.num_fake) != (self.num, self.num):
             raise ValueError(
-                f"study.num={num}, but study.suite compares {self.suite.num_fake} with "
-                f"{self.suite.num_real}: every reference has one image"
+                f"study.num={self.num}, but study.suite compares {suite.num_fake} with "
+                f"{suite.num_real}: every reference has one image"
             )
-        self.extractor, self.level_names, self.num = extractor, levels, num
-        self.num_pairs, self.num_shown = min(num_pairs, num), min(num_shown, num)
-        self.levels: list[str] = []
-        self.psi = self.threshold  # in the records of scores
-        self.level = ""  # the one that images are painted from at the moment
+
+    @property
+    def pairs(self) -> range:
+        """References of which two images are compared."""
+        return range(min(self.num_pairs, self.num))
+
+    @property
+    def shown(self) -> list[int]:
+        """References in the figure."""
+        return list(range(min(self.num_shown, self.num)))
 
     def preflight(self) -> None:
         """Raise, before any data is read, if the extractor's weights are not to be had."""
-        super().preflight()
         self.extractor.preflight()
 
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+    def check(self, bench: Bench) -> None:
         """Refuse data without images or with too few, and fetch the weights."""
-        require_images(trainer, "pyramid_levels", "paints from references")
-        there = num_images(data_of(trainer))
+        require_images(bench.trainer, "pyramid_levels", "paints from references")
+        there = num_images(bench.data)
         if there < self.num:
             raise ValueError(
                 f"study.num={self.num} references asked for, and the data has {there:,}: "
                 f"study.num={there} takes them all, data=... other ones"
             )
-        super().setup(trainer, pl_module, stage)
+        easel = Easel.at(bench, self.truncation, self.class_names)
+        levels_named(self.levels, easel.stages)
         self.extractor.prepare()
-        self.positions = (
+
+    def references(self, bench: Bench) -> "References":
+        """The references, by address."""
+        there = num_images(bench.data)
+        positions = (
             random_positions(there, self.num, "references", self.seed)
             if self.suite is None
             else self.suite.real_indices(there).tolist()
         )
+        return References(Easel.at(bench, self.truncation, self.class_names), positions)
 
-    def check(self, system: Any) -> None:
-        """Refuse levels that there are not."""
-        self.levels = levels_named(self.level_names, system.generator_ema.stages)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Score each level; images of no level are no baseline here."""
-        with self.undisturbed():
-            if self.reals is not None:
-                self.reals.finish(trainer)
-            self.investigate(trainer, pl_module)
-
-    def investigate(self, trainer: Trainer, system: Any) -> None:
-        """Score on every rank; measure diversity, draw and write on the first."""
+    def run(self, bench: Bench) -> Findings:
+        """Score on every rank; measure diversity and draw on the first."""
+        references = self.references(bench)
+        levels = levels_named(self.levels, references.easel.stages)
         scores: dict[str, dict[str, float]] = {}
-        for level in self.levels:
-            self.level = level
-            if self.suite is not None:
-                scores[level] = self.score(trainer, system, level)
-                self.record(scores[level], system, intervention=level)
-        if trainer.is_global_zero:
-            self.extractor.to(system.device)
-            self.write(trainer, system, scores)
+        for level in levels if bench.suite is not None else ():
+            sampler = references.sampler(level)
+            scores[level] = bench.score(level, sampler=sampler)
+            bench.record(scores[level], sampler, intervention=level)
+        if not bench.ranks.first:
+            return Findings()
+        self.extractor.to(bench.device)
+        diversity = self.diversity(bench, references, levels)
+        notes = self.notes(bench, references.easel, diversity)
+        return Findings(
+            tables={"table": level_table(levels, scores, diversity, notes)},
+            figures={
+                "pyramid_levels": draw_levels(levels, scores, diversity),
+                "levels": self.grid(references, levels),
+            },
+            records=[self.record_of(bench, level, each) for level, each in diversity.items()],
+        )
 
-    def write(self, trainer: Trainer, system: Any, scores: dict[str, dict[str, float]]) -> None:
-        """Table, curves, grid."""
-        data, diversity = data_of(trainer), self.diversity(trainer, system)
-        notes = level_notes(self.records, self.extractor, getattr(data, "name", "the data"))
-        notes += [
-            f"image i of a level is told reference i of {self.num}; {self.stated}",
+    def notes(self, bench: Bench, easel: Easel, diversity: dict[str, Diversity]) -> list[str]:
+        """What a reader of the table must know."""
+        apart = next(iter(diversity.values())).apart
+        name = getattr(bench.data, "name", "the data")
+        return [
+            *level_notes(bench.records, self.extractor, name),
+            f"image i of a level is told reference i of {self.num}; {easel.stated}",
             f"diversity, to reference: mean distances in features of {self.extractor.name} between "
-            f"two images of one reference, and between image and reference, of {self.num_pairs}; "
-            f"two references are {diversity[self.levels[0]].apart:.4g} apart; same class: share "
+            f"two images of one reference, and between image and reference, of {len(self.pairs)}; "
+            f"two references are {apart:.4g} apart; same class: share "
             "of images that these features' classifier takes for what it takes their reference for",
         ]
-        level_table(self.levels, scores, diversity, notes).write(self.folder)
-        draw_levels(self.levels, scores, diversity, self.folder / "figures" / "pyramid_levels.png")
-        self.records += [self.record_of(level, each, system) for level, each in diversity.items()]
-        self.draw(system)
 
-    def record_of(self, level: str, found: Diversity, system: Any) -> dict[str, Any]:
+    def record_of(self, bench: Bench, level: str, found: Diversity) -> dict[str, Any]:
         """The diversity of a level, as it stands in result.json."""
+        num = len(self.pairs)
         return {
-            "metric": f"diversity{short(self.num_pairs)}_{self.extractor.name}",
+            "metric": f"diversity{short(num)}_{self.extractor.name}",
             "value": found.diversity,
-            "n_real": self.num_pairs,
-            "n_fake": 2 * self.num_pairs,
+            "n_real": num,
+            "n_fake": 2 * num,
             "extractor": self.extractor.name,
             "extractor_sha256": self.extractor.sha256,
             "resize": self.extractor.resize,
-            "truncation": self.psi,
+            "truncation": self.truncation,
             "ema": True,
             "seed": self.seed,
-            "images_seen": system.images_seen,
+            "images_seen": bench.images_seen,
             "intervention": level,
         }
 
-    def fakes(
-        self,
-        trainer: Trainer,
-        system: Any,
-        title: str,
-        indices: int | Sequence[int],
-        edits: Edits | EditsAt | None = None,
-    ) -> Iterator[Tensor]:
-        """Batches of images painted from the present level."""
-        chosen = range(indices) if isinstance(indices, int) else indices
-        share = chosen[trainer.global_rank :: trainer.world_size]
-        for rows in batched(watched(share, title, trainer), self.batch_size):
-            yield self.painted(system, rows)
-
-    def painted(self, system: Any, addresses: Sequence[int]) -> Tensor:
-        """Images of these addresses from the present level, (N, C, R, R) on the CPU."""
-        paint = replace(self.painter_of(system), condition_at=self.told(system))
-        generator = system.generator_ema
-        return paint(latents_within(generator, addresses, self.seed, self.threshold), addresses)
-
-    def told(self, system: Any) -> ConditionAt:
-        """What an address is told: the present level of its reference."""
-        conditioner, level = system.conditioner, self.level
-        return lambda addresses: conditioner.condition(self.references(system, addresses), level)
-
-    def references(self, system: Any, addresses: Sequence[int]) -> Tensor:
-        """The reference of each address, (N, C, R, R); address num + i has that of i."""
-        stored = (data_of(system.trainer), self.positions)
-        return real_images(stored, [i % self.num for i in addresses], system)
-
-    def diversity(self, trainer: Trainer, system: Any) -> dict[str, Diversity]:
+    def diversity(
+        self, bench: Bench, references: "References", levels: Sequence[str]
+    ) -> dict[str, Diversity]:
         """Level -> how unlike its images are, on this rank alone."""
-        references = self.outputs(trainer, "references", lambda rows: self.references(system, rows))
+        real = self.outputs(bench, "references", references.images)
         found = {}
-        for level in self.levels:
-            self.level = level
+        for level in levels:
+            sampler = references.sampler(level)
             first, second = (
-                self.outputs(
-                    trainer,
-                    f"{level}, pairs",
-                    lambda rows, k=k: self.painted(system, [row + k * self.num for row in rows]),
-                )
-                for k in (0, 1)
+                self.outputs(bench, f"{level}, pairs", sampler.images, start)
+                for start in (0, self.num)
             )
-            found[level] = Diversity.of(references, first, second)
+            found[level] = Diversity.of(real, first, second)
         return found
 
     @torch.no_grad()
-    def outputs(self, trainer: Trainer, title: str, images: Any) -> dict[str, Tensor]:
-        """The extractor's outputs of the pairs' images, which `images` makes of their numbers."""
+    def outputs(
+        self, bench: Bench, title: str, images: Callable[[list[int]], Tensor], start: int = 0
+    ) -> dict[str, Tensor]:
+        """The extractor's outputs of the pairs' images; `images` makes those from `start` on."""
         found = []
-        for rows in batched(watched(range(self.num_pairs), title, trainer), self.batch_size):
-            batch = images(rows).to(trainer.strategy.root_device)
+        for rows in batched(bench.ranks.watched(self.pairs, title), self.batch_size):
+            batch = images([start + row for row in rows]).to(bench.device)
             found.append({name: value.cpu() for name, value in self.extractor(batch).items()})
         return {name: torch.cat([each[name] for each in found]) for name in found[0]}
 
-    def draw(self, system: Any) -> None:
+    def grid(self, references: "References", levels: Sequence[str]) -> Picture:
         """Figure 2: references across, two images of each level below."""
-        shown = list(range(self.num_shown))
-        rows = [("reference", in_colour(self.references(system, shown).cpu()))]
-        for level in self.levels:
-            self.level = level
+        rows = [("reference", in_colour(references.images(self.shown).cpu()))]
+        for level in levels:
             for k in (0, 1):
-                images = self.painted(system, [i + k * self.num for i in shown])
+                images = references.sampler(level).images([i + k * self.num for i in self.shown])
                 rows.append((f"{level}, {'first' if k == 0 else 'second'}", in_colour(images)))
         numbers: dict[str, Any] = {
-            "positions": self.positions[: self.num_shown],
-            "latents": [[i, self.num + i] for i in shown],
-            "levels": self.levels,
+            "positions": references.positions[: len(self.shown)],
+            "latents": [[i, self.num + i] for i in self.shown],
+            "levels": levels,
         }
         text = "References and two images of each, painted from one level alone"
-        self.save_rows("levels", rows, numbers, text)
+        return references.easel.picture(rows, numbers, text)
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """Images of the data that a pyramid paints from: address num + i has the reference of i."""
+
+    easel: Easel
+    positions: Sequence[int]  # among the data's images, mirror images after the others
+
+    def images(self, addresses: Sequence[int]) -> Tensor:
+        """The reference of each address, (N, C, R, R), where the system is."""
+        bench = self.easel.bench
+        chosen = [self.positions[i % len(self.positions)] for i in addresses]
+        return mirrored_images(bench.data, chosen, bench.device)
+
+    def sampler(self, level: str) -> Sampler:
+        """What paints the images of one level."""
+        tell = self.easel.conditioner.condition
+        return self.easel.told(lambda addresses: tell(self.images(addresses), level))

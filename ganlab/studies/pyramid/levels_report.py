@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganlab.report import figures
+from ganlab.report.drawings import Drawing
 from ganlab.report.protocols import protocol_stamp, protocol_text
 from ganlab.report.tables import Table
 from ganlab.studies.directions import chosen_monitor
@@ -100,8 +100,8 @@ def level_notes(records: Sequence[Mapping[str, Any]], extractor: Any, data: str)
 
 
 def draw_levels(
-    levels: Sequence[str], scores: Scores, diversity: Mapping[str, Diversity], path: Path
-) -> None:
+    levels: Sequence[str], scores: Scores, diversity: Mapping[str, Diversity]
+) -> Drawing:
     """FID, the paper's beside it, and diversity over the levels."""
     metric = chosen_monitor(list(scores[levels[0]]), None) if scores else None
     numbers: dict[str, Any] = {"level": list(levels)}
@@ -118,7 +118,7 @@ def draw_levels(
         both = dict(zip(MEASURES[:2], measured, strict=False))
         numbers |= {name.replace(" ", "_"): values for name, values in both.items()}
         _draw(axes[-1], levels, {f"{name} (features)": v for name, v in both.items()})
-    figures.save(figure, path, numbers, "Quality and diversity by the level painted from")
+    return Drawing(figure, numbers, "Quality and diversity by the level painted from")
 
 
 def _draw(axes: Any, levels: Sequence[str], lines: Mapping[str, Sequence[float]]) -> None:

@@ -5,21 +5,21 @@ reference whose features it was painted from, `unpaired` beside another one.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ganlab.report import images
+from ganlab.sampling import Sampler
 from ganlab.studies.people.trials import Level
-from ganlab.studies.pyramid.edits import samples
 from ganlab.studies.stored import random_positions, stored_images
 
 
 def pyramid_levels(
-    system: Any,  # with a pyramid's conditioner
+    sampler: Sampler,  # of a pyramid's averaged generator
+    conditioner: Any,  # the pyramid's
     data: Any,  # module whose images are the references
     levels: Sequence[str],  # names of stages
     num: int,  # references of each level
-    seed: int,  # of the references and the latents
-    batch_size: int = 100,
 ) -> list[Level]:
     """For each level `num` fakes and, in the same order, their references.
 
@@ -31,16 +31,14 @@ def pyramid_levels(
     """
 
     def level_of(name: str) -> Level:
-        positions = random_positions(len(data.dataset), num, "judged", name, seed)
+        positions = random_positions(len(data.dataset), num, "judged", name, sampler.seed)
 
         def told(addresses: Sequence[int]) -> Any:
-            chosen = stored_images(data, [positions[i] for i in addresses], system.device)
-            return system.conditioner.condition(chosen.image, name)
+            chosen = stored_images(data, [positions[i] for i in addresses], sampler.place)
+            return conditioner.condition(chosen.image, name)
 
-        fakes = samples(
-            system.generator_ema, told, range(num), seed, None, batch_size, system.device
-        )
-        references = stored_images(data, positions, system.device).image
+        fakes = replace(sampler, condition_at=told).images(range(num))
+        references = stored_images(data, positions, sampler.place).image
         return Level(name, images.cells(fakes), images.cells(references))
 
     return [level_of(name) for name in levels]

@@ -4,117 +4,24 @@ Shocher et al. 2020, section 4.2 and figures 4 and 6: the chosen level is told e
 closer to the image only outside the region, deeper ones not at all.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from lightning import Trainer
 from torch import Tensor
 
-from ganlab.report.tables import Table
-from ganlab.studies.pyramid.edits import in_colour, level_named, marked
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
+from ganlab.studies.pyramid.easel import Easel, checked_options
+from ganlab.studies.pyramid.edits import in_colour, marked
 from ganlab.studies.pyramid.image_input import named, read_image, read_mask
-from ganlab.studies.pyramid.measures import change, guesses, signal_to_noise, spread
-from ganlab.studies.pyramid.study import PyramidStudy, mean, rows_of
-
-COLUMNS = ["image", "change outside", "PSNR outside", "change inside", "class"]
+from ganlab.studies.pyramid.regional import Regional, kept_level
+from ganlab.studies.question import Question
 
 
-class Regional(PyramidStudy):
-    """A region is painted anew in K variants, and what happened outside and inside is measured.
-
-    Raises:
-        ValueError: no variant, or a finest level, which leaves nothing closer to the image to keep.
-    """
-
-    name = "regional"  # of the figure and of the folder of variants
-
-    def __init__(
-        self,
-        *,
-        level: str | None = None,  # a stage, or `conv5`; None = the coarsest map
-        num_variants: int = 8,  # latents 0 .. num_variants-1
-        paste: bool = False,  # put the original's pixels back outside the region
-        **options: Any,  # of `PyramidStudy`
-    ) -> None:
-        super().__init__(**options)
-        if num_variants < 1:
-            raise ValueError(f"study.num_variants must be at least 1, got {num_variants}")
-        self.level, self.num_variants, self.paste = level, num_variants, paste
-
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Refuse a level that leaves nothing to keep, and read the files."""
-        super().setup(trainer, pl_module, stage)
-        stages = pl_module.generator_ema.stages
-        self.level = level_named(self.level, stages)
-        if self.level == next(iter(stages)):
-            raise ValueError(
-                f"study.level={self.level} is the level closest to the image: no finer one could "
-                f"keep what is outside the region; choose one of {', '.join(list(stages)[1:])}"
-            )
-
-    def measured(
-        self,
-        system: Any,
-        images: Mapping[str, Tensor],  # row of the table -> (N, C, R, R)
-        reference: Tensor,  # what is to be kept outside
-        region: Tensor,
-    ) -> list[dict[str, Any]]:
-        """Rows of the table; several images of one entry are numbered."""
-        rows = []
-        for title, batch in images.items():
-            outside = change(batch, reference, 1 - region)
-            values = zip(
-                outside.tolist(),
-                signal_to_noise(outside).tolist(),
-                change(batch, reference, region).tolist(),
-                [self.class_names[i] for i in guesses(system.conditioner, batch).argmax(1)],
-                strict=True,
-            )
-            names = [title] if len(batch) == 1 else [f"{title} {i}" for i in range(len(batch))]
-            rows += [
-                dict(zip(COLUMNS, (name, *row), strict=True))
-                for name, row in zip(names, values, strict=True)
-            ]
-        return rows
-
-    def finished(self, variants: Tensor, reference: Tensor, region: Tensor) -> Tensor:
-        """What is shown and written: the network's images, or these with the outside put back."""
-        return torch.where(region.bool(), variants, reference) if self.paste else variants
-
-    def write(
-        self,
-        rows: list[dict[str, Any]],
-        variants: Tensor,  # as the network painted them
-        region: Tensor,
-        notes: list[str],
-    ) -> None:
-        """The table, with the means over variants and how much they differ."""
-        painted = [row for row in rows if row["image"].startswith("variant")]
-        means = {c: mean(torch.tensor([row[c] for row in painted])) for c in COLUMNS[1:4]}
-        rows = [*rows, {"image": "mean of variants", **means}]
-        notes = [
-            f"level {self.level}, latents 0 to {len(variants) - 1}; {self.stated}",
-            "change: root mean square difference to the image, as a share of the range from black "
-            "to white, of the network's own images",
-            f"two variants differ by {spread(variants, region):.3g} inside the region and by "
-            f"{spread(variants, 1 - region):.3g} outside",
-            f"the region is {mean(region):.1%} of the image; class: the classifier's guess",
-            *notes,
-        ]
-        if self.paste:
-            notes.append("pictures have the original's pixels outside the region")
-        Table(COLUMNS, rows, caption=self.caption, notes=notes).write(self.folder)
-
-    @property
-    def caption(self) -> str:
-        """Of the table."""
-        raise NotImplementedError
-
-
-class Repaint(Regional):
-    """Repaints the white region of `mask` in `image`.
+@dataclass(frozen=True, kw_only=True)
+class Repaint(Question):
+    """Repaints the white region of `mask` in `image`, in K variants.
 
     Writes `figures/repaint.png` (image, region, variants) with its numbers, each variant as
     `repaint/<number>.png`, and `table.*` with the change outside and inside the region. The row
@@ -122,53 +29,64 @@ class Repaint(Regional):
     everywhere: no variant can keep the outside better.
 
     Raises:
-        ValueError: besides those of `Regional`, no image or mask.
+        ValueError: no image or mask, no variant, a finest level, which leaves nothing closer to the
+            image to keep, or what `Easel.at` refuses.
     """
 
-    name = "repaint"
-    caption = "Re-painting: what was kept outside the region, and what changed inside"
+    image: str | Path | None = None  # file of the image, any size and mode
+    mask: str | Path | None = None  # file of the region: white is painted anew
+    level: str | None = None  # a stage, or `conv5`; None = the coarsest map
+    num_variants: int = 8  # latents 0 .. num_variants-1
+    paste: bool = False  # put the original's pixels back outside the region
+    truncation: float | None = None  # latents within this of 0: less diverse, more typical
+    class_names: str | Path | None = None  # text file, a line a class; None = see `Easel.at`
 
-    def __init__(
-        self,
-        *,
-        image: str | Path | None = None,  # file of the image, any size and mode
-        mask: str | Path | None = None,  # file of the region: white is painted anew
-        **options: Any,  # of `Regional`
-    ) -> None:
-        super().__init__(**options)
-        self.image = named(image, "study.image")
-        self.mask = named(mask, "study.mask", "an image file, white where to paint anew")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_options(self.truncation, self.num_variants)
+        named(self.image, "study.image")
+        named(self.mask, "study.mask", "an image file, white where to paint anew")
 
-    def check(self, system: Any) -> None:
-        """Read the files."""
-        self.original = read_image(self.image, self.fitting)
-        self.region = read_mask(self.mask, self.image, self.fitting)
+    def check(self, bench: Bench) -> None:
+        """Read the files, and refuse a level that leaves nothing to keep."""
+        easel = Easel.at(bench, self.truncation, self.class_names)
+        self.read(easel)
+        kept_level(self.level, easel.stages)
 
-    def draw(self, system: Any) -> None:
-        """Paint, measure and write."""
-        conditioner, keep = system.conditioner, 1 - self.region
-        told = conditioner.condition(self.original, self.level, keep=keep)
-        variants = self.variants(system, told, self.num_variants)
-        everything = conditioner.condition(self.original, self.level, keep=torch.ones_like(keep))
-        copy = self.variants(system, everything, 1)
-        rows = self.measured(
-            system,
-            {"image": self.original, "nothing masked": copy, "variant": variants},
-            self.original,
-            self.region,
+    def read(self, easel: Easel) -> tuple[Tensor, Tensor]:
+        """The image, (1, C, R, R), and the region, (1, 1, R, R)."""
+        image, mask = named(self.image, "study.image"), named(self.mask, "study.mask")
+        return read_image(image, easel.fitting), read_mask(mask, image, easel.fitting)
+
+    def run(self, bench: Bench) -> Findings:
+        """Paint and measure; the first rank's work."""
+        if not bench.ranks.first:
+            return Findings()
+        easel = Easel.at(bench, self.truncation, self.class_names)
+        level, (original, region) = kept_level(self.level, easel.stages), self.read(easel)
+        told = easel.conditioner.condition(original, level, keep=1 - region)
+        everywhere = torch.ones_like(region)
+        everything = easel.conditioner.condition(original, level, keep=everywhere)
+        painted = Regional(
+            easel=easel,
+            name="repaint",
+            level=level,
+            outside=original,
+            inside=original,
+            region=region,
+            variants=easel.variants(told, self.num_variants),
+            paste=self.paste,
         )
-        self.write(rows, variants, self.region, [f"image {self.image}, mask {self.mask}"])
-        shown = self.finished(variants, self.original, self.region)
-        first = torch.cat([in_colour(self.original), marked(self.original, self.region)])
-        self.save_rows(
-            self.name,
-            [("image, region", first), *rows_of("variants", shown)],
-            {
-                "region": self.region[0, 0],
-                "change_outside": change(variants, self.original, keep),
-                "change_inside": change(variants, self.original, self.region),
-            },
-            f"Re-painting from {self.level}: {Path(self.image).name}",
+        copy = easel.variants(everything, 1)
+        rows = painted.rows(
+            {"image": original, "nothing masked": copy, "variant": painted.variants}
         )
-        self.save_variants(self.name, shown, {"level": str(self.level), "image": str(self.image)})
-        self.save_latents(self.name, self.latents(system, range(self.num_variants)))
+        shown = torch.cat([in_colour(original), marked(original, region)])
+        return painted.findings(
+            rows,
+            ("image, region", shown),
+            caption="Re-painting: what was kept outside the region, and what changed inside",
+            text=f"Re-painting from {level}: {Path(str(self.image)).name}",
+            notes=[f"image {self.image}, mask {self.mask}"],
+            told={"image": str(self.image)},
+        )

@@ -1,0 +1,273 @@
+"""The one way from latents to images: image i of seed s is the same in any batch or process.
+
+sampler = Sampler(generator, seed=0, truncation=0.7)
+images = sampler.images(range(8))                       # (8, C, H, W) on the CPU
+for batch in sampler.batches(range(1000)):              # (100, C, H, W) where the generator is
+    ...
+styles = sampler.styles(range(8))                       # (8, L, W)
+images = sampler.paint(styles, range(8))                # the same images
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ganlab.networks.base import Condition, Generator
+from ganlab.nn.growing import enlarged
+from ganlab.nn.randomness import keyed_generator, latents_at
+from ganlab.nn.style import truncate
+from ganlab.nn.tracing import Edit, edited
+
+Edits = Mapping[str, Edit]  # layer -> what replaces its output
+EditsAt = Callable[[Sequence[int]], Edits]  # the same, by the addresses of a batch's latents
+ConditionAt = Callable[[Sequence[int]], Condition]  # what images of these addresses are told
+
+Images = Tensor | list[Tensor]  # full size, or all scales, coarse to fine
+
+NOISES = ("fixed", "random")  # each layer's own plane for all images, or planes of each image
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """How images are made: of latents by address, or of any latents (N, Z) or styles (N, L, W).
+
+    Latent i of a seed is the same tensor whatever the batch; its image then agrees to 1e-5. An
+    address says too what a conditional generator is told and, where noise is random, which noise.
+    Nothing is drawn from the global random number generator. Images of a generator that is still
+    growing are enlarged by repeating pixels.
+
+    Raises:
+        ValueError: no such noise, truncation that is no finite number or of a generator that has
+            none, random noise of a generator without noise, or batches of less than one image.
+    """
+
+    generator: Generator
+    seed: int = 0  # of the latents, and of the noise where it is random
+    noise: str = "fixed"  # random = drawn for each image, keyed by its address
+    truncation: float | None = None  # psi of the truncation trick; None = as they are
+    condition_at: ConditionAt | None = None  # for conditional generators
+    batch_size: int = 100  # changes no image by more than rounding
+    device: torch.device | str | None = None  # None = where the generator is
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
+        if self.truncation is not None and not math.isfinite(self.truncation):
+            raise ValueError(f"study.truncation={self.truncation} must be a finite number")
+        if checked_noise(self.noise) == "random":
+            with noise_at(self.generator, [0], self.seed):
+                pass  # it takes noise
+        if self.truncation is not None and not truncates(self.generator):
+            raise ValueError(
+                f"study.truncation={self.truncation} needs a generator with styles, "
+                f"{type(self.generator).__module__} has none; leave it at null"
+            )
+
+    @classmethod
+    def of(cls, system: Any, seed: int = 0, **options: Any) -> "Sampler":
+        """The averaged generator of a system, told what its conditioner says."""
+        return cls(system.generator_ema, seed, condition_at=conditions_of(system), **options)
+
+    @property
+    def place(self) -> torch.device:
+        """Where the generator works."""
+        return device_of(self.generator) if self.device is None else torch.device(self.device)
+
+    @property
+    def stated(self) -> str:
+        """Truncation and noise in words, for captions."""
+        psi = "none" if self.truncation is None else f"psi {self.truncation:g}"
+        return f"truncation {psi}, noise {self.noise}"
+
+    def latents(self, indices: Sequence[int]) -> Tensor:
+        """The latents of these addresses, (N, Z) on the CPU."""
+        return latents_at(self.generator, indices, self.seed)
+
+    def images(self, indices: Sequence[int], edits: Edits | EditsAt | None = None) -> Tensor:
+        """Images of these addresses, (N, C, H, W) on the CPU; `edits` are of layers' outputs.
+
+        Raises:
+            KeyError: an edit of a layer that the generator does not have.
+        """
+        return torch.cat([batch.cpu() for batch in self.batches(indices, edits)])
+
+    def batches(
+        self, indices: Iterable[int], edits: Edits | EditsAt | None = None
+    ) -> Iterator[Tensor]:
+        """The same in batches, in order, where the generator is."""
+        for batch in batched(indices, self.batch_size):
+            yield self.batch(batch, edits)
+
+    def batch(self, indices: Sequence[int], edits: Edits | EditsAt | None = None) -> Tensor:
+        """Images of these addresses in one pass, (N, C, H, W) where the generator is."""
+        return self._pass(self.latents(indices), indices, edits)
+
+    def paint(self, values: Tensor, addresses: Sequence[int]) -> Tensor:
+        """Images of any latents or styles, (N, C, H, W) on the CPU; an address goes with each."""
+        rows = batched(range(len(values)), self.batch_size)
+        return torch.cat(
+            [self._pass(values[some], [addresses[row] for row in some]).cpu() for some in rows]
+        )
+
+    @torch.no_grad()
+    def styles(self, indices: Sequence[int], latents: Tensor | None = None) -> Tensor:
+        """Styles of these addresses or of other latents, (N, L, W) on the CPU, not truncated.
+
+        Raises:
+            ValueError: the generator has no styles.
+        """
+        if not has_styles(self.generator):
+            raise ValueError(f"{type(self.generator).__module__} has no styles")
+        network: Any = self.generator
+        values = self.latents(indices) if latents is None else latents
+        found = []
+        with evaluating(self.generator):
+            for rows in batched(range(len(values)), self.batch_size):
+                condition = self.condition([indices[row] for row in rows])
+                found.append(network.map(values[rows].to(self.place), condition).cpu())
+        return torch.cat(found)
+
+    def condition(self, addresses: Sequence[int]) -> Condition | None:
+        """What these addresses are told."""
+        return self.condition_at(addresses).to(self.place) if self.condition_at else None
+
+    @torch.no_grad()
+    def _pass(
+        self, values: Tensor, addresses: Sequence[int], edits: Edits | EditsAt | None = None
+    ) -> Tensor:
+        """Images of one batch of latents or styles."""
+        changes = edits(addresses) if callable(edits) else edits
+        drawn = self.noise == "random"
+        drawing = noise_at(self.generator, addresses, self.seed) if drawn else nullcontext()
+        editing = edited(self.generator.layers if changes else {}, changes or {})
+        with evaluating(self.generator), editing, drawing:
+            if values.ndim == 3:
+                images = self._of_styles(values.to(self.place))
+            else:
+                images = self._of_latents(values.to(self.place), self.condition(addresses))
+        return enlarged(finest(images), self.generator.resolution)
+
+    def _of_styles(self, styles: Tensor) -> Images:
+        network: Any = self.generator
+        if self.truncation is not None:
+            styles = truncate(styles, network.mean_style, self.truncation)
+        return self._synthesized(styles)
+
+    def _synthesized(self, styles: Tensor) -> Images:
+        network: Any = self.generator
+        kind = "random" if self.noise == "random" else "const"
+        images: Images = network.synthesize(styles, noise=kind)
+        return images
+
+    def _of_latents(self, latents: Tensor, condition: Condition | None) -> Images:
+        """w' = mean + psi (w - mean) is the truncation trick of StyleGAN (appendix B).
+
+        A generator without styles but with `truncated` has that of BigGAN (arXiv:1809.11096,
+        section 3.1): latents within +-psi.
+        """
+        network: Any = self.generator
+        if self.truncation is not None and hasattr(network, "truncated"):
+            return self.generator(network.truncated(latents, self.truncation), condition)
+        if self.truncation is None and self.noise == "fixed":
+            return self.generator(latents, condition)
+        styles = network.map(latents, condition)  # (N, L, W)
+        if self.truncation is not None:
+            mean = network.mean_style.to(styles)
+            styles = mean + self.truncation * (styles - mean)
+        return self._synthesized(styles)
+
+
+def conditions_of(system: Any) -> ConditionAt | None:
+    """How the system's networks are conditioned at evaluation; None = they are told nothing."""
+    return getattr(getattr(system, "conditioner", None), "at", None)
+
+
+def has_styles(generator: Generator) -> bool:
+    """Whether the generator maps its latents to styles."""
+    return hasattr(generator, "map")
+
+
+def truncates(generator: Any) -> bool:
+    """Whether truncation can change an image.
+
+    A StyleGAN without styles whose first layer takes the latent itself sees only its direction.
+    """
+    directed = getattr(generator, "input", None) == "latent" and not generator.affines
+    return hasattr(generator, "truncated") or (has_styles(generator) and not directed)
+
+
+def batched(indices: Iterable[int], batch_size: int) -> Iterator[list[int]]:
+    """Lists of at most `batch_size` addresses, in order; the last one may be shorter."""
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+    remaining = iter(indices)
+    while batch := list(islice(remaining, batch_size)):
+        yield batch
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside the block; afterwards every module has its own mode back."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Where the network's first parameter or buffer lives; the CPU if it has none."""
+    for tensor in (*network.parameters(), *network.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def finest(images: Images) -> Tensor:
+    """The full-resolution images of an output that may list all scales, coarse to fine."""
+    return images[-1] if isinstance(images, list) else images
+
+
+def checked_noise(noise: str) -> str:
+    """The kind of noise itself.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if noise not in NOISES:
+        raise ValueError(f"study.noise must be {' or '.join(NOISES)}, got {noise!r}")
+    return noise
+
+
+@contextmanager
+def noise_at(generator: Generator, indices: Sequence[int], seed: int) -> Iterator[None]:
+    """Noise by address inside the block: that of latent i of a seed is the same in any batch.
+
+    Raises:
+        ValueError: the generator takes no noise.
+    """
+    if not hasattr(generator, "draw_noise"):
+        raise ValueError(
+            f"study.noise=random needs a generator with noise, {type(generator).__module__} has "
+            "none; leave it at fixed"
+        )
+    network: Any = generator
+    sources = [keyed_generator("image noise", seed, i) for i in indices]
+    device = device_of(generator)
+
+    def draw(shape: torch.Size) -> Tensor:  # (N, 1, H, W)
+        rows = [torch.randn(1, *shape[1:], generator=source) for source in sources]
+        return torch.cat(rows).to(device)
+
+    before, network.draw_noise = network.draw_noise, draw
+    try:
+        yield
+    finally:
+        network.draw_noise = before

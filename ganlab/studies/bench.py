@@ -1,0 +1,160 @@
+"""The bench a study works at: everything it may need, each part made when first asked for."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from torch import Tensor
+
+from ganlab.data.absent import NoImages
+from ganlab.metrics import Suite
+from ganlab.networks.base import Generator
+from ganlab.sampling import Edits, EditsAt, Sampler, batched
+from ganlab.studies.question import Question
+from ganlab.studies.ranks import Ranks
+from ganlab.studies.reals import data_of
+from ganlab.studies.scoring import Scoring
+
+
+class Bench:
+    """A trained system, its data and this run's processes, as one study needs them.
+
+    `sampler` makes the images of the averaged generator, `score` compares images with the reals,
+    `ranks` shares work out, `images` does so for images under a progress bar.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        system: Any,  # trained, with `generator_ema`
+        question: Question,  # whose options say how images are made and where files go
+        scoring: Scoring,
+    ) -> None:
+        self.trainer, self.system, self.scoring = trainer, system, scoring
+        self.question, self.seed, self.batch_size = question, question.seed, question.batch_size
+
+    @property
+    def generator(self) -> Generator:
+        """The averaged one."""
+        generator: Generator = self.system.generator_ema
+        return generator
+
+    @property
+    def images_seen(self) -> int:
+        """How long it was trained."""
+        return int(self.system.images_seen)
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks work."""
+        device: torch.device = self.system.device
+        return device
+
+    @property
+    def directory(self) -> Path | None:
+        """Where files go; None = nowhere."""
+        place = self.question.directory
+        return None if place is None else Path(place)
+
+    @property
+    def writes(self) -> bool:
+        """Whether this rank leaves files; what none leaves need not be drawn."""
+        return self.ranks.first and self.directory is not None
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """How the study's images are made, without truncation."""
+        options = {"noise": self.question.noise, "batch_size": self.batch_size}
+        return Sampler.of(self.system, self.seed, **options)
+
+    @cached_property
+    def ranks(self) -> Ranks:
+        """The processes of this run."""
+        return Ranks(self.trainer)
+
+    @property
+    def data(self) -> Any:
+        """The data module.
+
+        Raises:
+            ValueError: there is none.
+        """
+        return data_of(self.trainer)
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the data has images at all."""
+        return not isinstance(self.data, NoImages)
+
+    @property
+    def suite(self) -> Suite | None:
+        """What is scored with, if anything is."""
+        return self.scoring.suite
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """What was scored so far, as in result.json."""
+        return self.scoring.records
+
+    @cached_property
+    def baseline(self) -> dict[str, float]:
+        """Scores of the plain generator on latents 0 .. num_fake-1; nothing without a suite."""
+        if self.suite is None:
+            return {}
+        values = self.score("baseline")
+        self.record(values)
+        return values
+
+    def images(
+        self,
+        title: str,  # of the progress bar
+        indices: Sequence[int],  # addresses, shared out to ranks
+        edits: Edits | EditsAt | None = None,  # an intervention; the latents stay the same
+        sampler: Sampler | None = None,  # another way to make them
+    ) -> Iterator[Tensor]:
+        """Batches of images of this rank's latents, where the generator is."""
+        share = self.ranks.watched(self.ranks.share(indices), title)
+        yield from (sampler or self.sampler).batches(share, edits)
+
+    def score(
+        self,
+        title: str,  # of the progress bar
+        indices: Sequence[int] | None = None,  # these latents; None = 0 .. num_fake-1
+        edits: Edits | EditsAt | None = None,
+        sampler: Sampler | None = None,
+    ) -> dict[str, float]:
+        """Metric -> value over these images, all ranks together. Nothing is recorded.
+
+        Raises:
+            ValueError: there is no suite, or so few images are too few for one of its scores.
+        """
+        chosen = range(self.scoring.num_fake) if indices is None else indices
+        return self.scoring.score(self.images(title, chosen, edits, sampler), len(chosen))
+
+    def record(
+        self,
+        values: dict[str, float],
+        sampler: Sampler | None = None,  # that made the images
+        images_seen: int | None = None,  # of its generator; None = of this system
+        **facts: Any,  # what was done to the generator
+    ) -> None:
+        """Keep scores for result.json at once, whatever becomes of the study."""
+        seen = self.images_seen if images_seen is None else images_seen
+        told = {"noise": self.question.noise} if self.question.noise_told else {}
+        self.scoring.record(values, sampler or self.sampler, seen, **told, **facts)
+
+    def monitor(self, values: dict[str, float]) -> str | None:
+        """The metric that decides what is best; None where nothing was scored."""
+        return self.scoring.monitor(values) if values else None
+
+    def batched(self, title: str, items: Sequence[int]) -> Iterator[list[int]]:
+        """This rank's items in batches, under a progress bar."""
+        yield from batched(self.ranks.watched(self.ranks.share(items), title), self.batch_size)
+
+    def truncated(self, psi: float | None) -> Sampler:
+        """The sampler under the truncation trick."""
+        return replace(self.sampler, truncation=psi)

@@ -1,0 +1,139 @@
+"""A suite with its reals: what images are scored with, and the records of what was scored."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Trainer
+from lightning.pytorch.utilities.seed import isolate_rng
+from torch import Tensor
+
+from ganlab.data.batch import Batch
+from ganlab.metrics import Suite
+from ganlab.nn.growing import unfinished
+from ganlab.nn.randomness import derived_seed
+from ganlab.sampling import Sampler
+from ganlab.studies.directions import chosen_monitor
+from ganlab.studies.reals import Reals, bound_test_pass
+
+
+class Scoring:
+    """Scores images against the reals of the data. Every scoring names how many it compared."""
+
+    def __init__(
+        self,
+        suite: Suite | None,  # extractor and metrics; None = score nothing
+        cache: str | Path | None = None,  # folder of real statistics; None = the user's cache
+        monitor: str | None = None,  # metric that decides what is best; None = the first FID
+    ) -> None:
+        self.suite, self.asked = suite, monitor
+        self.reals = None if suite is None else Reals(suite, cache)
+        self.records: list[dict[str, Any]] = []  # one per value, as in result.json
+
+    def preflight(self) -> None:
+        """Raise, before any data is read, if the extractor's weights are not to be had."""
+        if self.suite is not None:
+            self.suite.extractor.preflight()
+
+    def check(self, trainer: Trainer, stage: str) -> None:
+        """Refuse data that is too small; a test pass without reals takes one image a rank."""
+        if self.reals is not None:
+            self.reals.check(trainer)
+        elif stage == "test":
+            bound_test_pass(trainer, trainer.world_size)
+
+    def check_sizes(self, num_fake: int) -> None:
+        """Raise ValueError if so many generated images are too few for one of the scores."""
+        if self.suite is not None:
+            for metric in self.suite.metrics.values():
+                metric.check_sizes(self.suite.num_real, num_fake)
+
+    def begin(self, trainer: Trainer, device: torch.device) -> None:
+        """Forget earlier data and scores."""
+        self.records = []
+        if self.reals is not None:
+            self.reals.begin(trainer, device)
+
+    def feed(self, batch: Batch) -> None:
+        """Take the reals of a batch."""
+        if self.reals is not None:
+            self.reals.feed(batch)
+
+    def finish(self, trainer: Trainer) -> None:
+        """All reals are in."""
+        if self.reals is not None:
+            self.reals.finish(trainer)
+
+    @property
+    def num_fake(self) -> int:
+        """How many generated images the suite compares.
+
+        Raises:
+            ValueError: there is no suite.
+        """
+        return self._suite.num_fake
+
+    @property
+    def _suite(self) -> Suite:
+        if self.suite is None:
+            raise ValueError("study.suite is null, so there is nothing to score with")
+        return self.suite
+
+    def score(self, batches: Iterable[Tensor], num: int) -> dict[str, float]:
+        """Metric -> value over this rank's batches of `num` images, all ranks together.
+
+        The names say how many images were scored, as in `fid1300_of10k`.
+
+        Raises:
+            ValueError: there is no suite, or so many are too few for one of its scores.
+        """
+        suite = self._suite
+        suite.reset()
+        with comparing(suite, num):
+            for images in batches:
+                suite.update(images, real=False)
+            return suite.compute()
+
+    def monitor(self, values: dict[str, float]) -> str:
+        """The metric of these that decides what is best."""
+        return chosen_monitor(list(values), self.asked)
+
+    def record(
+        self, values: dict[str, float], sampler: Sampler, images_seen: int, **facts: Any
+    ) -> None:
+        """Append one record per value; `facts` say what was done to the generator."""
+        if self.suite is None:
+            return
+        found = self.suite.records(
+            values, seed=sampler.seed, images_seen=images_seen, truncation=sampler.truncation
+        )
+        known: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
+        if size := unfinished(sampler.generator):
+            known["size"] = size
+        self.records += [{**record, **known, **facts} for record in found]
+
+
+@contextmanager
+def undisturbed(seed: int) -> Iterator[None]:
+    """Loaders and metrics may draw inside, always the same numbers; outside nothing is felt."""
+    with isolate_rng():
+        torch.manual_seed(derived_seed("scores", seed))
+        yield
+
+
+@contextmanager
+def comparing(suite: Suite, num_fake: int) -> Iterator[None]:
+    """Let the suite compare this many generated images inside the block, and name scores so.
+
+    Raises:
+        ValueError: too few for one of its scores.
+    """
+    for metric in suite.metrics.values():
+        metric.check_sizes(suite.num_real, num_fake)
+    asked, suite.num_fake = suite.num_fake, num_fake
+    try:
+        yield
+    finally:
+        suite.num_fake = asked

@@ -1,0 +1,98 @@
+"""The callback that asks a question of a trained generator when `trainer.test` runs."""
+
+import sys
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from ganlab.data.batch import Batch
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings, write
+from ganlab.studies.question import Question
+from ganlab.studies.scoring import Scoring, undisturbed
+
+
+class Study(Callback):
+    """Runs one study at test time: reals from the test pass, then the question at its bench.
+
+    The pass over the data fills the real statistics of the suite; without one nothing is read.
+    Latent i belongs to rank i mod world size, and the first rank writes. The global random number
+    generators are left as they were.
+
+        study = Study(SequentialAblation(rates=[0.3], suite=suite, directory="out"))
+        Trainer(callbacks=[study]).test(system, datamodule=data)
+        study.findings.tables["table"]
+
+    Raises:
+        ValueError: fewer images in the data than the protocol compares, or options that do not fit
+            the checkpoint; before anything is scored.
+    """
+
+    def __init__(self, question: Question) -> None:
+        super().__init__()
+        self.question = question
+        self.scoring = Scoring(question.suite, question.cache, question.monitor)
+        self.findings = Findings()
+
+    @property
+    def state_key(self) -> str:
+        """A name of its own: one trainer may ask several questions."""
+        question = self.question
+        return self._generate_state_key(
+            study=type(question).__name__, directory=str(question.directory)
+        )
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """One per value, as in result.json."""
+        return self.scoring.records
+
+    def preflight(self) -> None:
+        """Raise, before any data is read, if an extractor's weights are not to be had."""
+        self.scoring.preflight()
+        self.question.preflight()
+
+    def bench(self, trainer: Trainer, system: Any) -> Bench:
+        """Where the question is answered."""
+        return Bench(trainer, system, self.question, self.scoring)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuse in the first second what would fail after an hour."""
+        bench = self.bench(trainer, pl_module)
+        _ = bench.sampler  # refuses noise that the generator does not take
+        self.question.check(bench)
+        self.scoring.check(trainer, stage)
+
+    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Forget earlier data and scores."""
+        self.scoring.begin(trainer, pl_module.device)
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Feed the reals of this batch."""
+        self.scoring.feed(batch)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Score the plain generator, answer the question, and write what was found."""
+        bench = self.bench(trainer, pl_module)
+        with undisturbed(self.question.seed):
+            self.scoring.finish(trainer)
+            if self.question.baseline:
+                _ = bench.baseline
+            self.findings = self.question.run(bench)
+            self.records.extend(self.findings.records)
+            self.leave(bench)
+
+    def leave(self, bench: Bench) -> None:
+        """Write the findings; say to the person who waits what they say."""
+        if bench.directory is not None:
+            write(self.findings, bench.directory, bench.ranks.first)
+        for line in self.findings.notes if bench.ranks.first else ():
+            print(line, file=sys.stderr)
