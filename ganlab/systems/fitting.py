@@ -80,7 +80,7 @@ def fitting_numbers(saved: Any, moments: Any) -> None:
     """Refuse states of fewer or more parameters than were written, where that was noted."""
     found = [len(state["state"]) for state in saved]
     if moments is not None and list(moments) != found:
-        refuse("optimizer_states", f"of {found} parameters", f"of {list(moments)}")
+        refuse("moments", list(moments), f"as in optimizer_states, {found}")
 
 
 def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: "GAN") -> None:
