@@ -3,6 +3,7 @@
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
@@ -21,6 +22,7 @@ from ganlab.report.results import write_result
 from ganlab.run_directory import entered, result_of
 from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import Checkpointing
+from ganlab.systems.signals import ECHO
 
 Run = Callable[[DictConfig], Settings]
 
@@ -55,6 +57,31 @@ def interruptible() -> Iterator[None]:
         for number, handler in before.items():
             late = bool(received) and number in AGAIN
             signal.signal(number, signal.SIG_IGN if late else handler)
+
+
+@contextmanager
+def concluding() -> Iterator[None]:
+    """Let a signal wait while a run's end is written: it comes too late to stop anything.
+
+    A second SIGTERM or SIGINT, no echo of the first, does not wait.
+    """
+    first: list[float] = []
+
+    def wait(number: int, frame: Any) -> None:
+        now = time.monotonic()
+        if first and now - first[0] > ECHO and number not in AGAIN:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        first.append(now)
+
+    main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGINT, *AGAIN) if main else ()
+    before = {number: signal.signal(number, wait) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def again_later(outcome: Settings, checkpointing: Checkpointing | None) -> None:

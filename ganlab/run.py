@@ -19,6 +19,7 @@ from ganlab.config import ConfigError, Settings, build
 from ganlab.ending import (
     again_later,
     conclude,
+    concluding,
     finished,
     interruptible,
     refusals_kept,
@@ -208,18 +209,20 @@ def recorded_run(
         if checkpointing is None or checkpointing.signal is None:
             raise
     finally:
-        if checkpointing is not None:
-            outcome |= stopping(checkpointing, system, outcome["status"])
-        outcome["seconds"] = time.monotonic() - started
-        outcome["images_seen"] = system.images_seen
-        if trainer.is_global_zero:
-            if parts is not None:
-                outcome |= at_the_end(system) | parts.close(system.images_seen, outcome["status"])
-            conclude(settings, outcome, callbacks, None if parts is None else parts.trained)
-            show_scores(trainer.loggers, outcome["scores"])
-        end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
-        if trainer.is_global_zero:
-            again_later(outcome, checkpointing)
+        with concluding():
+            if checkpointing is not None:
+                outcome |= stopping(checkpointing, system, outcome["status"])
+            outcome["seconds"] = time.monotonic() - started
+            outcome["images_seen"] = system.images_seen
+            if trainer.is_global_zero:
+                if parts is not None:
+                    outcome |= at_the_end(system)
+                    outcome |= parts.close(system.images_seen, outcome["status"])
+                conclude(settings, outcome, callbacks, None if parts is None else parts.trained)
+                show_scores(trainer.loggers, outcome["scores"])
+            end_loggers(trainer.loggers, 1 if outcome["status"] == "failed" else 0)
+            if trainer.is_global_zero:
+                again_later(outcome, checkpointing)
 
 
 def build_study(settings: Settings) -> Any:

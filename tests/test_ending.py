@@ -1,12 +1,15 @@
 """What a run leaves that was refused before it began."""
 
 import os
+import signal
+import time
 
 import pytest
 from omegaconf import OmegaConf
 
+from ganlab import ending
 from ganlab.config import ConfigError
-from ganlab.ending import finished, refusals_kept
+from ganlab.ending import concluding, finished, refusals_kept
 from ganlab.grid.records import collect
 from ganlab.report.results import read_result, write_result
 
@@ -62,3 +65,27 @@ def test_a_report_that_a_kill_kept_from_being_written_is_caught_up_with(tmp_path
     os.utime(report, (2**31, 2**31))
     assert finished({"images_seen": 1000}, settings, result)
     assert report.read_text() == "whole", "one that is there stays as it is"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_waits_while_the_end_is_written(number):
+    """The report of a run that is done takes a second, in which a scheduler's signal may come."""
+    before = signal.getsignal(number)
+    with concluding():
+        signal.raise_signal(number)
+        signal.raise_signal(number)  # as `timeout` sends it, to the process and to its group
+    assert signal.getsignal(number) is before
+
+
+def test_a_later_second_signal_does_not_wait(monkeypatch):
+    monkeypatch.setattr(ending, "ECHO", 0.0)
+    monkeypatch.setattr(ending.signal, "SIG_DFL", signal.default_int_handler)  # spares pytest
+
+    def stopped_twice():
+        with concluding():
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(0.01)
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped_twice()

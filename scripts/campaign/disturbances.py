@@ -118,6 +118,8 @@ def _stop(trial: Trial, command: Command, numbers: tuple[signal.Signals, ...]) -
             early = not trained or len(numbers) > 1
             codes |= {128 + number} | ({-number, 130} if early else set())
             command.wait_until(lambda: False, trial.rng.uniform(0, 0.3))
+            if trial.finished():  # all is written: what is left of the process may go any time
+                codes |= {-number}
     code = trial.expect(command, *codes)
     if code > 128 and not any(words in command.output for words in WAYS_ON):
         raise SurpriseError(f"stopped without a way on: {last_line(command.output)}")

@@ -1,5 +1,6 @@
 """One trial: a training begun, disturbed, gone on with to its end, and compared."""
 
+import json
 import random
 import shutil
 from collections.abc import Callable
@@ -124,6 +125,13 @@ class Trial:
         self.hits += came
         self.done.append(f"at {max(self.place.seen(), 0)} images ({name})" if came else "too late")
         return came
+
+    def finished(self) -> bool:
+        """Whether the run's result says that it is done."""
+        try:
+            return json.loads((self.run / "result.json").read_text())["status"] == "done"
+        except (OSError, ValueError):
+            return False
 
     def judge(self) -> None:
         """Compare the run with the one that was left alone.
