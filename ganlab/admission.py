@@ -8,6 +8,7 @@ from ganlab.systems.checkpoint import CheckpointError
 from ganlab.systems.fitting import unfitting
 from ganlab.systems.footprint import GIB, available, needed
 from ganlab.systems.schema import RUN, complaint
+from ganlab.systems.training import Training
 
 
 def refuse_too_large(settings: Settings) -> None:
@@ -40,7 +41,9 @@ def refuse_damaged(checkpoint: Settings, settings: Settings) -> None:
         raise CheckpointError(f"ckpt={settings['ckpt']}: {wrong}")
 
 
-def refuse_unfitting(checkpoint: Settings, settings: Settings, system: Any, trainer: Any) -> None:
+def refuse_unfitting(
+    checkpoint: Settings, settings: Settings, system: Training, trainer: Any
+) -> None:
     """Refuse one whose parts this run's networks, optimizers and trainer cannot take.
 
     Raises:

@@ -23,6 +23,7 @@ from ganlab.run_directory import entered, result_of
 from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import Checkpointing
 from ganlab.systems.signals import ECHO
+from ganlab.systems.system import System
 
 Run = Callable[[DictConfig], Settings]
 
@@ -95,7 +96,7 @@ def again_later(outcome: Settings, checkpointing: Checkpointing | None) -> None:
         requeue()
 
 
-def stopping(checkpointing: Checkpointing, system: Any, status: str) -> Settings:
+def stopping(checkpointing: Checkpointing, system: System, status: str) -> Settings:
     """How a training run ended: a signal that came after its last image changes nothing."""
     finished = status == "done" and system.images_seen >= system.kimg * 1000
     if status == "interrupted":  # before its first batch: no checkpoint could answer the signal

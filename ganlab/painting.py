@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from ganlab.recipes import open_checkpoint, rebuilt
 from ganlab.report.images import to_uint8
 from ganlab.sampling import Sampler
 from ganlab.studies.neurons.rates import digest
+from ganlab.systems.system import System
 
 
 class CheckpointPainter:
@@ -29,7 +29,7 @@ class CheckpointPainter:
         extra: Sequence[str] = (),  # packages of the user's that its recipe may name
     ) -> None:
         with isolate_rng():  # building draws initial weights
-            system: Any = rebuilt(open_checkpoint(ckpt), list(extra))
+            system: System = rebuilt(open_checkpoint(ckpt), list(extra))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         generator = system.generator_ema.to(device)
         self.sampler = Sampler.of(system)

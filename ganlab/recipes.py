@@ -35,6 +35,7 @@ from ganlab.remembered import (
     without_places,
 )
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.system import System
 
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 WATCHED = ("scores", "callbacks")  # what looks at a run: compared where both runs have it
@@ -180,7 +181,7 @@ def check_resume(checkpoint: Settings, settings: Settings) -> None:
     refuse_lost_progress(checkpoint, settings)
 
 
-def refuse_other_networks(checkpoint: Settings, system: Any) -> None:
+def refuse_other_networks(checkpoint: Settings, system: System) -> None:
     """Refuse weights that do not fit: no resume, forced or not, changes what networks are.
 
     Raises:

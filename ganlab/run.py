@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from lightning import Callback, LightningModule, Trainer
@@ -51,7 +51,9 @@ from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.divergence import at_the_end
 from ganlab.systems.ranks import Watch, lost_ranks_named
+from ganlab.systems.system import System
 from ganlab.systems.trainer import quieten
+from ganlab.systems.training import Training
 
 
 @refusals_kept("train")
@@ -191,7 +193,7 @@ def hand_over(trainer: Trainer, ckpt: str | None, checkpoint: Settings | None) -
 def recorded_run(
     settings: Settings,
     trainer: Trainer,
-    system: Any,
+    system: System,
     callbacks: list[Any],
     checkpointing: Checkpointing | None = None,  # of a training run
     parts: Parts | None = None,  # of a training run
@@ -216,7 +218,7 @@ def recorded_run(
             outcome["images_seen"] = system.images_seen
             if trainer.is_global_zero:
                 if parts is not None:
-                    outcome |= at_the_end(system)
+                    outcome |= at_the_end(cast(Training, system))
                     outcome |= parts.close(system.images_seen, outcome["status"])
                 conclude(settings, outcome, callbacks, None if parts is None else parts.trained)
                 show_scores(trainer.loggers, outcome["scores"])
@@ -243,7 +245,7 @@ def build_data(settings: Settings) -> Any:
     return build(node, "data", extra, painter=partial(CheckpointPainter, extra=extra))
 
 
-def sources(system: Any, datamodule: Any) -> Settings:
+def sources(system: System, datamodule: Any) -> Settings:
     """Where a generator trained elsewhere and images drawn from a generator come from."""
     source, choices = system.recipe.get("source"), system.recipe.get("choices") or {}
     found = {

@@ -1,12 +1,11 @@
 """Signs of collapse that a loss does not show."""
 
-from typing import Any
-
 import torch
 from lightning import Trainer
 from torch import Tensor
 
 from ganlab.callbacks.observer import Observer, fixed_fakes, log_row
+from ganlab.systems.training import Training
 
 GREY_LEVEL = 2 / 255  # one step of an 8-bit file, in images of range [-1, 1]
 
@@ -65,7 +64,7 @@ class Health(Observer):
             raise ValueError(f"callbacks.health.batch_size must be at least 1, got {batch_size}")
         self.num, self.seed, self.threshold, self.batch_size = num, seed, threshold, batch_size
 
-    def observe(self, trainer: Trainer, system: Any) -> None:
+    def observe(self, trainer: Trainer, system: Training) -> None:
         """Generate, measure, log."""
         if not trainer.is_global_zero:
             return

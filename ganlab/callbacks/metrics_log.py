@@ -7,6 +7,7 @@ from lightning import Trainer
 
 from ganlab.callbacks.observer import Observer, log_row
 from ganlab.systems.divergence import watch
+from ganlab.systems.training import Training
 
 
 class MetricsLog(Observer):
@@ -29,7 +30,7 @@ class MetricsLog(Observer):
             if hasattr(logger, "truncate"):
                 logger.truncate(pl_module.images_seen)
 
-    def observe(self, trainer: Trainer, system: Any) -> None:
+    def observe(self, trainer: Trainer, system: Training) -> None:
         """Read, reset, log."""
         means = self.over_ranks(trainer, system.tally.read())
         system.tally.reset()

@@ -15,9 +15,10 @@ from ganlab.nn.randomness import derived_seed
 from ganlab.report.images import Pixels
 from ganlab.sampling import Sampler, batched
 from ganlab.systems.clock import crossed
+from ganlab.systems.training import Training
 
 
-def finished(system: Any) -> bool:
+def finished(system: Training) -> bool:
     """Whether the run has reached its length, as opposed to having been stopped before."""
     return system.images_seen >= system.kimg * 1000
 
@@ -38,7 +39,7 @@ class Observer(Callback):
             name = type(self).__name__
             raise ValueError(f"every_kimg of {name} must be at least 0.001, got {every_kimg}")
 
-    def due(self, system: Any) -> bool:
+    def due(self, system: Training) -> bool:
         """Whether the batch that just ended is one to look at."""
         return finished(system) or crossed(
             system.images_before, system.images_seen, self.every_images
@@ -51,7 +52,7 @@ class Observer(Callback):
         if self.due(pl_module):
             self.observe(trainer, pl_module)
 
-    def observe(self, trainer: Trainer, system: Any) -> None:
+    def observe(self, trainer: Trainer, system: Training) -> None:
         """What the observer does at a tick; on every rank."""
         raise NotImplementedError
 
@@ -79,7 +80,7 @@ def log_picture(trainer: Trainer, key: str, picture: Pixels, images_seen: int) -
 
 
 def fixed_fakes(
-    system: Any,  # has generator_ema
+    system: Training,  # has generator_ema
     num: int,  # latents 0 .. num-1
     seed: int,
     batch_size: int,  # images a forward pass; bounds the memory

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ganlab.callbacks.observer import Observer, finished
 from ganlab.callbacks.throughput import Pace
+from ganlab.systems.training import Training
 
 BAR = "{l_bar}{bar}| {n:.1f}/{total:.1f} kimg{postfix}"
 
@@ -72,7 +73,7 @@ class Progress(Observer):
                 total=float(pl_module.kimg), initial=done, bar_format=BAR, dynamic_ncols=True
             )
 
-    def due(self, system: Any) -> bool:
+    def due(self, system: Training) -> bool:
         """On a terminal often enough for the eye; elsewhere at ticks."""
         if self.pace is None:
             return False
@@ -80,7 +81,7 @@ class Progress(Observer):
             return super().due(system)
         return finished(system) or time.monotonic() - self.drawn_at >= self.seconds
 
-    def observe(self, trainer: Trainer, system: Any) -> None:
+    def observe(self, trainer: Trainer, system: Training) -> None:
         """Redraw the bar, or print the line."""
         assert self.pace is not None
         self.pace.mark(system.images_seen)
@@ -93,7 +94,7 @@ class Progress(Observer):
             self.bar.n = done
             self.bar.set_postfix_str(text)
 
-    def text(self, system: Any) -> str:
+    def text(self, system: Training) -> str:
         """`531 images/s, 2:03 left, D 1.234 (r1 0.05) G 0.987`."""
         assert self.pace is not None
         self.losses = losses(system.tally.read()) or self.losses

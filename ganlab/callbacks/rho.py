@@ -1,12 +1,12 @@
 """Which normalization each channel of a generator chose, where it may choose."""
 
 from pathlib import Path
-from typing import Any
 
 from lightning import Trainer
 
 from ganlab.callbacks.observer import Observer, finished, log_row
 from ganlab.report.rho import rho_by_resolution, rho_drawing
+from ganlab.systems.training import Training
 
 
 class RhoHistogram(Observer):
@@ -29,7 +29,7 @@ class RhoHistogram(Observer):
             raise ValueError(f"callbacks.rho.bins must be at least 1, got {bins}")
         self.directory, self.bins = Path(directory), bins
 
-    def observe(self, trainer: Trainer, system: Any) -> None:
+    def observe(self, trainer: Trainer, system: Training) -> None:
         """Log the means; draw, if this is the end."""
         rho = rho_by_resolution(system.generator_ema)
         if not rho or not trainer.is_global_zero:

@@ -10,6 +10,7 @@ from torch import Tensor
 from ganlab.callbacks.observer import Observer, finished, fixed_fakes, log_picture, spared
 from ganlab.report.images import Pixels, grid, save_grid, save_png
 from ganlab.report.timeline import strip
+from ganlab.systems.training import Training
 
 
 class SampleGrid(Observer):
@@ -57,7 +58,7 @@ class SampleGrid(Observer):
         """The grids on disk, oldest first."""
         return sorted(path for path in self.directory.glob("*.png") if path.stem.isdecimal())
 
-    def observe(self, trainer: Trainer, system: Any) -> None:
+    def observe(self, trainer: Trainer, system: Training) -> None:
         """Save the grid, at the end the timeline too, and show both to the trackers."""
         if not trainer.is_global_zero:
             return
@@ -72,7 +73,7 @@ class SampleGrid(Observer):
             with spared(self.directory / "timeline.png"):
                 log_picture(trainer, "timeline", self.save_timeline(), seen)
 
-    def images(self, system: Any) -> Tensor:
+    def images(self, system: Training) -> Tensor:
         """(num, C, H, W) on the CPU."""
         chunks = fixed_fakes(system, self.num, self.seed, self.batch_size)
         return torch.cat([chunk.cpu() for chunk in chunks])

@@ -14,6 +14,7 @@ from ganlab.networks.base import Condition
 from ganlab.nn.randomness import derived_seed
 from ganlab.report.images import Pixels, labelled_grid
 from ganlab.sampling import Sampler
+from ganlab.systems.training import Training
 
 
 @torch.no_grad()
@@ -57,7 +58,7 @@ class Scales(PictureSeries):
         super().__init__(directory, every_kimg, num)
         self.seed = seed
 
-    def picture(self, trainer: Trainer, system: Any) -> Pixels | None:
+    def picture(self, trainer: Trainer, system: Training) -> Pixels | None:
         """One captioned row a scale, every pixel drawn as large as the finest scale's."""
         with isolate_rng():
             torch.manual_seed(derived_seed("noise", self.seed, 0))

@@ -7,6 +7,7 @@ from lightning import Trainer
 
 from ganlab.callbacks.observer import Observer, finished, log_picture, spared
 from ganlab.report.images import Pixels, save_png
+from ganlab.systems.training import Training
 
 
 class PictureSeries(Observer):
@@ -33,7 +34,7 @@ class PictureSeries(Observer):
             raise ValueError(f"callbacks.{self.name}.num must be at least 1, got {num}")
         self.directory, self.num = Path(directory), num
 
-    def picture(self, trainer: Trainer, system: Any) -> Pixels | None:
+    def picture(self, trainer: Trainer, system: Training) -> Pixels | None:
         """What the system looks like now, (H, W, 3); None if it has no such picture."""
         raise NotImplementedError
 
@@ -47,7 +48,7 @@ class PictureSeries(Observer):
         if pl_module.images_seen == 0:
             self.observe(trainer, pl_module)
 
-    def observe(self, trainer: Trainer, system: Any) -> None:
+    def observe(self, trainer: Trainer, system: Training) -> None:
         """Save the picture and show it to the trackers."""
         if not trainer.is_global_zero or (picture := self.picture(trainer, system)) is None:
             return

@@ -8,6 +8,7 @@ from typing import Any
 from lightning import Trainer
 
 from ganlab.callbacks.observer import Observer, log_row
+from ganlab.systems.training import Training
 
 TIMING_COLUMNS = ("images_per_second", "seconds_left")  # what differs between two equal runs
 
@@ -59,7 +60,7 @@ class Throughput(Observer):
         """Start the clock where the run starts or was resumed."""
         self.pace = Pace(pl_module.images_seen)
 
-    def observe(self, trainer: Trainer, system: Any) -> None:
+    def observe(self, trainer: Trainer, system: Training) -> None:
         """Log the rate since the last tick."""
         assert self.pace is not None
         self.pace.mark(system.images_seen)

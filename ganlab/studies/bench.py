@@ -17,6 +17,7 @@ from ganlab.sampling import Edits, EditsAt, Sampler, batched
 from ganlab.studies.ranks import Ranks
 from ganlab.studies.reals import data_of
 from ganlab.studies.scoring import Scoring
+from ganlab.systems.system import System
 
 
 class Terms(Protocol):
@@ -58,7 +59,7 @@ class Bench:
     def __init__(
         self,
         trainer: Trainer,
-        system: Any,  # trained, with `generator_ema`
+        system: System,  # trained, with `generator_ema`
         question: Terms,
         scoring: Scoring,
     ) -> None:

@@ -19,6 +19,7 @@ from ganlab.studies.scoring import undisturbed
 from ganlab.studies.study import Study
 from ganlab.systems.clock import crossed
 from ganlab.systems.divergence import watch
+from ganlab.systems.training import Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,7 @@ class Scores(Study):
         if finished and self.scored_at != pl_module.images_seen:
             self.score_training(trainer, pl_module)
 
-    def score_training(self, trainer: Trainer, system: Any) -> None:
+    def score_training(self, trainer: Trainer, system: Training) -> None:
         """Score the averaged generator as it is now, log the values and update the best."""
         if self.scoring.reals is None:
             return
@@ -109,7 +110,7 @@ class Scores(Study):
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=system.images_seen)
 
-    def score(self, trainer: Trainer, system: Any, title: str) -> dict[str, float]:
+    def score(self, trainer: Trainer, system: Training, title: str) -> dict[str, float]:
         """Metric -> value over images of the averaged generator, all ranks together."""
         return self.bench(trainer, system).score(title)
 

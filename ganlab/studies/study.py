@@ -1,7 +1,7 @@
 """The callback that asks a question of a trained generator when `trainer.test` runs."""
 
 import sys
-from typing import Any
+from typing import Any, cast
 
 from lightning import Callback, LightningModule, Trainer
 
@@ -10,6 +10,7 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings, write
 from ganlab.studies.question import Question
 from ganlab.studies.scoring import Scoring, undisturbed
+from ganlab.systems.system import System
 
 
 class Study(Callback):
@@ -52,13 +53,13 @@ class Study(Callback):
         self.scoring.preflight()
         self.question.preflight()
 
-    def bench(self, trainer: Trainer, system: Any) -> Bench:
+    def bench(self, trainer: Trainer, system: System) -> Bench:
         """Where the question is answered."""
         return Bench(trainer, system, self.question, self.scoring)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse in the first second what would fail after an hour."""
-        bench = self.bench(trainer, pl_module)
+        bench = self.bench(trainer, cast(System, pl_module))
         _ = bench.sampler  # refuses noise that the generator does not take
         self.question.check(bench)
         self.scoring.check(trainer, stage)

@@ -10,6 +10,7 @@ from lightning import Trainer
 
 from ganlab.report.facts import diverged
 from ganlab.systems.state import gathered
+from ganlab.systems.training import Training
 
 # The unit of every loss here is 1: a margin, a target, a nat, the slope that a critic may have.
 # From 2^16 on neighbouring float32s are 2^-7 apart or more, no closer than bf16's are around 1,
@@ -39,7 +40,7 @@ def beyond(means: Mapping[str, float]) -> dict[str, Any] | None:
     return None
 
 
-def watch(trainer: Trainer, system: Any, means: Mapping[str, float]) -> bool:
+def watch(trainer: Trainer, system: Training, means: Mapping[str, float]) -> bool:
     """Look at the newest means; whether the run has diverged, now or before, on any rank.
 
     All ranks look at the same moments, and the first finding stays in the system's tally and its
@@ -54,7 +55,7 @@ def watch(trainer: Trainer, system: Any, means: Mapping[str, float]) -> bool:
     return system.tally.diverged is not None
 
 
-def at_the_end(system: Any) -> dict[str, Any]:
+def at_the_end(system: Training) -> dict[str, Any]:
     """What `result.json` says of it, the steps since the last row included; or nothing."""
     found = system.tally.diverged
     with suppress(RuntimeError):  # of a device that is lost
@@ -62,7 +63,7 @@ def at_the_end(system: Any) -> dict[str, Any]:
     return {"diverged": found} if found else {}
 
 
-def _found(system: Any, means: Mapping[str, float]) -> dict[str, Any] | None:
+def _found(system: Training, means: Mapping[str, float]) -> dict[str, Any] | None:
     found = beyond(means)
     return found and {"at_kimg": system.images_seen / 1000, **found}
 

@@ -83,6 +83,7 @@ class GuidedBackprop(Question):
         if not bench.ranks.first:
             return Findings()
         groups, network = self.groups(bench), bench.system.discriminator
+        assert network is not None, "see `check`"
         layer, filters = self.choice(network, groups)
         gradients = [
             guided_gradients(

@@ -28,6 +28,7 @@ from ganlab.studies.pyramid.pairs import pyramid_levels
 from ganlab.studies.question import Question
 from ganlab.studies.score_report import score_table
 from ganlab.studies.stored import random_positions, require_images, stored_images
+from ganlab.systems.system import System
 
 NAME = "real_or_fake.html"
 
@@ -151,12 +152,12 @@ def check_results(judged: Sequence[Judgement], model: str) -> None:
             )
 
 
-def references_of(system: Any) -> Callable[[Sequence[int]], Tensor] | None:
+def references_of(system: System) -> Callable[[Sequence[int]], Tensor] | None:
     """Addresses -> the reference images of these fakes, (N, C, H, W), where there are any."""
     return getattr(getattr(system, "conditioner", None), "references", None)
 
 
-def model_of(system: Any) -> str:
+def model_of(system: System) -> str:
     """The checkpoint's model, or where it comes from."""
     recipe = getattr(system, "recipe", None) or {}
     source, choices = recipe.get("source") or {}, recipe.get("choices") or {}
