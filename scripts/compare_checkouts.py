@@ -121,6 +121,7 @@ STUDIES = {
         "study.num_shown=6 study.suite=${metrics} metrics.num_real=50 "
         "metrics.num_fake=24 ~metrics.metrics.kid"
     ),
+    "spectrum": "dcgan study=spectrum study.num=20",
     "nearest_neighbours": (
         "dcgan study=nearest_neighbours study.num=30 study.num_shown=3 study.batch_size=16"
     ),

@@ -114,6 +114,23 @@ def test_pure_parts_import_torch_alone(path):
         assert not foreign, f"{path} imports {foreign}"
 
 
+def test_no_modules_import_each_other_in_a_circle():
+    """Not even for type checking: what two files say of each other belongs into a third."""
+    names = {p: ".".join(p.relative_to(ROOT).with_suffix("").parts) for p in SOURCES}
+    modules = {name.removesuffix(".__init__"): path for path, name in names.items()}
+    graph = {}
+    for name, path in modules.items():
+        nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+        pairs = [(f"{n.module}.{alias.name}", n.module) for n in nodes for alias in n.names]
+        named = {whole if whole in modules else module for whole, module in pairs}
+        graph[name] = (named & modules.keys()) - {name}
+    leaves = True
+    while leaves:
+        leaves = {name for name, others in graph.items() if not others & graph.keys()}
+        graph = {name: others for name, others in graph.items() if name not in leaves}
+    assert not graph, f"in circles, or on the way to one: {sorted(graph)}"
+
+
 def test_networks_do_not_import_each_other():
     for path in (PACKAGE / "networks").glob("*.py"):
         inside = {m for m in imported(path) if m.startswith("ganlab.networks.")}

@@ -17,6 +17,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `circular_artifacts` | `CircularArtifacts` | `circles.observation`, `circles.spikes` |
 | `guided_backprop` | `GuidedBackprop` | `images.guided_gradients` |
 | `inception_select` | `InceptionSelect` | `images.image_scores` |
+| `spectrum` | `Spectrum` | `images.spectrum.power` |
 | `nearest_neighbours` | `NearestNeighbours` | `images.copies` |
 | `pyramid_levels` | `PyramidLevels` | `pyramid.levels_report.Diversity` |
 | `repaint` | `Repaint` | `pyramid.image_input`, `pyramid.measures` |
@@ -40,6 +41,7 @@ from ganlab.studies.findings import Findings
 from ganlab.studies.images.guided_backprop import GuidedBackprop
 from ganlab.studies.images.inception_select import InceptionSelect
 from ganlab.studies.images.nearest_neighbours import NearestNeighbours
+from ganlab.studies.images.spectrum import Spectrum
 from ganlab.studies.latents.arithmetic import Arithmetic
 from ganlab.studies.latents.interpolation import Interpolation
 from ganlab.studies.latents.path_length import perceptual_path_lengths
@@ -91,6 +93,7 @@ __all__ = [
     "Samples",
     "Scores",
     "SequentialAblation",
+    "Spectrum",
     "Study",
     "StyleMixing",
     "Timeline",

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from lightning import Trainer
@@ -14,10 +14,38 @@ from ganlab.data.absent import NoImages
 from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
 from ganlab.sampling import Edits, EditsAt, Sampler, batched
-from ganlab.studies.question import Question
 from ganlab.studies.ranks import Ranks
 from ganlab.studies.reals import data_of
 from ganlab.studies.scoring import Scoring
+
+
+class Terms(Protocol):
+    """What a question says of how its images are made and where its files go."""
+
+    @property
+    def seed(self) -> int:
+        """Of the latents."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Images at a time."""
+        ...
+
+    @property
+    def directory(self) -> str | Path | None:
+        """Where files go; None = nowhere."""
+        ...
+
+    @property
+    def noise(self) -> str:
+        """Of all images."""
+        ...
+
+    @property
+    def noise_told(self) -> bool:
+        """Whether the records of scores say which noise."""
+        ...
 
 
 class Bench:
@@ -31,7 +59,7 @@ class Bench:
         self,
         trainer: Trainer,
         system: Any,  # trained, with `generator_ema`
-        question: Question,  # whose options say how images are made and where files go
+        question: Terms,
         scoring: Scoring,
     ) -> None:
         self.trainer, self.system, self.scoring = trainer, system, scoring

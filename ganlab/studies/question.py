@@ -2,14 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ganlab.metrics import Suite
 from ganlab.sampling import checked_noise
-
-if TYPE_CHECKING:
-    from ganlab.studies.bench import Bench
-    from ganlab.studies.findings import Findings
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +42,9 @@ class Question:
     def preflight(self) -> None:
         """Raise, before any data is read, if weights that are needed are not to be had."""
 
-    def check(self, bench: "Bench") -> None:
+    def check(self, bench: Bench) -> None:
         """Raise ValueError, before anything is scored, for what does not fit this checkpoint."""
 
-    def run(self, bench: "Bench") -> "Findings":
+    def run(self, bench: Bench) -> Findings:
         """Answer; runs on every rank."""
         raise NotImplementedError

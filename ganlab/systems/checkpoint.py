@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
@@ -20,9 +20,7 @@ from ganlab.systems.guard import bad_parameter
 from ganlab.systems.schema import DESCRIBED, complaint
 from ganlab.systems.signals import Stops
 from ganlab.systems.state import FORMAT, gathered
-
-if TYPE_CHECKING:
-    from ganlab.systems.gan import GAN
+from ganlab.systems.training import Training
 
 REQUIRED = ("recipe", "images_seen", "state_dict")
 
@@ -131,7 +129,7 @@ class Checkpointing(Checkpoint):
         """Path of the newest checkpoint."""
         return self.directory / "last.ckpt"
 
-    def on_train_start(self, trainer: Trainer, pl_module: "GAN") -> None:  # type: ignore[override]
+    def on_train_start(self, trainer: Trainer, pl_module: Training) -> None:  # type: ignore[override]
         """Take over the stop signals; let callbacks answer the step a crash kept from them.
 
         A run that had all its images already takes no further step: what is left is its end.
@@ -152,7 +150,7 @@ class Checkpointing(Checkpoint):
             pl_module.take_random_state()  # the first batch, which would, does not come
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: Trainer, pl_module: "GAN", outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save when a boundary was crossed, a score improved, a signal came, or all is trained.
 
@@ -172,7 +170,7 @@ class Checkpointing(Checkpoint):
         if stop:
             trainer.should_stop = True
 
-    def on_train_end(self, trainer: Trainer, pl_module: "GAN") -> None:  # type: ignore[override]
+    def on_train_end(self, trainer: Trainer, pl_module: Training) -> None:  # type: ignore[override]
         """Save the final state, and the final score's best.
 
         Raises:
@@ -188,7 +186,7 @@ class Checkpointing(Checkpoint):
                 f"under {self.directory}; ckpt={self.last}, if there is one, goes on from before"
             )
 
-    def on_exception(self, trainer: Trainer, pl_module: "GAN", exception: BaseException) -> None:  # type: ignore[override]
+    def on_exception(self, trainer: Trainer, pl_module: Training, exception: BaseException) -> None:  # type: ignore[override]
         """Save if the exception fell between two steps; within one the state is not consistent."""
         self.stops.give_back()
         if trainer.world_size > 1 or pl_module.mid_step or not trainer.optimizers:
@@ -196,7 +194,7 @@ class Checkpointing(Checkpoint):
         if pl_module.images_seen and self.saved_at != pl_module.images_seen:
             self.save(trainer, pl_module, best=False)
 
-    def save(self, trainer: Trainer, system: "GAN", best: bool) -> None:
+    def save(self, trainer: Trainer, system: Training, best: bool) -> None:
         """Write `last.ckpt`; give it the name `best.ckpt` too if asked.
 
         A full disk costs this file, never the one before it, and does not end the run. Every rank

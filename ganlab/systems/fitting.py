@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning
 import torch
@@ -13,16 +13,14 @@ from torch.optim import Optimizer
 from ganlab.fields import Unfit, a, count, is_count, is_number, mapping, refuse
 from ganlab.ranges import shown
 from ganlab.systems.schema import DAMAGED, is_finite
-
-if TYPE_CHECKING:
-    from ganlab.systems.gan import GAN
+from ganlab.systems.training import Training
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")  # of Adam, shaped as their parameter
 LOOPS = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
 ORDER = ("ready", "started", "processed", "completed")  # of Lightning's counts, none above another
 
 
-def unfitting(checkpoint: Mapping[str, Any], system: "GAN", trainer: Trainer) -> str | None:
+def unfitting(checkpoint: Mapping[str, Any], system: Training, trainer: Trainer) -> str | None:
     """The first part of a checkpoint that this run cannot take, in one phrase, or None.
 
     The checkpoint passed `schema.RUN`, and names and shapes of its weights are the system's.
@@ -66,7 +64,7 @@ def _like(example: Any, value: Any) -> bool:
     return whole or (isinstance(example, float) and isinstance(value, float) and 0 <= value <= 1)
 
 
-def fitting_optimizers(saved: Any, optimizers: list[Optimizer], system: "GAN") -> None:
+def fitting_optimizers(saved: Any, optimizers: list[Optimizer], system: Training) -> None:
     """Refuse states of other optimizers than these fresh ones."""
     if len(saved) != len(optimizers):
         refuse("optimizer_states", f"of {len(saved)} optimizers", f"of {len(optimizers)}")
@@ -80,10 +78,10 @@ def fitting_numbers(saved: Any, moments: Any) -> None:
     """Refuse states of fewer or more parameters than were written, where that was noted."""
     found = [len(state["state"]) for state in saved]
     if moments is not None and list(moments) != found:
-        refuse("optimizer_states", f"of {found} parameters", f"of {list(moments)}")
+        refuse("moments", list(moments), f"as in optimizer_states, {found}")
 
 
-def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: "GAN") -> None:
+def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: Training) -> None:
     """Refuse groups of other parameters, or, of an exact resume, of other settings.
 
     The rate of growing networks is their schedule's; `initial_lr` is what it starts from.

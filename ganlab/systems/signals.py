@@ -4,16 +4,14 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from lightning import Trainer
 from torch import distributed
 
 from ganlab.slurm import AGAIN
-
-if TYPE_CHECKING:
-    from ganlab.systems.gan import GAN
+from ganlab.systems.training import Training
 
 URGENT = (signal.SIGTERM, signal.SIGINT)  # a second one of these does not wait for a boundary
 STOPS = (*URGENT, *AGAIN)
@@ -76,7 +74,7 @@ class Stops:
             self.give_back()
             signal.raise_signal(number)
 
-    def asked(self, trainer: Trainer, system: "GAN") -> bool:
+    def asked(self, trainer: Trainer, system: Training) -> bool:
         """Whether all ranks stop here; they find the same, and now and then ask each other."""
         if trainer.world_size == 1:
             self.agreed = self.received
