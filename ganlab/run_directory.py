@@ -120,7 +120,7 @@ def enter(directory: Path, kind: str, ckpt: Any, resume: Any) -> None:
     Raises:
         InUseError, DirectoryError: it may not; nothing was touched.
     """
-    directory = Path(directory).expanduser().resolve()
+    directory = Path(os.path.realpath(Path(directory).expanduser()))  # of a loop of links too
     refuse_other_shapes(directory)
     refuse_held(directory)
     refuse_used(directory, kind, ckpt, resume)
