@@ -12,6 +12,7 @@ from grids import cell, ended, grid_of
 
 from ganlab.grid.cell import GridError
 from ganlab.grid.page import publish
+from ganlab.grid.people import are_judgements
 from ganlab.grid.records import collect, scores_of
 from ganlab.grid.table import Choice, grid_table
 from ganlab.processes import place
@@ -177,6 +178,16 @@ def test_unfinished_runs_give_no_numbers(tmp_path):
     ended(cell(tmp_path, {"a": 2}), scores={"fid1k": 2.0})
     first, second = grid_table(collect([tmp_path]), Choice()).rows
     assert (first["fid1k"], second["fid1k"]) == (None, 2.0)
+
+
+def test_a_damaged_result_beside_others_is_one_row(tmp_path, norms):
+    """And no file of a person's judgements that nobody can read."""
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "result.json").write_text("{")
+    assert not are_judgements([tmp_path / "bad", norms])
+    assert "is not valid JSON" in collect([tmp_path / "bad", norms])[0].why
+    (norms / "grid.json").write_text("{")
+    assert not are_judgements([norms])
 
 
 @pytest.mark.parametrize("result", [None, {"status": "done", "images_seen": 64}])
