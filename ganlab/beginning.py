@@ -6,6 +6,7 @@ All of it before Hydra writes the first byte and before torch is imported.
 import os
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,9 @@ class Beginning(Callback):
             self.begin(config)
         except EXPECTED as error:
             fail(error)  # Hydra would turn an exception of a callback into a warning and go on
+        except Exception as error:  # a defect
+            traceback.print_exception(error)
+            sys.exit(1)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """A grid has ways of its own."""
@@ -145,10 +149,12 @@ class Beginning(Callback):
 
         Raises:
             Again: the command line says `resume=auto`; here is what it comes to.
-            InUseError, DirectoryError: see `enter` and `to_go_on_from`.
+            InUseError, DirectoryError: it has no name, or see `enter` and `to_go_on_from`.
         """
         HydraConfig.instance().set_config(config)  # a directory may be named after choices
-        directory = Path(str(config.hydra.run.dir)).resolve()
+        if not str(config.hydra.run.dir).strip():
+            raise DirectoryError("hydra.run.dir= is empty: name a folder, or . for this one")
+        directory = Path(os.path.realpath(str(config.hydra.run.dir)))  # of a loop of links too
         first = external_rank() == 0
         ckpt, resume = (OmegaConf.select(config, key) for key in ("ckpt", "resume"))
         if resume == "auto":

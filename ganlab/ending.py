@@ -97,11 +97,14 @@ def again_later(outcome: Settings, checkpointing: Checkpointing | None) -> None:
 
 
 def stopping(checkpointing: Checkpointing, system: System, status: str) -> Settings:
-    """How a training run ended: a signal that came after its last image changes nothing."""
+    """How a training run ended: a signal that came after its last image changes nothing.
+
+    One that a signal stopped and whose state is in no file has failed.
+    """
     finished = status == "done" and system.images_seen >= system.kimg * 1000
     if status == "interrupted":  # before its first batch: no checkpoint could answer the signal
         return {}
-    if checkpointing.signal is None or finished:
+    if checkpointing.signal is None or finished or checkpointing.lost(system.images_seen):
         return {"status": status, "exit_code": int(status == "failed")}
     return {"status": "interrupted", "exit_code": 128 + checkpointing.signal}
 
@@ -142,12 +145,13 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
 def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
     """Whether a run has reached its length and come to its end; if so, says how to lengthen it.
 
-    One that was killed while it was scored has all its images and still has to be concluded.
+    One that was killed while it was scored has all its images and still has to be concluded, a
+    lengthened one too, whose result is of before.
     """
     seen, kimg = checkpoint["images_seen"], settings["kimg"]
     if seen < kimg * 1000:
         return False
-    if older.get("status") != "done":
+    if older.get("status") != "done" or older.get("images_seen", 0) < seen:
         print("all images were seen before; what is left are scores and report", file=sys.stderr)
         return False
     catch_up(Path(settings["run_dir"]))

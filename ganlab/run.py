@@ -208,7 +208,8 @@ def recorded_run(
         outcome |= {"error": f"{type(error).__name__}: {error}", "exit_code": 1}
         if isinstance(error, SystemExit) and isinstance(error.code, int) and error.code > 128:
             outcome |= {"status": "interrupted", "exit_code": error.code}
-        if checkpointing is None or checkpointing.signal is None:
+        stopped = checkpointing is not None and checkpointing.signal is not None
+        if checkpointing is None or not stopped or checkpointing.lost(system.images_seen):
             raise
     finally:
         with concluding():

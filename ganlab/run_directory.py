@@ -101,12 +101,14 @@ def refuse_used(directory: Path, kind: str, ckpt: Any, resume: Any) -> None:
             f"{directory} is a training run's ({found}), whose result an evaluation would write "
             f"over: give it a folder of its own, {new}"
         )
-    own = ckpt and Path(str(ckpt)).expanduser().resolve().parent == directory / "checkpoints"
+    folder, begun = directory / "checkpoints", Path(str(ckpt)).expanduser()
+    linked = begun.resolve() == (folder / begun.name).resolve()  # from there to another disk
+    own = ckpt and (linked or begun.resolve().parent == folder)
     if own or (ckpt and resume == "force"):
         return
     if evaluated:
         raise DirectoryError(f"{directory} holds {found}: {new} is a run's own")
-    last = directory / "checkpoints" / "last.ckpt"
+    last = folder / "last.ckpt"
     goes_on, begins = (f"ckpt={last}", "a branch") if ckpt else ("resume=auto", "another")
     raise DirectoryError(
         f"{directory} holds {found} of an earlier run: {goes_on} goes on with it, {new} begins "
@@ -120,7 +122,7 @@ def enter(directory: Path, kind: str, ckpt: Any, resume: Any) -> None:
     Raises:
         InUseError, DirectoryError: it may not; nothing was touched.
     """
-    directory = Path(directory).expanduser().resolve()
+    directory = Path(os.path.realpath(Path(directory).expanduser()))  # of a loop of links too
     refuse_other_shapes(directory)
     refuse_held(directory)
     refuse_used(directory, kind, ckpt, resume)

@@ -7,10 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 from test_run_directory import checkpoint, result
 
 from ganlab import beginning, locks
-from ganlab.beginning import decided, heard, to_go_on_from
+from ganlab.beginning import Beginning, decided, heard, to_go_on_from
 from ganlab.cli import Again
 from ganlab.run_directory import DirectoryError
 
@@ -142,6 +144,37 @@ def test_the_decision_takes_the_place_of_the_word(word):
     assert Again(None).words([word]) == ["resume=exact", *kept]
     words = ["--config-dir", "mine", "kimg=1", word]
     assert Again(None).words(words) == [*words[:2], "resume=exact", "kimg=1", *kept]
+
+
+@pytest.mark.parametrize(
+    ("name", "line"), [("loop", "should be a folder"), ("", "hydra.run.dir= is empty")]
+)
+@pytest.mark.parametrize("resume", ["auto", "exact"])
+def test_what_names_no_folder_is_one_line(tmp_path, monkeypatch, capsys, name, line, resume):
+    """A loop of links, and `hydra.run.dir=$UNSET`, which was the working directory."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    monkeypatch.chdir(tmp_path)
+    hydra = {"run": {"dir": name}, "output_subdir": ".hydra"}
+    config = OmegaConf.create({"ckpt": None, "resume": resume, "hydra": hydra})
+    monkeypatch.setattr(HydraConfig, "set_config", lambda *arguments: None)
+    with pytest.raises(SystemExit, match="1"):
+        Beginning("train").on_run_start(config)
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
+def test_a_defect_here_lets_no_run_go_on(monkeypatch, capsys):
+    """Hydra would make a warning of it, and the run write to a directory that nobody looked at."""
+
+    def defect(*arguments):
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Beginning, "begin", defect)
+    with pytest.raises(SystemExit, match="1"):
+        Beginning("train").on_run_start(OmegaConf.create({}))
+    assert "RuntimeError: a defect" in capsys.readouterr().err
 
 
 def test_nothing_is_nothing_to_go_on_from(tmp_path):

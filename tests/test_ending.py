@@ -67,6 +67,14 @@ def test_a_report_that_a_kill_kept_from_being_written_is_caught_up_with(tmp_path
     assert report.read_text() == "whole", "one that is there stays as it is"
 
 
+def test_a_lengthened_run_that_was_killed_in_its_scores_is_not_finished(tmp_path):
+    """Its result is of before, and says that it is done."""
+    shorter = {"status": "done", "kind": "train", "images_seen": 500, "scores": []}
+    settings = {"kimg": 1.0, "run_dir": str(tmp_path)}
+    assert not finished({"images_seen": 1000}, settings, shorter)
+    assert finished({"images_seen": 1000}, settings, shorter | {"images_seen": 1000})
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 def test_a_signal_waits_while_the_end_is_written(number):
     """The report of a run that is done takes a second, in which a scheduler's signal may come."""

@@ -80,6 +80,18 @@ def test_what_came_of_a_run_is_not_written_over(tmp_path, entering, made, what):
     entering(ckpt=tmp_path / "other.ckpt", resume="force")
 
 
+@pytest.mark.parametrize("linked", ["checkpoints", "checkpoints/last.ckpt"])
+def test_a_run_whose_checkpoints_lie_on_another_disk_goes_on(tmp_path, entering, linked):
+    run, disk = tmp_path / "run", tmp_path / "disk"
+    run.mkdir(exist_ok=True)
+    checkpoint(run)
+    (run / linked).rename(disk)
+    (run / linked).symlink_to(disk)
+    entering(ckpt=run / "checkpoints" / "last.ckpt")
+    with pytest.raises(DirectoryError, match=r"holds checkpoints/last\.ckpt"):
+        entering(ckpt=tmp_path / "other" / "checkpoints" / "last.ckpt")
+
+
 def test_an_evaluation_may_be_repeated_and_is_not_trained_over(tmp_path, entering):
     result(tmp_path / "run", status="done", kind="evaluate", images_seen=64)
     entering("evaluate", ckpt="other.ckpt")

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ganlab.grid.cell import GridError
+from ganlab.grid.facts import GRID
+from ganlab.grid.records import is_one
 
 KIND = "ganlab real_or_fake"
 STEM = "judgements"
@@ -29,6 +31,8 @@ def are_judgements(places: Sequence[Path]) -> bool:
 def is_judgement(place: Path) -> bool:
     """Whether this is a file, or a folder with a file, that such a page wrote."""
     if place.is_dir():
+        if is_one(place) or (place / GRID).exists():  # whose damaged file is its own row's matter
+            return False
         return any(is_judgement(path) for path in sorted(place.glob("*.json")) if path.is_file())
     return place.suffix == ".json" and (not place.is_file() or kind_of(place) in (KIND, None))
 

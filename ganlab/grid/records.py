@@ -12,6 +12,9 @@ from ganlab.grid.facts import GRID, read_grid
 from ganlab.grid.forms import damage
 from ganlab.provenance import within
 from ganlab.report.facts import diverged
+from ganlab.report.parts import NAME as PARTS
+from ganlab.report.parts import read_parts, under_way
+from ganlab.report.results import NAME as RESULT
 
 Score = Mapping[str, Any]  # one record of result.json
 CONDITIONS = (
@@ -94,17 +97,20 @@ def collect(directories: Sequence[Path]) -> list[CellRecord]:
 
 def records_of(directory: Path) -> list[CellRecord]:
     """The cells below one directory, the expected ones first."""
-    if (directory / cells.CELL).exists() or (directory / "result.json").exists():
+    if is_one(directory):
         return [record_of(directory)]
     expected = {directory / name: v for name, v in read_grid(directory).get("cells", {}).items()}
     there = [
         path
         for path in sorted(directory.iterdir())
-        if path not in expected
-        and not path.name.startswith(".")
-        and ((path / cells.CELL).exists() or (path / "result.json").exists())
+        if path not in expected and not path.name.startswith(".") and is_one(path)
     ]
     return [record_of(path, values) for path, values in expected.items()] + [*map(record_of, there)]
+
+
+def is_one(directory: Path) -> bool:
+    """Whether a cell or a run is there; one that was killed has no result, but its parts."""
+    return any((directory / name).exists() for name in (cells.CELL, RESULT, PARTS))
 
 
 def record_of(directory: Path, values: dict[str, Any] | None = None) -> CellRecord:
@@ -141,14 +147,23 @@ def _run(
     """A run that no grid started, or nothing at all."""
     if damaged:
         return CellRecord(directory, values or {"run": directory.name}, "failed", damaged)
+    newest = newest_of(directory)
     if not result:
-        return CellRecord(directory, values or {"run": directory.name}, "missing")
+        return CellRecord(directory, values or {"run": directory.name}, newest or "missing")
     choices = {key: str(result[key]) for key in ("model", "data", "study") if result.get(key)}
-    state, config = str(result.get("status", "done")), result.get("config") or {}
+    state, config = newest or str(result.get("status", "done")), result.get("config") or {}
     scores = scores_of(result) if state == "done" else []
     why = str(result.get("error") or "")
     values = {"run": directory.name}
     return CellRecord(directory, values, state, why, choices, config, scores, diverged(result))
+
+
+def newest_of(directory: Path) -> str:
+    """`running` or `killed` where a run's newest part is so, whatever its result is of."""
+    try:
+        return under_way(read_parts(directory))
+    except (OSError, ValueError):
+        return ""
 
 
 def scores_of(result: Mapping[str, Any]) -> list[Score]:

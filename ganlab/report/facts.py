@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from ganlab.report.directions import lower_is_better, way_of
-from ganlab.report.parts import configs, machine, seconds_of
+from ganlab.report.parts import configs, machine, seconds_of, under_way
 from ganlab.report.reading import LONGEST_TEXT, Section, spoken
 from ganlab.report.tables import MISSING, Cell, ShownTable
 from ganlab.report.timeline import kimg_text
@@ -31,10 +31,7 @@ def status(section: Section) -> str:
 
     A part that was killed, or still runs, came after whatever result there is.
     """
-    newest = section.parts[-1]["status"] if section.parts else ""
-    if newest in ("running", "killed"):
-        return str(newest)
-    return str(section.result.get("status") or "unfinished")
+    return under_way(section.parts) or str(section.result.get("status") or "unfinished")
 
 
 def diverged(result: Mapping[str, Any]) -> str:

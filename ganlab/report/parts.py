@@ -63,6 +63,12 @@ def _status(part: Part) -> str:
     return "killed" if gone else "running"
 
 
+def under_way(parts: Sequence[Part]) -> str:
+    """`running` or `killed` where the newest part is that, and so came after any result; or ""."""
+    newest = str(parts[-1]["status"]) if parts else ""
+    return newest if newest in ("running", "killed") else ""
+
+
 def seconds_of(parts: Sequence[Part]) -> float:
     """Time that all parts took together; of a killed one up to its last checkpoint."""
     return float(sum(part["seconds"] for part in parts))

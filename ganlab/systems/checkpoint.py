@@ -124,6 +124,10 @@ class Checkpointing(Checkpoint):
         """The signal that asked this run to stop; of several ranks, once all know of it."""
         return self.stops.agreed
 
+    def lost(self, images_seen: int) -> bool:
+        """Whether the state after so many images is in no file, because none could be written."""
+        return self.failure is not None and self.saved_at != images_seen
+
     @property
     def last(self) -> Path:
         """Path of the newest checkpoint."""
@@ -180,7 +184,7 @@ class Checkpointing(Checkpoint):
         if self.saved_at != pl_module.images_seen or best:
             self.save(trainer, pl_module, best)
         self.stops.give_back()
-        if self.failure is not None and self.saved_at != pl_module.images_seen:
+        if self.lost(pl_module.images_seen):
             raise OSError(
                 f"the final checkpoint could not be written ({self.failure}): free some space "
                 f"under {self.directory}; ckpt={self.last}, if there is one, goes on from before"

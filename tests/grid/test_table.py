@@ -12,8 +12,11 @@ from grids import cell, ended, grid_of
 
 from ganlab.grid.cell import GridError
 from ganlab.grid.page import publish
+from ganlab.grid.people import are_judgements
 from ganlab.grid.records import collect, scores_of
 from ganlab.grid.table import Choice, grid_table
+from ganlab.processes import place
+from ganlab.report.parts import write_parts
 from ganlab.report.results import read_result, write_result
 
 ROOT = Path(__file__).parents[2]
@@ -175,6 +178,30 @@ def test_unfinished_runs_give_no_numbers(tmp_path):
     ended(cell(tmp_path, {"a": 2}), scores={"fid1k": 2.0})
     first, second = grid_table(collect([tmp_path]), Choice()).rows
     assert (first["fid1k"], second["fid1k"]) == (None, 2.0)
+
+
+def test_a_damaged_result_beside_others_is_one_row(tmp_path, norms):
+    """And no file of a person's judgements that nobody can read."""
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "result.json").write_text("{")
+    assert not are_judgements([tmp_path / "bad", norms])
+    assert "is not valid JSON" in collect([tmp_path / "bad", norms])[0].why
+    (norms / "grid.json").write_text("{")
+    assert not are_judgements([norms])
+
+
+@pytest.mark.parametrize("result", [None, {"status": "done", "images_seen": 64}])
+def test_a_killed_run_is_told_from_its_parts_whatever_result_is_there(tmp_path, norms, result):
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    process = {"pid": gone.pid, "place": place()}
+    part = {"began": "", "status": "running", "images_from": 0, "images_to": 8, "seconds": 1.0}
+    write_parts(tmp_path / "run", [part | {"process": process}])
+    if result is not None:
+        write_result(tmp_path / "run", result | {"scores": [{"metric": "fid", "value": 1.0}]})
+    (record,) = collect([tmp_path / "run"])
+    assert (record.state, record.scores) == ("killed" if place() else "running", [])
+    assert len(collect([tmp_path, norms])) == 1 + 9, "others keep their rows beside it"
 
 
 @pytest.mark.parametrize(

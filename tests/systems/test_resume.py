@@ -188,7 +188,7 @@ def test_without_the_state_of_sampler_or_generator_the_runs_differ(uninterrupted
     assert any("generator" in name for name in differing(uninterrupted, run))
 
 
-def signalled(number, sign, run, *extra):
+def signalled(number, sign, run, *extra, expect=None):
     """What a training printed to stderr that was sent a signal once a file was there."""
     process = start(run, *RECIPE, *extra)
     deadline = time.monotonic() + 120
@@ -196,7 +196,7 @@ def signalled(number, sign, run, *extra):
         time.sleep(0.1)
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, out + err
+    assert process.returncode == (128 + number if expect is None else expect), out + err
     return err
 
 
@@ -230,6 +230,15 @@ def test_a_disk_that_stays_full_fails_the_run_by_its_name(tmp_path):
     assert "error: the final checkpoint could not be written" in output
     assert "result.json was not written" in output
     assert checkpoint(tmp_path / "run")["images_seen"] < 900
+
+
+def test_a_signal_whose_state_finds_no_room_is_a_failure_by_its_name(tmp_path):
+    run, words = tmp_path / "run", [*disk_full(0, 10**9), "+callbacks.disk.size=20000"]
+    sign, words = run / "parts.json", [*words, "kimg=1000", "checkpoint_every_kimg=null"]
+    err = signalled(signal.SIGTERM, sign, run, *words, expect=1)
+    assert err.splitlines()[-1].startswith("error: the final checkpoint could not be written")
+    result = json.loads((run / "result.json").read_text())
+    assert (result["status"], result["exit_code"]) == ("failed", 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
