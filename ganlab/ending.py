@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ganlab.config import Settings
+from ganlab.locks import lost
 from ganlab.processes import external_rank
 from ganlab.provenance import origin, started
 from ganlab.remembered import spelled, to_repeat
@@ -130,7 +131,7 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
                 text, older = f"{type(error).__name__}: {error}", result_of(directory)
                 came_to_something = older.get("status", "failed") != "failed"
                 told = came_to_something or older.get("images_seen") or older.get("error") == text
-                if directory.is_dir() and not told:
+                if directory.is_dir() and not told and not lost(directory):
                     facts = {"status": "failed", "exit_code": 1, "error": text, "kind": kind}
                     facts |= {"images_seen": 0, "scores": [], **started(kind)}
                     with suppress(OSError):  # on a full disk the run's own error says more

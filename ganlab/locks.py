@@ -75,6 +75,12 @@ def is_ours(directory: Path) -> bool:
     return Path(directory).resolve() in _held
 
 
+def lost(directory: Path) -> bool:
+    """Whether a directory that this process holds was moved or removed: it is no longer its own."""
+    home = Path(directory).resolve()
+    return home in _held and not _is_still(_held[home], home / LOCK)
+
+
 @contextmanager
 def held(directory: Path, patience: float = PATIENCE) -> Iterator[None]:
     """Hold a directory inside the block, or go on holding it.
@@ -168,7 +174,7 @@ def _is_still(file: IO[str], path: Path) -> bool:
     """Whether an open file is the one at that path: somebody may have deleted it in between."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

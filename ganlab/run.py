@@ -14,6 +14,7 @@ from omegaconf import DictConfig, open_dict
 from ganlab.admission import refuse_damaged, refuse_too_large, refuse_unfitting
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.callbacks.curves import CurvesCut
+from ganlab.callbacks.held import Held
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
 from ganlab.ending import (
@@ -26,6 +27,7 @@ from ganlab.ending import (
     stopping,
     way_on,
 )
+from ganlab.locks import lost
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
@@ -87,9 +89,10 @@ def train(config: DictConfig) -> Settings:
     preflight([*callbacks, getattr(system, "conditioner", None)])
     folder = Path(settings["run_dir"]) / "checkpoints"
     parts = Parts(settings)
-    checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"], parts.update)
+    taken = partial(lost, Path(settings["run_dir"]))
+    checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"], parts.update, taken)
     begins_at = checkpoint["images_seen"] if checkpoint else 0
-    observers = [CurvesCut(), *callbacks, parts, checkpointing]
+    observers = [Held(settings["run_dir"]), CurvesCut(), *callbacks, parts, checkpointing]
     trainer = build_trainer(settings, observers, begins_at)
     if checkpoint is not None:
         refuse_unfitting(checkpoint, settings, system, trainer)
@@ -217,7 +220,7 @@ def recorded_run(
                 outcome |= stopping(checkpointing, system, outcome["status"])
             outcome["seconds"] = time.monotonic() - started
             outcome["images_seen"] = system.images_seen
-            if trainer.is_global_zero:
+            if trainer.is_global_zero and not lost(Path(settings["run_dir"])):
                 if parts is not None:
                     outcome |= at_the_end(cast(Training, system))
                     outcome |= parts.close(system.images_seen, outcome["status"])

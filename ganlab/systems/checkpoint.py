@@ -109,13 +109,14 @@ class Checkpointing(Checkpoint):
         directory: str | Path,  # where last.ckpt and best.ckpt go
         every_kimg: float | None = 50.0,  # None = only at the end and when interrupted
         written: Callable[[int], None] | None = None,  # hears the images seen of each new file
+        taken: Callable[[], bool] = bool,  # whether the directory is no longer this run's
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
         if every_kimg is not None and every_kimg < 0.001:
             raise ValueError(f"checkpoint_every_kimg={every_kimg} should be at least 0.001")
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)
-        self.written, self.stops = written, Stops()
+        self.written, self.taken, self.stops = written, taken, Stops()
         self.saved_at: int | None = None  # images_seen of the newest file
         self.failure: str | None = None  # why the newest attempt left no file
 
@@ -204,6 +205,8 @@ class Checkpointing(Checkpoint):
         A full disk costs this file, never the one before it, and does not end the run. Every rank
         learns of it: they must not differ in what comes next.
         """
+        if agreed("taken" if self.taken() else None):
+            return
         bad = agreed(bad_parameter(system.networks()))
         if bad is not None:
             warnings.warn(f"not saving: {bad} is not finite; kept {self.last}", stacklevel=2)

@@ -1,5 +1,6 @@
 """The same command again, twice at once, and after a kill: what becomes of a run's directory."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,6 +101,29 @@ def test_of_two_at_once_one_runs(tmp_path):
         for each in both:
             each.kill()
             each.communicate()
+
+
+@pytest.mark.parametrize("way", ["moved", "removed"])
+def test_a_run_whose_directory_is_taken_away_ends_and_writes_nothing_more(tmp_path, way):
+    """Another run may have begun in it by then."""
+    run, process = tmp_path / "run", start(tmp_path / "run", *WORDS, "kimg=1000")
+    try:
+        deadline = time.monotonic() + 120
+        while not (run / "checkpoints" / "last.ckpt").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if way == "moved":
+            run.rename(tmp_path / "elsewhere")
+        else:
+            shutil.rmtree(run, ignore_errors=True)  # it may write one file meanwhile
+            shutil.rmtree(run, ignore_errors=True)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert err.count("was moved or removed while this run wrote it") == 1
+        assert not list(run.rglob("*.ckpt")), "nothing is written once that is seen"
+        assert not (run / "result.json").exists()
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,43 @@
+"""A run writes to a directory for as long as it holds it."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from ganlab import locks
+
+LOOK = 1.0  # seconds between two looks
+
+
+class Held(Callback):
+    """Ends a run whose directory was moved or removed: by now it may be another run's.
+
+    Raises:
+        InUseError: says how to go on.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,  # of the run
+    ) -> None:
+        self.directory, self.looked = Path(directory), time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Look now and then, before anything else is written."""
+        if time.monotonic() - self.looked < LOOK:
+            return
+        self.looked = time.monotonic()
+        if locks.lost(self.directory):
+            raise locks.InUseError(
+                f"{self.directory} was moved or removed while this run wrote it: the run ends and "
+                "writes nothing more; ckpt=<where its last.ckpt is now> goes on"
+            )
