@@ -255,9 +255,7 @@ def check_values(settings: Settings) -> None:
     seed = settings["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or not SEED.holds(seed):
         raise ConfigError(f"seed={shown(seed)} should be a whole number from 0 to 2^63 - 1")
-    packages = settings["allow_targets"]
-    if not isinstance(packages, list) or not all(isinstance(each, str) for each in packages):
-        raise ConfigError("allow_targets takes a list of packages, as in allow_targets=[mine]")
+    check_packages(settings["allow_targets"])
     for key in ("kimg", *LENGTHS):
         value = settings.get(key)
         optional = value is None and key in ("score_every_kimg", "checkpoint_every_kimg")
@@ -268,6 +266,16 @@ def check_values(settings: Settings) -> None:
             f"resume={shown(settings['resume'])} should be exact or force; auto is for train.py, "
             "with hydra.run.dir="
         )
+
+
+def check_packages(packages: Any) -> None:
+    """Refuse what is no list of packages.
+
+    Raises:
+        ConfigError: says what it takes.
+    """
+    if not isinstance(packages, list) or not all(isinstance(each, str) for each in packages):
+        raise ConfigError("allow_targets takes a list of packages, as in allow_targets=[mine]")
 
 
 def _positive(value: Any) -> bool:

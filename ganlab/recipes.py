@@ -14,6 +14,7 @@ from ganlab.config import (
     Settings,
     build,
     check,
+    check_packages,
     check_sections,
     check_top_level,
     check_values,
@@ -22,6 +23,7 @@ from ganlab.config import (
 )
 from ganlab.interop import NAMED, open_foreign, titles
 from ganlab.provenance import origin
+from ganlab.ranges import shown
 from ganlab.remembered import (
     READ,
     added,
@@ -56,6 +58,23 @@ def checked(config: DictConfig, name: str) -> Settings:
     check(settings, settings["allow_targets"])
     check_linked(settings)
     return settings
+
+
+def check_beginning(config: DictConfig) -> None:
+    """Refuse an evaluation's settings that are looked at before the others can be.
+
+    Raises:
+        ConfigError: names the key and what it takes.
+    """
+    given: Any = OmegaConf.to_container(config)
+    if not isinstance(given.get("ckpt"), str):
+        raise ConfigError(f"ckpt={shown(given.get('ckpt'))} should be the name of a checkpoint")
+    check_packages(given.get("allow_targets"))
+    for section in ("model", "data", "features"):
+        if not isinstance(node := given.get(section), dict | None):
+            raise ConfigError(
+                f"{section}={shown(node)} should be the name of a config or a mapping"
+            )
 
 
 def check_linked(settings: Settings) -> None:
@@ -161,7 +180,10 @@ def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = Non
         if not isinstance(recipe, dict) or not isinstance(recipe.get(key), dict):
             raise CheckpointError(f"the checkpoint's recipe describes no {key}")
     refuse_all_but_places(given or {}, "model")
-    system = build(with_places(recipe["model"], "model", given or {}), "model", extra)
+    node = with_places(recipe["model"], "model", given or {})
+    if wrong := misfit(checkpoint, sketched(node, extra)):  # before memory is asked for
+        raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {wrong}")
+    system = build(node, "model", extra)
     try:
         system.load_state_dict(checkpoint["state_dict"])
     except (RuntimeError, AttributeError, TypeError) as error:
@@ -187,6 +209,15 @@ def refuse_other_networks(checkpoint: Settings, system: System) -> None:
     Raises:
         ConfigError: names the first weight that differs.
     """
+    if wrong := misfit(checkpoint, system):
+        raise ConfigError(
+            f"the checkpoint's networks are not this config's: {wrong}. resume=force changes rates "
+            "and losses, not networks: undo that, or start a new run without ckpt="
+        )
+
+
+def misfit(checkpoint: Settings, system: Any) -> str | None:
+    """The first weight whose shape differs, in one phrase; None where all fit."""
     saved, wanted = (
         {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
         for state in (checkpoint["state_dict"], system.state_dict())
@@ -194,11 +225,8 @@ def refuse_other_networks(checkpoint: Settings, system: System) -> None:
     for name in dict.fromkeys([*wanted, *saved]):
         if saved.get(name) != wanted.get(name):
             there, here = (state.get(name, "missing") for state in (saved, wanted))
-            raise ConfigError(
-                f"the checkpoint's networks are not this config's: {name} is {there} there and "
-                f"{here} here. resume=force changes rates and losses, not networks: undo that, or "
-                "start a new run without ckpt="
-            )
+            return f"{name} is {there} there and {here} here"
+    return None
 
 
 def refuse_changed_recipe(saved: Settings, settings: Settings) -> None:
@@ -316,6 +344,7 @@ def without_reals(config: DictConfig, ckpt: str) -> DictConfig:
 
 __all__ = [
     "build_system",
+    "check_beginning",
     "check_resume",
     "checked",
     "open_checkpoint",

@@ -37,6 +37,7 @@ from ganlab.provenance import config_hash, provenance
 from ganlab.ranges import shown
 from ganlab.recipes import (
     build_system,
+    check_beginning,
     check_resume,
     checked,
     open_checkpoint,
@@ -122,6 +123,7 @@ def evaluate(config: DictConfig) -> Settings:
         CheckpointError: `ckpt` is missing or no checkpoint of ours.
     """
     quieten()
+    check_beginning(config)
     checkpoint = open_checkpoint(config.ckpt)
     system = rebuilt(checkpoint, list(config.allow_targets), added(config.get("model")))
     config = without_reals(with_saved_defaults(config, system.recipe), config.ckpt)

@@ -12,6 +12,7 @@ from ganlab import locks
 from ganlab.processes import external_rank
 from ganlab.report.atomic import LEFT
 from ganlab.report.results import NAME, read_result
+from ganlab.storage import irregular
 
 FOLDERS = ("checkpoints", "samples", "figures", ".hydra")  # of a run, in its directory
 FILES = ("metrics.csv", NAME, "report.html", locks.LOCK, locks.HOLDER)
@@ -59,7 +60,7 @@ def result_of(directory: Path) -> dict[str, Any]:
 
 
 def refuse_other_shapes(directory: Path) -> None:
-    """Refuse a directory that is none, or in which a file has a folder's name or the reverse.
+    """Refuse a directory that is none, or in which something else has a file's or a folder's name.
 
     Raises:
         DirectoryError: see above.
@@ -73,9 +74,9 @@ def refuse_other_shapes(directory: Path) -> None:
                 "hydra.run.dir="
             )
     for path in (directory / name for name in FILES):
-        if path.is_dir():
+        if (kind := irregular(path)) is not None:
             raise DirectoryError(
-                f"{path} should be a file of this run and is a folder: move it away, or name "
+                f"{path} should be a file of this run and is {kind}: move it away, or name "
                 "another hydra.run.dir="
             )
 

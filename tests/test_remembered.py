@@ -16,9 +16,11 @@ from omegaconf import OmegaConf, open_dict
 from ganlab.annotations import annotations
 from ganlab.arguments import key_of, parsed
 from ganlab.cli import EXPECTED, conf_dir, data_choice
-from ganlab.config import LISTED, ConfigError, _module
+from ganlab.config import LISTED, ConfigError, _module, build
 from ganlab.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
 from ganlab.remembered import PLACES, UntrustedError, continued
+from ganlab.run import evaluate
+from ganlab.systems.checkpoint import CheckpointError
 
 TODAY = ["ckpt=x"]
 TINY = [
@@ -315,6 +317,31 @@ def test_no_mutated_recipe_runs_or_writes_anything_in_an_evaluation(ckpt, lair, 
         assert files(lair) == before
 
     property_holds()
+
+
+def test_networks_larger_than_the_weights_are_refused_before_memory_is_asked_for(ckpt, monkeypatch):
+    _, state = ckpt
+    state["recipe"]["model"]["generator"]["hidden"] = [65_536] * 250  # four TB
+    built = []
+    monkeypatch.setattr("ganlab.recipes.build", lambda *given: built.append(1) or build(*given))
+    with pytest.raises(CheckpointError, match=r"weights do not fit its recipe: generator\.\S+ is"):
+        rebuilt(state, [])
+    assert built == [1]  # without memory alone
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[("ckpt", 5), ("ckpt", None), ("ckpt", ["a"]), ("allow_targets", 5)],
+        *[("allow_targets", [0]), ("data", 0.5), ("features", ["abc"]), ("model", "abc")],
+    ],
+)
+def test_an_evaluations_settings_that_come_first_are_named(lair, key, value):
+    config = composed("evaluate", ["ckpt=x"], lair / "run")
+    OmegaConf.set_struct(config, False)
+    config[key] = value
+    with pytest.raises(ConfigError, match=key):
+        evaluate(config)
 
 
 def test_files_of_weights_are_named_by_the_command_line_alone(ckpt, lair):

@@ -1,5 +1,6 @@
 """Which directories a run may write to, and what of a killed one's is cleared away."""
 
+import os
 import re
 
 import pytest
@@ -122,6 +123,10 @@ def test_a_file_in_a_folders_place_is_named(tmp_path, entering, name, made):
 def test_a_file_above_and_a_folder_in_a_files_place_are_named(tmp_path, entering):
     (tmp_path / "run" / "metrics.csv").mkdir()
     with pytest.raises(DirectoryError, match=r"run/metrics.csv should be a file"):
+        entering()
+    (tmp_path / "run" / "metrics.csv").rmdir()
+    os.mkfifo(tmp_path / "run" / "metrics.csv")
+    with pytest.raises(DirectoryError, match=r"run/metrics.csv should be a file .* pipe"):
         entering()
     (tmp_path / "above").write_text("")
     with pytest.raises(DirectoryError, match=re.escape(f"{tmp_path}/above should be a folder")):

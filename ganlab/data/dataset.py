@@ -18,7 +18,7 @@ from ganlab.data.collection import Collection, scan
 from ganlab.data.decode import Fitting
 from ganlab.data.partial import DESCRIPTION, PIXELS, clear_abandoned, partial_folder
 from ganlab.data.problems import BrokenData, Problem
-from ganlab.storage import DamagedFile
+from ganlab.storage import DamagedFile, read_text
 from ganlab.storage.arrays import digest_of, read_npy
 
 
@@ -112,7 +112,7 @@ class DecodedFile:
         """
         pixels = read_npy(self.pixels)
         try:
-            described = json.loads(self.description.read_text(encoding="utf-8"))
+            described = json.loads(read_text(self.description))
             given, names, digest = (described[key] for key in ("labels", "class_names", "digest"))
             labels = None if given is None else np.array(given, np.int64)
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ganlab.data.collection import Arrays, hashed
 from ganlab.downloads import cache_dir
-from ganlab.storage import DamagedFile, located
+from ganlab.storage import DamagedFile, located, read_text
 from ganlab.storage.arrays import digest_of, read_npy
 
 CHECKSUM = "blake2b"  # key of the pixels' checksum in the description
@@ -121,7 +121,7 @@ class Generated:
         if not (pixels.exists() and description.exists()):
             return False
         try:
-            expected = json.loads(description.read_text(encoding="utf-8")).get(CHECKSUM)
+            expected = json.loads(read_text(description)).get(CHECKSUM)
             images = self._images(pixels)
             if expected is None:
                 warnings.warn(f"{pixels} has no checksum: delete it if in doubt", stacklevel=2)

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
 
 from ganlab import locks
@@ -19,6 +20,7 @@ from ganlab.fields import complaint
 from ganlab.grid.forms import ATTEMPT, CELL_FIELDS, attempt_of, damage
 from ganlab.report.atomic import replace_file
 from ganlab.report.results import read_result
+from ganlab.storage import read_text
 
 CELL, LOG, ASIDE = "cell.yaml", "cell.log", ".attempts"
 KEPT = (".hydra", locks.LOCK, locks.HOLDER)  # of this attempt already as older ones move away
@@ -66,7 +68,7 @@ def read_cell(directory: Path) -> Cell:
     """
     path = Path(directory) / CELL
     try:
-        found: Any = OmegaConf.to_container(OmegaConf.load(path))
+        found: Any = OmegaConf.to_container(OmegaConf.create(without_aliases(read_text(path))))
         if wrong := complaint(found, CELL_FIELDS):
             raise ValueError(wrong)
         found["config"]["run_dir"] = str(path.parent.absolute())
@@ -78,6 +80,18 @@ def read_cell(directory: Path) -> Cell:
             f"{path} is damaged ({error}): delete this one file and run again, or say "
             f"grid.fresh=true for all cells; what was left moves to {ASIDE} and a cell begins anew"
         ) from error
+
+
+def without_aliases(text: str) -> str:
+    """YAML in which nothing stands twice: a few lines of aliases can stand for gigabytes.
+
+    Raises:
+        ValueError, yaml.YAMLError: an alias, or no YAML.
+    """
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # an older PyYAML may lack the fast one
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)):
+        raise ValueError("it has aliases, which no grid writes")
+    return text
 
 
 def file_hash(directory: Path) -> str:

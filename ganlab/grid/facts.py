@@ -10,6 +10,7 @@ from typing import Any
 from ganlab.fields import complaint, each, given, items, mapping, plain, text
 from ganlab.grid.naming import cell_name
 from ganlab.report.atomic import replace_file
+from ganlab.storage import read_text
 
 GRID = "grid.json"
 TABLE = given(  # of `grid.table`
@@ -45,7 +46,7 @@ def write_grid(
 def read_grid(directory: Path) -> dict[str, Any]:
     """What `grid.json` says; nothing where there is none to read."""
     try:
-        found = json.loads((Path(directory) / GRID).read_text(encoding="utf-8"))
+        found = json.loads(read_text(Path(directory) / GRID))
     except (OSError, ValueError, RecursionError):
         return {}
     return found if complaint(found, FACTS) is None else {}

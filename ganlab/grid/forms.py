@@ -18,6 +18,7 @@ from ganlab.fields import (
     text,
 )
 from ganlab.report.results import read_result
+from ganlab.storage import read_text
 
 ATTEMPT = "attempt.json"
 CELL_FIELDS = fields(  # of `cell.yaml`
@@ -44,7 +45,7 @@ def attempt_of(directory: Path) -> dict[str, Any]:
     """
     path = Path(directory) / ATTEMPT
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON ({error})") from error
     if wrong := complaint(found, ATTEMPT_FIELDS):

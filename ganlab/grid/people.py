@@ -7,6 +7,7 @@ from pathlib import Path
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import GRID
 from ganlab.grid.records import is_one
+from ganlab.storage import read_text
 
 KIND = "ganlab real_or_fake"
 STEM = "judgements"
@@ -40,7 +41,7 @@ def is_judgement(place: Path) -> bool:
 def kind_of(path: Path) -> str | None:
     """What a JSON file says it is; None where it cannot be read, which its reader will explain."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except (OSError, ValueError, RecursionError):
         return None
     return str(content.get("kind")) if isinstance(content, dict) else ""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ganlab.grid import cell as cells
+from ganlab.storage import irregular
 
 TIMING = ("images_per_second", "seconds_left")
 TAIL = 2**20  # bytes
@@ -23,8 +24,11 @@ def last_values(directory: Path) -> dict[str, float]:
 
     That is a few thousand rows: a table that is drawn anew every other second reads no long run.
     """
+    path = Path(directory) / "metrics.csv"
+    if irregular(path):
+        return {}
     try:
-        with (Path(directory) / "metrics.csv").open("rb") as file:
+        with path.open("rb") as file:
             header, whole = file.readline(), file.tell()
             start = max(whole, file.seek(0, os.SEEK_END) - TAIL)
             file.seek(start)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ganlab.report.figures import FAINT, INK, PALETTE, Series, curves, styled
 from ganlab.report.markup import html_text
+from ganlab.storage import irregular
 
 CLOCK = "images_seen"
 _FORECASTS = {"seconds_left"}  # true at its moment only: of no use as a curve
@@ -49,6 +50,8 @@ def read_curves(path: Path) -> Curves:
 
     Raises OSError where the file cannot be read, ValueError where it has no `images_seen` column.
     """
+    if (kind := irregular(path)) is not None:
+        raise ValueError(f"{path.name} is {kind}")
     text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
     try:
         header, *rows = list(csv.reader(io.StringIO(text))) or [[]]

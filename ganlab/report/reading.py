@@ -177,7 +177,7 @@ def _read_tables(section: Section) -> None:
 def _table(path: Path) -> ShownTable:
     """The Markdown twin knows the best cells and the notes; without it, the bare CSV."""
     twin = path.with_suffix(".md")
-    if twin.exists():
+    if twin.is_file():
         return parse_markdown(twin.read_text(encoding="utf-8", errors="replace"))
     return read_csv(path.read_text(encoding="utf-8", errors="replace")).shown()
 

@@ -46,10 +46,10 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise DamagedFile("it was written to while it was read")
 
 
-def read_text(path: Path, encoding: str = "utf-8") -> str:
+def read_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> str:
     """A text file's content; raises as `opened`, and ValueError where it is no such text."""
     with opened(path) as file:
-        return file.read().decode(encoding)
+        return file.read().decode(encoding, errors)
 
 
 @contextmanager

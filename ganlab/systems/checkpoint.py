@@ -17,7 +17,7 @@ from ganlab.storage import DamagedFile, irregular
 from ganlab.storage.archive import CompressedArchive, read_archive
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
-from ganlab.systems.schema import DESCRIBED, complaint
+from ganlab.systems.schema import DESCRIBED, complaint, overgrown
 from ganlab.systems.signals import Stops
 from ganlab.systems.state import FORMAT, gathered
 from ganlab.systems.training import Training
@@ -49,6 +49,8 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         checkpoint = read_archive(path)
     except Exception as error:
         raise CheckpointError(f"ckpt={path}: {_unreadable(error)}") from error
+    if isinstance(checkpoint, dict) and (wrong := overgrown(checkpoint)):
+        raise CheckpointError(f"ckpt={path}: {wrong}")
     refuse_later(checkpoint, f"ckpt={path}")
     missing = [key for key in REQUIRED if not isinstance(checkpoint, dict) or key not in checkpoint]
     if missing:

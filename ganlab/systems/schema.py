@@ -35,7 +35,10 @@ from ganlab.fields import (
     text,
 )
 from ganlab.fields import complaint as first_complaint
+from ganlab.ranges import shown
 
+DEEPEST = 64  # levels of a field
+MOST = 10**7  # values of a field, tensors counted as one
 DAMAGED = "; the file is damaged or of another program"
 
 
@@ -180,6 +183,35 @@ def agreeing(checkpoint: Mapping[str, Any], place: str) -> None:
 
 
 RUN = both(FIELDS, STATES, agreeing)  # what a resume needs
+
+
+def overgrown(checkpoint: Mapping[Any, Any]) -> str | None:
+    """The first field that is more than its file: nested past any depth, or holding itself.
+
+    Parts of a pickle may stand in many places, and a tensor's elements may be one number: what is
+    written in a kilobyte would take a lifetime, or a terabyte, to look through.
+    """
+    for name, field in checkpoint.items():
+        waiting, count = [(field, 0)], 0
+        while waiting:
+            node, depth = waiting.pop()
+            count += 1
+            if isinstance(node, Tensor) and not dense(node):
+                return f"{shown(name)} holds a tensor that is not in the file in full{DAMAGED}"
+            if depth > DEEPEST or count > MOST:
+                return f"{shown(name)} is nested too deeply, or holds too much{DAMAGED}"
+            if isinstance(node, dict):
+                node = (*node, *node.values())
+            if isinstance(node, list | tuple | set | frozenset):
+                waiting += [(inner, depth + 1) for inner in node]
+    return None
+
+
+def dense(tensor: Tensor) -> bool:
+    """Whether each element of a tensor is a number of its own in memory."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_nested:
+        return False
+    return tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def complaint(checkpoint: Mapping[str, Any], schema: Check) -> str | None:

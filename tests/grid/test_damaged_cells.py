@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import subprocess
 import sys
 
@@ -85,6 +86,33 @@ def test_a_damaged_result_is_a_row_that_says_what_is_wrong(grid, content):
         assert record.state == "failed"
         assert "result.json" in record.why
     assert not record.scores
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["result.json", "cell.yaml", "attempt.json", "metrics.csv"])
+def test_a_pipe_in_a_files_place_is_not_waited_for(grid, name):
+    (grid / "norm-b" / name).unlink(missing_ok=True)
+    os.mkfifo(grid / "norm-b" / name)
+    rows_of(grid)
+    record = {record.name: record for record in collect([grid])}["norm-b"]
+    assert name == "metrics.csv" or (record.state == "failed" and name in record.why)
+    assert name != "metrics.csv" or last_values(record.directory) == {}
+    write_report(record.directory)
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_the_place_of_a_grids_file_costs_what_it_says(grid):
+    (grid / "grid.json").unlink(missing_ok=True)
+    os.mkfifo(grid / "grid.json")
+    assert len(collect([grid])) == 3
+
+
+@pytest.mark.timeout(60)
+def test_a_cell_of_aliases_is_not_unfolded(grid):
+    inner = [", ".join([f"*a{n - 1}"] * 9) if n else "x" for n in range(12)]  # 9^12 values
+    text = "\n".join(f"k{n}: &a{n} [{each}]" for n, each in enumerate(inner))
+    record = spoilt(grid, "cell.yaml", text.encode())
+    assert (record.state, "aliases" in record.why) == ("failed", True)
 
 
 @pytest.mark.parametrize("content", BAD_CELLS)

@@ -3,13 +3,15 @@
 A resume that is not refused must end with the weights of the undisturbed one.
 """
 
+import contextlib
 import copy
 import random
+import sys
 import warnings
 
 import pytest
 import torch
-from fuzzing import altered, tiny, verdict
+from fuzzing import alarmed, altered, tiny, verdict
 
 from ganlab.run import train
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
@@ -154,3 +156,37 @@ def test_weights_that_are_not_finite_are_not_evaluated(bench, tmp_path):
     torch.save(damaged(bench.checkpoint, ("state_dict", name), tensor), tmp_path / "nan.ckpt")
     with pytest.raises(CheckpointError, match=f"state_dict.{name} .* finite"):
         load_checkpoint(tmp_path / "nan.ckpt")
+
+
+def nested(levels, width=1):
+    node = "x"
+    for _ in range(levels):
+        node = [node] * width
+    return node
+
+
+@contextlib.contextmanager
+def deep_recursion():
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    yield
+    sys.setrecursionlimit(before)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (("recipe", "model", "x"), nested(70), "recipe is nested"),
+        (("recipe", "scores"), nested(5_000), "recipe is nested"),
+        (("version",), nested(30, width=10), "version is nested"),  # a kilobyte, and 10^30 values
+        (("state_dict", "x"), torch.zeros(1).expand(2**20, 2**20), "state_dict holds a tensor"),
+        (("state_dict", "x"), torch.empty(2**40, device="meta"), "state_dict holds a tensor"),
+        (("optimizer_states", 0, "x"), torch.zeros(1).expand(2**42), "optimizer_states holds a"),
+    ],
+)
+def test_what_is_more_than_its_file_is_refused_unseen(bench, path, value, words, tmp_path):
+    with deep_recursion():
+        torch.save(damaged(bench.checkpoint, path, value), tmp_path / "x.ckpt")
+    with alarmed(), pytest.raises(CheckpointError, match=words) as caught:
+        load_checkpoint(tmp_path / "x.ckpt")
+    assert len(str(caught.value)) < 300 + len(str(tmp_path))
