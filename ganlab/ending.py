@@ -17,9 +17,9 @@ from ganlab.locks import lost
 from ganlab.processes import external_rank
 from ganlab.provenance import origin, started
 from ganlab.remembered import spelled, to_repeat
-from ganlab.report.facts import diverged, duration
+from ganlab.report.facts import duration
 from ganlab.report.html import write_report
-from ganlab.report.results import write_result
+from ganlab.report.results import diverged, write_result
 from ganlab.run_directory import entered, result_of
 from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import Checkpointing

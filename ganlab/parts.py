@@ -31,7 +31,7 @@ from ganlab.report.parts import (
     told,
     write_parts,
 )
-from ganlab.report.results import read_result
+from ganlab.report.results import checked_result
 from ganlab.systems.state import gathered
 
 
@@ -112,7 +112,7 @@ def before(directory: Path) -> list[Part]:
     except (OSError, ValueError) as error:
         print(f"{error}: the record of parts goes on from result.json", file=sys.stderr)
     with suppress(OSError, ValueError):
-        parts = read_result(directory).get("parts")
+        parts = checked_result(directory).get("parts")
         return [each for each in parts if is_part(each)] if isinstance(parts, list) else []
     return []
 

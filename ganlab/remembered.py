@@ -128,7 +128,19 @@ def to_leave(words: Sequence[str], exists: Exists, allowed: Sequence[str]) -> li
 
 def to_repeat(words: Sequence[str]) -> list[str]:
     """Words of this run that are to be said again when it goes on from its checkpoint."""
-    return to_leave(words, lambda group, name: True, value_of(words, "allow_targets") or [])
+    allowed = value_of(words, "allow_targets") or []
+    return to_leave([w for w in words if is_named(w)], lambda *_: True, allowed) + [
+        word for word in words if not is_named(word)
+    ]
+
+
+def is_named(word: str) -> bool:
+    """Whether a word may be judged at all: an option that is no name is the user's own file."""
+    try:
+        may_stay(word, lambda *_: True, [])
+    except UntrustedError:
+        return False
+    return True
 
 
 def chosen(group: str, value: Any, exists: Exists) -> bool:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from ganlab import locks
 from ganlab.processes import external_rank
 from ganlab.report.atomic import LEFT
-from ganlab.report.results import NAME, read_result
+from ganlab.report.results import NAME, checked_result
 from ganlab.storage import irregular
 
 FOLDERS = ("checkpoints", "samples", "figures", ".hydra")  # of a run, in its directory
@@ -55,7 +55,7 @@ def num_rows(directory: Path) -> int:
 def result_of(directory: Path) -> dict[str, Any]:
     """A run's result; nothing where there is none to read."""
     with suppress(OSError, ValueError):
-        return read_result(directory)
+        return checked_result(directory)
     return {}
 
 

@@ -19,7 +19,7 @@ from ganlab.config import differences
 from ganlab.fields import complaint
 from ganlab.grid.forms import ATTEMPT, CELL_FIELDS, attempt_of, damage
 from ganlab.report.atomic import replace_file
-from ganlab.report.results import read_result
+from ganlab.report.results import checked_result
 from ganlab.storage import read_text
 
 CELL, LOG, ASIDE = "cell.yaml", "cell.log", ".attempts"
@@ -160,7 +160,7 @@ def state(directory: Path) -> str:
 def result_of(directory: Path) -> dict[str, Any]:
     """The cell's `result.json`; nothing where there is none to read."""
     try:
-        return read_result(directory)
+        return checked_result(directory)
     except (OSError, ValueError):
         return {}
 

@@ -17,7 +17,7 @@ from ganlab.fields import (
     plain,
     text,
 )
-from ganlab.report.results import read_result
+from ganlab.report.results import checked_result
 from ganlab.storage import read_text
 
 ATTEMPT = "attempt.json"
@@ -58,7 +58,7 @@ def damage(directory: Path) -> str | None:
 
     That a file is not there is no damage.
     """
-    for read in (read_result, attempt_of):
+    for read in (checked_result, attempt_of):
         try:
             read(directory)
         except FileNotFoundError:

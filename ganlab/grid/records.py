@@ -11,10 +11,10 @@ from ganlab.grid.cell import GridError
 from ganlab.grid.facts import GRID, read_grid
 from ganlab.grid.forms import damage
 from ganlab.provenance import within
-from ganlab.report.facts import diverged
 from ganlab.report.parts import NAME as PARTS
 from ganlab.report.parts import read_parts, under_way
 from ganlab.report.results import NAME as RESULT
+from ganlab.report.results import diverged
 
 Score = Mapping[str, Any]  # one record of result.json
 CONDITIONS = (

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
@@ -56,15 +55,14 @@ class Guarded(Logger):
 
     def _abandon(self) -> None:
         """Let the tracker drop what would complain, or wait, when the process ends."""
-        abandon = getattr(self.logger, "abandon", None)
-        if abandon is not None:
-            with suppress(Exception):  # of a thing that is broken already
+        with suppress(Exception):  # of a thing that is broken already
+            abandon = getattr(self.logger, "abandon", None)
+            if abandon is not None:
                 within(LEAVING, abandon)
 
     def _pass_on(self, method: str, *args: Any, seconds: float = ANSWER, **options: Any) -> None:
         if hasattr(type(self.logger), method):
-            action = partial(getattr(self.logger, method), *args, **options)
-            self._attempt(action, seconds=seconds)
+            self._attempt(lambda: getattr(self.logger, method)(*args, **options), seconds=seconds)
 
     @property
     def name(self) -> str | None:

@@ -34,22 +34,6 @@ def status(section: Section) -> str:
     return under_way(section.parts) or str(section.result.get("status") or "unfinished")
 
 
-def diverged(result: Mapping[str, Any]) -> str:
-    """When which loss left the range of sense; nothing of a run whose losses did not."""
-    found = result.get("diverged")
-    if not isinstance(found, Mapping):
-        return ""
-    value, limit, at = (_number(found.get(key)) for key in ("value", "threshold", "at_kimg"))
-    return f"{found.get('loss')} was {value} at {at} kimg, beyond {limit}"
-
-
-def _number(value: Any) -> str:
-    try:
-        return f"{float(value):g}"
-    except (TypeError, ValueError, OverflowError):
-        return "?"
-
-
 def choice(section: Section, group: str) -> str:
     """The option chosen for a config group such as `model`: from the result, else from Hydra."""
     said = section.result.get(group)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganlab.report import facts
+from ganlab.report import facts, results
 from ganlab.report.atomic import replace_file
 from ganlab.report.parts import parts_table
 from ganlab.report.reading import Section, read_section
@@ -66,7 +66,7 @@ def _part(section: Section, index: int) -> dict[str, Any]:
         "place": "/".join(section.directory.resolve().parts[-4:]),
         "facts": facts.key_facts(section),
         "section": section,
-        "diverged": facts.diverged(section.result),
+        "diverged": results.diverged(section.result),
         "parts": parts_table(section.parts, facts.duration).html() if section.parts[1:] else "",
         "scores": scores.html() if scores else "",
         "tables": [(name, table.html()) for name, table in section.tables],

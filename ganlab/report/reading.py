@@ -84,7 +84,9 @@ def read_section(directory: Path, prefix: str = "section") -> Section:
     if not section.directory.is_dir():
         section.problems.append(f"{directory} does not exist")
         return section
-    section.result = section.attempt(results.read_result, section.directory) or {}
+    result = section.attempt(results.read_result, section.directory) or {}
+    section.result = results.believable(result)
+    section.attempt(lambda path: results.checked_result(path) if result else {}, section.directory)
     section.parts = section.attempt(parts.read_parts, section.directory) or []
     _read_tables(section)
     _read_curves(section, prefix)

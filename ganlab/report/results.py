@@ -65,14 +65,11 @@ def read_result(directory: Path) -> dict[str, Any]:
     path = Path(directory)
     path = path / NAME if path.is_dir() or path.suffix != ".json" else path
     try:
-        payload = read_json(path)
+        return read_json(path)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{path} does not exist: the run is still going, or it was killed before its end"
         ) from None
-    if wrong := complaint(payload, RESULT):
-        raise ValueError(f"{path} is damaged: {wrong}; delete it or rerun")
-    return payload
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -84,6 +81,40 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise ValueError(f"{path} holds a {type(payload).__name__}, not a JSON object")
     return payload
+
+
+def checked_result(directory: Path) -> dict[str, Any]:
+    """`read_result` where the values are to be relied on; raises ValueError for odd ones too."""
+    payload = read_result(directory)
+    if wrong := complaint(payload, RESULT):
+        raise ValueError(f"{Path(directory) / NAME} is damaged: {wrong}; delete it or rerun")
+    return payload
+
+
+def believable(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a result can be shown: values of other kinds than they should be are left out."""
+    listed = result.get("scores")
+    scores = [
+        each for each in (listed if isinstance(listed, list) else []) if not complaint(each, SCORE)
+    ]
+    kept = {key: each for key, each in result.items() if not complaint({key: each}, RESULT)}
+    return {**kept, "scores": scores} if "scores" in result else kept
+
+
+def diverged(result: Mapping[str, Any]) -> str:
+    """When which loss left the range of sense; nothing of a run whose losses did not."""
+    found = result.get("diverged")
+    if not isinstance(found, Mapping):
+        return ""
+    value, limit, at = (_number(found.get(key)) for key in ("value", "threshold", "at_kimg"))
+    return f"{found.get('loss')} was {value} at {at} kimg, beyond {limit}"
+
+
+def _number(value: Any) -> str:
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError, OverflowError):
+        return "?"
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning import Trainer
 
-from ganlab.report.facts import diverged
+from ganlab.report.results import diverged
 from ganlab.systems.state import gathered
 from ganlab.systems.training import Training
 

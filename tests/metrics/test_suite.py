@@ -10,7 +10,7 @@ from worlds import FAKE, NUM, REAL, WIDTH, Projection, images, suite
 
 from ganlab.metrics import FrechetDistance, KernelDistance, PrecisionRecall, Score, Suite
 
-CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "metrics").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "conf" / "metrics").glob("[!_]*.yaml"))
 
 
 def filled(scored):
@@ -233,7 +233,9 @@ def test_two_scores_of_one_full_name_are_refused():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_configs_build_the_suite_they_name(path):
     config = OmegaConf.create({"features": {"_target_": "worlds.Projection", "name": "inception"}})
-    config.metrics = OmegaConf.load(path)
+    own = OmegaConf.load(path)
+    own.pop("defaults")
+    config.metrics = OmegaConf.merge(OmegaConf.load(path.with_name("_scores.yaml")), own)
     scored = hydra.utils.instantiate(config.metrics)
     assert isinstance(scored, Suite)
     assert scored.metrics["fid"].real_features_sum.shape == (WIDTH,)

@@ -234,9 +234,12 @@ def test_no_host_read_between_ticks(monkeypatch):
 @pytest.mark.parametrize("interval", [1, 3])
 def test_checkpoints_count_images_whatever_the_steps(tmp_path, monkeypatch, critic_steps, interval):
     saved = []
-    monkeypatch.setattr(
-        Checkpointing, "save", lambda self, trainer, system, best: saved.append(system.images_seen)
-    )
+
+    def save(self, trainer, system, best):
+        saved.append(system.images_seen)
+        self.saved_at = system.images_seen
+
+    monkeypatch.setattr(Checkpointing, "save", save)
     gan = system(
         25,
         critic_steps=critic_steps,

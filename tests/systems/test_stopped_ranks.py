@@ -105,7 +105,7 @@ def test_sigterm_ends_a_run_that_waits_for_a_stopped_rank(tmp_path, stopped):
     assert code == (143 if stopped else -signal.SIGKILL)
     said = rf"error: ended by SIGTERM while rank {stopped} \(process {pids[stopped]} on \S+\)"
     assert re.match(said, line)
-    assert line.endswith(f"go on with ckpt={last}")
+    assert f"go on with ckpt={last}" in line
     assert torch.load(last, weights_only=True)
 
 
