@@ -22,6 +22,7 @@ from ganlab.systems.signals import Stops
 from ganlab.systems.state import FORMAT, gathered
 from ganlab.systems.training import Training
 
+TAKEN = "the directory was moved or removed while this run wrote it"
 REQUIRED = ("recipe", "images_seen", "state_dict")
 
 
@@ -207,7 +208,9 @@ class Checkpointing(Checkpoint):
         A full disk costs this file, never the one before it, and does not end the run. Every rank
         learns of it: they must not differ in what comes next.
         """
-        if agreed("taken" if self.taken() else None):
+        if gone := agreed(TAKEN if self.taken() else None):
+            self.failure = gone
+            warnings.warn(f"{self.directory.parent}: not saving: {gone}", stacklevel=2)
             return
         bad = agreed(bad_parameter(system.networks()))
         if bad is not None:

@@ -118,7 +118,7 @@ def test_a_run_whose_directory_is_taken_away_ends_and_writes_nothing_more(tmp_pa
             shutil.rmtree(run, ignore_errors=True)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert err.count("was moved or removed while this run wrote it") == 1
+        assert err.count("the run ends and writes nothing more") == 1
         assert not list(run.rglob("*.ckpt")), "nothing is written once that is seen"
         assert not (run / "result.json").exists()
     finally:
@@ -185,9 +185,8 @@ def test_a_directory_that_becomes_a_file_is_told_without_a_traceback(tmp_path):
     (tmp_path / "run").touch()
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGTERM, err
-    assert "was not written ([Errno 20] Not a directory" in err
-    assert f"error: {tmp_path}/run/result.json was not written" in err
+    assert process.returncode == 1, err
+    assert "was moved or removed while this run wrote it" in err
     assert "Traceback" not in err
     assert (tmp_path / "run").read_bytes() == b""
 
