@@ -225,7 +225,7 @@ def test_no_mutated_words_compose_a_file_or_widen_what_is_built(ckpt, lair):
     torch.save(state, path)
     before = files(lair)
 
-    @settings(max_examples=120, derandomize=True, deadline=None, database=None)
+    @settings(max_examples=40, derandomize=True, deadline=None, database=None)
     @given(st.lists(st.one_of(hostile_words, st.sampled_from(TINY)), max_size=4))
     def property_holds(words):
         state["recipe"]["overrides"] = words
@@ -293,7 +293,7 @@ def test_no_mutated_recipe_runs_or_writes_anything_in_an_evaluation(ckpt, lair, 
     monkeypatch.setenv("HOME", "/a/secret")
     before = files(lair)
 
-    @settings(max_examples=120, derandomize=True, deadline=None, database=None)
+    @settings(max_examples=40, derandomize=True, deadline=None, database=None)
     @given(st.data())
     def property_holds(data):
         recipe = copy.deepcopy(state["recipe"])
