@@ -181,7 +181,9 @@ def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = Non
             raise CheckpointError(f"the checkpoint's recipe describes no {key}")
     refuse_all_but_places(given or {}, "model")
     node = with_places(recipe["model"], "model", given or {})
-    if wrong := misfit(checkpoint, sketched(node, extra)):  # before memory is asked for
+    sketch = sketched(node, extra)
+    if numbers(sketch.state_dict()) > numbers(checkpoint["state_dict"]):  # before it takes memory
+        wrong = misfit(checkpoint, sketch)
         raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {wrong}")
     system = build(node, "model", extra)
     try:
@@ -214,6 +216,11 @@ def refuse_other_networks(checkpoint: Settings, system: System) -> None:
             f"the checkpoint's networks are not this config's: {wrong}. resume=force changes rates "
             "and losses, not networks: undo that, or start a new run without ckpt="
         )
+
+
+def numbers(state: Settings) -> int:
+    """How many numbers the weights of a state are; a sketch has at most as many as its network."""
+    return sum(value.numel() for value in state.values() if isinstance(value, torch.Tensor))
 
 
 def misfit(checkpoint: Settings, system: Any) -> str | None:

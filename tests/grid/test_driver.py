@@ -255,7 +255,7 @@ class Terminal(io.StringIO):
 
 def test_on_a_terminal_the_table_is_redrawn_in_place_and_fits(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "ganlab.grid.progress.shutil.get_terminal_size", lambda: os.terminal_size((40, 8))
+        "ganlab.grid.progress.shutil.get_terminal_size", lambda *_, **__: os.terminal_size((40, 8))
     )
     directories = [tmp_path / f"a-cell-with-a-rather-long-name-{n}" for n in range(9)]
     stream = Terminal()
