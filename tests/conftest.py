@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -25,3 +26,11 @@ def own_cache(tmp_path, monkeypatch, hydra_is_clean):
     """A cache of this test's own, besides a clean Hydra."""
     monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def no_command_line_is_remembered():
+    """A test that lets Hydra read a command line leaves nothing of it to the next one."""
+    before = HydraConfig.instance().cfg
+    yield
+    HydraConfig.instance().cfg = before
