@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab.arguments import arranged, key_of
+from ganlab.arguments import arranged, key_of, value_of
 
 # What a user can cause; anything else is a defect and keeps its traceback.
 EXPECTED = (
@@ -138,7 +138,8 @@ def _read(
 ) -> Again | None:
     """Hand the words to Hydra; what it is to be asked instead, if anything."""
     words = arranged(words, groups())
-    if rearrange is not None and any(key_of(word) == "ckpt" for word in words):
+    continues = any(key_of(word) == "ckpt" for word in words)
+    if rearrange is not None and continues and value_of(words, "resume") != "auto":  # refused later
         try:
             words = rearrange(words)
         except EXPECTED as error:

@@ -129,9 +129,9 @@ def to_leave(words: Sequence[str], exists: Exists, allowed: Sequence[str]) -> li
 def to_repeat(words: Sequence[str]) -> list[str]:
     """Words of this run that are to be said again when it goes on from its checkpoint."""
     allowed = value_of(words, "allow_targets") or []
-    return to_leave([w for w in words if is_named(w)], lambda *_: True, allowed) + [
-        word for word in words if not is_named(word)
-    ]
+    named = [word for word in words if is_named(word)]
+    files = [word for word in words if word not in named]
+    return [*to_leave(named, lambda *_: True, allowed), *files]
 
 
 def is_named(word: str) -> bool:

@@ -18,7 +18,7 @@ from ganlab.arguments import key_of, parsed
 from ganlab.cli import EXPECTED, conf_dir, data_choice
 from ganlab.config import LISTED, ConfigError, _module, build
 from ganlab.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
-from ganlab.remembered import PLACES, UntrustedError, continued
+from ganlab.remembered import PLACES, UntrustedError, continued, to_repeat
 from ganlab.run import evaluate
 from ganlab.systems.checkpoint import CheckpointError
 
@@ -400,3 +400,8 @@ def test_a_recipe_that_is_no_plain_data_is_refused(ckpt):
         recipe = {**state["recipe"], "model": {**state["recipe"]["model"], "ema": part}}
         with pytest.raises((UntrustedError, ConfigError)):
             rebuilt({**state, "recipe": recipe}, [])
+
+
+def test_what_is_to_be_repeated_names_the_users_own_files_and_refuses_none():
+    words = ["experiment=../../mine", "trainer=ddp", "seed=1"]
+    assert sorted(to_repeat(words)) == ["experiment=../../mine", "trainer=ddp"]
