@@ -1,5 +1,6 @@
 """What several folders of tests share: `headless`, `tracker_files`, `processes`, Hydra's state."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -8,6 +9,13 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def ctrl_c_is_heard():
+    """Ctrl-C is heard by tests and what they start, in a job that a shell put in the background too."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
