@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from ganlab.nn.modulation import Normal
 
@@ -34,6 +35,23 @@ class Condition:
             return None if value is None else value.to(*args, **kwargs)
 
         return replace(self, **{name: moved(value) for name, value in vars(self).items()})
+
+
+def one_hot_labels(condition: Condition | None, num_labels: int) -> Tensor | None:
+    """(N, num_labels), one 1 a row; None for a network without labels.
+
+    Raises:
+        ValueError: no condition, or one without labels.
+    """
+    if not num_labels:
+        return None
+    if condition is None or condition.label is None:
+        raise ValueError(
+            f"a network of {num_labels} labels got none: give Condition(label=...), in a config "
+            "'model.conditioner={_target_: ganlab.systems.conditioning.Labels, "
+            f"num_labels: {num_labels}}}', or build it with num_labels=0"
+        )
+    return one_hot(condition.label, num_labels).float()
 
 
 PRIORS = ("normal", "uniform")

@@ -12,11 +12,11 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from ganlab.networks import base
-from ganlab.networks.base import Condition, Images
+from ganlab.networks.base import Condition, Images, one_hot_labels
 from ganlab.nn.equalized import EqualizedConv2d, EqualizedLinear
+from ganlab.nn.mapping import JointMapping
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import (
     Noise,
@@ -26,60 +26,11 @@ from ganlab.nn.modulation import (
     check_clamp,
     noise_source,
 )
-from ganlab.nn.norm import PixelNorm
 from ganlab.nn.progressive import map_widths
 from ganlab.nn.resample import downsample2x, fir_kernel, upfirdn, upsample2x
 from ganlab.nn.style import check_mapping, layer_rows
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
-
-
-def one_hot_labels(condition: Condition | None, num_labels: int) -> Tensor:
-    """(N, num_labels), one 1 a row.
-
-    Raises:
-        ValueError: no condition, or one without labels.
-    """
-    if condition is None or condition.label is None:
-        raise ValueError(
-            f"a network of {num_labels} labels got none: give Condition(label=...), in a config "
-            "'model.conditioner={_target_: ganlab.systems.conditioning.Labels, "
-            f"num_labels: {num_labels}}}', or build it with num_labels=0"
-        )
-    return one_hot(condition.label, num_labels).float()
-
-
-class Mapping(nn.Module):
-    """Latents and labels to styles: each normalized, joined, then fully connected layers."""
-
-    def __init__(
-        self,
-        latent_dim: int,  # 0 = labels alone
-        style_dim: int,
-        num_layers: int = 8,
-        num_labels: int = 0,  # 0 = latents alone
-        lr_multiplier: float = 0.01,
-    ) -> None:
-        super().__init__()
-        self.num_labels = num_labels
-        incoming = latent_dim + (style_dim if num_labels else 0)
-        if num_labels:
-            self.embed = EqualizedLinear(num_labels, style_dim, gain=1.0)
-        self.affines = nn.ModuleList(
-            EqualizedLinear(width, style_dim, gain=1.0, lr_multiplier=lr_multiplier)
-            for width in [incoming] + [style_dim] * (num_layers - 1)
-        )
-        self.normalize, self.activation = PixelNorm(), ScaledLeakyReLU()
-
-    def forward(self, latents: Tensor | None, condition: Condition | None) -> Tensor:
-        """(N, latent_dim), None without latents -> (N, style_dim)."""
-        parts = [] if latents is None else [self.normalize(latents)]
-        if self.num_labels:
-            parts.append(self.normalize(self.embed(one_hot_labels(condition, self.num_labels))))
-        x = torch.cat(parts, dim=1)
-        for affine in self.affines:
-            x = self.activation(affine(x))
-        return x
 
 
 class Block(nn.Module):
@@ -138,7 +89,8 @@ class Generator(base.StyleGenerator):
         sizes = {"latent_dim": latent_dim, "style_dim": style_dim, "mapping_layers": mapping_layers}
         check_mapping("generator", mapping_lr_multiplier, **sizes)
         check_clamp("generator", clamp)
-        self.mapping = Mapping(
+        self.num_labels = num_labels
+        self.mapping = JointMapping(
             latent_dim, style_dim, mapping_layers, num_labels, mapping_lr_multiplier
         )
         self.const = nn.Parameter(torch.randn(widths[4], 4, 4))
@@ -179,7 +131,8 @@ class Generator(base.StyleGenerator):
 
     def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """The style of every layer, all alike: (N, Z) -> (N, L, W)."""
-        return self.mapping(latents, condition)[:, None].expand(-1, self.num_styles, -1)
+        labels = one_hot_labels(condition, self.num_labels)
+        return self.mapping(latents, labels)[:, None].expand(-1, self.num_styles, -1)
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> Tensor:
         """Styles to images, (N, L, W) -> (N, C, H, W); `noise` is random, const or none."""
@@ -254,7 +207,7 @@ class Discriminator(base.Discriminator):
         if num_labels:
             check_mapping("discriminator", mapping_lr_multiplier, mapping_layers=mapping_layers)
         check_clamp("discriminator", clamp)
-        last = widths[4]
+        last, self.num_labels = widths[4], num_labels
         self.from_image = EqualizedConv2d(channels, widths[resolution], 1, gain=1.0)
         self.activation = ScaledLeakyReLU(clamp=clamp)
         self.blocks = nn.ModuleDict(
@@ -269,7 +222,7 @@ class Discriminator(base.Discriminator):
         self.dense_activation = ScaledLeakyReLU()
         self.to_logit = EqualizedLinear(last, last if num_labels else 1, gain=1.0)
         self.label_mapping = (
-            Mapping(0, last, mapping_layers, num_labels, mapping_lr_multiplier)
+            JointMapping(0, last, mapping_layers, num_labels, mapping_lr_multiplier)
             if num_labels
             else None
         )
@@ -283,5 +236,5 @@ class Discriminator(base.Discriminator):
         x = self.to_logit(self.dense_activation(self.dense(x.flatten(1))))
         if self.label_mapping is None:
             return x.squeeze(1)  # (N, 1) -> (N,)
-        label = self.label_mapping(None, condition)  # (N, last)
+        label = self.label_mapping(None, one_hot_labels(condition, self.num_labels))  # (N, last)
         return (x * label).sum(dim=1) / sqrt(x.shape[1])  # (N, last) -> (N,)

@@ -3,9 +3,11 @@
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from ganlab.networks.base import Condition
-from ganlab.networks.stylegan2 import Discriminator, Generator, Mapping, ResidualBlock
+from ganlab.networks.stylegan2 import Discriminator, Generator, ResidualBlock
+from ganlab.nn.mapping import JointMapping
 from ganlab.nn.resample import downsample2x, fir_kernel, upsample2x
 
 SIZES = {"resolution": 16, "channels": 2, "width": 4, "max_width": 8}
@@ -129,7 +131,7 @@ class TestStyles:
 
     def test_mapping_is_the_formula(self):
         torch.manual_seed(0)
-        mapping = Mapping(3, 4, num_layers=2, lr_multiplier=0.01)
+        mapping = JointMapping(3, 4, num_layers=2, lr_multiplier=0.01)
         first, second = (affine for affine in mapping.affines)
         nn.init.normal_(first.bias)
         assert first.weight.std() > 20  # stored as N(0, 1) / 0.01
@@ -308,12 +310,12 @@ class TestLabels:
 
     def test_latent_and_embedded_label_are_normalized_apart(self):
         torch.manual_seed(0)
-        mapping = Mapping(6, 5, num_layers=1, num_labels=3)
+        mapping = JointMapping(6, 5, num_layers=1, num_labels=3)
         inputs = []
         mapping.affines[0].register_forward_hook(lambda m, i, o: inputs.append(i[0]))
         label = torch.tensor([2, 0, 1, 2])
         latents = torch.randn(N, 6)
-        mapping(latents, Condition(label=label))
+        mapping(latents, one_hot(label, 3).float())
         embedded = mapping.embed.weight.T[label] / 3**0.5 + mapping.embed.bias
         for part, whole in ((inputs[0][:, :6], latents), (inputs[0][:, 6:], embedded)):
             rms = whole.square().mean(dim=1, keepdim=True).sqrt()
@@ -326,7 +328,7 @@ class TestLabels:
         images, label = torch.randn(N, 2, 16, 16), torch.tensor([2, 0, 1, 2])
         logits = discriminator(images, Condition(label=label))
         for n in range(N):
-            one = Condition(label=label[n : n + 1])
+            one = one_hot(label[n : n + 1], 3).float()
             mapped = discriminator.label_mapping(None, one)[0]
             expected = features[0][n] @ mapped / len(mapped) ** 0.5
             torch.testing.assert_close(logits[n], expected)
