@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 @pytest.fixture(autouse=True, scope="session")
 def ctrl_c_is_heard():
-    """Ctrl-C is heard by tests and what they start, in a job that a shell put in the background too."""
+    """Ctrl-C is heard by tests and what they start, in a background job of a shell too."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
