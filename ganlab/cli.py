@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.arguments import arranged, key_of, value_of
+from ganlab.processes import external_rank
 
 # What a user can cause; anything else is a defect and keeps its traceback.
 EXPECTED = (
@@ -30,6 +31,10 @@ EXPECTED = (
     FloatingPointError,
 )
 STOPPED_EARLY = "stopped before anything was trained"
+
+
+class SharedError(OSError):
+    """One that every rank meets at once, and the first of them tells."""
 
 
 def conf_dir() -> Path:
@@ -200,7 +205,10 @@ def fail(error: BaseException) -> NoReturn:
     """Print the error's useful sentence (its traceback too under GANLAB_TRACEBACK=1) and exit."""
     if os.environ.get("GANLAB_TRACEBACK"):
         traceback.print_exception(error)
-    print(f"error: {one_line(error)}", file=sys.stderr)
+    if not (isinstance(error, SharedError) and external_rank()):
+        sys.stderr.write(
+            f"error: {one_line(error)}\n"
+        )  # in one piece, beside other processes' lines
     sys.exit(1)
 
 

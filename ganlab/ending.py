@@ -17,12 +17,13 @@ from ganlab.locks import lost
 from ganlab.processes import external_rank
 from ganlab.provenance import origin, started
 from ganlab.remembered import spelled, to_repeat
+from ganlab.report.atomic import replace_file
 from ganlab.report.facts import duration
 from ganlab.report.html import write_report
 from ganlab.report.results import diverged, write_result
 from ganlab.run_directory import entered, result_of
 from ganlab.slurm import AGAIN, requeue
-from ganlab.systems.checkpoint import Checkpointing
+from ganlab.systems.checkpoint import CheckpointError, Checkpointing, load_checkpoint
 from ganlab.systems.signals import ECHO
 from ganlab.systems.system import System
 
@@ -162,6 +163,21 @@ def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
         file=sys.stderr,
     )
     return True
+
+
+def mend_last(checkpoint: Path) -> None:
+    """Put a checkpoint of a run's end in the place of a damaged or missing `last.ckpt` beside it.
+
+    The same state is in both, so the run is whole again.
+    """
+    last = checkpoint.with_name("last.ckpt")
+    if checkpoint.name != "best.ckpt":
+        return
+    try:
+        load_checkpoint(last)
+    except CheckpointError as error:
+        replace_file(last, checkpoint.read_bytes())
+        print(f"{error}; {last} is now a copy of {checkpoint}", file=sys.stderr)
 
 
 def catch_up(directory: Path) -> None:

@@ -23,6 +23,7 @@ from ganlab.ending import (
     concluding,
     finished,
     interruptible,
+    mend_last,
     refusals_kept,
     stopping,
     way_on,
@@ -80,6 +81,7 @@ def train(config: DictConfig) -> Settings:
             check_resume(checkpoint, settings)
         older = result_of(Path(settings["run_dir"]))
         if finished(checkpoint, settings, older):
+            mend_last(Path(settings["ckpt"]))
             return older | {"exit_code": 0}
     refuse_too_large(settings)
     system = build_system(settings)

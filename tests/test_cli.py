@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganlab.cli import one_line
+from ganlab.cli import SharedError, fail, one_line
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -111,6 +111,15 @@ def test_a_full_disk_is_told_with_its_place_and_the_way_out():
     line = one_line(error)
     assert line.startswith("no space left on device: /runs/a/rates.safetensors was not written")
     assert "hydra.run.dir=" in line
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_all_ranks_meet_is_told_by_the_first(capfd, monkeypatch, rank):
+    monkeypatch.setenv("LOCAL_RANK", str(rank))
+    with pytest.raises(SystemExit) as end:
+        fail(SharedError("no room"))
+    assert end.value.code == 1
+    assert capfd.readouterr().err == ("error: no room\n" if rank == 0 else "")
 
 
 def test_missing_value(complaint):

@@ -5,13 +5,16 @@ import signal
 import time
 
 import pytest
+import torch
 from omegaconf import OmegaConf
 
 from ganlab import ending
 from ganlab.config import ConfigError
-from ganlab.ending import concluding, finished, refusals_kept
+from ganlab.ending import concluding, finished, mend_last, refusals_kept
 from ganlab.grid.records import collect
 from ganlab.report.results import read_result, write_result
+from ganlab.storage.archive import write_archive
+from ganlab.systems.checkpoint import load_checkpoint
 
 
 def refused(directory, text="no such thing"):
@@ -65,6 +68,25 @@ def test_a_report_that_a_kill_kept_from_being_written_is_caught_up_with(tmp_path
     os.utime(report, (2**31, 2**31))
     assert finished({"images_seen": 1000}, settings, result)
     assert report.read_text() == "whole", "one that is there stays as it is"
+
+
+@pytest.mark.parametrize("left", ["damaged", "missing", "whole", "checkpoint of something else"])
+def test_a_finished_runs_best_takes_the_place_of_a_last_that_cannot_be_read(tmp_path, capfd, left):
+    """Both are of the run's end, so it is whole again; a last that can be read stays."""
+    last, best = tmp_path / "last.ckpt", tmp_path / "best.ckpt"
+    for path, seen in ((last, 1000), (best, 1000)):
+        content = {"recipe": {}, "images_seen": seen, "state_dict": {"w": torch.zeros(100)}}
+        write_archive(content, path)
+    data = bytearray(last.read_bytes())
+    if left == "damaged":
+        data[len(data) // 2] ^= 1
+        last.write_bytes(data)
+    elif left == "missing":
+        last.unlink()
+    mend_last(tmp_path / "other.ckpt" if left == "checkpoint of something else" else best)
+    assert load_checkpoint(last)["images_seen"] == 1000
+    told = capfd.readouterr().err
+    assert (f"{last} is now a copy of {best}" in told) == (left in ("damaged", "missing"))
 
 
 def test_a_lengthened_run_that_was_killed_in_its_scores_is_not_finished(tmp_path):

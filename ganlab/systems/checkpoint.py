@@ -12,6 +12,7 @@ from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from ganlab import __version__
+from ganlab.cli import SharedError
 from ganlab.report.atomic import PARTIAL
 from ganlab.storage import DamagedFile, irregular
 from ganlab.storage.archive import CompressedArchive, read_archive
@@ -122,6 +123,7 @@ class Checkpointing(Checkpoint):
         self.written, self.taken, self.stops = written, taken, Stops()
         self.saved_at: int | None = None  # images_seen of the newest file
         self.failure: str | None = None  # why the newest attempt left no file
+        self.failed_at: int | None = None  # images_seen of the newest attempt that left none
 
     @property
     def signal(self) -> int | None:
@@ -182,16 +184,16 @@ class Checkpointing(Checkpoint):
         """Save the final state, and the final score's best.
 
         Raises:
-            OSError: neither this time nor before could the final state be written.
+            SharedError: neither this time nor before could the final state be written.
         """
         best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
         if self.saved_at != pl_module.images_seen or best:
             self.save(trainer, pl_module, best)
         self.stops.give_back()
         if self.lost(pl_module.images_seen):
-            raise OSError(
-                f"the final checkpoint could not be written ({self.failure}): free some space "
-                f"under {self.directory}; ckpt={self.last}, if there is one, goes on from before"
+            raise SharedError(
+                f"the final checkpoint could not be written ({self.failure}){self.advice}; "
+                f"ckpt={self.last}, if there is one, goes on from before"
             )
 
     def on_exception(self, trainer: Trainer, pl_module: Training, exception: BaseException) -> None:  # type: ignore[override]
@@ -199,7 +201,7 @@ class Checkpointing(Checkpoint):
         self.stops.give_back()
         if trainer.world_size > 1 or pl_module.mid_step or not trainer.optimizers:
             return
-        if pl_module.images_seen and self.saved_at != pl_module.images_seen:
+        if pl_module.images_seen and pl_module.images_seen not in (self.saved_at, self.failed_at):
             self.save(trainer, pl_module, best=False)
 
     def save(self, trainer: Trainer, system: Training, best: bool) -> None:
@@ -208,25 +210,29 @@ class Checkpointing(Checkpoint):
         A full disk costs this file, never the one before it, and does not end the run. Every rank
         learns of it: they must not differ in what comes next.
         """
-        if gone := agreed(TAKEN if self.taken() else None):
-            self.failure = gone
-            warnings.warn(f"{self.directory.parent}: not saving: {gone}", stacklevel=2)
-            return
-        bad = agreed(bad_parameter(system.networks()))
-        if bad is not None:
-            warnings.warn(f"not saving: {bad} is not finite; kept {self.last}", stacklevel=2)
-            return
-        self.failure = agreed(self._written(trainer, best))
+        self.failure = agreed(TAKEN if self.taken() else None)
+        if self.failure is None:
+            bad = agreed(bad_parameter(system.networks()))
+            if bad is not None:
+                warnings.warn(f"not saving: {bad} is not finite; kept {self.last}", stacklevel=2)
+                return
+            self.failure = agreed(self._written(trainer, best))
         if self.failure is None:
             self.saved_at = system.images_seen
             if self.written is not None:
                 self.written(system.images_seen)
-            return
-        warnings.warn(
-            f"checkpoint at {system.images_seen} images was not written ({self.failure}); "
-            f"the one before it is kept; free some space under {self.directory}",
-            stacklevel=2,
-        )
+        elif self.failed_at != system.images_seen:  # another attempt at it says nothing new
+            self.failed_at = system.images_seen
+            warnings.warn(
+                f"checkpoint at {system.images_seen} images was not written ({self.failure}); "
+                f"the one before it is kept{self.advice}",
+                stacklevel=2,
+            )
+
+    @property
+    def advice(self) -> str:
+        """What helps against the failure, as the end of a sentence."""
+        return "" if self.failure == TAKEN else f"; free some space under {self.directory}"
 
     def _written(self, trainer: Trainer, best: bool) -> str | None:
         """Write on rank 0 while the others wait; why it failed there, if it did."""

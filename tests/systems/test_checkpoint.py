@@ -1,6 +1,7 @@
 import functools
 import resource
 import tempfile
+import warnings
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,27 @@ def test_a_run_whose_final_state_finds_no_room_is_not_done(tmp_path):
     ):
         fit(0.08, DiskFills(80, 1000), checkpointing)
     assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] in (64, 80)
+
+
+def test_one_state_that_finds_no_room_is_told_once(tmp_path):
+    checkpointing = Checkpointing(tmp_path)
+    with (
+        warnings.catch_warnings(record=True) as told,
+        pytest.raises(OSError, match="free some space"),
+    ):
+        warnings.simplefilter("always")
+        fit(0.08, DiskFills(80, 1000), checkpointing)
+    assert sum("was not written" in str(each.message) for each in told) == 1
+
+
+def test_a_directory_that_was_taken_away_is_no_full_disk(tmp_path):
+    checkpointing = Checkpointing(tmp_path, taken=lambda: True)
+    with (
+        pytest.warns(UserWarning, match="moved or removed"),
+        pytest.raises(OSError, match="moved or removed") as error,
+    ):
+        fit(0.016, checkpointing)
+    assert "free some space" not in str(error.value)
 
 
 def test_the_machines_temporary_folder_is_not_used(tmp_path, monkeypatch):
