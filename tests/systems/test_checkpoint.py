@@ -135,12 +135,10 @@ def test_a_run_whose_final_state_finds_no_room_is_not_done(tmp_path):
 
 def test_one_state_that_finds_no_room_is_told_once(tmp_path):
     checkpointing = Checkpointing(tmp_path)
-    with (
-        warnings.catch_warnings(record=True) as told,
-        pytest.raises(OSError, match="free some space"),
-    ):
+    with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        fit(0.08, DiskFills(80, 1000), checkpointing)
+        with pytest.raises(OSError, match="free some space"):
+            fit(0.08, DiskFills(80, 1000), checkpointing)
     assert sum("was not written" in str(each.message) for each in told) == 1
 
 
