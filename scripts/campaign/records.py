@@ -148,7 +148,7 @@ def link(report: dict[str, Any], key: str) -> str:
 
 
 def summary(report: dict[str, Any], meanings: dict[str, str]) -> str:
-    """The Markdown of a campaign; each number links to the report."""
+    """The Markdown of a campaign: its numbers are links, its tables say where theirs are from."""
     deeds = ", ".join(
         f"{link(report, f'deeds.{name}')} {name.replace('_', ' ')}" for name in report["deeds"]
     )
@@ -158,15 +158,20 @@ def summary(report: dict[str, Any], meanings: dict[str, str]) -> str:
         f"`{report['command']}` on commit `{report['commit']}`, seed {report['seed']}, "
         f"{report['machine']}: {trials} trials with {disturbances} disturbances ({deeds}) in "
         f"{minutes} minutes; {failed} failed.",
-        "",
-        "| what befalls a training | trials | disturbances | failed |",
-        "| --- | ---: | ---: | ---: |",
     ]
-    for kind, row in report["kinds"].items():
-        cells = (link(report, f"kinds.{kind}.{key}") for key in row)
-        lines.append(f"| `{kind}`: {meanings[kind]} | {' | '.join(cells)} |")
-    lines += ["", "| training | trials | disturbances | failed |", "| --- | ---: | ---: | ---: |"]
-    for recipe, row in report["recipes"].items():
-        cells = (link(report, f"recipes.{recipe}.{key}") for key in row)
-        lines.append(f"| `{recipe}` | {' | '.join(cells)} |")
+    heads = {"kinds": "what befalls a training", "recipes": "training"}
+    for group, head in heads.items():
+        rows = report[group]
+        lines += [
+            "",
+            f"<!-- {RESULT}#{group}",
+            "columns: - trials disturbances failed",
+            f"rows: {' '.join(rows)}",
+            "-->",
+            f"| {head} | trials | disturbances | failed |",
+            "| --- | ---: | ---: | ---: |",
+        ]
+        for name, row in rows.items():
+            first = f"`{name}`: {meanings[name]}" if group == "kinds" else f"`{name}`"
+            lines.append(f"| {first} | {' | '.join(f'{row[key]:.0f}' for key in row)} |")
     return "\n".join(lines) + "\n"
