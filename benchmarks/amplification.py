@@ -21,8 +21,8 @@ import torch
 
 from ganlab.nn.norm import InstanceNorm, PixelInstanceNorm, PixelNorm
 from ganlab.nn.randomness import keyed_generator
-from ganlab.provenance import commit
 from ganlab.report import figures
+from ganlab.runs.provenance import commit
 
 CHANNELS, SIDE = 128, 64  # of the maps
 HEIGHT = 1000.0  # mu_1 of the peak; the rest is N(0, 1), so that |mu_2|, sigma << |mu_1| (eq. 2)

@@ -18,8 +18,8 @@ import torch
 from torch.nn.functional import conv2d, pad
 
 from ganlab.nn.resample import Blur, fir_kernel
-from ganlab.provenance import commit
 from ganlab.run import recipe
+from ganlab.runs.provenance import commit
 
 BATCH, CHANNELS, SIDE, SEED = 16, 32, 32, 0
 MODELS = ("progan", "stylegan", "stylegan2", "msg_gan")

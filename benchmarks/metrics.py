@@ -262,7 +262,7 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         in_child(directory, options.threads, "--size", options.size)
         found = compared(Path(directory), options)
-    from ganlab.provenance import commit  # only now, as it may not be as small as this process
+    from ganlab.runs.provenance import commit  # only now, as it may not be as small as this process
 
     num, width = SIZES[options.size]
     result = {

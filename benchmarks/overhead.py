@@ -32,7 +32,7 @@ from ganlab.loggers import CSVLog
 from ganlab.losses import Nonsaturating
 from ganlab.networks import dcgan
 from ganlab.nn.randomness import keyed_generator
-from ganlab.provenance import commit
+from ganlab.runs.provenance import commit
 from ganlab.systems import GAN
 from ganlab.systems.trainer import make_trainer, quieten
 

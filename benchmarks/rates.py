@@ -22,7 +22,7 @@ import torch
 from ganlab.metrics import ActivationRate
 from ganlab.networks import dcgan, stylegan2
 from ganlab.nn.tracing import recorded
-from ganlab.provenance import commit
+from ganlab.runs.provenance import commit
 from ganlab.sampling import Sampler
 from ganlab.studies.neurons.counting import Counting
 from ganlab.studies.neurons.layers import layer_shapes

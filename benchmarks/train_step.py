@@ -31,8 +31,8 @@ from ganlab.config import build
 from ganlab.data.sampler import ImageStream
 from ganlab.loggers import CSVLog
 from ganlab.nn.growing import Stage
-from ganlab.provenance import commit
-from ganlab.recipes import build_system, checked
+from ganlab.runs.provenance import commit
+from ganlab.runs.recipes import build_system, checked
 from ganlab.systems.trainer import make_trainer, quieten
 
 WARM_UP = 4  # steps before the clock starts: allocations, lazily built kernels

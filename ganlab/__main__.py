@@ -52,8 +52,8 @@ def evaluate(config: DictConfig) -> float | None:
 
 def layers() -> None:
     """Print the layers of a checkpoint's generator."""
-    from ganlab.recipes import open_checkpoint, rebuilt
-    from ganlab.remembered import added
+    from ganlab.runs.recipes import open_checkpoint, rebuilt
+    from ganlab.runs.remembered import added
     from ganlab.sampling import Sampler
     from ganlab.studies.neurons.layers import describe
 

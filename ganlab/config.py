@@ -11,10 +11,10 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
-from ganlab.annotations import annotations
+from ganlab.checks.annotations import annotations
+from ganlab.checks.ranges import KIMG, SEED, shown
+from ganlab.checks.values import refusal, unlike
 from ganlab.cli import conf_dir, nearest
-from ganlab.ranges import KIMG, SEED, shown
-from ganlab.values import refusal, unlike
 
 # What each section of a config may build: classes, and the functions of BUILDERS. A checkpoint
 # names targets too, so nothing that a model is made of acts on the machine when it is built.

@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 
-from ganlab.recipes import open_checkpoint, rebuilt
 from ganlab.report.images import to_uint8
+from ganlab.runs.recipes import open_checkpoint, rebuilt
 from ganlab.sampling import Sampler
 from ganlab.studies.neurons.rates import digest
 from ganlab.systems.system import System

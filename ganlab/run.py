@@ -11,13 +11,18 @@ from hydra import compose, initialize_config_dir
 from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig, open_dict
 
-from ganlab.admission import refuse_damaged, refuse_too_large, refuse_unfitting
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.callbacks.curves import CurvesCut
-from ganlab.callbacks.held import Held
+from ganlab.checks.ranges import shown
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
-from ganlab.ending import (
+from ganlab.loggers import finish as end_loggers
+from ganlab.loggers import show_scores
+from ganlab.networks.base import Generator
+from ganlab.painting import CheckpointPainter
+from ganlab.runs.admission import refuse_damaged, refuse_too_large, refuse_unfitting
+from ganlab.runs.directory import made, result_of
+from ganlab.runs.ending import (
     again_later,
     conclude,
     concluding,
@@ -28,15 +33,11 @@ from ganlab.ending import (
     stopping,
     way_on,
 )
-from ganlab.locks import lost
-from ganlab.loggers import finish as end_loggers
-from ganlab.loggers import show_scores
-from ganlab.networks.base import Generator
-from ganlab.painting import CheckpointPainter
-from ganlab.parts import Parts
-from ganlab.provenance import config_hash, provenance
-from ganlab.ranges import shown
-from ganlab.recipes import (
+from ganlab.runs.held import Held
+from ganlab.runs.locks import lost
+from ganlab.runs.parts import Parts
+from ganlab.runs.provenance import config_hash, provenance
+from ganlab.runs.recipes import (
     build_system,
     check_beginning,
     check_resume,
@@ -48,8 +49,7 @@ from ganlab.recipes import (
     with_saved_defaults,
     without_reals,
 )
-from ganlab.remembered import added
-from ganlab.run_directory import made, result_of
+from ganlab.runs.remembered import added
 from ganlab.studies import Question, Study
 from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ganlab.cli import EXPECTED, one_line, register_resolvers
 from ganlab.grid.naming import cell_name, cell_values
-from ganlab.provenance import raw_words
+from ganlab.runs.provenance import raw_words
 
 register_resolvers()
 OmegaConf.register_new_resolver(

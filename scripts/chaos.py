@@ -32,7 +32,7 @@ from campaign.recipes import RECIPES
 from campaign.records import Records, line, publish, table
 from campaign.trials import LIMIT, Trial, disturbed
 
-from ganlab.provenance import commit
+from ganlab.runs.provenance import commit
 
 
 def plan(seed: int, recipes: list[str], kinds: list[str]) -> Iterator[tuple[int, str, str]]:

@@ -24,9 +24,9 @@ from torch import Tensor
 from ganlab.config import build
 from ganlab.features import Classifier
 from ganlab.nn.growing import Stage
-from ganlab.recipes import rebuilt
 from ganlab.report.images import grid, save_png
 from ganlab.report.results import read_result
+from ganlab.runs.recipes import rebuilt
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import load_checkpoint
 

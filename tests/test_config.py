@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from ganlab.annotations import spelled
+from ganlab.checks.annotations import spelled
 from ganlab.cli import conf_dir
 from ganlab.config import (
     SECTIONS,
@@ -95,7 +95,7 @@ MODEL = SECTIONS["model"]
         "torch.load",
         "torch.hub.load",
         "torch.nn.init.normal_",
-        "ganlab.provenance.subprocess.run",
+        "ganlab.runs.provenance.subprocess.run",
         "torch.optim",
         "torch.nn.functional.torch.save",
         "ganlab.systems.checkpoint.load_checkpoint",  # reads a file

@@ -14,9 +14,9 @@ from omegaconf import open_dict
 
 from ganlab.cli import conf_dir
 from ganlab.painting import CheckpointPainter
-from ganlab.recipes import open_checkpoint, rebuilt
 from ganlab.report.images import to_uint8
 from ganlab.run import train
+from ganlab.runs.recipes import open_checkpoint, rebuilt
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError
 

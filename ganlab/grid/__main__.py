@@ -83,7 +83,7 @@ def outcome(directory: Path) -> dict[str, Any]:
     """Train or evaluate what the file says; the run's result."""
     cell = cells.read_cell(directory)
     from ganlab import run  # torch comes in here
-    from ganlab.provenance import Origin, declare
+    from ganlab.runs.provenance import Origin, declare
 
     declare(Origin(cell.overrides, cell.choices, cell.grid, cell.values))
     config = OmegaConf.create(labelled(cell))

@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 from omegaconf import OmegaConf
 
-from ganlab import locks
+from ganlab.checks.fields import complaint
 from ganlab.config import differences
-from ganlab.fields import complaint
 from ganlab.grid.forms import ATTEMPT, CELL_FIELDS, attempt_of, damage
 from ganlab.report.atomic import replace_file
 from ganlab.report.results import checked_result
+from ganlab.runs import locks
 from ganlab.storage import read_text
 
 CELL, LOG, ASIDE = "cell.yaml", "cell.log", ".attempts"

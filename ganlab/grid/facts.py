@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganlab.fields import complaint, each, given, items, mapping, plain, text
+from ganlab.checks.fields import complaint, each, given, items, mapping, plain, text
 from ganlab.grid.naming import cell_name
 from ganlab.report.atomic import replace_file
 from ganlab.storage import read_text

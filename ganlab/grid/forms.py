@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ganlab.fields import (
+from ganlab.checks.fields import (
     a,
     complaint,
     count,

@@ -14,7 +14,7 @@ from ganlab.grid import cell as cells
 from ganlab.grid.cell import Cell, GridError
 from ganlab.grid.naming import cell_values
 from ganlab.processes import external_rank
-from ganlab.provenance import raw_words
+from ganlab.runs.provenance import raw_words
 
 PLAN = ".plan"
 PATIENCE = 600  # seconds that ranks of one cell wait for the first of them

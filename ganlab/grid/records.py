@@ -10,11 +10,11 @@ from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import GRID, read_grid
 from ganlab.grid.forms import damage
-from ganlab.provenance import within
 from ganlab.report.parts import NAME as PARTS
 from ganlab.report.parts import read_parts, under_way
 from ganlab.report.results import NAME as RESULT
 from ganlab.report.results import diverged
+from ganlab.runs.provenance import within
 
 Score = Mapping[str, Any]  # one record of result.json
 CONDITIONS = (

@@ -16,7 +16,7 @@ from ganlab.cli import EXPECTED, fail
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import write_grid
 from ganlab.grid.naming import expected_cells, grid_name, swept
-from ganlab.provenance import raw_words
+from ganlab.runs.provenance import raw_words
 from ganlab.slurm import AGAIN, requeue
 
 ROOT = "outputs/multirun"

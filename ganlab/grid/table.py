@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ganlab.fields import complaint
+from ganlab.checks.fields import complaint
 from ganlab.grid.cell import GridError, together
 from ganlab.grid.facts import TABLE
 from ganlab.grid.naming import short_names

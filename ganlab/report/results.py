@@ -10,9 +10,20 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from ganlab.fields import a, both, complaint, each, fields, finite, given, items, mapping, text
-from ganlab.fields import number as numeric
-from ganlab.fields import plain as scalar
+from ganlab.checks.fields import (
+    a,
+    both,
+    complaint,
+    each,
+    fields,
+    finite,
+    given,
+    items,
+    mapping,
+    text,
+)
+from ganlab.checks.fields import number as numeric
+from ganlab.checks.fields import plain as scalar
 from ganlab.report.atomic import replace_file
 from ganlab.storage import read_text
 

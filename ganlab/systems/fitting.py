@@ -10,8 +10,8 @@ from lightning import Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ganlab.fields import Unfit, a, count, is_count, is_number, mapping, refuse
-from ganlab.ranges import shown
+from ganlab.checks.fields import Unfit, a, count, is_count, is_number, mapping, refuse
+from ganlab.checks.ranges import shown
 from ganlab.systems.schema import DAMAGED, is_finite
 from ganlab.systems.training import Training
 

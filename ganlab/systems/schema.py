@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.fields import (
+from ganlab.checks.fields import (
     Check,
     a,
     both,
@@ -34,8 +34,8 @@ from ganlab.fields import (
     refuse,
     text,
 )
-from ganlab.fields import complaint as first_complaint
-from ganlab.ranges import shown
+from ganlab.checks.fields import complaint as first_complaint
+from ganlab.checks.ranges import shown
 
 DEEPEST = 64  # levels of a field
 MOST = 10**7  # values of a field, tensors counted as one

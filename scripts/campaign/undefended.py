@@ -30,7 +30,7 @@ def without_atomic() -> None:
 
 def without_lock() -> None:
     """Every process is given the lock that it asks for."""
-    from ganlab import locks
+    from ganlab.runs import locks
 
     locks._flocked = lambda *arguments: True
 

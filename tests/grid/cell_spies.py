@@ -10,7 +10,7 @@ from lightning import Callback
 from lightning.pytorch.loggers import Logger
 
 from ganlab.loggers import Guarded
-from ganlab.provenance import config_hash, origin
+from ganlab.runs.provenance import config_hash, origin
 from ganlab.studies import Samples
 
 

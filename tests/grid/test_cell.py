@@ -12,10 +12,10 @@ import pytest
 from grids import cell, ended
 from omegaconf import OmegaConf
 
-from ganlab import locks
 from ganlab.grid import __main__ as process
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError, file_hash, plan, read_cell, set_aside, state, together
+from ganlab.runs import locks
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,8 +14,8 @@ from ganlab.__main__ import layers
 from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.nn.randomness import latents_at
-from ganlab.recipes import open_checkpoint, rebuilt, resumed
 from ganlab.run import evaluate
+from ganlab.runs.recipes import open_checkpoint, rebuilt, resumed
 from ganlab.systems.checkpoint import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("own_cache")

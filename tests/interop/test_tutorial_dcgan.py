@@ -5,7 +5,7 @@ from tutorial_networks import discriminator, generator, lively, state
 
 from ganlab.interop import open_foreign
 from ganlab.nn.randomness import latents_at
-from ganlab.recipes import rebuilt
+from ganlab.runs.recipes import rebuilt
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError
 
@@ -127,7 +127,7 @@ def test_unknown_files_are_nobodys(tmp_path):
 def test_pickled_objects_are_never_opened(tmp_path):
     path = written(tmp_path / "module.pth", {"netG_state_dict": generator()})
     assert open_foreign(path) is None
-    from ganlab.recipes import open_checkpoint
+    from ganlab.runs.recipes import open_checkpoint
 
     with pytest.raises(CheckpointError, match="not opened for safety"):
         open_checkpoint(path)

@@ -14,7 +14,7 @@ from ganlab.data import synthetic
 from ganlab.interop import open_foreign
 from ganlab.losses import Nonsaturating
 from ganlab.networks import vanilla
-from ganlab.recipes import open_checkpoint
+from ganlab.runs.recipes import open_checkpoint
 from ganlab.storage.archive import write_archive
 from ganlab.systems import GAN, Checkpointing
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from ganlab.ending import way_on
 from ganlab.processes import is_running
+from ganlab.runs.ending import way_on
 from ganlab.systems import ranks
 from ganlab.systems.ranks import Peer, RankLostError, Watch, lost_ranks_named
 
@@ -169,7 +169,9 @@ def test_other_errors_and_lone_processes_keep_their_errors(callbacks):
 
 
 def test_the_way_on(tmp_path, monkeypatch):
-    monkeypatch.setattr("ganlab.ending.origin", lambda: None)  # another test's, of this process
+    monkeypatch.setattr(
+        "ganlab.runs.ending.origin", lambda: None
+    )  # another test's, of this process
     assert way_on(None) == "run it again"
     assert "no checkpoint yet" in way_on(tmp_path / "last.ckpt")
     (tmp_path / "last.ckpt").touch()

@@ -9,7 +9,7 @@ import time
 import pytest
 from test_resume import ROOT, checkpoint, differing, killer, pictures, rows, start
 
-from ganlab.locks import HOLDER
+from ganlab.runs.locks import HOLDER
 
 WORDS = [
     *("model=vanilla", "model.generator.hidden=[32,32]", "model.discriminator.hidden=[16,16]"),

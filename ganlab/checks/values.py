@@ -8,9 +8,9 @@ from typing import Any, Union, get_args, get_origin
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from ganlab.annotations import fits, spelled
+from ganlab.checks.annotations import fits, spelled
+from ganlab.checks.ranges import numbers, shown, unfit
 from ganlab.cli import one_line
-from ganlab.ranges import numbers, shown, unfit
 
 OURS = ("ganlab.", "torch.optim.")  # whose parameters' names mean what `ranges` says of them
 

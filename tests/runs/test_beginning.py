@@ -9,18 +9,18 @@ from pathlib import Path
 import pytest
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
-from test_run_directory import checkpoint, result
+from run_files import checkpoint, result
 
-from ganlab import beginning, locks
-from ganlab.beginning import Beginning, decided, heard, to_go_on_from
 from ganlab.cli import Again
-from ganlab.run_directory import DirectoryError
+from ganlab.runs import beginning, locks
+from ganlab.runs.beginning import Beginning, decided, heard, to_go_on_from
+from ganlab.runs.directory import DirectoryError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HEAR = """
 import sys
 from pathlib import Path
-from ganlab.beginning import heard
+from ganlab.runs.beginning import heard
 print("listening", flush=True)
 print(heard(Path(sys.argv[1])), flush=True)
 """

@@ -14,14 +14,14 @@ import pytest
 import torch
 import yaml
 
-from ganlab.parts import Parts
 from ganlab.processes import place
-from ganlab.provenance import config_hash
 from ganlab.report.html import write_report
 from ganlab.report.parts import read_parts, seconds_of
 from ganlab.report.results import read_result, write_result
+from ganlab.runs.parts import Parts
+from ganlab.runs.provenance import config_hash
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RECIPE = [
     "model=vanilla",
     "model.generator.hidden=[16]",
@@ -295,7 +295,7 @@ def test_a_damaged_record_goes_on_from_the_result(tmp_path, text, capsys):
         read_parts(tmp_path)
     assert "parts.json" in write_report(tmp_path).read_text()
     parts = Parts(settings(tmp_path))
-    from ganlab.parts import before
+    from ganlab.runs.parts import before
 
     parts.begin(before(tmp_path), 100, {})
     assert "goes on from result.json" in capsys.readouterr().err

@@ -13,9 +13,9 @@ from fuzzing import NASTY, altered, keys, tiny, verdict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ganlab.checks.ranges import RANGES, numbers, shown, unfit
 from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
-from ganlab.ranges import RANGES, numbers, shown, unfit
 from ganlab.run import train
 
 MODELS = sorted(p.stem for p in (conf_dir() / "model").glob("*.yaml") if not p.stem.startswith("_"))
@@ -32,7 +32,7 @@ def bench(tmp_path, monkeypatch):
     """A run directory below the working one; what a run leaves elsewhere in it is found."""
     monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ganlab.ending.write_report", lambda directory: None)
+    monkeypatch.setattr("ganlab.runs.ending.write_report", lambda directory: None)
     return tmp_path
 
 
@@ -122,7 +122,7 @@ def test_a_rate_of_zero_is_a_rate_of_growing_networks_too(bench):
 
 def test_more_memory_than_there_is_is_refused_before_it_is_asked_for(bench, monkeypatch):
     config = tiny("dcgan", bench / "run")
-    monkeypatch.setattr("ganlab.admission.available", lambda accelerator: 1000)
+    monkeypatch.setattr("ganlab.runs.admission.available", lambda accelerator: 1000)
     with pytest.raises(ConfigError, match=r"memory .* lower data\.batch_size=8"):
         train(config)
 

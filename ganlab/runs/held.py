@@ -6,7 +6,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from ganlab import locks
+from ganlab.runs import locks
 
 LOOK = 1.0  # seconds between two looks
 

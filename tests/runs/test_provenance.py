@@ -6,7 +6,7 @@ from omegaconf import open_dict
 
 from ganlab.cli import conf_dir, register_resolvers
 from ganlab.config import resolved
-from ganlab.provenance import Origin, config_hash, declare, provenance, started, within
+from ganlab.runs.provenance import Origin, config_hash, declare, provenance, started, within
 
 
 def settings(run_dir, *words):
@@ -61,7 +61,7 @@ def test_within_a_directory_the_rest_counts(value, expected):
 def said():
     """The facts of a run that was started with these words."""
     yield lambda *words: (declare(Origin(list(words), {})), started("train"))[1]["command"]
-    from ganlab import provenance
+    from ganlab.runs import provenance
 
     provenance._declared.clear()
 

@@ -13,15 +13,15 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ganlab.config import Settings
-from ganlab.locks import lost
 from ganlab.processes import external_rank
-from ganlab.provenance import origin, started
-from ganlab.remembered import spelled, to_repeat
 from ganlab.report.atomic import replace_file
 from ganlab.report.facts import duration
 from ganlab.report.html import write_report
 from ganlab.report.results import diverged, write_result
-from ganlab.run_directory import entered, result_of
+from ganlab.runs.directory import entered, result_of
+from ganlab.runs.locks import lost
+from ganlab.runs.provenance import origin, started
+from ganlab.runs.remembered import spelled, to_repeat
 from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import CheckpointError, Checkpointing, load_checkpoint
 from ganlab.systems.signals import ECHO

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf, open_dict
 
-from ganlab.annotations import annotations
 from ganlab.arguments import key_of, parsed
+from ganlab.checks.annotations import annotations
 from ganlab.cli import EXPECTED, conf_dir, data_choice
 from ganlab.config import LISTED, ConfigError, _module, build
-from ganlab.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
-from ganlab.remembered import PLACES, UntrustedError, continued, to_repeat
 from ganlab.run import evaluate
+from ganlab.runs.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
+from ganlab.runs.remembered import PLACES, UntrustedError, continued, to_repeat
 from ganlab.systems.checkpoint import CheckpointError
 
 TODAY = ["ckpt=x"]
@@ -323,7 +323,9 @@ def test_networks_larger_than_the_weights_are_refused_before_memory_is_asked_for
     _, state = ckpt
     state["recipe"]["model"]["generator"]["hidden"] = [65_536] * 250  # four TB
     built = []
-    monkeypatch.setattr("ganlab.recipes.build", lambda *given: built.append(1) or build(*given))
+    monkeypatch.setattr(
+        "ganlab.runs.recipes.build", lambda *given: built.append(1) or build(*given)
+    )
     with pytest.raises(CheckpointError, match=r"weights do not fit its recipe: generator\.\S+ is"):
         rebuilt(state, [])
     assert built == [1]  # without memory alone

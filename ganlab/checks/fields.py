@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ganlab.ranges import shown
+from ganlab.checks.ranges import shown
 
 Check = Callable[[Any, str], None]  # value, its dotted place
 MOST = 2**63  # of counters

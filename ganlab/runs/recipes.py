@@ -9,6 +9,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.arguments import checkpoint_of, quoted
+from ganlab.checks.ranges import shown
 from ganlab.config import (
     ConfigError,
     Settings,
@@ -22,9 +23,8 @@ from ganlab.config import (
     resolved,
 )
 from ganlab.interop import NAMED, open_foreign, titles
-from ganlab.provenance import origin
-from ganlab.ranges import shown
-from ganlab.remembered import (
+from ganlab.runs.provenance import origin
+from ganlab.runs.remembered import (
     READ,
     added,
     continued,

@@ -14,10 +14,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from ganlab import locks
 from ganlab.cli import EXPECTED, Again, fail
 from ganlab.processes import external_rank, start_token
-from ganlab.run_directory import (
+from ganlab.runs import locks
+from ganlab.runs.directory import (
     DirectoryError,
     begun_anew,
     checkpoints,

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from ganlab import locks, processes
-from ganlab.locks import HOLDER, InUseError, held, holder, release, take
+from ganlab import processes
+from ganlab.runs import locks
+from ganlab.runs.locks import HOLDER, InUseError, held, holder, release, take
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WITHOUT = """
 import errno, fcntl
 def flock(*_):
@@ -26,7 +27,7 @@ TAKE = """
 import sys, time, warnings
 from pathlib import Path
 warnings.simplefilter("ignore")
-from ganlab import locks
+from ganlab.runs import locks
 try:
     locks.take(Path(sys.argv[1]), patience=1.0)
 except locks.InUseError as error:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ganlab.config import ConfigError, Settings
-from ganlab.recipes import sketched
+from ganlab.runs.recipes import sketched
 from ganlab.systems.checkpoint import CheckpointError
 from ganlab.systems.fitting import unfitting
 from ganlab.systems.footprint import GIB, available, needed

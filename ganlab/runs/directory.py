@@ -8,10 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab import locks
 from ganlab.processes import external_rank
 from ganlab.report.atomic import LEFT
 from ganlab.report.results import NAME, checked_result
+from ganlab.runs import locks
 from ganlab.storage import irregular
 
 FOLDERS = ("checkpoints", "samples", "figures", ".hydra")  # of a run, in its directory

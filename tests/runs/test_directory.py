@@ -4,23 +4,12 @@ import os
 import re
 
 import pytest
+from run_files import checkpoint, result
 
-from ganlab import locks
 from ganlab.report.atomic import temporary
 from ganlab.report.image_files import ImageZip
-from ganlab.report.results import write_result
-from ganlab.run_directory import DirectoryError, contents, enter, sweep
-
-
-def checkpoint(run, name="last.ckpt"):
-    path = run / "checkpoints" / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(b"weights")
-
-
-def result(run, **facts):
-    write_result(run, {"status": "failed", "kind": "train", "images_seen": 0} | facts)
-
+from ganlab.runs import locks
+from ganlab.runs.directory import DirectoryError, contents, enter, sweep
 
 FREE = {
     "nothing": lambda run: None,

@@ -8,11 +8,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from ganlab import ending
 from ganlab.config import ConfigError
-from ganlab.ending import concluding, finished, mend_last, refusals_kept
 from ganlab.grid.records import collect
 from ganlab.report.results import read_result, write_result
+from ganlab.runs import ending
+from ganlab.runs.ending import concluding, finished, mend_last, refusals_kept
 from ganlab.storage.archive import write_archive
 from ganlab.systems.checkpoint import load_checkpoint
 

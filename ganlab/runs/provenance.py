@@ -98,7 +98,7 @@ def within(value: Any, home: str) -> Any:
 
 def commit() -> str | None:
     """Commit of the source tree, with `+` when it has changes; None for an installed package."""
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
     try:
