@@ -52,8 +52,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def training_directory(ckpt: str | None, fresh: str) -> str:
     """Where a training run writes: the checkpoint's own run when it resumes one, else `fresh`."""
-    folder = Path(ckpt).expanduser().resolve().parent if ckpt else Path()
-    return str(folder.parent) if folder.name == "checkpoints" else fresh
+    if not ckpt:
+        return fresh
+    path = Path(ckpt).expanduser()
+    for folder in (path.resolve().parent, path.absolute().parent):  # linked, by either name
+        if folder.name == "checkpoints":
+            return str(folder.parent.resolve())
+    return fresh
 
 
 def config_folder(ckpt: str | None) -> str | None:

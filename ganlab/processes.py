@@ -3,8 +3,9 @@
 import hashlib
 import math
 import os
+import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
@@ -18,6 +19,16 @@ STARTS = (
     ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT"),
     ("MASTER_PORT",),
 )
+
+
+# Ask a process to save and end; a second one does not wait. A terminal that closes sends the last.
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+def heeded(numbers: Sequence[int]) -> tuple[int, ...]:
+    """Those signals without a hangup that whoever started this process set aside, as nohup does."""
+    aside = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return tuple(number for number in numbers if number != signal.SIGHUP or not aside)
 
 
 def is_running(pid: int) -> bool:

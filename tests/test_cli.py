@@ -16,7 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganlab.cli import SharedError, fail, one_line
+from ganlab.cli import SharedError, fail, one_line, training_directory
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -120,6 +120,19 @@ def test_what_all_ranks_meet_is_told_by_the_first(capfd, monkeypatch, rank):
         fail(SharedError("no room"))
     assert end.value.code == 1
     assert capfd.readouterr().err == ("error: no room\n" if rank == 0 else "")
+
+
+def test_a_run_whose_checkpoints_are_kept_elsewhere_under_another_name_is_its_own(tmp_path):
+    """`checkpoints` may be a link to a large disk; one that leads to another run's is that run's."""
+    run, other = tmp_path / "run", tmp_path / "other"
+    for folder in (run, other / "checkpoints", tmp_path / "scratch"):
+        folder.mkdir(parents=True)
+    (run / "checkpoints").symlink_to(tmp_path / "scratch")
+    assert training_directory(f"{run}/checkpoints/last.ckpt", "fresh") == str(run)
+    assert training_directory(f"{tmp_path}/scratch/last.ckpt", "fresh") == "fresh"
+    (run / "checkpoints").unlink()
+    (run / "checkpoints").symlink_to(other / "checkpoints")
+    assert training_directory(f"{run}/checkpoints/last.ckpt", "fresh") == str(other)
 
 
 def test_missing_value(complaint):

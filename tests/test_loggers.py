@@ -27,6 +27,7 @@ from ganlab.loggers import (
     wandb_tracker,
 )
 from ganlab.loggers.pictures import as_pixels
+from ganlab.loggers.wandb import remembered_id
 
 ROOT = Path(__file__).parents[1]
 
@@ -193,6 +194,20 @@ def test_a_file_of_another_kind_is_refused_by_name_and_kept(tmp_path, header):
     with pytest.raises(ValueError, match=r"metrics\.csv: line 1 must start with images_seen"):
         CSVLog(tmp_path).truncate(0)
     assert path.read_text() == f"{header}\n1,2\n"
+
+
+def test_a_pipe_in_the_place_of_a_curve_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "metrics.csv")
+    with pytest.raises(ValueError, match=r"metrics\.csv is no file but a pipe"):
+        CSVLog(tmp_path).truncate(0)
+
+
+@pytest.mark.parametrize("left", ["a pipe", "no id: ../../x\n", ""])
+def test_what_is_no_id_of_a_tracked_run_is_named(tmp_path, left):
+    path = tmp_path / "wandb_id.txt"
+    os.mkfifo(path) if left == "a pipe" else path.write_text(left)
+    with pytest.raises(ValueError, match=r"wandb_id\.txt.*move it away"):
+        remembered_id(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ganlab.grid.devices import Devices
 from ganlab.grid.preparing import Prepared
 from ganlab.grid.process import STOPS, conclude, start, stop
 from ganlab.grid.progress import LiveTable
+from ganlab.processes import heeded
 from ganlab.slurm import AGAIN
 
 POLL = 0.2  # seconds
@@ -33,8 +34,8 @@ class Running:
 class Pool:
     """Starts waiting cells where places are free until all have ended or a signal asks to stop.
 
-    The first Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2 is passed on to the cells, which save and end; so
-    is a second one, on which they end at once; a third kills them.
+    The first Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2 is passed on to the cells, which save and
+    end; so is a second one, on which they end at once; a third kills them.
     """
 
     prepared: Sequence[Prepared]
@@ -92,7 +93,7 @@ class Pool:
         """Pass signals on while cells run."""
         with ExitStack() as stack:
             if threading.current_thread() is threading.main_thread():
-                for number in STOPS:
+                for number in heeded(STOPS):
                     before = signal.signal(number, self.pass_on)
                     stack.callback(signal.signal, number, before)
             yield

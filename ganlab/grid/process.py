@@ -17,13 +17,13 @@ from omegaconf import DictConfig
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.preparing import prepare_together
-from ganlab.processes import external_rank
+from ganlab.processes import ENDING, external_rank, heeded
 from ganlab.report.directions import way_of
 from ganlab.slurm import AGAIN
 
 ROOT = Path(__file__).parents[2]
 HASH = "GANLAB_CELL"  # a cell's hash of its file, for the ranks it starts
-STOPS = (signal.SIGTERM, signal.SIGINT, *AGAIN)
+STOPS = (*ENDING, *AGAIN)
 SAVING = 120  # seconds a stopped cell has to save when this process must go
 
 
@@ -91,7 +91,7 @@ def forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
     main = threading.current_thread() is threading.main_thread()
     # submitit has an answer of its own to one of the scheduler's
     free = [number for number in AGAIN if signal.getsignal(number) == signal.SIG_DFL]
-    numbers = (signal.SIGTERM, signal.SIGINT, *free) if main else ()
+    numbers = heeded((*ENDING, *free)) if main else ()
     before = {number: signal.signal(number, forward) for number in numbers}
     try:
         yield received

@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.report.atomic import replace_file
+from ganlab.storage import irregular
 
 CLOCK = "images_seen"
 Row = dict[str, str]  # column -> number as written, without the clock
@@ -173,6 +174,8 @@ class CSVLog(Logger):
     def _read(self) -> dict[int, Row]:
         if not self.path.exists():
             return {}
+        if (kind := irregular(self.path)) is not None:
+            raise ValueError(f"{self.path} is {kind}; move it away")
         text = self.path.read_bytes().decode(errors="replace")
         header, *lines = text.split("\n")[:-1] or [CLOCK]  # a kill can leave a part of a last line
         first = _cells(header)

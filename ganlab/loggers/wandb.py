@@ -3,6 +3,7 @@
 import logging
 import netrc
 import os
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -17,10 +18,12 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
+from ganlab.storage.regular import read_text
 
 log = logging.getLogger(__name__)
 
 KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")  # either one in the environment is a login
+ID = re.compile(r"[\w.-]{1,128}")  # of a run
 HOME_SERVER = "api.wandb.ai"  # whose netrc entry older clients wrote
 
 
@@ -81,7 +84,7 @@ class WandbTracker(WandbLogger):
             with suppress(Exception):  # whose service may have died
                 wandb.finish()
         self.directory.mkdir(parents=True, exist_ok=True)
-        self._id = self._wandb_init["id"] = self._remembered_id()
+        self._id = self._wandb_init["id"] = remembered_id(self.directory)
         mode = os.environ.get("WANDB_MODE") or (
             "online" if logged_in(wandb.setup().settings.base_url) else "offline"
         )
@@ -108,14 +111,6 @@ class WandbTracker(WandbLogger):
             pattern = self.directory / "wandb" / f"offline-run-*-{self._id}"
             log.warning("wandb works offline; to upload this run later: wandb sync %s", pattern)
         return run
-
-    def _remembered_id(self) -> str:
-        path = self.directory / "wandb_id.txt"
-        if not path.exists():
-            given = os.environ.get("WANDB_RUN_ID")  # by a sweep's agent, which waits for that run
-            # not from the run's random streams, which stay as they are
-            path.write_text((given or secrets.token_hex(4)) + "\n")
-        return path.read_text().strip()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -184,3 +179,23 @@ def finish(loggers: Iterable[Logger], exit_code: int = 0) -> None:
     for logger in loggers:
         if isinstance(logger, Guarded):
             logger.finish(exit_code)
+
+
+def remembered_id(directory: Path) -> str:
+    """The id of the run that this directory tracks, drawn and kept at first.
+
+    Raises:
+        ValueError: `wandb_id.txt` holds something else.
+    """
+    path = directory / "wandb_id.txt"
+    if not path.exists():
+        given = os.environ.get("WANDB_RUN_ID")  # by a sweep's agent, which waits for that run
+        # not from the run's random streams, which stay as they are
+        path.write_text((given or secrets.token_hex(4)) + "\n")
+    try:
+        found = read_text(path).strip()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; move it away") from error
+    if not ID.fullmatch(found):
+        raise ValueError(f"{path} holds no id of a run of wandb; move it away")
+    return found

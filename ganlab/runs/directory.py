@@ -46,8 +46,9 @@ def checkpoints(directory: Path) -> list[Path]:
 
 def num_rows(directory: Path) -> int:
     """Lines of a run's curve, without its header."""
+    path = directory / "metrics.csv"
     with suppress(OSError):
-        lines = (directory / "metrics.csv").read_bytes().splitlines()
+        lines = [] if irregular(path) else path.read_bytes().splitlines()
         return sum(bool(line.strip()) for line in lines[1:])
     return 0
 

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from ganlab.config import Settings
-from ganlab.processes import external_rank
+from ganlab.processes import external_rank, heeded
 from ganlab.report.atomic import replace_file
 from ganlab.report.facts import duration
 from ganlab.report.html import write_report
@@ -24,7 +24,7 @@ from ganlab.runs.provenance import origin, started
 from ganlab.runs.remembered import spelled, to_repeat
 from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import CheckpointError, Checkpointing, load_checkpoint
-from ganlab.systems.signals import ECHO
+from ganlab.systems.signals import ECHO, STOPS
 from ganlab.systems.system import System
 
 Run = Callable[[DictConfig], Settings]
@@ -47,7 +47,7 @@ def interruptible() -> Iterator[None]:
             raise KeyboardInterrupt
 
     main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, *AGAIN) if main else ()
+    numbers = heeded((signal.SIGTERM, signal.SIGHUP, *AGAIN)) if main else ()
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
@@ -66,7 +66,7 @@ def interruptible() -> Iterator[None]:
 def concluding() -> Iterator[None]:
     """Let a signal wait while a run's end is written: it comes too late to stop anything.
 
-    A second SIGTERM or SIGINT, no echo of the first, does not wait.
+    A second SIGTERM, SIGINT or SIGHUP, no echo of the first, does not wait.
     """
     first: list[float] = []
 
@@ -78,7 +78,7 @@ def concluding() -> Iterator[None]:
         first.append(now)
 
     main = threading.current_thread() is threading.main_thread()
-    numbers = (signal.SIGTERM, signal.SIGINT, *AGAIN) if main else ()
+    numbers = heeded(STOPS) if main else ()
     before = {number: signal.signal(number, wait) for number in numbers}
     try:
         yield

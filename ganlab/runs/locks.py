@@ -22,6 +22,8 @@ from typing import IO, Any
 
 from ganlab.processes import is_running, place, start_of, start_token
 from ganlab.report.atomic import replace_file, temporary
+from ganlab.storage import DamagedFile
+from ganlab.storage.regular import opened
 
 LOCK, HOLDER = ".lock", ".holder"
 HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a lock that is taken
@@ -196,12 +198,12 @@ def _recorded(home: Path) -> bool:
 
 def _clear_stale(path: Path) -> None:
     """Remove the record of a process that is gone, and no other that takes its place meanwhile."""
-    text = path.read_bytes()
+    text = _text(path)
     if _lives(path, text):
         return
     aside = temporary(path)
     path.rename(aside)
-    if aside.read_bytes() != text:
+    if _text(aside) != text:
         with suppress(FileExistsError):
             os.link(aside, path)
     aside.unlink()
@@ -218,6 +220,15 @@ def _lives(path: Path, text: bytes) -> bool:
         here = who.place is None and place() is None and who.host == socket.gethostname()
         return is_running(who.pid) if here else not (requeued and before)
     return is_running(who.pid) and who.started == start_of(who.pid)
+
+
+def _text(path: Path) -> bytes:
+    """What a record says; nothing where something else stands in its place."""
+    try:
+        with opened(path) as file:
+            return file.read()
+    except DamagedFile:
+        return b""
 
 
 def _parsed(text: bytes) -> Holder | None:
@@ -243,7 +254,7 @@ def holder(directory: Path) -> Holder | None:
     if free is False:
         return _named(home / HOLDER)
     try:
-        text = (home / HOLDER).read_bytes()
+        text = _text(home / HOLDER)
         return (_parsed(text) or Holder()) if _lives(home / HOLDER, text) else None
     except OSError:
         return None
@@ -254,7 +265,7 @@ def _named(path: Path) -> Holder:
     for wait in (0.0, 0.1, 0.3, 0.6):
         time.sleep(wait)
         with suppress(OSError):
-            if who := _parsed(path.read_bytes()):
+            if who := _parsed(_text(path)):
                 return who
     return Holder()
 

@@ -104,8 +104,8 @@ class Checkpointing(Checkpoint):
 
     A file appears under its name only when complete and on disk. `best.ckpt` is the same file under
     a second name, taken whenever a scoring callback says that its monitored score improved. A
-    signal (SIGTERM, SIGINT, SIGUSR1, SIGUSR2) is answered at a batch boundary, where the state is
-    consistent and all ranks know of it; a second SIGTERM or SIGINT at once.
+    signal (SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2) is answered at a batch boundary, where the
+    state is consistent and all ranks know of it; a second SIGTERM, SIGINT or SIGHUP at once.
     """
 
     def __init__(

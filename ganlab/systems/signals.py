@@ -10,10 +10,11 @@ import torch
 from lightning import Trainer
 from torch import distributed
 
+from ganlab.processes import ENDING, heeded
 from ganlab.slurm import AGAIN
 from ganlab.systems.training import Training
 
-URGENT = (signal.SIGTERM, signal.SIGINT)  # a second one of these does not wait for a boundary
+URGENT = ENDING  # a second one of these does not wait for a boundary
 STOPS = (*URGENT, *AGAIN)
 ECHO = 1.0  # seconds in which two are one: `timeout` and terminals signal a process and its group
 POLL_IMAGES = 1_000  # ranks ask each other for a signal after at most so many images,
@@ -40,7 +41,7 @@ class Stops:
     def take(self) -> None:
         """Answer signals from now on; in the main thread alone, as Python has it."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self.note) for number in STOPS}
+            self._before = {number: signal.signal(number, self.note) for number in heeded(STOPS)}
 
     def give_back(self) -> None:
         """Let those answer again who did before."""

@@ -60,12 +60,12 @@ def test_the_recipe_of_a_sweep_agent_gives_words_that_hydra_takes():
 
 
 def test_a_run_takes_the_id_that_an_agent_waits_for_and_keeps_it(tmp_path, monkeypatch):
-    from ganlab.loggers import WandbTracker
+    from ganlab.loggers.wandb import remembered_id
 
     monkeypatch.setenv("WANDB_RUN_ID", "agent123")
-    assert WandbTracker(tmp_path)._remembered_id() == "agent123"
+    assert remembered_id(tmp_path) == "agent123"
     monkeypatch.delenv("WANDB_RUN_ID")
-    assert WandbTracker(tmp_path)._remembered_id() == "agent123"
+    assert remembered_id(tmp_path) == "agent123"
 
 
 def test_a_tracker_that_raises_at_every_call_changes_nothing(tmp_path):

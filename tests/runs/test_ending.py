@@ -15,6 +15,7 @@ from ganlab.runs import ending
 from ganlab.runs.ending import concluding, finished, mend_last, refusals_kept
 from ganlab.storage.archive import write_archive
 from ganlab.systems.checkpoint import load_checkpoint
+from ganlab.systems.signals import STOPS
 
 
 def refused(directory, text="no such thing"):
@@ -97,7 +98,7 @@ def test_a_lengthened_run_that_was_killed_in_its_scores_is_not_finished(tmp_path
     assert finished({"images_seen": 1000}, settings, shorter | {"images_seen": 1000})
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [*STOPS])
 def test_a_signal_waits_while_the_end_is_written(number):
     """The report of a run that is done takes a second, in which a scheduler's signal may come."""
     before = signal.getsignal(number)

@@ -178,6 +178,17 @@ def test_without_locks_a_record_that_is_being_written_counts(tmp_path, monkeypat
     assert holder(tmp_path) is None
 
 
+@pytest.mark.filterwarnings("ignore:this file system has no locks")
+def test_a_pipe_in_the_place_of_a_record_is_not_waited_for(tmp_path, monkeypatch):
+    (tmp_path / locks.LOCK).touch()
+    os.mkfifo(tmp_path / HOLDER)
+    assert holder(tmp_path) is None
+    without_locks(monkeypatch)
+    old = time.time() - 60
+    os.utime(tmp_path / HOLDER, (old, old))
+    assert holder(tmp_path) is None
+
+
 def test_a_lock_that_somebody_deletes_is_made_again(tmp_path):
     take(tmp_path)
     release(tmp_path)

@@ -200,7 +200,7 @@ def signalled(number, sign, run, *extra, expect=None):
     return err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_save_at_a_batch_boundary(tmp_path, number):
     run = tmp_path / "run"
     err = signalled(number, run / "metrics.csv", run, "kimg=1000", "checkpoint_every_kimg=null")

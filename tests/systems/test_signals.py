@@ -16,7 +16,7 @@ from lightning.fabric.plugins.environments import SLURMEnvironment
 from ganlab.runs.ending import again_later, interruptible
 from ganlab.slurm import own_job, requeue
 from ganlab.systems.checkpoint import Checkpointing
-from ganlab.systems.signals import POLL_IMAGES, POLL_SECONDS, Stops, pause
+from ganlab.systems.signals import POLL_IMAGES, POLL_SECONDS, STOPS, Stops, pause
 from ganlab.systems.trainer import make_trainer
 
 ROOT = Path(__file__).parents[2]
@@ -244,6 +244,21 @@ class Ended:
             self.code = end.code
 
 
+def test_a_hangup_that_nohup_set_aside_stays_unheard():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stops = Stops()
+        with interruptible():
+            signal.raise_signal(signal.SIGHUP)
+            stops.take()
+            signal.raise_signal(signal.SIGHUP)
+            stops.give_back()
+        assert stops.received is None
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_only_a_second_urgent_signal_that_comes_later_ends_a_run_at_once(monkeypatch):
     """`timeout` sends each twice at once; after SIGUSR1 SLURM's SIGTERM may find it saving."""
     now, passed = [0.0], []
@@ -265,7 +280,7 @@ def test_only_a_second_urgent_signal_that_comes_later_ends_a_run_at_once(monkeyp
     assert passed == ["all but the last"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT])
+@pytest.mark.parametrize("number", [*STOPS])
 def test_each_signal_ends_what_is_under_way_with_its_own_code(number):
     went_on = []
 
