@@ -123,7 +123,7 @@ def test_what_all_ranks_meet_is_told_by_the_first(capfd, monkeypatch, rank):
 
 
 def test_a_run_whose_checkpoints_are_kept_elsewhere_under_another_name_is_its_own(tmp_path):
-    """`checkpoints` may be a link to a large disk; one that leads to another run's is that run's."""
+    """`checkpoints` may be a link to a large disk, or to another run's, whose run it then is."""
     run, other = tmp_path / "run", tmp_path / "other"
     for folder in (run, other / "checkpoints", tmp_path / "scratch"):
         folder.mkdir(parents=True)
