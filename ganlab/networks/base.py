@@ -21,7 +21,7 @@ Images = Tensor | list[Tensor]  # a list runs from coarse to fine
 class Condition:
     """What a conditional network is told besides the latent; every field is optional."""
 
-    label: Tensor | None = None  # (N,) int64
+    label: Tensor | None = None  # (N,) int64, or (N, K) float: soft, or all zero
     features: Mapping[str, Tensor] | None = None  # frozen network's stage -> (N, C, H, W) or (N, C)
     masks: Mapping[str, Tensor] | None = None  # stage -> (N, 1, H, W) or (N, 1); none = all masked
     coarse: Tensor | None = None  # (N, C, H, W), the next coarser image
@@ -38,10 +38,10 @@ class Condition:
 
 
 def one_hot_labels(condition: Condition | None, num_labels: int) -> Tensor | None:
-    """(N, num_labels), one 1 a row; None for a network without labels.
+    """(N, num_labels), one 1 a row or the soft labels given; None for a network without labels.
 
     Raises:
-        ValueError: no condition, or one without labels.
+        ValueError: no condition, one without labels, or soft ones of another number of classes.
     """
     if not num_labels:
         return None
@@ -51,7 +51,12 @@ def one_hot_labels(condition: Condition | None, num_labels: int) -> Tensor | Non
             "'model.conditioner={_target_: ganlab.systems.conditioning.Labels, "
             f"num_labels: {num_labels}}}', or build it with num_labels=0"
         )
-    return one_hot(condition.label, num_labels).float()
+    if not condition.label.is_floating_point():
+        return one_hot(condition.label, num_labels).float()
+    if condition.label.shape[1:] != (num_labels,):
+        shape = tuple(condition.label.shape)
+        raise ValueError(f"soft labels must be (N, {num_labels}), got {shape}")
+    return condition.label
 
 
 PRIORS = ("normal", "uniform")

@@ -6,9 +6,11 @@ Karras et al.: "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:19
 is config F, 16 is config E.
 """
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from math import sqrt
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,24 +33,59 @@ from ganlab.nn.resample import downsample2x, fir_kernel, upfirdn, upsample2x
 from ganlab.nn.style import check_mapping, layer_rows
 
 TAPS = (1.0, 3.0, 3.0, 1.0)
+ARCHITECTURES = ("orig", "skip", "resnet")
+LABEL_NORMS = ("apart", "together")
+HALF = sqrt(0.5)  # gain of each of two paths whose sum has the variance of one
+ALL = sys.maxsize  # samples of a group that is the whole batch
 
 
 class Block(nn.Module):
-    """All layers of a resolution; its image is added to the enlarged one so far (figure 7b)."""
+    """All layers of a resolution; its image is added to the enlarged one so far (figure 7b).
+
+    Without an image it hands on its maps (7a), with a skip beside the convolutions as in 7c.
+    """
 
     kernel: Tensor
 
-    def __init__(self, convs: list[StyledConv], to_image: ToImage, taps: Sequence[float]) -> None:
+    def __init__(
+        self,
+        in_channels: int | None,  # of maps of half the size; None = the constant's own block
+        out_channels: int,
+        size: int,  # H = W of the maps
+        image_channels: int | None,  # None = no image
+        residual: bool,  # whether a skip enlarges the maps before and adds them to those after
+        style_dim: int,
+        taps: Sequence[float],
+        clamp: float | None,
+        noise: bool,  # whether layers take any
+    ) -> None:
         super().__init__()
-        self.convs, self.to_image = nn.ModuleList(convs), to_image
+        given: Any = {"style_dim": style_dim, "size": size, "taps": taps, "noise": noise}
+        gain = HALF if residual and in_channels is not None else 1.0
+        self.convs = nn.ModuleList()
+        self.skip: EqualizedConv2d | None = None
+        if in_channels is not None:
+            up = StyledConv(in_channels, out_channels, up=True, clamp=clamp, **given)
+            self.convs.append(up)
+        last = StyledConv(out_channels, out_channels, up=False, clamp=clamp, gain=gain, **given)
+        self.convs.append(last)
+        self.to_image = (
+            ToImage(out_channels, image_channels, style_dim, clamp) if image_channels else None
+        )
+        if residual and in_channels is not None:
+            self.skip = EqualizedConv2d(in_channels, out_channels, 1, bias=False, gain=HALF)
         self.register_buffer("kernel", fir_kernel(taps), persistent=False)
 
     def forward(
         self, x: Tensor, image: Tensor | None, styles: Sequence[Tensor], noise: Noise
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """Maps and image of half the size, convs + 1 styles, (N, W) each -> maps and image."""
+        skip = None if self.skip is None else upsample2x(self.skip(x), self.kernel)
         for conv, style in zip(self.convs, styles[:-1], strict=True):
             x = conv(x, style, noise)
+        x = x if skip is None else skip + x
+        if self.to_image is None:
+            return x, image
         own = self.to_image(x, styles[-1])
         return x, own if image is None else upsample2x(image, self.kernel) + own
 
@@ -61,8 +98,8 @@ class Generator(base.StyleGenerator):
     the first layer of the next resolution.
 
     Raises:
-        ValueError: a resolution that is no power of two from 8 on, a width below 1, or a clamp or a
-            mapping network that cannot be; names the key.
+        ValueError: a resolution that is no power of two from 4 on, a width below 1, an unknown
+            architecture, or a clamp or a mapping network that cannot be; names the key.
     """
 
     mean_style: Tensor  # (W,), running mean of the styles in training
@@ -70,7 +107,7 @@ class Generator(base.StyleGenerator):
 
     def __init__(
         self,
-        resolution: int = 1024,  # power of two, at least 8
+        resolution: int = 1024,  # power of two, at least 4
         channels: int = 3,  # of the image
         latent_dim: int = 512,  # numbers in a latent
         style_dim: int = 512,  # numbers in a style
@@ -81,9 +118,17 @@ class Generator(base.StyleGenerator):
         num_labels: int = 0,  # classes of a conditional generator; 0 = unconditional
         taps: Sequence[float] = TAPS,  # of the FIR filter of up-sampling
         clamp: float | None = None,  # limit of activations; 256 for networks trained in float16
+        architecture: str = "skip",  # figure 7: orig (a), skip (b) or resnet (c)
+        widths: Mapping[int, int] | None = None,  # size -> channels, instead of the two widths
+        embed_dim: int | None = None,  # width of a label's embedding; None = style_dim
+        hidden_dim: int | None = None,  # width between layers of the mapping; None = style_dim
+        label_norm: str = "apart",  # latent and embedding are normalized "apart" or "together"
+        noise: bool = True,  # whether layers take any
     ) -> None:
         super().__init__()
-        widths = map_widths("generator", resolution, width, max_width)
+        check_choice("generator", architecture=(architecture, ARCHITECTURES))
+        check_choice("generator", label_norm=(label_norm, LABEL_NORMS))
+        widths = map_widths("generator", resolution, width, max_width, widths, smallest=4)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of maps a style scales
         sizes = {"latent_dim": latent_dim, "style_dim": style_dim, "mapping_layers": mapping_layers}
@@ -91,17 +136,22 @@ class Generator(base.StyleGenerator):
         check_clamp("generator", clamp)
         self.num_labels = num_labels
         self.mapping = JointMapping(
-            latent_dim, style_dim, mapping_layers, num_labels, mapping_lr_multiplier
+            latent_dim,
+            style_dim,
+            mapping_layers,
+            num_labels,
+            mapping_lr_multiplier,
+            embed_dim,
+            hidden_dim,
+            label_norm,
         )
         self.const = nn.Parameter(torch.randn(widths[4], 4, 4))
         self.blocks = nn.ModuleDict()
-        incoming = widths[4]
+        common = (architecture == "resnet", style_dim, taps, clamp, noise)
         for size, outgoing in widths.items():
-            ends = [(outgoing, False)] if size == 4 else [(incoming, True), (outgoing, False)]
-            convs = [StyledConv(i, outgoing, style_dim, size, up, taps, clamp) for i, up in ends]
-            to_image = ToImage(outgoing, channels, style_dim, clamp)
-            self.blocks[f"{size}x{size}"] = Block(convs, to_image, taps)
-            incoming = outgoing
+            painted = channels if architecture == "skip" or size == resolution else None
+            block = Block(widths.get(size // 2), outgoing, size, painted, *common)
+            self.blocks[f"{size}x{size}"] = block
         self.register_buffer("mean_style", torch.zeros(style_dim))
         self.register_buffer("mean_path_length", torch.zeros(()))
 
@@ -114,8 +164,8 @@ class Generator(base.StyleGenerator):
     def affines(self) -> dict[str, nn.Module]:
         """What turns a style into scales of inputs: by layer, and `4x4/image` of an image."""
         images = {f"{size}/image": block.to_image for size, block in self.by_size().items()}
-        styled: dict[str, StyledConv | ToImage] = {**self.styled_convs(), **images}
-        return {name: module.affine for name, module in styled.items()}
+        styled: dict[str, StyledConv | ToImage | None] = {**self.styled_convs(), **images}
+        return {name: module.affine for name, module in styled.items() if module is not None}
 
     def by_size(self) -> dict[str, Block]:
         """`<size>x<size>` -> block, coarse to fine."""
@@ -152,89 +202,173 @@ class Generator(base.StyleGenerator):
         return self.synthesize(self.map(latents, condition), noise)
 
 
-class ResidualBlock(nn.Module):
-    """Two convolutions to half the size beside a linear skip (figure 7c, "residual nets")."""
+class PlainBlock(nn.Module):
+    """Two convolutions to half the size (figure 7, "VGG")."""
 
     kernel: Tensor
 
     def __init__(
-        self, in_channels: int, out_channels: int, taps: Sequence[float], clamp: float | None
+        self,
+        in_channels: int,
+        out_channels: int,
+        taps: Sequence[float],
+        clamp: float | None,
+        gain: float = 1.0,  # of the output, and of its limit
     ) -> None:
         super().__init__()
-        half = sqrt(0.5)  # the sum of both paths has the variance of one
         self.conv0 = EqualizedConv2d(in_channels, in_channels, 3, padding=1, gain=1.0)
         self.conv1 = EqualizedConv2d(in_channels, out_channels, 3, stride=2, gain=1.0)
-        self.skip = EqualizedConv2d(in_channels, out_channels, 1, bias=False, gain=half)
         self.activation0 = ScaledLeakyReLU(clamp=clamp)
-        limit = None if clamp is None else clamp * half
-        self.activation1 = ScaledLeakyReLU(gain=sqrt(2) * half, clamp=limit)
+        limit = None if clamp is None else clamp * gain
+        self.activation1 = ScaledLeakyReLU(gain=sqrt(2) * gain, clamp=limit)
         self.register_buffer("kernel", fir_kernel(taps), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H / 2, W / 2)."""
-        skip = self.skip(downsample2x(x, self.kernel))
         taps = self.kernel.shape[-1]
         x = self.activation0(self.conv0(x))
         x = upfirdn(x, self.kernel, padding=((taps + 1) // 2, taps // 2))  # (N, in, H + 1, W + 1)
-        return skip + self.activation1(self.conv1(x))
+        return self.activation1(self.conv1(x))
+
+
+class ResidualBlock(PlainBlock):
+    """The same beside a linear skip (figure 7c, "residual nets")."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, taps: Sequence[float], clamp: float | None
+    ) -> None:
+        super().__init__(in_channels, out_channels, taps, clamp, HALF)
+        self.skip = EqualizedConv2d(in_channels, out_channels, 1, bias=False, gain=HALF)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) -> (N, out, H / 2, W / 2)."""
+        return self.skip(downsample2x(x, self.kernel)) + super().forward(x)
 
 
 class Discriminator(base.Discriminator):
-    """Residual blocks down to 4x4, the batch's standard deviation, two dense layers.
+    """Blocks down to 4x4, the batch's standard deviation, two dense layers (figure 7).
 
-    With labels the logit is the product of the last features with a mapped label (projection).
+    With labels the logit is the product of the last features with a mapped label (projection), or
+    of one logit a class with the label itself.
 
     Raises:
-        ValueError: a resolution that is no power of two from 8 on, a width below 1, or a clamp or a
-            mapping network that cannot be; names the key.
+        ValueError: a resolution that is no power of two from 4 on, a width below 1, an unknown
+            architecture, or a clamp or a mapping network that cannot be; names the key.
     """
+
+    kernel: Tensor
 
     def __init__(
         self,
-        resolution: int = 1024,  # power of two, at least 8
+        resolution: int = 1024,  # power of two, at least 4
         channels: int = 3,  # of the image
         width: int = 32,  # channels of the finest maps, doubled at each coarser size
         max_width: int = 512,  # cap on that doubling
-        group_size: int = 4,  # of the minibatch standard deviation; 0 = without it
+        group_size: int | None = 4,  # of the batch's deviation; 0 = without, None = the whole batch
         num_labels: int = 0,  # classes of a conditional discriminator; 0 = unconditional
         mapping_layers: int = 8,  # of the labels
         mapping_lr_multiplier: float = 0.01,  # relative speed of learning of the mapping
         taps: Sequence[float] = TAPS,  # of the FIR filter of down-sampling
         clamp: float | None = None,  # limit of activations; 256 for networks trained in float16
+        architecture: str = "resnet",  # figure 7: orig (a), skip (b) or resnet (c)
+        widths: Mapping[int, int] | None = None,  # size -> channels, instead of the two widths
+        std_channels: int = 1,  # maps of the batch's deviation
+        dense_width: int | None = None,  # of the last features; None = the channels at 4x4
+        label_dim: int | None = None,  # width of the projection; None = the channels at 4x4
+        embed_dim: int | None = None,  # width of a label's embedding; None = label_dim
+        hidden_dim: int | None = None,  # width between layers of the mapping; None = label_dim
+        class_logits: bool = False,  # a logit a class instead of the projection
     ) -> None:
         super().__init__()
-        widths = map_widths("discriminator", resolution, width, max_width)
-        if num_labels:
-            check_mapping("discriminator", mapping_lr_multiplier, mapping_layers=mapping_layers)
+        check_choice("discriminator", architecture=(architecture, ARCHITECTURES))
+        widths = map_widths("discriminator", resolution, width, max_width, widths, smallest=4)
         check_clamp("discriminator", clamp)
-        last, self.num_labels = widths[4], num_labels
+        last, self.num_labels, descending = widths[4], num_labels, sorted(widths, reverse=True)
         self.from_image = EqualizedConv2d(channels, widths[resolution], 1, gain=1.0)
-        self.activation = ScaledLeakyReLU(clamp=clamp)
+        self.activation, self.free_activation = ScaledLeakyReLU(clamp=clamp), ScaledLeakyReLU()
+        block = ResidualBlock if architecture == "resnet" else PlainBlock
         self.blocks = nn.ModuleDict(
             {
-                f"{size}x{size}": ResidualBlock(widths[size], widths[size // 2], taps, clamp)
-                for size in sorted(widths, reverse=True)[:-1]
+                f"{size}x{size}": block(widths[size], widths[size // 2], taps, clamp)
+                for size in descending[:-1]
             }
         )
-        self.minibatch_std = MinibatchStd(group_size) if group_size else nn.Identity()
-        self.conv = EqualizedConv2d(last + bool(group_size), last, 3, padding=1, gain=1.0)
-        self.dense = EqualizedLinear(last * 4 * 4, last, gain=1.0)
+        self.from_images = nn.ModuleDict(  # of the image at coarser sizes
+            {
+                f"{size}x{size}": EqualizedConv2d(channels, widths[size], 1, gain=1.0)
+                for size in (descending[1:] if architecture == "skip" else [])
+            }
+        )
+        group_size = ALL if group_size is None else group_size
+        extra = std_channels if group_size else 0
+        self.minibatch_std = MinibatchStd(group_size, extra) if extra else nn.Identity()
+        self.conv = EqualizedConv2d(last + extra, last, 3, padding=1, gain=1.0)
+        dense_width = last if dense_width is None else dense_width
+        self.dense = EqualizedLinear(last * 4 * 4, dense_width, gain=1.0)
         self.dense_activation = ScaledLeakyReLU()
-        self.to_logit = EqualizedLinear(last, last if num_labels else 1, gain=1.0)
+        label_dim = last if label_dim is None else label_dim
+        outputs = (num_labels if class_logits else label_dim) if num_labels else 1
+        self.to_logit = EqualizedLinear(dense_width, outputs, gain=1.0)
+        embedded = (embed_dim, hidden_dim)
+        learning = (mapping_layers, mapping_lr_multiplier)
         self.label_mapping = (
-            JointMapping(0, last, mapping_layers, num_labels, mapping_lr_multiplier)
-            if num_labels
+            label_mapping(num_labels, label_dim, *learning, *embedded)
+            if num_labels and not class_logits
             else None
         )
+        self.register_buffer("kernel", fir_kernel(taps), persistent=False)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Maps of 4x4 pixels, before the batch is looked at: (N, C, H, W) -> (N, last, 4, 4)."""
+        x = self.activation(self.from_image(images))
+        for block, size in zip_longest(self.blocks.values(), self.from_images):
+            x = x if block is None else block(x)
+            if size is not None:  # not clamped at 4x4, as the authors' code has it
+                images = downsample2x(images, self.kernel)
+                activation = self.free_activation if size == "4x4" else self.activation
+                x = x + activation(self.from_images[size](images))
+        return x
 
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
         """Score images, (N, C, H, W) -> (N,) logits."""
-        x = self.activation(self.from_image(images))
-        for block in self.blocks.values():
-            x = block(x)
+        x = self.features(cast(Tensor, images))
         x = self.activation(self.conv(self.minibatch_std(x)))  # (N, last, 4, 4)
         x = self.to_logit(self.dense_activation(self.dense(x.flatten(1))))
-        if self.label_mapping is None:
+        labels = one_hot_labels(condition, self.num_labels)
+        if labels is None:
             return x.squeeze(1)  # (N, 1) -> (N,)
-        label = self.label_mapping(None, one_hot_labels(condition, self.num_labels))  # (N, last)
-        return (x * label).sum(dim=1) / sqrt(x.shape[1])  # (N, last) -> (N,)
+        if self.label_mapping is None:
+            return (x * labels).sum(dim=1)  # (N, num_labels) -> (N,)
+        label = self.label_mapping(None, labels)  # (N, label_dim)
+        return (x * label).sum(dim=1) / sqrt(x.shape[1])  # (N, label_dim) -> (N,)
+
+
+def check_choice(network: str, **options: tuple[str, Sequence[str]]) -> None:
+    """A ValueError, which names the key of `network`, of an option that there is not."""
+    for name, (value, known) in options.items():
+        if value not in known:
+            raise ValueError(f"model.{network}.{name} must be one of {', '.join(known)}: {value!r}")
+
+
+def label_mapping(
+    num_labels: int,
+    label_dim: int,
+    layers: int,
+    lr_multiplier: float,
+    embed_dim: int | None,
+    hidden_dim: int | None,
+) -> JointMapping:
+    """The mapping of a discriminator's labels.
+
+    Raises:
+        ValueError: one that cannot be; names the key of `model.discriminator`.
+    """
+    check_mapping("discriminator", lr_multiplier, label_dim=label_dim)
+    if layers < 0:
+        raise ValueError(f"model.discriminator.mapping_layers must be at least 0, got {layers}")
+    if layers == 0 and embed_dim not in (None, label_dim):
+        raise ValueError(
+            f"model.discriminator.mapping_layers=0: embed_dim={embed_dim} must equal "
+            f"label_dim={label_dim}"
+        )
+    return JointMapping(0, label_dim, layers, num_labels, lr_multiplier, embed_dim, hidden_dim)

@@ -4,6 +4,7 @@ Karras et al. 2020 (arXiv:1912.04958), section 2.2 and figure 2.
 """
 
 from collections.abc import Callable, Sequence
+from math import sqrt
 
 import torch
 from torch import Tensor, nn
@@ -116,22 +117,26 @@ class StyledConv(nn.Module):
         up: bool,  # whether the input is half as large
         taps: Sequence[float],  # of the filter after going up
         clamp: float | None,
+        noise: bool = True,  # whether it takes any
+        gain: float = 1.0,  # of the output, and of the limit
     ) -> None:
         super().__init__()
-        self.size, self.up = size, up
+        self.size, self.up, self.noise = size, up, noise
         self.affine = EqualizedLinear(style_dim, in_channels, gain=1.0, bias_init=1.0)
         self.conv = EqualizedConv2d(in_channels, out_channels, 3, bias=False, gain=1.0)
         self.bias = nn.Parameter(torch.zeros(out_channels))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.activation = ScaledLeakyReLU(clamp=clamp)
-        self.register_buffer("noise_const", torch.randn(size, size))
+        if noise:
+            self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.activation = ScaledLeakyReLU(sqrt(2) * gain, None if clamp is None else clamp * gain)
+        if noise:
+            self.register_buffer("noise_const", torch.randn(size, size))
         self.register_buffer("kernel", fir_kernel(taps), persistent=False)
 
     def forward(self, x: Tensor, style: Tensor, noise: Noise) -> Tensor:
         """(N, in, H', W'), (N, W) -> (N, out, H, W)."""
         (weight, _), up_kernel = self.conv.scaled(), self.kernel if self.up else None
         x = modulated_conv2d(x, weight, self.affine(style), up_kernel=up_kernel)
-        drawn = noise(self, len(x))
+        drawn = noise(self, len(x)) if self.noise else None
         if drawn is not None:
             x = x + self.noise_strength * drawn
         return self.activation(x + self.bias[:, None, None])  # noise comes before the bias
