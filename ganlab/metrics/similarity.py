@@ -1,18 +1,21 @@
 """Multi-scale structural similarity among generated images: the diversity score of ProGAN.
 
-Wang, Simoncelli, Bovik 2003 (the similarity); Odena et al. 2017, arXiv 1610.09585, section 4.2, and
-Karras et al. 2018, arXiv 1710.10196, section 5 (its mean over pairs of generated images).
+Wang, Simoncelli, Bovik 2003 (the similarity, windows as in Wang et al. 2004); Odena et al. 2017,
+arXiv 1610.09585, section 4.2, and Karras et al. 2018, arXiv 1710.10196, section 5 (its mean over
+pairs of generated images).
 """
+
+import math
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
+from torch.nn import functional as F
 
 from ganlab.metrics.points import StoredPoints
 
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weight of each scale, fine to coarse (Wang 2003)
-WINDOW = 11  # px, side of the Gaussian window
-SHRINKING = (1, 2, 4, 9, 16)  # windows that the image must hold side by side, by number of scales
+WINDOW, SIGMA = 11, 1.5  # px, side and standard deviation of the Gaussian window (Wang 2004)
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2  # what keeps quotients finite (Wang 2004)
 
 
 class MultiScaleSimilarity(StoredPoints):
@@ -29,7 +32,7 @@ class MultiScaleSimilarity(StoredPoints):
     def __init__(
         self,
         num_pairs: int = 5000,  # pairs of generated images, of which only so many are kept
-        num_scales: int = 5,  # resolutions, each half the one before; 5 need 176 px, 2 need 22
+        num_scales: int = 5,  # resolutions, each half the one before; 5 need 161 px, 2 need 21
         batch_size: int = 100,  # pairs compared at once
     ) -> None:
         super().__init__("pixels")
@@ -75,20 +78,53 @@ class MultiScaleSimilarity(StoredPoints):
 
 
 def similarities(images_a: Tensor, images_b: Tensor, num_scales: int = 5) -> Tensor:
-    """MS-SSIM of each pair of images with values 0 .. 255, (N, C, H, W) twice -> (N,) float64."""
-    weights = BETAS[:num_scales]
-    return multiscale_structural_similarity_index_measure(
-        images_a.double(),
-        images_b.double(),
-        data_range=255.0,
-        betas=tuple(weight / sum(weights) for weight in weights),
-        reduction="none",
-    )
+    """MS-SSIM of each pair of images with values 0 .. 255, (N, C, H, W) twice -> (N,) float64.
+
+    Contrast and structure of every scale, luminance of the coarsest (Wang 2003, equation 7), each
+    averaged over the windows that lie wholly inside the image, as the authors' program does; a
+    negative average counts as 0.
+    """
+    images_a, images_b = images_a.double(), images_b.double()
+    weights = torch.tensor(BETAS[:num_scales], dtype=torch.float64, device=images_a.device)
+    factors = []
+    for scale in range(num_scales):
+        if scale:
+            images_a, images_b = halved(images_a), halved(images_b)
+        luminance, contrast = compared(images_a, images_b)  # each (N, C, H - 10, W - 10)
+        last = scale == num_scales - 1
+        factors.append((luminance * contrast if last else contrast).mean(dim=(1, 2, 3)))
+    return torch.stack(factors, 1).relu().pow(weights / weights.sum()).prod(1)
+
+
+def halved(images: Tensor) -> Tensor:
+    """Means of 2 x 2 pixels; of what there is of them at an odd border."""
+    return F.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
+
+
+def compared(images_a: Tensor, images_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Luminance, and contrast with structure, of all windows inside two images.
+
+    Wang, Bovik, Sheikh, Simoncelli 2004, equations 6 and 13 without its first factor.
+    """
+    squares = torch.cat((images_a**2, images_b**2, images_a * images_b))
+    mean_a, mean_b = blurred(images_a), blurred(images_b)
+    square_a, square_b, product = blurred(squares).chunk(3)
+    variances = square_a - mean_a**2 + square_b - mean_b**2
+    luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
+    return luminance, (2 * (product - mean_a * mean_b) + C2) / (variances + C2)
+
+
+def blurred(images: Tensor) -> Tensor:
+    """Weighted means over all windows inside, (N, C, H, W) -> (N, C, H - 10, W - 10)."""
+    place = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
+    window = torch.softmax(-(place**2) / (2 * SIGMA**2), 0)
+    rows = F.conv2d(images.flatten(0, 1)[:, None], window.view(1, 1, -1, 1))
+    return F.conv2d(rows, window.view(1, 1, 1, -1))[:, 0].unflatten(0, images.shape[:2])
 
 
 def check_scales(side: int, num_scales: int) -> None:
     """Raise ValueError where images of this side, in pixels, are too small for so many scales."""
-    largest = sum(side >= WINDOW * shrinking for shrinking in SHRINKING)
+    largest = sum(math.ceil(side / 2**scale) >= WINDOW for scale in range(len(BETAS)))
     if num_scales > largest:
         way_out = f"set num_scales={largest}" if largest else f"it takes {WINDOW} px and more"
         raise ValueError(

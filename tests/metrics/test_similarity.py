@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -24,6 +25,48 @@ def test_constant_images_in_closed_form(num_scales):
     luminance = (2 * a * b + c1) / (a**2 + b**2 + c1)
     power = BETAS[num_scales - 1] / sum(BETAS[:num_scales])
     assert similarities(*pair, num_scales).item() == pytest.approx(luminance**power, rel=1e-6)
+
+
+def ssim_parts(a, b):
+    """Means of luminance times contrast, and of contrast alone, one window after another."""
+    weights = np.array(
+        [[np.exp(-((y - 5) ** 2 + (x - 5) ** 2) / 4.5) for x in range(11)] for y in range(11)]
+    )
+    weights /= weights.sum()
+    both, contrast = [], []
+    for top in range(a.shape[0] - 10):
+        for left in range(a.shape[1] - 10):
+            p, q = (each[top : top + 11, left : left + 11] for each in (a, b))
+            mp, mq = (weights * p).sum(), (weights * q).sum()
+            vp, vq = (weights * (p - mp) ** 2).sum(), (weights * (q - mq) ** 2).sum()
+            cov = (weights * (p - mp) * (q - mq)).sum()
+            contrast.append((2 * cov + 7.65**2) / (vp + vq + 7.65**2))
+            both.append(contrast[-1] * (2 * mp * mq + 2.55**2) / (mp**2 + mq**2 + 2.55**2))
+    return np.mean(both), np.mean(contrast)
+
+
+@pytest.mark.parametrize(("height", "width", "num_scales"), [(24, 30, 2), (45, 47, 3), (12, 11, 1)])
+def test_windows_lie_inside_the_images_at_every_scale(height, width, num_scales):
+    """Like the authors' program: no border is padded, odd sides keep their last row."""
+    generator = np.random.default_rng(7)
+    a = generator.uniform(0, 255, (height, width))
+    b = np.clip(a + generator.normal(0, 40, a.shape), 0, 255)
+    wanted, x, y = 1.0, a, b
+    powers = np.array([0.0448, 0.2856, 0.3001][:num_scales])
+    for scale, power in enumerate(powers / powers.sum()):
+        both, contrast = ssim_parts(x, y)
+        wanted *= (both if scale == num_scales - 1 else contrast) ** power
+        x, y = (
+            np.array(
+                [
+                    [each[i : i + 2, j : j + 2].mean() for j in range(0, each.shape[1], 2)]
+                    for i in range(0, each.shape[0], 2)
+                ]
+            )
+            for each in (x, y)
+        )
+    found = similarities(*(torch.tensor(each)[None, None] for each in (a, b)), num_scales)
+    assert found.item() == pytest.approx(wanted, rel=1e-12)
 
 
 def test_equal_images_are_at_one_and_noise_near_zero():
