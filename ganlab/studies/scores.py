@@ -126,7 +126,7 @@ class Scores(Study):
         """
         self.latest = dict(values)
         self.go_by(metric := self.scoring.monitor(values))
-        self.improved = eligible and better(metric, values[metric], self.best)
+        self.improved = eligible and better(metric, values[metric], self.best, self.scoring.ways)
         if self.improved:
             self.best = values[metric]
 

@@ -14,6 +14,7 @@ from ganlab.data.batch import Batch
 from ganlab.metrics import Suite
 from ganlab.nn.growing import unfinished
 from ganlab.nn.randomness import derived_seed
+from ganlab.report.directions import Ways
 from ganlab.sampling import Sampler
 from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.reals import Reals, bound_test_pass
@@ -96,9 +97,14 @@ class Scoring:
                 suite.update(images, real=False)
             return suite.compute()
 
+    @property
+    def ways(self) -> Ways:
+        """Which way each score improves, where its class says so."""
+        return {} if self.suite is None else self.suite.ways
+
     def monitor(self, values: dict[str, float]) -> str:
         """The metric of these that decides what is best."""
-        return chosen_monitor(list(values), self.asked)
+        return chosen_monitor(list(values), self.asked, self.ways)
 
     def record(
         self, values: dict[str, float], sampler: Sampler, images_seen: int, **facts: Any
@@ -112,7 +118,10 @@ class Scoring:
         known: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
         if size := unfinished(sampler.generator):
             known["size"] = size
-        self.records += [{**record, **known, **facts} for record in found]
+        for record in found:
+            name = str(record["metric"])
+            best = {"best": self.ways[name]} if name in self.ways else {}
+            self.records.append({**record, **known, **best, **facts})
 
 
 @contextmanager
