@@ -8,7 +8,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `scores` | `Scores`, a callback in training too | `sampling.Sampler` |
 | `samples` | `Samples` | `sampling.Sampler`, `latents.chosen.chosen` |
 | `interpolation` | `Interpolation` | `latents.paths.walked`, `latents.paths.smoothness` |
-| `arithmetic` | `Arithmetic` | `latents.displacement` |
+| `arithmetic` | `Arithmetic` | `latents.arithmetic.displacement` |
 | `style_mixing` | `StyleMixing` | `latents.style_mixing.mixed_row`; `nn.style.mix` |
 | `truncation` | `Truncation` | `latents.truncation.trade` |
 | `timeline` | `Timeline` | `latents.timeline.generators_at`, `report.timeline.strip` |
@@ -44,8 +44,7 @@ from ganlab.studies.images.nearest_neighbours import NearestNeighbours
 from ganlab.studies.images.spectrum import Spectrum
 from ganlab.studies.latents.arithmetic import Arithmetic
 from ganlab.studies.latents.interpolation import Interpolation
-from ganlab.studies.latents.path_length import perceptual_path_lengths
-from ganlab.studies.latents.path_lengths import PathLength
+from ganlab.studies.latents.path_length import PathLength, perceptual_path_lengths
 from ganlab.studies.latents.paths import smoothness, walked
 from ganlab.studies.latents.samples import Samples
 from ganlab.studies.latents.style_mixing import StyleMixing

@@ -109,10 +109,11 @@ class Reals:
 
     def key(self, data: Any) -> Key | None:
         """What the statistics depend on; None where the data does not say what it is."""
-        content = getattr(data, "content_key", None)
-        if content is None:
+        if not has_content(data):
             return None
-        return real_key(self.suite, content, data.resolution, num_images(data), mirrored(data))
+        return real_key(
+            self.suite, data.content_key, data.resolution, num_images(data), mirrored(data)
+        )
 
 
 def precomputed(
@@ -155,6 +156,11 @@ def bound_test_pass(trainer: Trainer, num: int | None) -> None:
     """Let a test pass end after `num` images (None = all), where the data module can be told."""
     if hasattr(data := data_of(trainer), "eval_images"):
         data.eval_images(num)
+
+
+def has_content(data: Any) -> bool:
+    """Whether the data says what its images are: those of a run do, a user's own need not."""
+    return getattr(data, "content_key", None) is not None
 
 
 def mirrored(data: Any) -> bool:

@@ -14,8 +14,7 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.directions import better, refuse_unknown
 from ganlab.studies.findings import Findings
 from ganlab.studies.question import Question
-from ganlab.studies.score_report import score_table
-from ganlab.studies.scoring import undisturbed
+from ganlab.studies.scoring import score_table, undisturbed
 from ganlab.studies.study import Study
 from ganlab.systems.clock import crossed
 from ganlab.systems.divergence import watch

@@ -13,11 +13,6 @@ from ganlab.nn.randomness import keyed_generator
 from ganlab.studies.reals import data_of
 
 
-def has_images(trainer: Trainer) -> bool:
-    """Whether the trainer's data has images at all."""
-    return not isinstance(data_of(trainer), NoImages)
-
-
 def require_images(trainer: Trainer, study: str, purpose: str) -> None:
     """Raise ValueError where the data has no images; says which study needs them for what."""
     data = data_of(trainer)

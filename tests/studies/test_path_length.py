@@ -10,7 +10,8 @@ from ganlab.features import Classifier
 from ganlab.networks import base, stylegan2
 from ganlab.nn.randomness import latents_at
 from ganlab.studies import PathLength, Study, perceptual_path_lengths
-from ganlab.studies.latents.path_length import path_length, prepared, slerp, unit_features
+from ganlab.studies.latents.path_length import path_length, prepared, unit_features
+from ganlab.studies.latents.paths import great_circle
 
 
 class Identity(nn.Module):
@@ -131,7 +132,7 @@ def test_slerp_stays_on_the_sphere_and_turns_evenly():
     a, b = ends(30)
     a, b = nn.functional.normalize(a, dim=1), 3 * nn.functional.normalize(b, dim=1)
     for at in (0.0, 0.25, 1.0):
-        point = slerp(a, b, torch.full((30, 1), at).double())
+        point = great_circle(a, b, torch.full((30, 1), at).double())
         torch.testing.assert_close(point.norm(dim=1), torch.full((30,), 1 + 2 * at).double())
         turned = nn.functional.cosine_similarity(a, point).clamp(-1, 1).acos()
         whole = nn.functional.cosine_similarity(a, b).acos()

@@ -118,7 +118,7 @@ def test_a_composition_mixes_the_pastes_level_with_the_backgrounds_finer_ones():
     system, background, source = Pyramid(), blocky(1), blocky(2)
     region = square(0, 0, 4, 4)
     paste, where = pasted(background, source, region)
-    told = composed(system, background, paste, where, "pool2")
+    told = composed(system.conditioner, background, paste, where, "pool2")
     assert list(told.masks) == ["pool1", "pool2"]
     assert torch.equal(told.label, system.conditioner.label(system.conditioner.features(paste)))
     (found,) = sampler(system, told).images([0])

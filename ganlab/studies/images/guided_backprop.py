@@ -72,7 +72,7 @@ class GuidedBackprop(Question):
 
     def check(self, bench: Bench) -> None:
         """Refuse a generator that comes alone, before any data is read."""
-        if getattr(bench.system, "discriminator", None) is None:
+        if bench.system.discriminator is None:
             raise ValueError(
                 "study=guided_backprop needs a discriminator, and this checkpoint holds none: "
                 "choose one that was trained here"
@@ -113,10 +113,7 @@ class GuidedBackprop(Question):
         """The first images of the data."""
         indices = list(range(min(self.num_real, len(bench.data.dataset))))
         batch = stored_images(bench.data, indices, bench.device)
-        conditioner = getattr(bench.system, "conditioner", None)
-        condition = None
-        if conditioner is not None:
-            batch, condition = conditioner(batch)
+        batch, condition = bench.system.conditioner(batch)
         return Shown("real", indices, batch.image, condition)
 
     def generated(self, bench: Bench) -> Shown:

@@ -1,43 +1,31 @@
 """`study=nearest_neighbours`: samples beside their nearest training images, and a verdict."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganlab.features import Extractor
 from ganlab.features.pixels import quantized
 from ganlab.metrics.suite import short
 from ganlab.report.drawings import Drawing
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.images.copies import (
-    Compared,
-    Neighbours,
-    neighbours_of,
-    neighbours_of_held_out,
-    verdict,
-)
+from ganlab.studies.images.copies import Compared, neighbours_of, neighbours_of_held_out
 from ganlab.studies.images.held_out import held_out_data
 from ganlab.studies.images.neighbour_report import copies_table, draw_distances, draw_neighbours
-from ganlab.studies.question import Question
+from ganlab.studies.question import FeatureQuestion
 from ganlab.studies.reals import mirrored, num_images
-from ganlab.studies.stored import (
-    mirrored_images,
-    random_positions,
-    require_features,
-    require_images,
-)
+from ganlab.studies.stored import mirrored_images, random_positions, require_images
 
 SPACES = ("pixels", "features")
 Points = dict[str, Tensor]  # space -> (N, d); pixels as bytes
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestNeighbours(Question):
+class NearestNeighbours(FeatureQuestion):
     """Nearest training images of generated ones, in pixels and in features, and whether it copies.
 
     Writes `figures/neighbours.png` (the first samples), `figures/suspects.png` (those nearest to
@@ -50,7 +38,6 @@ class NearestNeighbours(Question):
         FileNotFoundError: no such file of held-out images.
     """
 
-    extractor: Extractor  # of the features
     num: int = 2000  # generated images: latents 0 .. num-1
     held_out: str | Path | None = None  # folder, .zip, .npz or .npy never trained on
     num_held_out: int = 2000  # held-out reals, drawn at random; at most all there are
@@ -73,15 +60,18 @@ class NearestNeighbours(Question):
                 "(0, 1)"
             )
 
-    def preflight(self) -> None:
-        """Raise, before any data is read, if the extractor's weights are not to be had."""
-        require_features(self.extractor, "nearest_neighbours")
-        self.extractor.preflight()
-
     def check(self, bench: Bench) -> None:
-        """Refuse a checkpoint without training images, and fetch the weights."""
+        """Refuse a checkpoint without training images or with too few, and fetch the weights."""
         require_images(bench.trainer, "nearest_neighbours", "compares with training images")
-        self.extractor.prepare()
+        most = num_images(bench.data)
+        if self.held_out is None:  # each is compared with all others, itself and its mirror out
+            most -= most // len(bench.data.dataset)
+        if self.num_neighbours > most:
+            raise ValueError(
+                f"study.num_neighbours={self.num_neighbours}: {len(bench.data.dataset)} training "
+                f"images are too few, each has {most} others at most"
+            )
+        super().check(bench)
 
     def run(self, bench: Bench) -> Findings:
         """Collect points on every rank, compare on the first."""
@@ -101,7 +91,12 @@ class NearestNeighbours(Question):
                 if others
                 else neighbours_of_held_out(positions.to(points.device), points, k, stored)
             )
-            found[space] = self.compare(neighbours_of(made[space], points, k), held_out, space)
+            generated = neighbours_of(made[space], points, k)
+            if space == "pixels":  # bytes -> the scale of [0, 1]
+                generated, held_out = (
+                    replace(each, distances=each.distances / 255) for each in (generated, held_out)
+                )
+            found[space] = Compared.of(generated, held_out, self.quantile, self.confidence)
         verdicts = {space: each.verdict for space, each in found.items()}
         return Findings(
             tables={"table": copies_table(verdicts, self.notes(data))},
@@ -139,35 +134,14 @@ class NearestNeighbours(Question):
             kept["features"].append(self.extractor(batch)["features"])
         return {space: bench.ranks.joined(rows) for space, rows in kept.items()}
 
-    def compare(self, generated: Neighbours, held_out: Neighbours, space: str) -> Compared:
-        """The neighbours of both, and the verdict."""
-        if space == "pixels":  # bytes -> the scale of [0, 1]
-            generated, held_out = (
-                Neighbours(each.distances / 255, each.indices) for each in (generated, held_out)
-            )
-        return Compared(
-            generated, held_out, verdict(generated, held_out, self.quantile, self.confidence)
-        )
-
     def record_of(
         self, space: str, found: Compared, num_training: int, bench: Bench
     ) -> dict[str, Any]:
         """The verdict's number, as it stands in result.json."""
-        own = space == "features"
-        suffix = self.extractor.name if own else "pixels"
-        return {
-            "metric": f"copies{short(self.num)}_full_{suffix}",
-            "value": found.verdict.share,
-            "n_real": num_training,
-            "n_fake": self.num,
-            "extractor": suffix,
-            "extractor_sha256": self.extractor.sha256 if own else "",
-            "resize": self.extractor.resize if own else "none",
-            "truncation": None,
-            "ema": True,
-            "seed": self.seed,
-            "images_seen": bench.images_seen,
-        }
+        extractor = self.extractor if space == "features" else None
+        name = f"copies{short(self.num)}_full_{extractor.name if extractor else 'pixels'}"
+        share, num = found.verdict.share, self.num
+        return bench.record_of(name, share, extractor, n_real=num_training, n_fake=num, best="min")
 
     def drawn(self, bench: Bench, compared: dict[str, Compared]) -> dict[str, Drawing]:
         """The first samples, and those nearest to one training image alone."""

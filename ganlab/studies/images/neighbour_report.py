@@ -15,15 +15,8 @@ from ganlab.studies.neurons.panels import Panel, panel_figure, picture
 from ganlab.studies.stored import mirrored_images
 
 COLUMNS = [
-    "space",
-    "verdict",
-    "copies",
-    "copies, low",
-    "copies, high",
-    "held-out reals",
-    "held-out reals, high",
-    "exact copies",
-    "median distance ratio",
+    *("space", "verdict", "copies", "copies, low", "copies, high", "held-out reals"),
+    *("held-out reals, high", "exact copies", "median distance ratio"),
     "nearer than a held-out real",
 ]
 BINS = 40
@@ -31,23 +24,17 @@ BINS = 40
 
 def copies_table(verdicts: Mapping[str, Verdict], notes: Sequence[str]) -> Table:
     """One row a space."""
-    rows = []
-    for space, found in verdicts.items():
-        values = (
+    rows = [
+        [
             space,
             "copies" if found.copies else "no sign of copying",
-            found.share,
-            found.low,
-            found.high,
-            found.held_out_share,
-            found.held_out_high,
-            found.exact,
-            found.ratio,
-            found.nearer,
-        )
-        rows.append(dict(zip(COLUMNS, values, strict=True)))
+            *(found.share, found.low, found.high, found.held_out_share, found.held_out_high),
+            *(found.exact, found.ratio, found.nearer),
+        ]
+        for space, found in verdicts.items()
+    ]
     sentences = [found.sentence(space) for space, found in verdicts.items()]
-    return Table(COLUMNS, rows, caption="Does it copy?", notes=[*sentences, *notes])
+    return Table.of(COLUMNS, rows, "Does it copy?", [*sentences, *notes])
 
 
 def draw_distances(compared: Mapping[str, Compared]) -> Drawing:
@@ -82,17 +69,9 @@ def _histogram(panel: Any, sides: Mapping[str, Tensor], threshold: float) -> Non
     edges = np.linspace(0, top or 1.0, BINS + 1)
     for place, (name, side) in enumerate(values.items()):
         weights = np.full(len(side), 1 / len(side))
-        colour, dashes = figures.PALETTE[place], figures.DASHES[place]
-        panel.hist(
-            np.clip(side, 0, edges[-1]),
-            edges,
-            weights=weights,
-            histtype="step",
-            color=colour,
-            linestyle=dashes,
-            linewidth=1.4,
-            label=name,
-        )
+        how = {"color": figures.PALETTE[place], "linestyle": figures.DASHES[place]}
+        how |= {"weights": weights, "histtype": "step", "linewidth": 1.4, "label": name}
+        panel.hist(np.clip(side, 0, edges[-1]), edges, **how)
     panel.axvline(threshold, color=figures.INK, linestyle="--", linewidth=0.8)
     panel.set(ylabel="share of images", xlim=(0, edges[-1]))
 
@@ -108,26 +87,21 @@ def draw_neighbours(
     Above each its distance and its position in the data; from the data's length on it is a mirror
     image.
     """
-    rows: list[tuple[str, Sequence[Panel | None]]] = []
     numbers: dict[str, Any] = {
         "indices": np.asarray(indices),
         "samples": images.to_uint8(samples).cpu().numpy(),
     }
-    chosen = {
-        space: (each.indices[list(indices)].cpu(), each.distances[list(indices)].cpu())
-        for space, each in found.items()
-    }
-    for row, index in enumerate(indices):
-        line: list[Panel | None] = [picture(samples[row])]
-        for space, (positions, distances) in chosen.items():
+    lines: list[list[Panel | None]] = [[picture(sample)] for sample in samples]
+    for space, each in found.items():
+        positions = each.indices[list(indices)].cpu()
+        distances = each.distances[list(indices)].cpu()
+        for row, line in enumerate(lines):
             shown = mirrored_images(data, positions[row].tolist(), torch.device("cpu"))
             texts = [f"{d:.3g}" for d in distances[row].tolist()]
-            if row == 0:
-                texts[0] = f"{space}: {texts[0]}"
+            texts[0] = texts[0] if row else f"{space}: {texts[0]}"
             line += [picture(x, text) for x, text in zip(shown, texts, strict=True)]
-        rows.append((f"latent {index}", line))
-    for space, (positions, distances) in chosen.items():
         numbers[f"{space}/neighbours"] = positions.numpy()
         numbers[f"{space}/distances"] = distances.numpy()
+    rows = [(f"latent {index}", line) for index, line in zip(indices, lines, strict=True)]
     caption = "Samples and their nearest training images, distances above them"
     return Drawing(panel_figure(rows), numbers, caption)

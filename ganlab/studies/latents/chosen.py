@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.networks.base import Generator
+from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.randomness import latents_at
+from ganlab.sampling import Sampler
 from ganlab.storage.arrays import read_npy
 from ganlab.studies.address import Latents, addresses, checked
+from ganlab.studies.places import file_named
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +32,15 @@ class Chosen:
     def names(self) -> list[str]:
         """`17`, or `row 3` of a file."""
         return [f"row {i}" if self.filed else str(i) for i in self.addresses]
+
+    def __getitem__(self, rows: slice) -> "Chosen":
+        return Chosen(self.values[rows], self.addresses[rows], self.source, self.filed)
+
+    def styles(self, sampler: Sampler) -> Tensor:
+        """Their (N, L, W) styles, which a file may hold already."""
+        if self.values.ndim == 3:
+            return self.values
+        return sampler.styles(self.addresses, self.values)
 
 
 def is_array(latents: object) -> bool:
@@ -65,7 +75,7 @@ def chosen(
     if latents is None:
         raise ValueError(f"{key} is null; give indices such as [3,17], 0:8, or an .npy of latents")
     if is_array(latents):
-        path = Path(str(latents)).expanduser()
+        path = file_named(str(latents), key)
         values = read_latents(path, generator, key)
         return Chosen(values, list(range(len(values))), f"rows of {path.name}", filed=True)
     indices = listed(latents, key)
@@ -76,11 +86,8 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
     """The array of an `.npy` file, (N, Z) latents or (N, L, W) styles, as float32.
 
     Raises:
-        FileNotFoundError: there is no such file.
         ValueError: no array, another shape than this generator's, or numbers that are not finite.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{key}={path}: no such file")
     try:
         array = read_npy(path)
     except (OSError, ValueError) as error:
@@ -99,8 +106,7 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
 
 def accepted(generator: Generator) -> list[tuple[int, ...]]:
     """Shapes of one latent and, where there are styles, of one image's styles."""
-    network: Any = generator
     latent = (int(generator.latent_dim),)
-    if not hasattr(generator, "map"):
+    if not isinstance(generator, StyleGenerator):
         return [latent]
-    return [latent, (int(network.num_styles), int(network.mean_style.shape[-1]))]
+    return [latent, (generator.num_styles, int(generator.mean_style.shape[-1]))]

@@ -13,15 +13,15 @@ from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import File, Findings, ImageFile
 from ganlab.studies.latents.chosen import Chosen, chosen, is_array, listed
+from ganlab.studies.latents.pictures import LatentQuestion
 from ganlab.studies.neurons.artifact_latents import is_detection
 from ganlab.studies.neurons.detection import read_ranking
-from ganlab.studies.question import Question
 
 FORMS = ("png", "zip", "npz")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples(Question):
+class Samples(LatentQuestion):
     """Writes the images, one grid of them, and `samples.json`, which says how they were made.
 
     png: `samples/<index>.png`, each rank its share. zip: the same files in `samples.zip`. npz:
@@ -39,8 +39,6 @@ class Samples(Question):
     latents: Latents = None  # an .npy of latents (N, Z) or styles (N, L, W) instead
     form: str = "png"  # or zip, npz
     num_shown: int = 64  # at most so many images in the grid
-    truncation: float | None = None  # psi of the truncation trick; style generators only
-    noise: str = "fixed"  # random = drawn for each image, keyed by its latent
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +76,8 @@ class Samples(Question):
         shares = self.shares(bench, sampler, found) if self.form == "png" else iter(())
         if not bench.ranks.first:
             return Findings(images=shares)
-        shown = sampler.paint(found.values[: self.num_shown], found.addresses[: self.num_shown])
+        first = found[: self.num_shown]
+        shown = sampler.paint(first.values, first.addresses)
         text = {"Description": f"{found.source}; {sampler.stated}"}
         files: dict[str, File] = {
             "samples.json": self.described(found),
@@ -100,14 +99,13 @@ class Samples(Question):
     def archive(self, bench: Bench, sampler: Sampler, found: Chosen, path: Path) -> None:
         """All of them in one file."""
         kind = ImageZip if self.form == "zip" else ImageArray
-        classes = sampler.condition_at
         with kind(path, len(found)) as archive:
             every = bench.ranks.watched(range(len(found)), "samples")
             for rows in batched(every, self.batch_size):
                 addresses = [found.addresses[row] for row in rows]
                 batch = sampler.paint(found.values[rows], addresses)
-                told = None if classes is None else classes(addresses).label
-                labels = None if told is None else told.tolist()
+                told = None if sampler.condition_at is None else sampler.condition_at(addresses)
+                labels = None if told is None or told.label is None else told.label.tolist()
                 texts = [self.text_of(found, row) for row in rows]
                 if labels is not None:  # a folder a class
                     for text, label in zip(texts, labels, strict=True):
@@ -117,7 +115,7 @@ class Samples(Question):
     def text_of(self, found: Chosen, row: int) -> dict[str, str]:
         """A file's name, and what its metadata say."""
         index = found.addresses[row]
-        address = {"row": str(index)} if found.filed else {"index": str(index)}
+        address = {"row" if found.filed else "index": str(index)}
         made = {"seed": str(self.seed), "truncation": str(self.truncation), "noise": self.noise}
         return {"name": f"{index:06d}.png", **address, **made}
 

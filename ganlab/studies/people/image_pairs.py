@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from ganlab.data.files import SUFFIXES
 from ganlab.report.images import Pixels
 from ganlab.studies.people.trials import Level, Protocol
+from ganlab.studies.places import place_named
+from ganlab.studies.pyramid.image_input import is_image_name
 from ganlab.studies.stored import random_positions
 
 LAYOUT = (
@@ -28,7 +29,7 @@ def read_levels(folder: str | Path, protocol: Protocol, seed: int) -> list[Level
         FileNotFoundError: no such folder, or no `fake` and `real` in it.
         ValueError: too few images, a broken one, or one without its pair where pairs are shown.
     """
-    place = Path(folder).expanduser()
+    place = place_named(folder, "study.images")
     if not place.is_dir():
         raise FileNotFoundError(f"study.images={folder} is no folder; {LAYOUT}")
     places = {"": place} if is_level(place) else {}
@@ -62,11 +63,7 @@ def read_level(name: str, place: Path, protocol: Protocol, seed: int) -> Level:
 
 def image_files(place: Path) -> dict[str, Path]:
     """Name without suffix -> file, by name."""
-    return {
-        path.stem: path
-        for path in sorted(place.iterdir())
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-    }
+    return {path.stem: path for path in sorted(place.iterdir()) if is_image_name(path)}
 
 
 def some(files: Mapping[str, Path], num: int, level: str, key: str, seed: int) -> Sequence[Path]:
@@ -80,5 +77,5 @@ def pixels_of(path: Path) -> Pixels:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError) as error:
         raise ValueError(f"study.images: {path} is no image that can be read: {error}") from error

@@ -1,13 +1,12 @@
 """`study=real_or_fake`: a page on which people tell fakes from reals, and what they found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ganlab.report import images
 from ganlab.report.images import Pixels
@@ -23,10 +22,10 @@ from ganlab.studies.people.judgements import (
 )
 from ganlab.studies.people.real_or_fake_page import page_of
 from ganlab.studies.people.trials import Level, Protocol, protocol_of, trials_of
-from ganlab.studies.pyramid.edits import is_pyramid, levels_named
+from ganlab.studies.pyramid.edits import levels_named, pyramid_features
 from ganlab.studies.pyramid.pairs import pyramid_levels
 from ganlab.studies.question import Question
-from ganlab.studies.score_report import score_table
+from ganlab.studies.scoring import score_table
 from ganlab.studies.stored import random_positions, require_images, stored_images
 from ganlab.systems.system import System
 
@@ -75,14 +74,15 @@ class RealOrFake(Question):
     @cached_property
     def judged(self) -> list[Judgement]:
         """What people sent back."""
-        return [] if self.results is None else read_judgements(as_list(self.results))
+        named = [] if self.results is None else as_list(self.results)
+        return read_judgements(named, "study.results")
 
     def check(self, bench: Bench) -> None:
         """Refuse a test without reals, pairs without references, and results of another model."""
         check_results(self.judged, self.model or model_of(bench.system))
         if self.images is not None:
             return
-        if is_pyramid(bench.system):
+        if pyramid_features(bench.system) is not None:
             require_images(bench.trainer, "real_or_fake", "paints from references")
             generator: Any = bench.generator
             levels_named(self.levels, generator.stages)
@@ -90,7 +90,7 @@ class RealOrFake(Question):
             raise ValueError("study.levels names levels of a semantic pyramid, and this is none")
         elif self.announced.name != "paired":
             require_images(bench.trainer, "real_or_fake", "shows real images")
-        elif references_of(bench.system) is None:
+        elif bench.system.conditioner.references is None:
             raise ValueError(
                 "study.protocol=paired shows a fake beside its own reference, which this "
                 f"generator does not have: give study.images=<folder>; {LAYOUT}"
@@ -123,16 +123,15 @@ class RealOrFake(Question):
         """The images to judge."""
         if self.images is not None:
             return read_levels(self.images, self.announced, self.seed)
-        num = self.announced.num
-        if is_pyramid(bench.system):
+        num, conditioner = self.announced.num, bench.system.conditioner
+        if features := pyramid_features(bench.system):
             generator: Any = bench.generator
             chosen = levels_named(self.levels, generator.stages)
-            return pyramid_levels(bench.sampler, bench.system.conditioner, bench.data, chosen, num)
+            return pyramid_levels(bench.sampler, features, bench.data, chosen, num)
         fakes = images.cells(bench.sampler.images(range(num)))
         if self.announced.name == "paired":
-            find = references_of(bench.system)
-            assert find is not None
-            return [Level(self.level, fakes, images.cells(find(range(num))))]
+            assert conditioner.references is not None, "see `check`"
+            return [Level(self.level, fakes, images.cells(conditioner.references(range(num))))]
         return [Level(self.level, fakes, self.reals(bench))]
 
     def reals(self, bench: Bench) -> list[Pixels]:
@@ -150,11 +149,6 @@ def check_results(judged: Sequence[Judgement], model: str) -> None:
                 f"study.results: {each.path} is of {each.model!r}, and this checkpoint is "
                 f"{model!r}; say study.model if both are the same, or use python -m ganlab table"
             )
-
-
-def references_of(system: System) -> Callable[[Sequence[int]], Tensor] | None:
-    """Addresses -> the reference images of these fakes, (N, C, H, W), where there are any."""
-    return getattr(getattr(system, "conditioner", None), "references", None)
 
 
 def model_of(system: System) -> str:

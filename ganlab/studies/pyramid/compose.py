@@ -11,18 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.pyramid.easel import Easel, checked_options
+from ganlab.studies.pyramid.easel import Easel
 from ganlab.studies.pyramid.edits import box_region, composed, in_colour, marked, pasted
 from ganlab.studies.pyramid.image_input import named, read_image, read_mask
-from ganlab.studies.pyramid.regional import Regional, kept_level
-from ganlab.studies.question import Question
+from ganlab.studies.pyramid.regional import Regional, RegionQuestion
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compose(Question):
-    """Implants the marked part of `object` into `image`, in K variants.
+class Compose(RegionQuestion):
+    """Implants the marked part of `object` into `image`, the background, in K variants.
 
     Writes `figures/compose.png` (background, object, naive paste, variants) with its numbers, each
     variant as `compose/<number>.png`, and `table.*`: the change to the background outside the
@@ -33,22 +31,14 @@ class Compose(Question):
             finest level, or what `Easel.at` refuses.
     """
 
-    image: str | Path | None = None  # file of the background
     object: str | Path | None = None  # file of the image that holds the object
     mask: str | Path | None = None  # file of the object's region in that image, white
     box: Sequence[float] | None = None  # or [top,left,bottom,right], shares of its sides
     at: Sequence[float] | None = None  # centre [y,x] in the background; None = where it is
     scale: float = 1.0  # of the object's size
-    level: str | None = None  # a stage, or `conv5`; None = the coarsest map
-    num_variants: int = 8  # latents 0 .. num_variants-1
-    paste: bool = False  # put the original's pixels back outside the region
-    truncation: float | None = None  # latents within this of 0: less diverse, more typical
-    class_names: str | Path | None = None  # text file, a line a class; None = see `Easel.at`
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_options(self.truncation, self.num_variants)
-        named(self.image, "study.image")
         named(self.object, "study.object")
         if (self.mask is None) == (self.box is None):
             raise ValueError("the object is given by study.mask=<file> or by study.box=[t,l,b,r]")
@@ -56,12 +46,6 @@ class Compose(Question):
             raise ValueError(
                 f"study.scale={self.scale} must be above 0, study.at={self.at} be [y,x] as shares"
             )
-
-    def check(self, bench: Bench) -> None:
-        """Read the files, paste, and refuse a level that leaves nothing to keep."""
-        easel = Easel.at(bench, self.truncation, self.class_names)
-        self.read(easel)
-        kept_level(self.level, easel.stages)
 
     def read(self, easel: Easel) -> "Paste":
         """The files, and the object pasted."""
@@ -76,27 +60,23 @@ class Compose(Question):
         image, region = pasted(background, source, outline, self.at, self.scale)
         return Paste(background, source, outline, image, region)
 
-    def run(self, bench: Bench) -> Findings:
-        """Paint and measure; the first rank's work."""
-        if not bench.ranks.first:
-            return Findings()
-        easel = Easel.at(bench, self.truncation, self.class_names)
-        level, paste = kept_level(self.level, easel.stages), self.read(easel)
-        told = composed(bench.system, paste.background, paste.image, paste.region, level)
+    def paint(self, easel: Easel, level: str) -> Findings:
+        """The variants, beside the naive paste."""
+        paste = self.read(easel)
+        told = composed(easel.conditioner, paste.background, paste.image, paste.region, level)
         painted = Regional(
             easel=easel,
+            question=self,
             name="compose",
             level=level,
             outside=paste.background,
             inside=paste.image,
             region=paste.region,
             variants=easel.variants(told, self.num_variants),
-            paste=self.paste,
         )
-        rows = painted.rows({"naive paste": paste.image, "variant": painted.variants})
         names = [Path(str(place)).name for place in (self.object, self.image)]
         return painted.findings(
-            rows,
+            {"naive paste": paste.image},
             ("background, object, paste", paste.shown),
             caption="Composition: the background outside the object, and the paste inside",
             text=f"Composition from {level}: {names[0]} in {names[1]}",
@@ -104,7 +84,6 @@ class Compose(Question):
                 "inside, the change is to the naive paste",
                 f"background {self.image}, object of {self.object}",
             ],
-            told={"image": str(self.image)},
         )
 
 
@@ -121,5 +100,5 @@ class Paste:
     @property
     def shown(self) -> Tensor:
         """Background, object and paste, (3, 3, R, R)."""
-        marked_source = marked(self.source, self.outline)
-        return torch.cat([in_colour(self.background), marked_source, in_colour(self.image)])
+        images = [self.background, marked(self.source, self.outline), self.image]
+        return torch.cat([in_colour(each) for each in images])

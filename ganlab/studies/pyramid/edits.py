@@ -16,18 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganlab.networks.base import Condition
-from ganlab.nn.masks import level_masks
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import ConditionAt
+from ganlab.systems.semantic import PyramidFeatures
+from ganlab.systems.system import System
 
 MARKER = (1.0, -1.0, -1.0)  # red, as figure 6 marks a region
 
 
-def is_pyramid(system: Any) -> bool:
-    """Whether the generator paints from features of references, stage by stage."""
-    return hasattr(system.generator_ema, "stages") and hasattr(
-        getattr(system, "conditioner", None), "condition"
-    )
+def pyramid_features(system: System) -> PyramidFeatures | None:
+    """What tells the generator features of references, stage by stage; None = it is no pyramid."""
+    return system.conditioner if isinstance(system.conditioner, PyramidFeatures) else None
 
 
 def level_named(
@@ -102,7 +101,7 @@ def latents_within(
 
 
 def composed(
-    system: Any,
+    conditioner: PyramidFeatures,
     background: Tensor,  # (1, C, R, R)
     pasted: Tensor,  # the same with the object pasted into it
     region: Tensor,  # (1, 1, R, R), 1 where it was pasted
@@ -112,12 +111,10 @@ def composed(
 
     Section 4.2, semantic image composition. The label is the classifier's guess of the paste.
     """
-    conditioner, stages = system.conditioner, system.generator_ema.stages
     paste, around = conditioner.features(pasted), conditioner.features(background)
-    label = conditioner.label(paste)
-    masks = level_masks(stages, level, 1, keep=1 - region, device=label.device)
+    masks = conditioner.masks(paste, level, keep=1 - region)
     features = {name: (paste if name == level else around)[name] for name in masks}
-    return Condition(label=label, features=features, masks=masks)
+    return Condition(label=conditioner.label(paste), features=features, masks=masks)
 
 
 def pasted(

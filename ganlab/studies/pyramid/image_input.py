@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ganlab.data.decode import Fitting, UnusableImage, normalised
 from ganlab.data.files import SUFFIXES
+from ganlab.studies.places import file_named, place_named
 
 SHAPE_TOLERANCE = 0.01  # by which aspect ratios of an image and its mask may differ
 GREY = (32, 223)  # values between these are neither black nor white
@@ -40,7 +41,7 @@ def named(place: Any, key: str, what: str = "an image file") -> Any:
 
 def fitting_of(data: Any) -> Fitting:
     """How images become what a generator of this data module makes; small ones are enlarged."""
-    own = getattr(data, "fitting", None)
+    own = getattr(data, "fitting", None)  # a user's own data module need not have one
     if own is None:
         own = Fitting(int(data.resolution), int(data.channels))
     found: Fitting = replace(own, enlarge=True)
@@ -69,7 +70,7 @@ def read_images(
         FileNotFoundError, ValueError: see `read_image`; also an empty list or folder.
     """
     listed = [places] if isinstance(places, str) else list(places)
-    paths = [Path(place).expanduser() for place in listed]
+    paths = [place_named(place, key) for place in listed]
     if len(paths) == 1 and paths[0].is_dir():
         paths = [path for path in sorted(paths[0].iterdir()) if is_image_name(path)]
     if not paths:
@@ -175,11 +176,9 @@ def opened(place: str | Path, key: str) -> Image.Image:
 
 
 def _open(place: str | Path, key: str) -> Image.Image:
-    path = Path(place).expanduser()
-    if path.is_dir():
+    if place_named(place, key).is_dir():
         raise ValueError(f"{key}={place} is a folder; it takes an image file")
-    if not path.is_file():
-        raise FileNotFoundError(f"{key}={place}: no such file; it takes an image file")
+    path = file_named(place, key, "it takes an image file")
     with _readable(place, key):
         return Image.open(path)
 

@@ -6,28 +6,26 @@ others masked; FID against these very images.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ganlab.features import Extractor
 from ganlab.metrics.suite import short
 from ganlab.report.drawings import Picture
 from ganlab.sampling import Sampler, batched
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.pyramid.easel import Easel, checked_options
-from ganlab.studies.pyramid.edits import in_colour, levels_named
+from ganlab.studies.pyramid.easel import Easel, PyramidQuestion
+from ganlab.studies.pyramid.edits import levels_named
 from ganlab.studies.pyramid.levels_report import Diversity, draw_levels, level_notes, level_table
-from ganlab.studies.question import Question
+from ganlab.studies.question import FeatureQuestion
 from ganlab.studies.reals import num_images
 from ganlab.studies.stored import mirrored_images, random_positions, require_images
 
 
 @dataclass(frozen=True, kw_only=True)
-class PyramidLevels(Question):
+class PyramidLevels(PyramidQuestion, FeatureQuestion):
     """Scores images painted from each level alone, one image a reference.
 
     References are the suite's reals, found by their index; image i is told reference i, and image
@@ -35,24 +33,22 @@ class PyramidLevels(Question):
     paper's FID, diversity), `figures/pyramid_levels.png` (the curves) and `figures/levels.png` (the
     first references, two images of each a level), each with its numbers.
 
+    Diversity is measured in the extractor's features.
+
     Raises:
         ValueError: fewer images than references, a level that there is not, or what `Easel.at`
             refuses.
     """
 
-    extractor: Extractor  # of the features that diversity is measured in
     levels: Sequence[str] | str | None = None  # stages, or `conv1`, ...; None = all
     num: int = 6000  # references, and images of each level
     num_pairs: int = 1000  # references of which two images are compared; at most num
     num_shown: int = 8  # references in the figure
-    truncation: float | None = None  # latents within this of 0: less diverse, more typical
-    class_names: str | Path | None = None  # text file, a line a class; None = see `Easel.at`
 
     baseline = False  # images of no level
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_options(self.truncation)
         if min(self.num, self.num_pairs, self.num_shown) < 1:
             raise ValueError(
                 f"study.num={self.num}, study.num_pairs={self.num_pairs} and study.num_shown="
@@ -75,10 +71,6 @@ class PyramidLevels(Question):
         """References in the figure."""
         return list(range(min(self.num_shown, self.num)))
 
-    def preflight(self) -> None:
-        """Raise, before any data is read, if the extractor's weights are not to be had."""
-        self.extractor.preflight()
-
     def check(self, bench: Bench) -> None:
         """Refuse data without images or with too few, and fetch the weights."""
         require_images(bench.trainer, "pyramid_levels", "paints from references")
@@ -88,9 +80,8 @@ class PyramidLevels(Question):
                 f"study.num={self.num} references asked for, and the data has {there:,}: "
                 f"study.num={there} takes them all, data=... other ones"
             )
-        easel = Easel.at(bench, self.truncation, self.class_names)
-        levels_named(self.levels, easel.stages)
-        self.extractor.prepare()
+        levels_named(self.levels, self.easel(bench).stages)
+        super().check(bench)
 
     def references(self, bench: Bench) -> "References":
         """The references, by address."""
@@ -100,7 +91,7 @@ class PyramidLevels(Question):
             if self.suite is None
             else self.suite.real_indices(there).tolist()
         )
-        return References(Easel.at(bench, self.truncation, self.class_names), positions)
+        return References(self.easel(bench), positions)
 
     def run(self, bench: Bench) -> Findings:
         """Score on every rank; measure diversity and draw on the first."""
@@ -119,7 +110,7 @@ class PyramidLevels(Question):
         return Findings(
             tables={"table": level_table(levels, scores, diversity, notes)},
             figures={
-                "pyramid_levels": draw_levels(levels, scores, diversity),
+                "pyramid_levels": draw_levels(levels, scores, diversity, bench.scoring.ways),
                 "levels": self.grid(references, levels),
             },
             records=[self.record_of(bench, level, each) for level, each in diversity.items()],
@@ -141,20 +132,16 @@ class PyramidLevels(Question):
     def record_of(self, bench: Bench, level: str, found: Diversity) -> dict[str, Any]:
         """The diversity of a level, as it stands in result.json."""
         num = len(self.pairs)
-        return {
-            "metric": f"diversity{short(num)}_{self.extractor.name}",
-            "value": found.diversity,
-            "n_real": num,
-            "n_fake": 2 * num,
-            "extractor": self.extractor.name,
-            "extractor_sha256": self.extractor.sha256,
-            "resize": self.extractor.resize,
-            "truncation": self.truncation,
-            "ema": True,
-            "seed": self.seed,
-            "images_seen": bench.images_seen,
-            "intervention": level,
-        }
+        name = f"diversity{short(num)}_{self.extractor.name}"
+        return bench.record_of(
+            name,
+            found.diversity,
+            self.extractor,
+            n_real=num,
+            n_fake=2 * num,
+            truncation=self.truncation,
+            intervention=level,
+        )
 
     def diversity(
         self, bench: Bench, references: "References", levels: Sequence[str]
@@ -184,11 +171,11 @@ class PyramidLevels(Question):
 
     def grid(self, references: "References", levels: Sequence[str]) -> Picture:
         """Figure 2: references across, two images of each level below."""
-        rows = [("reference", in_colour(references.images(self.shown).cpu()))]
+        rows = [("reference", references.images(self.shown).cpu())]
         for level in levels:
             for k in (0, 1):
                 images = references.sampler(level).images([i + k * self.num for i in self.shown])
-                rows.append((f"{level}, {'first' if k == 0 else 'second'}", in_colour(images)))
+                rows.append((f"{level}, {'first' if k == 0 else 'second'}", images))
         numbers: dict[str, Any] = {
             "positions": references.positions[: len(self.shown)],
             "latents": [[i, self.num + i] for i in self.shown],

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ganlab.report import figures
+from ganlab.report.directions import UNSAID, Ways
 from ganlab.report.drawings import Drawing
 from ganlab.report.protocols import protocol_stamp, protocol_text
 from ganlab.report.tables import Table
@@ -76,19 +77,18 @@ def level_table(
 ) -> Table:
     """Table 1: a row a level, fine to coarse; the paper's FID stands beside a level of its name."""
     metrics = list(dict.fromkeys(name for values in scores.values() for name in values))
-    printed = any(level in PAPER for level in levels) and bool(metrics)
-    columns = ["level", *metrics, *([PAPER_FID] if printed else []), *MEASURES]
+    printed = [PAPER_FID] if any(level in PAPER for level in levels) and metrics else []
     rows = []
     for level in levels:
-        row: dict[str, Any] = {"level": level, **scores.get(level, {})}
-        if printed:
-            row[PAPER_FID] = PAPER[level][1] if level in PAPER else None
-        rows.append(row | dict(zip(MEASURES, diversity[level].values, strict=True)))
+        found = [scores.get(level, {}).get(name) for name in metrics]
+        paper_fid = [PAPER[level][1] if level in PAPER else None] * len(printed)
+        rows.append([level, *found, *paper_fid, *diversity[level].values])
+    columns = ["level", *metrics, *printed, *MEASURES]
     caption = "Images painted from one level alone, from the one closest to the image on"
     paper = (
         "paper: Shocher et al. 2020, table 1; VGG-16 and Places365, 6,000 test images, Inception"
     )
-    return Table(columns, rows, caption=caption, notes=[*notes, *([paper] if printed else [])])
+    return Table.of(columns, rows, caption, [*notes, *([paper] if printed else [])])
 
 
 def level_notes(records: Sequence[Mapping[str, Any]], extractor: Any, data: str) -> list[str]:
@@ -100,10 +100,13 @@ def level_notes(records: Sequence[Mapping[str, Any]], extractor: Any, data: str)
 
 
 def draw_levels(
-    levels: Sequence[str], scores: Scores, diversity: Mapping[str, Diversity]
+    levels: Sequence[str],
+    scores: Scores,
+    diversity: Mapping[str, Diversity],
+    ways: Ways = UNSAID,  # in which the scores improve
 ) -> Drawing:
     """FID, the paper's beside it, and diversity over the levels."""
-    metric = chosen_monitor(list(scores[levels[0]]), None) if scores else None
+    metric = chosen_monitor(list(scores[levels[0]]), None, ways) if scores else None
     numbers: dict[str, Any] = {"level": list(levels)}
     with figures.styled():
         figure, axes = figures.new_figure(6.4 if metric else 3.4, 2.6, 2 if metric else 1, 2)
@@ -124,8 +127,7 @@ def draw_levels(
 def _draw(axes: Any, levels: Sequence[str], lines: Mapping[str, Sequence[float]]) -> None:
     places = range(len(levels))
     for i, (name, values) in enumerate(lines.items()):
-        how = {"color": figures.PALETTE[i], "linestyle": figures.DASHES[i]}
-        axes.plot(places, values, marker="o", markersize=3, label=figures.label(name), **how)
+        figures.draw_points(axes, i, name, places, values)
     axes.set_xticks(list(places), list(levels), rotation=30)
     axes.set_ylim(bottom=0)
     axes.legend()

@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from ganlab.networks.base import Condition
 from ganlab.report import images
 from ganlab.sampling import Sampler
 from ganlab.studies.people.trials import Level
 from ganlab.studies.stored import random_positions, stored_images
+from ganlab.systems.semantic import PyramidFeatures
 
 
 def pyramid_levels(
     sampler: Sampler,  # of a pyramid's averaged generator
-    conditioner: Any,  # the pyramid's
+    conditioner: PyramidFeatures,
     data: Any,  # module whose images are the references
     levels: Sequence[str],  # names of stages
     num: int,  # references of each level
@@ -33,7 +35,7 @@ def pyramid_levels(
     def level_of(name: str) -> Level:
         positions = random_positions(len(data.dataset), num, "judged", name, sampler.seed)
 
-        def told(addresses: Sequence[int]) -> Any:
+        def told(addresses: Sequence[int]) -> Condition:
             chosen = stored_images(data, [positions[i] for i in addresses], sampler.place)
             return conditioner.condition(chosen.image, name)
 
