@@ -58,10 +58,9 @@ from ganlab.studies.neurons.rates import Rates
 from ganlab.studies.neurons.sequential_ablation import SequentialAblation
 from ganlab.studies.neurons.unit_ablation import UnitAblation
 from ganlab.studies.people.real_or_fake import RealOrFake
-from ganlab.studies.pyramid.compose import Compose
 from ganlab.studies.pyramid.levels import PyramidLevels
+from ganlab.studies.pyramid.regional import Compose, Repaint
 from ganlab.studies.pyramid.relabel import Relabel
-from ganlab.studies.pyramid.repaint import Repaint
 from ganlab.studies.pyramid.unnatural import Unnatural
 from ganlab.studies.question import Question
 from ganlab.studies.scores import Scores

@@ -7,7 +7,7 @@ from ganlab.features import Extractor
 from ganlab.sampling import checked_noise
 from ganlab.studies.bench import Bench, Terms
 from ganlab.studies.findings import Findings
-from ganlab.studies.stored import require_features
+from ganlab.studies.reals import require_features
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,15 @@ from ganlab.data import NoImages
 from ganlab.report.images import cells, save_png
 from ganlab.sampling import Sampler
 from ganlab.studies import RealOrFake, Study
-from ganlab.studies.people.image_pairs import read_levels
-from ganlab.studies.people.real_or_fake_page import data_address, inside_script, page_of
-from ganlab.studies.people.trials import Level, Trial, protocol_of, trials_of, unrelated
+from ganlab.studies.people.real_or_fake import data_address, inside_script, page_of
+from ganlab.studies.people.trials import (
+    Level,
+    Trial,
+    protocol_of,
+    read_levels,
+    trials_of,
+    unrelated,
+)
 
 
 def flat(value, side=4):

@@ -24,7 +24,7 @@ from ganlab.studies.images.guided_gradients import (
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.neurons.panels import Panel, panel_figure, picture
 from ganlab.studies.question import Question
-from ganlab.studies.stored import stored_images
+from ganlab.studies.reals import stored_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

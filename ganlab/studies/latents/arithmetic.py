@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ganlab.networks.base import Generator
-from ganlab.report.contact_sheet import contact_sheet
+from ganlab.report.images import contact_sheet
 from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench

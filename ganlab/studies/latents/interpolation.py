@@ -12,8 +12,8 @@ from torch import Tensor
 from ganlab.features import Extractor
 from ganlab.networks.base import Generator
 from ganlab.report import figures
-from ganlab.report.animation import checked_format, save_animation, there_and_back
 from ganlab.report.drawings import Drawing, Picture
+from ganlab.report.image_files import checked_format, save_animation, there_and_back
 from ganlab.report.images import grid
 from ganlab.report.tables import Table
 from ganlab.report.timeline import evenly_spaced

@@ -1,4 +1,10 @@
-"""A region of an image painted anew in variants, and what happened outside and inside of it."""
+"""`study=repaint` and `study=compose`: a region of an image painted anew in variants.
+
+Shocher et al. 2020, section 4.2. To re-paint (figures 4 and 6) the chosen level is told everywhere,
+levels closer to the image only outside the region, deeper ones not at all. To compose (figure 7)
+the chosen level is that of an object pasted as it is; levels closer to the image are those of the
+background, around the object.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +17,8 @@ from torch import Tensor
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings
 from ganlab.studies.pyramid.easel import PER_ROW, Easel, EditQuestion, mean
-from ganlab.studies.pyramid.image_input import named
+from ganlab.studies.pyramid.edits import box_region, composed, in_colour, marked, pasted
+from ganlab.studies.pyramid.image_input import named, read_image, read_mask
 from ganlab.studies.pyramid.measures import change, guesses, signal_to_noise, spread
 
 COLUMNS = ["image", "change outside", "PSNR outside", "change inside", "class"]
@@ -119,3 +126,138 @@ class Regional:
             images=self.easel.files(self.name, self.shown, told),
             latents={self.name: self.easel.latents(len(self.variants))},
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repaint(RegionQuestion):
+    """Repaints the white region of `mask` in `image`, in K variants.
+
+    Writes `figures/repaint.png` (image, region, variants) with its numbers, each variant as
+    `repaint/<number>.png`, and `table.*` with the change outside and inside the region. The row
+    `nothing masked` says how well the network copies the image when all these levels are told
+    everywhere: no variant can keep the outside better.
+
+    Raises:
+        ValueError: no image or mask, no variant, a finest level, which leaves nothing closer to the
+            image to keep, or what `Easel.at` refuses.
+    """
+
+    mask: str | Path | None = None  # file of the region: white is painted anew
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named(self.mask, "study.mask", "an image file, white where to paint anew")
+
+    def read(self, easel: Easel) -> tuple[Tensor, Tensor]:
+        """The image, (1, C, R, R), and the region, (1, 1, R, R)."""
+        image, mask = named(self.image, "study.image"), named(self.mask, "study.mask")
+        return read_image(image, easel.fitting), read_mask(mask, image, easel.fitting)
+
+    def paint(self, easel: Easel, level: str) -> Findings:
+        """The variants, beside a copy of the image."""
+        original, region = self.read(easel)
+        told = easel.conditioner.condition(original, level, keep=1 - region)
+        everything = easel.conditioner.condition(original, level, keep=torch.ones_like(region))
+        painted = Regional(
+            easel=easel,
+            question=self,
+            name="repaint",
+            level=level,
+            outside=original,
+            inside=original,
+            region=region,
+            variants=easel.variants(told, self.num_variants),
+        )
+        return painted.findings(
+            {"image": original, "nothing masked": easel.variants(everything, 1)},
+            ("image, region", torch.cat([in_colour(original), marked(original, region)])),
+            caption="Re-painting: what was kept outside the region, and what changed inside",
+            text=f"Re-painting from {level}: {Path(str(self.image)).name}",
+            notes=[f"image {self.image}, mask {self.mask}"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compose(RegionQuestion):
+    """Implants the marked part of `object` into `image`, the background, in K variants.
+
+    Writes `figures/compose.png` (background, object, naive paste, variants) with its numbers, each
+    variant as `compose/<number>.png`, and `table.*`: the change to the background outside the
+    object and to the naive paste inside.
+
+    Raises:
+        ValueError: no image or object, not one of mask and box, a place outside, no variant, a
+            finest level, or what `Easel.at` refuses.
+    """
+
+    object: str | Path | None = None  # file of the image that holds the object
+    mask: str | Path | None = None  # file of the object's region in that image, white
+    box: Sequence[float] | None = None  # or [top,left,bottom,right], shares of its sides
+    at: Sequence[float] | None = None  # centre [y,x] in the background; None = where it is
+    scale: float = 1.0  # of the object's size
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        named(self.object, "study.object")
+        if (self.mask is None) == (self.box is None):
+            raise ValueError("the object is given by study.mask=<file> or by study.box=[t,l,b,r]")
+        if self.scale <= 0 or (self.at is not None and len(self.at) != 2):
+            raise ValueError(
+                f"study.scale={self.scale} must be above 0, study.at={self.at} be [y,x] as shares"
+            )
+
+    def read(self, easel: Easel) -> "Paste":
+        """The files, and the object pasted."""
+        fitting, place = easel.fitting, named(self.object, "study.object")
+        background = read_image(named(self.image, "study.image"), fitting)
+        source = read_image(place, fitting, "study.object")
+        outline = (
+            box_region(self.box, fitting.resolution)
+            if self.box is not None
+            else read_mask(str(self.mask), place, fitting, image_key="study.object")
+        )
+        image, region = pasted(background, source, outline, self.at, self.scale)
+        return Paste(background, source, outline, image, region)
+
+    def paint(self, easel: Easel, level: str) -> Findings:
+        """The variants, beside the naive paste."""
+        paste = self.read(easel)
+        told = composed(easel.conditioner, paste.background, paste.image, paste.region, level)
+        painted = Regional(
+            easel=easel,
+            question=self,
+            name="compose",
+            level=level,
+            outside=paste.background,
+            inside=paste.image,
+            region=paste.region,
+            variants=easel.variants(told, self.num_variants),
+        )
+        names = [Path(str(place)).name for place in (self.object, self.image)]
+        return painted.findings(
+            {"naive paste": paste.image},
+            ("background, object, paste", paste.shown),
+            caption="Composition: the background outside the object, and the paste inside",
+            text=f"Composition from {level}: {names[0]} in {names[1]}",
+            notes=[
+                "inside, the change is to the naive paste",
+                f"background {self.image}, object of {self.object}",
+            ],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Paste:
+    """The naive paste and what it is made of, (1, C, R, R) each."""
+
+    background: Tensor
+    source: Tensor  # that holds the object
+    outline: Tensor  # (1, 1, R, R), 1 where the object is in it
+    image: Tensor  # the object pasted into the background
+    region: Tensor  # (1, 1, R, R), 1 where it was pasted
+
+    @property
+    def shown(self) -> Tensor:
+        """Background, object and paste, (3, 3, R, R)."""
+        images = [self.background, marked(self.source, self.outline), self.image]
+        return torch.cat([in_colour(each) for each in images])
