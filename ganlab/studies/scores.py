@@ -89,7 +89,7 @@ class Scores(Study):
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Score the final generator, unless it just was or the run stopped before its length."""
         self.improved = False
-        finished = pl_module.images_seen >= 1000 * getattr(pl_module, "kimg", 0)
+        finished = pl_module.images_seen >= 1000 * pl_module.kimg
         if finished and self.scored_at != pl_module.images_seen:
             self.score_training(trainer, pl_module)
 

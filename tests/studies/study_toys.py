@@ -72,6 +72,7 @@ class System(system.System):
     def __init__(self, generator: base.Generator, kimg: float = 1.0, batch: int = 10):
         super().__init__()
         self.generator_ema = generator
+        self.discriminator, self.recipe = None, {}
         self.weight = nn.Parameter(torch.zeros(()))
         self.automatic_optimization = False
         self.images_seen = self.images_before = 0

@@ -92,7 +92,7 @@ class GuidedBackprop(Question):
                 layer,
                 filters,
                 group.condition,
-                partial(bench.ranks.watched, title=group.title),  # type: ignore[arg-type]
+                partial(bench.ranks.watched, title=group.title),
             ).cpu()
             for group in groups
         ]

@@ -172,8 +172,7 @@ def check_results(judged: Sequence[Judgement], model: str) -> None:
 
 def model_of(system: System) -> str:
     """The checkpoint's model, or where it comes from."""
-    recipe = getattr(system, "recipe", None) or {}
-    source, choices = recipe.get("source") or {}, recipe.get("choices") or {}
+    source, choices = (system.recipe.get(key) or {} for key in ("source", "choices"))
     if name := source.get("name") or choices.get("model"):
         return str(name)
     return type(system.generator_ema).__module__.rpartition(".")[2]
