@@ -82,7 +82,7 @@ def test_a_linear_generator_at_the_start_of_straight_paths():
     torch.testing.assert_close(found, expected, rtol=2e-2, atol=1e-4)
 
 
-class Styled(Linear):
+class Styled(Linear, base.StyleGenerator):
     """z is doubled on its way to the styles; images are linear in the second style alone."""
 
     def map(self, latents, condition=None):

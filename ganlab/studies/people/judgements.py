@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from ganlab.fields import a, both, complaint, count, fields, given, is_number, items, text
+from ganlab.checks.fields import a, both, complaint, count, fields, given, is_number, items, text
 from ganlab.metrics import wilson_interval
 from ganlab.report.tables import Table
 from ganlab.storage import read_text
