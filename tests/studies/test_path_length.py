@@ -231,6 +231,10 @@ def test_without_styles_it_measures_in_z_alone(tmp_path):
 def test_styles_that_are_not_there_are_refused_before_any_work(tmp_path):
     with pytest.raises(ValueError, match=r"study.spaces=\[w\] needs a style generator"):
         run(tmp_path, ConvGenerator(), spaces=["w"])
+    with pytest.raises(ValueError, match=r"study\.spaces=x, .* needs space z or w"):
+        run(tmp_path, ConvGenerator(), spaces=["x"])
+    with pytest.raises(ValueError, match=r"study\.spaces=\[\] .* name no path"):
+        run(tmp_path, ConvGenerator(), spaces=[])
     with pytest.raises(ValueError, match=r"study\.num_paths must be at least 1"):
         PathLength(extractor=Identity(), directory=tmp_path, num_paths=0)
 

@@ -25,6 +25,7 @@ from ganlab.studies.images.copies import (
     neighbours_of_held_out,
 )
 from ganlab.studies.neurons.panels import Panel, panel_figure, picture
+from ganlab.studies.places import place_named
 from ganlab.studies.question import FeatureQuestion
 from ganlab.studies.reals import (
     mirrored,
@@ -203,7 +204,7 @@ def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> 
         FileNotFoundError: there is no such place; the message names `key`.
         BrokenData: images that cannot be used.
     """
-    path = Path(place).expanduser()
+    path = place_named(place, key)
     if not path.exists():
         raise FileNotFoundError(
             f"{key}={place} does not exist; it takes a folder of images, a .zip, .npz or .npy"

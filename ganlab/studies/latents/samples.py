@@ -54,7 +54,7 @@ class Samples(LatentQuestion):
     @cached_property
     def named(self) -> Latents:
         """The addresses, or the file of latents."""
-        if isinstance(self.indices, str) and is_detection(self.indices):
+        if isinstance(self.indices, str) and is_detection(self.indices, "study.indices"):
             return read_ranking(self.indices, self.which, self.num, self.seed, "study.indices")
         if self.indices is not None:
             return unique(listed(self.indices, "study.num or study.indices"))
