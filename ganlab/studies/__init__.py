@@ -6,7 +6,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | study | question | pure functions |
 |---|---|---|
 | `scores` | `Scores`, a callback in training too | `sampling.Sampler` |
-| `samples` | `Samples` | `sampling.Sampler`, `latents.chosen.chosen` |
+| `samples` | `Samples` | `sampling.Sampler`, `latents.latent_set.latent_set` |
 | `interpolation` | `Interpolation` | `latents.paths.walked`, `latents.paths.smoothness` |
 | `arithmetic` | `Arithmetic` | `latents.arithmetic.displacement` |
 | `style_mixing` | `StyleMixing` | `latents.style_mixing.mixed_row`; `nn.style.mix` |
@@ -21,8 +21,8 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `nearest_neighbours` | `NearestNeighbours` | `images.copies` |
 | `pyramid_levels` | `PyramidLevels` | `pyramid.levels_report.Diversity` |
 | `repaint` | `Repaint` | `pyramid.image_input`, `pyramid.measures` |
-| `compose` | `Compose` | `pyramid.edits.pasted`, `pyramid.edits.composed` |
-| `relabel` | `Relabel` | `pyramid.measures.guesses`, `pyramid.measures.kept` |
+| `compose` | `Compose` | `pyramid.edits.paste_object`, `pyramid.edits.composition` |
+| `relabel` | `Relabel` | `pyramid.measures.guesses`, `pyramid.measures.feature_change` |
 | `unnatural` | `Unnatural` | `pyramid.image_input.read_images` |
 | `path_length` | `PathLength` | `latents.path_length.perceptual_path_lengths` |
 | `real_or_fake` | `RealOrFake` | `people.trials`; `people.judgements` reads results |

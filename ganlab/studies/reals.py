@@ -114,7 +114,7 @@ class Reals:
         if not has_content(data):
             return None
         return real_key(
-            self.suite, data.content_key, data.resolution, num_images(data), mirrored(data)
+            self.suite, data.content_key, data.resolution, num_images(data), has_mirrors(data)
         )
 
 
@@ -165,14 +165,14 @@ def has_content(data: Any) -> bool:
     return getattr(data, "content_key", None) is not None
 
 
-def mirrored(data: Any) -> bool:
+def has_mirrors(data: Any) -> bool:
     """Whether the data is trained with mirror images."""
     return bool(getattr(data, "flip", False))
 
 
 def num_images(data: Any) -> int:
     """How many images the data has; a mirror image that it is trained with counts too."""
-    return len(data.dataset) * (2 if mirrored(data) else 1)
+    return len(data.dataset) * (2 if has_mirrors(data) else 1)
 
 
 def require_images(trainer: Trainer, study: str, purpose: str) -> None:

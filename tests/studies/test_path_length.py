@@ -10,7 +10,7 @@ from ganlab.features import Classifier
 from ganlab.networks import base, stylegan2
 from ganlab.nn.randomness import latents_at
 from ganlab.studies import PathLength, Study, perceptual_path_lengths
-from ganlab.studies.latents.path_length import path_length, prepared, unit_features
+from ganlab.studies.latents.path_length import crop_and_shrink, path_length, unit_features
 from ganlab.studies.latents.paths import great_circle
 
 
@@ -157,11 +157,11 @@ def test_between_two_lengths_a_percentile_keeps_the_outer_one(n):
 
 def test_crop_and_size():
     ramp = torch.arange(64.0).view(1, 1, 8, 8)
-    assert torch.equal(prepared(ramp, True), ramp[:, :, 3:7, 2:6])
-    assert torch.equal(prepared(ramp, False), ramp)
+    assert torch.equal(crop_and_shrink(ramp, True), ramp[:, :, 3:7, 2:6])
+    assert torch.equal(crop_and_shrink(ramp, False), ramp)
     large = torch.rand(1, 1, 512, 512)
-    assert torch.equal(prepared(large, False), nn.functional.avg_pool2d(large, 2))
-    assert prepared(large, True).shape == (1, 1, 256, 256)
+    assert torch.equal(crop_and_shrink(large, False), nn.functional.avg_pool2d(large, 2))
+    assert crop_and_shrink(large, True).shape == (1, 1, 256, 256)
 
 
 def test_features_are_unrounded_and_of_length_one():

@@ -3,7 +3,7 @@ from study_toys import ConvGenerator
 
 from ganlab.studies import RealOrFake, Samples, Timeline
 from ganlab.studies.address import addresses
-from ganlab.studies.latents.chosen import chosen
+from ganlab.studies.latents.latent_set import latent_set
 from ganlab.studies.places import file_named, place_named
 
 LONG = "a" * 5000
@@ -24,7 +24,7 @@ def test_what_is_there_is_found(tmp_path, monkeypatch):
     ("key", "read"),
     [
         ("study.latents", lambda: addresses(LONG)),
-        ("study.a", lambda: chosen(ConvGenerator(), f"{LONG}.npy", 0, "study.a")),
+        ("study.a", lambda: latent_set(ConvGenerator(), f"{LONG}.npy", 0, "study.a")),
         ("study.indices", lambda: Samples(indices=LONG)),
         ("study.checkpoints", lambda: Timeline(checkpoints=LONG)),
         ("study.grids", lambda: Timeline(grids=LONG)),

@@ -146,7 +146,7 @@ def draw_guided(
     for group, found in zip(groups, gradients, strict=True):
         for index, image, maps in zip(group.indices, group.images, found, strict=True):
             titles = [f"filter {f}" if not rows else "" for f in filters]
-            shown = [picture(scaled(g), t) for g, t in zip(maps, titles, strict=True)]
+            shown = [picture(scale_gradient(g), t) for g, t in zip(maps, titles, strict=True)]
             rows.append((f"{group.title} {index}", [picture(image), *shown]))
         numbers[f"{group.title}/indices"] = np.asarray(group.indices)
         numbers[f"{group.title}/images"] = images.to_uint8(group.images).cpu().numpy()
@@ -163,7 +163,7 @@ def annotate(figure: "Figure", text: str) -> None:
         figure.supxlabel(text, fontsize=7, x=0.01, ha="left", color=figures.INK)
 
 
-def scaled(gradient: Tensor) -> Tensor:
+def scale_gradient(gradient: Tensor) -> Tensor:
     """A (C, H, W) gradient over its largest magnitude, in [-1, 1]; zeros stay zeros."""
     largest = gradient.abs().amax()
     return gradient / largest if largest > 0 else gradient

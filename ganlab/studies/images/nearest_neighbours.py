@@ -28,7 +28,7 @@ from ganlab.studies.neurons.panels import Panel, panel_figure, picture
 from ganlab.studies.places import place_named
 from ganlab.studies.question import FeatureQuestion
 from ganlab.studies.reals import (
-    mirrored,
+    has_mirrors,
     mirrored_images,
     num_images,
     random_positions,
@@ -180,7 +180,7 @@ class NearestNeighbours(FeatureQuestion):
         """What a reader of the table must know."""
         where = "training images, each against all others"
         held = where if self.held_out is None else Path(self.held_out).name
-        both = " and their mirror images" if mirrored(data) else ""
+        both = " and their mirror images" if has_mirrors(data) else ""
         return [
             f"{self.num} generated images (latents of seed {self.seed}) against "
             f"{len(data.dataset)} training images{both}; held-out reals: {held}",

@@ -16,8 +16,8 @@ from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.latents.chosen import Chosen, chosen
-from ganlab.studies.latents.pictures import LatentQuestion, blank, described, rows_of, spaces_of
+from ganlab.studies.latents.latent_set import LatentSet, latent_set
+from ganlab.studies.latents.pictures import LatentQuestion, blank, picture_of, rows_of, spaces_of
 
 STARTS = ("each", "mean")
 SIGNS = ("", "\N{MINUS SIGN} ", "+ ")
@@ -55,12 +55,12 @@ class Arithmetic(LatentQuestion):
                 f"study.columns at least 1, got {self.start}, {self.labels} and {self.columns}"
             )
 
-    def read(self, generator: Generator) -> list[Chosen]:
+    def read(self, generator: Generator) -> list[LatentSet]:
         """A, B and C, or the candidates alone."""
         spaces_of(generator, [self.space], "study.space")
         groups = {"candidates": self.candidates}
         groups = groups if self.a is None else {"a": self.a, "b": self.b, "c": self.c}
-        found = [chosen(generator, each, self.seed, f"study.{k}") for k, each in groups.items()]
+        found = [latent_set(generator, each, self.seed, f"study.{k}") for k, each in groups.items()]
         if self.a is not None and self.space == "z" and any(g.values.ndim == 3 for g in found):
             raise ValueError("study.space=z, but a file holds styles; say study.space=w")
         return found
@@ -72,12 +72,12 @@ class Arithmetic(LatentQuestion):
             return self.sheet(found[0], sampler, bench.directory)
         return self.arithmetic(found, sampler)
 
-    def sheet(self, found: Chosen, sampler: Sampler, directory: Path | None) -> Findings:
+    def sheet(self, found: LatentSet, sampler: Sampler, directory: Path | None) -> Findings:
         """Candidates with their indices, and how to go on."""
         shown = sampler.paint(found.values, found.addresses)
         pixels = contact_sheet(shown, found.names, self.columns)
         numbers = {"index": found.addresses}
-        picture = described(pixels, numbers, f"Candidates: {found.source}", sampler)
+        picture = picture_of(pixels, numbers, f"Candidates: {found.source}", sampler)
         place = (directory or Path()) / "figures" / "contact_sheet.png"
         note = (
             f"choose from {place}, then add for example "
@@ -86,7 +86,7 @@ class Arithmetic(LatentQuestion):
         figures, latents = {"contact_sheet": picture}, {"contact_sheet": found.values}
         return Findings(figures=figures, latents=latents, notes=[note])
 
-    def arithmetic(self, groups: Sequence[Chosen], sampler: Sampler) -> Findings:
+    def arithmetic(self, groups: Sequence[LatentSet], sampler: Sampler) -> Findings:
         """The figure, with the groups, the displacement and the results."""
         values = [group.styles(sampler) if self.space == "w" else group.values for group in groups]
         by = displacement(values[1], values[2])
@@ -102,7 +102,7 @@ class Arithmetic(LatentQuestion):
         picture = rows_of(rows, {**numbers, **moved}, text, sampler)
         return Findings(figures={"arithmetic": picture}, latents={"arithmetic": results})
 
-    def row(self, sampler: Sampler, i: int, group: Chosen, values: Tensor) -> tuple[str, Tensor]:
+    def row(self, sampler: Sampler, i: int, group: LatentSet, values: Tensor) -> tuple[str, Tensor]:
         """Caption and images of a group; where its mean is taken, the mean's image at the end."""
         images = sampler.paint(group.values, group.addresses)
         caption = f"{SIGNS[i]}{self.labels[i]}\n{', '.join(group.names)}"

@@ -21,7 +21,7 @@ from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import File, Findings
-from ganlab.studies.latents.chosen import Chosen, chosen
+from ganlab.studies.latents.latent_set import LatentSet, latent_set
 from ganlab.studies.latents.paths import WALKS, positions, smoothness, step_lengths, walked
 from ganlab.studies.latents.pictures import LatentQuestion, rows_of, spaces_of
 from ganlab.studies.neurons.layers import as_list
@@ -65,9 +65,9 @@ class Interpolation(LatentQuestion):
         if self.extractor is not None:
             self.extractor.preflight()
 
-    def read(self, generator: Generator) -> Chosen:
+    def read(self, generator: Generator) -> LatentSet:
         """The latents that the paths join."""
-        found = chosen(generator, self.latents, self.seed)
+        found = latent_set(generator, self.latents, self.seed)
         if len(found) % 2 or found.values.ndim != 2:
             raise ValueError(
                 f"study.latents={self.latents} must be an even number of latents: path i joins "
@@ -118,7 +118,7 @@ class Interpolation(LatentQuestion):
         """Points of a path in the grid."""
         return list(evenly_spaced(range(self.num_steps), self.num_shown))
 
-    def picture(self, name: str, ends: Chosen, images: Tensor, sampler: Sampler) -> Picture:
+    def picture(self, name: str, ends: LatentSet, images: Tensor, sampler: Sampler) -> Picture:
         """The grid of one kind of path."""
         captions = [f"{a} to {b}" for a, b in zip(ends.names[0::2], ends.names[1::2], strict=True)]
         rows = list(zip(captions, images[:, self.shown], strict=True))
@@ -145,7 +145,7 @@ class Interpolation(LatentQuestion):
             found.append((self.extractor.name, *astuple(smoothness(features))))
         return found
 
-    def notes(self, ends: Chosen, sampler: Sampler) -> list[str]:
+    def notes(self, ends: LatentSet, sampler: Sampler) -> list[str]:
         """What was measured."""
         return [
             f"{len(ends) // 2} paths between {ends.source}, {self.num_steps - 1} steps each; "
@@ -165,7 +165,7 @@ def draw_steps(curves: Mapping[str, Any]) -> Drawing:
     return Drawing(figure, numbers, "Mean length of each step; flat = even")
 
 
-def points_of(sampler: Sampler, ends: Chosen, space: str, walk: str, num_steps: int) -> Tensor:
+def points_of(sampler: Sampler, ends: LatentSet, space: str, walk: str, num_steps: int) -> Tensor:
     """Points of the paths between each even and the next odd latent, (paths, T, Z or L, W)."""
     start, end = ends[0::2], ends[1::2]
     if space == "w":  # in two batches, each as large as one of images: bits depend on the size

@@ -157,7 +157,7 @@ def perceptual_path_lengths(
             images = [
                 painted(generator, ends, at + step, space, condition) for step in (0.0, epsilon)
             ]
-        features = [unit_features(extractor, prepared(x, crop)) for x in images]
+        features = [unit_features(extractor, crop_and_shrink(x, crop)) for x in images]
         squared = (features[0] - features[1]).square().sum(1)
         found.append((squared / epsilon**2).cpu())
     if not found:
@@ -216,7 +216,7 @@ def painted(
     return enlarged(finest(images), generator.resolution)
 
 
-def prepared(images: Tensor, crop: bool) -> Tensor:
+def crop_and_shrink(images: Tensor, crop: bool) -> Tensor:
     """Images (N, C, H, H) cropped to the face if asked, and averaged down to at most 256 px.
 
     The crop of an aligned face is its central half: rows 3/8 to 7/8, columns 1/4 to 3/4.

@@ -47,10 +47,10 @@ class LatentQuestion(Question):
 
 def rows_of(rows: Rows, numbers: Mapping[str, ArrayLike], text: str, sampler: Sampler) -> Picture:
     """A picture of captioned rows; its caption says how the images were made."""
-    return described(labelled_grid(rows), numbers, text, sampler)
+    return picture_of(labelled_grid(rows), numbers, text, sampler)
 
 
-def described(
+def picture_of(
     pixels: Pixels, numbers: Mapping[str, ArrayLike], text: str, sampler: Sampler
 ) -> Picture:
     """A picture whose caption and numbers say how its images were made."""

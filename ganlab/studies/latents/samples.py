@@ -12,7 +12,7 @@ from ganlab.sampling import Sampler, batched
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import File, Findings, ImageFile
-from ganlab.studies.latents.chosen import Chosen, chosen, is_array, listed
+from ganlab.studies.latents.latent_set import LatentSet, address_list, is_array, latent_set
 from ganlab.studies.latents.pictures import LatentQuestion
 from ganlab.studies.neurons.artifact_latents import is_detection
 from ganlab.studies.neurons.detection import read_ranking
@@ -57,21 +57,21 @@ class Samples(LatentQuestion):
         if isinstance(self.indices, str) and is_detection(self.indices, "study.indices"):
             return read_ranking(self.indices, self.which, self.num, self.seed, "study.indices")
         if self.indices is not None:
-            return unique(listed(self.indices, "study.num or study.indices"))
+            return unique(address_list(self.indices, "study.num or study.indices"))
         if is_array(self.latents):
             return self.latents
-        first = listed(f"0:{self.num}", "study.num")
-        return first if self.latents is None else unique(listed(self.latents))
+        first = address_list(f"0:{self.num}", "study.num")
+        return first if self.latents is None else unique(address_list(self.latents))
 
     def check(self, bench: Bench) -> None:
         """Read a file of latents before anything is scored."""
         bench.truncated(self.truncation)
         if is_array(self.named):
-            chosen(bench.generator, self.named, self.seed)
+            latent_set(bench.generator, self.named, self.seed)
 
     def run(self, bench: Bench) -> Findings:
         """The images, the grid, and how they were made."""
-        found = chosen(bench.generator, self.named, self.seed)
+        found = latent_set(bench.generator, self.named, self.seed)
         sampler = bench.truncated(self.truncation)
         shares = self.shares(bench, sampler, found) if self.form == "png" else iter(())
         if not bench.ranks.first:
@@ -80,7 +80,7 @@ class Samples(LatentQuestion):
         shown = sampler.paint(first.values, first.addresses)
         text = {"Description": f"{found.source}; {sampler.stated}"}
         files: dict[str, File] = {
-            "samples.json": self.described(found),
+            "samples.json": self.manifest(found),
             "figures/samples.png": partial(images.save_grid, shown, metadata=text),
         }
         if self.form != "png":
@@ -88,7 +88,7 @@ class Samples(LatentQuestion):
         latents = {"samples": found.values} if found.filed else {}
         return Findings(images=shares, files=files, latents=latents)
 
-    def shares(self, bench: Bench, sampler: Sampler, found: Chosen) -> Iterator[ImageFile]:
+    def shares(self, bench: Bench, sampler: Sampler, found: LatentSet) -> Iterator[ImageFile]:
         """This rank's share of the images, painted as they are written."""
         for rows in bench.batched("samples", range(len(found))):
             batch = sampler.paint(found.values[rows], [found.addresses[row] for row in rows])
@@ -96,7 +96,7 @@ class Samples(LatentQuestion):
                 text = self.text_of(found, row)
                 yield ImageFile(f"samples/{text.pop('name')}", image, text)
 
-    def archive(self, bench: Bench, sampler: Sampler, found: Chosen, path: Path) -> None:
+    def archive(self, bench: Bench, sampler: Sampler, found: LatentSet, path: Path) -> None:
         """All of them in one file."""
         kind = ImageZip if self.form == "zip" else ImageArray
         with kind(path, len(found)) as archive:
@@ -112,14 +112,14 @@ class Samples(LatentQuestion):
                         text["name"] = f"{label}/{text['name']}"
                 archive.add(batch, texts, labels)
 
-    def text_of(self, found: Chosen, row: int) -> dict[str, str]:
+    def text_of(self, found: LatentSet, row: int) -> dict[str, str]:
         """A file's name, and what its metadata say."""
         index = found.addresses[row]
         address = {"row" if found.filed else "index": str(index)}
         made = {"seed": str(self.seed), "truncation": str(self.truncation), "noise": self.noise}
         return {"name": f"{index:06d}.png", **address, **made}
 
-    def described(self, found: Chosen) -> bytes:
+    def manifest(self, found: LatentSet) -> bytes:
         """`samples.json`: addresses, seed, truncation and noise, one place for all forms."""
         made = {
             "num": len(found),

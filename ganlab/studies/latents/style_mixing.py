@@ -17,7 +17,7 @@ from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.latents.chosen import Chosen, chosen
+from ganlab.studies.latents.latent_set import LatentSet, latent_set
 from ganlab.studies.latents.pictures import LatentQuestion, blank, rows_of
 from ganlab.studies.neurons.layers import as_list
 
@@ -47,11 +47,11 @@ class StyleMixing(LatentQuestion):
         """The bands as lists of layers."""
         return None if self.bands is None else checked_bands(self.bands)
 
-    def read(self, generator: Generator) -> tuple[Chosen, Chosen, dict[str, list[int]]]:
+    def read(self, generator: Generator) -> tuple[LatentSet, LatentSet, dict[str, list[int]]]:
         """A, B and the bands; refuses generators without styles, politely."""
         layers = bands_of(generator, self.named_bands)
-        a = chosen(generator, self.a, self.seed, "study.a")
-        return a, chosen(generator, self.b, self.seed, "study.b"), layers
+        a = latent_set(generator, self.a, self.seed, "study.a")
+        return a, latent_set(generator, self.b, self.seed, "study.b"), layers
 
     def paint(self, bench: Bench, sampler: Sampler) -> Findings:
         """The grid, its layers, and every mixed style."""

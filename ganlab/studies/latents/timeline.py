@@ -20,7 +20,7 @@ from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.latents.chosen import Chosen, chosen, listed
+from ganlab.studies.latents.latent_set import LatentSet, address_list, latent_set
 from ganlab.studies.latents.pictures import LatentQuestion, rows_of
 from ganlab.studies.places import file_named, place_named
 from ganlab.systems.checkpoint import load_checkpoint
@@ -74,7 +74,7 @@ class Timeline(LatentQuestion):
         Raises:
             ValueError: other latents than the first ones, truncation, or noise.
         """
-        indices = listed(self.latents) if self.latents is not None else []
+        indices = address_list(self.latents) if self.latents is not None else []
         first = indices == list(range(len(indices)))
         if not first or self.truncation is not None or self.noise != "fixed":
             raise ValueError(
@@ -84,16 +84,16 @@ class Timeline(LatentQuestion):
             )
         return len(indices)
 
-    def read(self, generator: Generator) -> Chosen | None:
+    def read(self, generator: Generator) -> LatentSet | None:
         """The latents, where checkpoints paint them."""
-        return chosen(generator, self.latents, self.seed) if self.files else None
+        return latent_set(generator, self.latents, self.seed) if self.files else None
 
     def paint(self, bench: Bench, sampler: Sampler) -> Findings:
         """The rows, and how much each differs from the one before."""
         found = self.read(bench.generator)
         moments = self.saved() if found is None else self.painted(found, sampler)
         rows = [(kimg_text(seen), images) for seen, images in moments.items()]
-        changes = [float("nan"), *changed(list(moments.values()))]
+        changes = [float("nan"), *row_changes(list(moments.values()))]
         numbers: dict[str, Any] = {
             "images_seen": list(moments),
             "change": changes,
@@ -110,7 +110,7 @@ class Timeline(LatentQuestion):
             latents={} if found is None else {"timeline": found.values},
         )
 
-    def painted(self, found: Chosen, sampler: Sampler) -> dict[int, Tensor]:
+    def painted(self, found: LatentSet, sampler: Sampler) -> dict[int, Tensor]:
         """Images seen -> images, of checkpoints."""
         states = evenly_spaced(sorted((seen_of(path), path) for path in self.files), self.moments)
         return {
@@ -135,7 +135,7 @@ def _tensor(pictures: Sequence[Any]) -> Tensor:
     return stored.float() / 127.5 - 1
 
 
-def changed(rows: Sequence[Tensor]) -> list[float]:
+def row_changes(rows: Sequence[Tensor]) -> list[float]:
     """Root mean square difference of each (N, C, H, W) row to the one before it."""
     return [float((b.double() - a.double()).square().mean().sqrt()) for a, b in pairwise(rows)]
 

@@ -22,7 +22,7 @@ from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.findings import Findings
-from ganlab.studies.latents.chosen import Chosen, chosen
+from ganlab.studies.latents.latent_set import LatentSet, latent_set
 from ganlab.studies.latents.pictures import LatentQuestion, rows_of
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ class Truncation(LatentQuestion):
             )
         self.read(bench.generator)
 
-    def read(self, generator: Generator) -> Chosen:
+    def read(self, generator: Generator) -> LatentSet:
         """The latents of the grid."""
-        return chosen(generator, self.latents, self.seed)
+        return latent_set(generator, self.latents, self.seed)
 
     def run(self, bench: Bench) -> Findings:
         """Score each psi on all ranks; the first one draws."""
@@ -115,7 +115,7 @@ class Truncation(LatentQuestion):
             f"extractor {first['extractor']} {first['extractor_sha256'][:12]}; noise {self.noise}"
         )
 
-    def grid(self, bench: Bench, found: Chosen) -> Picture:
+    def grid(self, bench: Bench, found: LatentSet) -> Picture:
         """The same latents under every psi."""
         rows = []
         for psi in self.ordered:

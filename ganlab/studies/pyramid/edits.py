@@ -75,7 +75,7 @@ def label_named(
     raise ValueError(f"{key}={label} is no class; there are {len(names)}: {known}")
 
 
-def repeated(condition: Condition, n: int) -> Condition:
+def repeat_condition(condition: Condition, n: int) -> Condition:
     """The condition of one image, told to n."""
 
     def rows(value: Any) -> Any:
@@ -88,7 +88,7 @@ def repeated(condition: Condition, n: int) -> Condition:
 
 def told_alike(condition: Condition) -> ConditionAt:
     """Every address is told the same: the condition of one image."""
-    return lambda addresses: repeated(condition, len(addresses))
+    return lambda addresses: repeat_condition(condition, len(addresses))
 
 
 def latents_within(
@@ -100,7 +100,7 @@ def latents_within(
     return found
 
 
-def composed(
+def composition(
     conditioner: PyramidFeatures,
     background: Tensor,  # (1, C, R, R)
     pasted: Tensor,  # the same with the object pasted into it
@@ -117,7 +117,7 @@ def composed(
     return Condition(label=conditioner.label(paste), features=features, masks=masks)
 
 
-def pasted(
+def paste_object(
     background: Tensor,  # (1, C, R, R)
     source: Tensor,  # (1, C, R, R), the image that holds the object
     region: Tensor,  # (1, 1, R, R), 1 where the object is in it
@@ -183,7 +183,7 @@ def box_region(
     return region
 
 
-def marked(images: Tensor, region: Tensor) -> Tensor:
+def mark_region(images: Tensor, region: Tensor) -> Tensor:
     """Images (N, 1 or 3, R, R) with the region in red, (N, 3, R, R), as figure 6 shows it."""
     colour = torch.tensor(MARKER).view(1, 3, 1, 1)
     return torch.where(region.bool(), (in_colour(images) + colour) / 2, in_colour(images))

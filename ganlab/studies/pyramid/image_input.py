@@ -32,7 +32,7 @@ DAMAGED = (  # what decoders raise on bytes that are no image
 )
 
 
-def named(place: Any, key: str, what: str = "an image file") -> Any:
+def required(place: Any, key: str, what: str = "an image file") -> Any:
     """What the user named; ValueError where that is nothing."""
     if place is None:
         raise ValueError(f"{key} is not set; it takes {what}")
@@ -57,7 +57,7 @@ def read_image(place: str | Path, fitting: Fitting, key: str = "study.image") ->
         FileNotFoundError: there is no such file; the message names `key`.
         ValueError: a folder, or a file that is no image or one without a fixed range of values.
     """
-    pixels = torch.tensor(fitting(opened(place, key)))
+    pixels = torch.tensor(fitting(open_image(place, key)))
     return pixels[None].float() / 127.5 - 1
 
 
@@ -105,7 +105,7 @@ def read_mask(
             everything.
     """
     grey = two_valued(mask_values(place, key), place, key)
-    region = _fitted_region(grey, opened(image, image_key).size, fitting, (place, image), key)
+    region = _fitted_region(grey, open_image(image, image_key).size, fitting, (place, image), key)
     if not region.any():
         lost = f" once it is fitted to {fitting.resolution} px" if np.any(grey) else ""
         raise ValueError(f"{key}={place} marks nothing{lost}: paint the region white on black")
@@ -169,7 +169,7 @@ def _fitted_region(
     return replace(fitting, channels=1, filter="box")(mask) >= 128
 
 
-def opened(place: str | Path, key: str) -> Image.Image:
+def open_image(place: str | Path, key: str) -> Image.Image:
     """An image file, normalised as training images are. Raises as `read_image`."""
     with _open(place, key) as file, _readable(place, key):
         return normalised(file)

@@ -38,7 +38,7 @@ def chroma(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def kept(
+def feature_change(
     conditioner: PyramidFeatures,  # of the pyramid's system
     images: Tensor,  # (N, C, H, W)
     features: Mapping[str, Tensor],  # of one reference

@@ -17,8 +17,14 @@ from torch import Tensor
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings
 from ganlab.studies.pyramid.easel import PER_ROW, Easel, EditQuestion, mean
-from ganlab.studies.pyramid.edits import box_region, composed, in_colour, marked, pasted
-from ganlab.studies.pyramid.image_input import named, read_image, read_mask
+from ganlab.studies.pyramid.edits import (
+    box_region,
+    composition,
+    in_colour,
+    mark_region,
+    paste_object,
+)
+from ganlab.studies.pyramid.image_input import read_image, read_mask, required
 from ganlab.studies.pyramid.measures import change, guesses, signal_to_noise, spread
 
 COLUMNS = ["image", "change outside", "PSNR outside", "change inside", "class"]
@@ -37,7 +43,7 @@ class RegionQuestion(EditQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        named(self.image, "study.image")
+        required(self.image, "study.image")
 
     def level_of(self, easel: Easel) -> str:
         """The level that the region keeps."""
@@ -146,11 +152,11 @@ class Repaint(RegionQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        named(self.mask, "study.mask", "an image file, white where to paint anew")
+        required(self.mask, "study.mask", "an image file, white where to paint anew")
 
     def read(self, easel: Easel) -> tuple[Tensor, Tensor]:
         """The image, (1, C, R, R), and the region, (1, 1, R, R)."""
-        image, mask = named(self.image, "study.image"), named(self.mask, "study.mask")
+        image, mask = required(self.image, "study.image"), required(self.mask, "study.mask")
         return read_image(image, easel.fitting), read_mask(mask, image, easel.fitting)
 
     def paint(self, easel: Easel, level: str) -> Findings:
@@ -170,7 +176,7 @@ class Repaint(RegionQuestion):
         )
         return painted.findings(
             {"image": original, "nothing masked": easel.variants(everything, 1)},
-            ("image, region", torch.cat([in_colour(original), marked(original, region)])),
+            ("image, region", torch.cat([in_colour(original), mark_region(original, region)])),
             caption="Re-painting: what was kept outside the region, and what changed inside",
             text=f"Re-painting from {level}: {Path(str(self.image)).name}",
             notes=[f"image {self.image}, mask {self.mask}"],
@@ -198,7 +204,7 @@ class Compose(RegionQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        named(self.object, "study.object")
+        required(self.object, "study.object")
         if (self.mask is None) == (self.box is None):
             raise ValueError("the object is given by study.mask=<file> or by study.box=[t,l,b,r]")
         if self.scale <= 0 or (self.at is not None and len(self.at) != 2):
@@ -208,21 +214,21 @@ class Compose(RegionQuestion):
 
     def read(self, easel: Easel) -> "Paste":
         """The files, and the object pasted."""
-        fitting, place = easel.fitting, named(self.object, "study.object")
-        background = read_image(named(self.image, "study.image"), fitting)
+        fitting, place = easel.fitting, required(self.object, "study.object")
+        background = read_image(required(self.image, "study.image"), fitting)
         source = read_image(place, fitting, "study.object")
         outline = (
             box_region(self.box, fitting.resolution)
             if self.box is not None
             else read_mask(str(self.mask), place, fitting, image_key="study.object")
         )
-        image, region = pasted(background, source, outline, self.at, self.scale)
+        image, region = paste_object(background, source, outline, self.at, self.scale)
         return Paste(background, source, outline, image, region)
 
     def paint(self, easel: Easel, level: str) -> Findings:
         """The variants, beside the naive paste."""
         paste = self.read(easel)
-        told = composed(easel.conditioner, paste.background, paste.image, paste.region, level)
+        told = composition(easel.conditioner, paste.background, paste.image, paste.region, level)
         painted = Regional(
             easel=easel,
             question=self,
@@ -259,5 +265,5 @@ class Paste:
     @property
     def shown(self) -> Tensor:
         """Background, object and paste, (3, 3, R, R)."""
-        images = [self.background, marked(self.source, self.outline), self.image]
+        images = [self.background, mark_region(self.source, self.outline), self.image]
         return torch.cat([in_colour(each) for each in images])

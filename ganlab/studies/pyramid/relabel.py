@@ -17,8 +17,8 @@ from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
 from ganlab.studies.pyramid.edits import label_named
-from ganlab.studies.pyramid.image_input import named, read_image
-from ganlab.studies.pyramid.measures import guesses, kept
+from ganlab.studies.pyramid.image_input import read_image, required
+from ganlab.studies.pyramid.measures import feature_change, guesses
 
 COLUMNS = ["label", "recognized", "p(label)", "p(original)", "change of features"]
 
@@ -46,12 +46,12 @@ class Relabel(EditQuestion):
         super().__post_init__()
         if self.num_labels < 1:
             raise ValueError(f"study.num_labels={self.num_labels} must be at least 1")
-        named(self.image, "study.image")
+        required(self.image, "study.image")
 
     def read(self, easel: Easel) -> Tensor:
         """The image, (1, C, R, R); refuses classes that there are not."""
         self.targets(easel)
-        return read_image(named(self.image, "study.image"), easel.fitting)
+        return read_image(required(self.image, "study.image"), easel.fitting)
 
     def targets(self, easel: Easel) -> list[int]:
         """The classes named, by number."""
@@ -123,5 +123,5 @@ def measured(
         mean((chances.argmax(1) == label).double()),
         mean(chances[:, label]),
         mean(chances[:, original]),
-        mean(kept(easel.conditioner, images, features, level)),
+        mean(feature_change(easel.conditioner, images, features, level)),
     ]

@@ -14,8 +14,8 @@ from torch import Tensor
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
-from ganlab.studies.pyramid.image_input import named, read_images
-from ganlab.studies.pyramid.measures import chroma, guesses, kept, spread
+from ganlab.studies.pyramid.image_input import read_images, required
+from ganlab.studies.pyramid.measures import chroma, feature_change, guesses, spread
 
 COLUMNS = [
     *("reference", "class", "same class", "change of features", "spread"),
@@ -39,11 +39,11 @@ class Unnatural(EditQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        named(self.images, "study.images", "image files, or a folder of them")
+        required(self.images, "study.images", "image files, or a folder of them")
 
     def read(self, easel: Easel) -> dict[str, Tensor]:
         """Name in the table and in files -> reference, (1, C, R, R)."""
-        names, references = read_images(named(self.images, "study.images"), easel.fitting)
+        names, references = read_images(required(self.images, "study.images"), easel.fitting)
         return dict(zip(names, references.split(1), strict=True))
 
     def paint(self, easel: Easel, level: str) -> Findings:
@@ -85,7 +85,7 @@ def measured(easel: Easel, level: str, reference: Tensor, images: Tensor) -> lis
     return [
         easel.class_names[guess],
         mean((guesses(conditioner, images).argmax(1) == guess).double()),
-        mean(kept(conditioner, images, conditioner.features(reference), level)),
+        mean(feature_change(conditioner, images, conditioner.features(reference), level)),
         spread(images),
         mean(chroma(reference)),
         mean(chroma(images)),

@@ -17,7 +17,7 @@ from ganlab.studies.places import file_named
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class LatentSet:
     """Latents, each with an address; the address of a file's row is its number."""
 
     values: Tensor  # (N, Z) latents, or (N, L, W) styles from a file
@@ -33,8 +33,8 @@ class Chosen:
         """`17`, or `row 3` of a file."""
         return [f"row {i}" if self.filed else str(i) for i in self.addresses]
 
-    def __getitem__(self, rows: slice) -> "Chosen":
-        return Chosen(self.values[rows], self.addresses[rows], self.source, self.filed)
+    def __getitem__(self, rows: slice) -> "LatentSet":
+        return LatentSet(self.values[rows], self.addresses[rows], self.source, self.filed)
 
     def styles(self, sampler: Sampler) -> Tensor:
         """Their (N, L, W) styles, which a file may hold already."""
@@ -48,7 +48,7 @@ def is_array(latents: object) -> bool:
     return isinstance(latents, str | Path) and Path(latents).suffix == ".npy"
 
 
-def listed(latents: int | Sequence[int] | str, key: str = "study.latents") -> list[int]:
+def address_list(latents: int | Sequence[int] | str, key: str = "study.latents") -> list[int]:
     """The addresses of a number, a list (repeats are kept), a range `0:8` or a text file.
 
     Raises:
@@ -60,12 +60,12 @@ def listed(latents: int | Sequence[int] | str, key: str = "study.latents") -> li
     return checked([int(index) for index in latents], key)
 
 
-def chosen(
+def latent_set(
     generator: Generator,
     latents: Latents,  # a number, a list, "0:8", a text file of indices, or an .npy of latents
     seed: int,  # of addressed latents
     key: str = "study.latents",  # the option, for messages
-) -> Chosen:
+) -> LatentSet:
     """The latents themselves.
 
     Raises:
@@ -77,9 +77,9 @@ def chosen(
     if is_array(latents):
         path = file_named(str(latents), key)
         values = read_latents(path, generator, key)
-        return Chosen(values, list(range(len(values))), f"rows of {path.name}", filed=True)
-    indices = listed(latents, key)
-    return Chosen(latents_at(generator, indices, seed), indices, f"latents of seed {seed}")
+        return LatentSet(values, list(range(len(values))), f"rows of {path.name}", filed=True)
+    indices = address_list(latents, key)
+    return LatentSet(latents_at(generator, indices, seed), indices, f"latents of seed {seed}")
 
 
 def read_latents(path: Path, generator: Generator, key: str = "study.latents") -> Tensor:
@@ -92,7 +92,7 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
         array = read_npy(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{key}={path} is no readable NumPy array: {error}") from error
-    shapes, numeric = accepted(generator), array.dtype.kind in "fiu"
+    shapes, numeric = accepted_shapes(generator), array.dtype.kind in "fiu"
     if not numeric or not len(array.shape) or not len(array) or array.shape[1:] not in shapes:
         wanted = " or ".join(f"(N, {', '.join(map(str, shape))})" for shape in shapes)
         found = f"{array.dtype} {array.shape}"
@@ -104,7 +104,7 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
     return torch.from_numpy(values)
 
 
-def accepted(generator: Generator) -> list[tuple[int, ...]]:
+def accepted_shapes(generator: Generator) -> list[tuple[int, ...]]:
     """Shapes of one latent and, where there are styles, of one image's styles."""
     latent = (int(generator.latent_dim),)
     if not isinstance(generator, StyleGenerator):
