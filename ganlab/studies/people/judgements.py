@@ -76,8 +76,8 @@ class Judgement:
         return sum(abs(shown / 1000 / self.seconds - 1) > TOLERANCE for shown in times)
 
 
-def read_judgements(paths: Iterable[str | Path], key: str = "results") -> list[Judgement]:
-    """Result files, or folders of them (`*.json`).
+def read_judgements(paths: Iterable[str | Path], key: str = "") -> list[Judgement]:
+    """Result files, or folders of them (`*.json`); `key` is the option that names them, if any.
 
     Raises:
         FileNotFoundError: no such file, or a folder without any.
@@ -96,10 +96,11 @@ def read_judgements(paths: Iterable[str | Path], key: str = "results") -> list[J
 
 def files_of(named: str | Path, key: str) -> list[Path]:
     """A file itself, or a folder's .json files."""
-    place = place_named(named, key)
+    place = place_named(named, key or "results")
     found = sorted(place.glob("*.json")) if place.is_dir() else [place] * place.is_file()
     if not found:
-        raise FileNotFoundError(f"{key}={place}: no such result file, or a folder without any")
+        option = f"{key}=" if key else ""
+        raise FileNotFoundError(f"{option}{place}: no such result file, or a folder without any")
     return found
 
 
