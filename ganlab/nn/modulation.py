@@ -34,6 +34,7 @@ def modulated_conv2d(
     styles: Tensor,  # (N, I), scale of each input map
     demodulate: bool = True,
     up_kernel: Tensor | None = None,  # FIR filter for doubling the size; None = keep it
+    padding: int | None = None,  # zeros around x where it is not doubled; None = keep the size
 ) -> Tensor:
     """Convolve each sample with weights of its own, s_i w_oik: (N, O, H, W) or (N, O, 2H, 2W).
 
@@ -42,7 +43,7 @@ def modulated_conv2d(
     """
     y, k = x * styles[:, :, None, None], weight.shape[-1]
     if up_kernel is None:
-        y = conv2d(y, weight, padding=k // 2)
+        y = conv2d(y, weight, padding=k // 2 if padding is None else padding)
     else:
         y = conv_transpose2d(y, weight.transpose(0, 1), stride=2)  # (N, O, 2H + k - 2, 2W + k - 2)
         taps = up_kernel.shape[-1]
