@@ -47,8 +47,8 @@ def modulated_conv2d(
     else:
         y = conv_transpose2d(y, weight.transpose(0, 1), stride=2)  # (N, O, 2H + k - 2, 2W + k - 2)
         taps = up_kernel.shape[-1]
-        padding = (taps + 1) // 2 - k // 2, taps // 2 - k // 2  # to (N, O, 2H, 2W), centred
-        y = upfirdn(y, 4 * up_kernel, padding=padding)
+        crop = (taps + 1) // 2 - k // 2, taps // 2 - k // 2  # to (N, O, 2H, 2W), centred
+        y = upfirdn(y, 4 * up_kernel, padding=crop)
     return y * demodulation(weight, styles)[:, :, None, None] if demodulate else y
 
 
