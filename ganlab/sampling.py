@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import torch
 from torch import Tensor, nn
 
-from ganlab.networks.base import Condition, Generator
+from ganlab.networks.base import Condition, Generator, Images, StyleGenerator
 from ganlab.nn.growing import enlarged
 from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.nn.style import truncate
@@ -28,9 +28,30 @@ Edits = Mapping[str, Edit]  # layer -> what replaces its output
 EditsAt = Callable[[Sequence[int]], Edits]  # the same, by the addresses of a batch's latents
 ConditionAt = Callable[[Sequence[int]], Condition]  # what images of these addresses are told
 
-Images = Tensor | list[Tensor]  # full size, or all scales, coarse to fine
-
 NOISES = ("fixed", "random")  # each layer's own plane for all images, or planes of each image
+
+
+class Conditions(Protocol):
+    """What networks are told at evaluation."""
+
+    @property
+    def at(self) -> ConditionAt | None:
+        """By the addresses of latents; None = nothing."""
+        ...
+
+
+class Sampled(Protocol):
+    """A trained system, as far as its images go."""
+
+    @property
+    def generator_ema(self) -> Generator:
+        """What makes them."""
+        ...
+
+    @property
+    def conditioner(self) -> Conditions:
+        """What its networks are told."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,14 +84,14 @@ class Sampler:
         if checked_noise(self.noise) == "random":
             with noise_at(self.generator, [0], self.seed):
                 pass  # it takes noise
-        if self.truncation is not None and not truncates(self.generator):
+        if self.truncation is not None and not self.generator.truncates:
             raise ValueError(
                 f"study.truncation={self.truncation} needs a generator with styles, "
                 f"{type(self.generator).__module__} has none; leave it at null"
             )
 
     @classmethod
-    def of(cls, system: Any, seed: int = 0, **options: Any) -> "Sampler":
+    def of(cls, system: Sampled, seed: int = 0, **options: Any) -> "Sampler":
         """The averaged generator of a system, told what its conditioner says."""
         return cls(system.generator_ema, seed, condition_at=conditions_of(system), **options)
 
@@ -124,7 +145,7 @@ class Sampler:
         """
         if not has_styles(self.generator):
             raise ValueError(f"{type(self.generator).__module__} has no styles")
-        network: Any = self.generator
+        network = self.generator
         values = self.latents(indices) if latents is None else latents
         found = []
         with evaluating(self.generator):
@@ -154,52 +175,41 @@ class Sampler:
         return enlarged(finest(images), self.generator.resolution)
 
     def _of_styles(self, styles: Tensor) -> Images:
-        network: Any = self.generator
+        assert has_styles(self.generator)
         if self.truncation is not None:
-            styles = truncate(styles, network.mean_style, self.truncation)
-        return self._synthesized(styles)
+            styles = truncate(styles, self.generator.mean_style, self.truncation)
+        return self._synthesized(self.generator, styles)
 
-    def _synthesized(self, styles: Tensor) -> Images:
-        network: Any = self.generator
-        kind = "random" if self.noise == "random" else "const"
-        images: Images = network.synthesize(styles, noise=kind)
-        return images
+    def _synthesized(self, network: StyleGenerator, styles: Tensor) -> Images:
+        return network.synthesize(styles, noise="random" if self.noise == "random" else "const")
 
     def _of_latents(self, latents: Tensor, condition: Condition | None) -> Images:
         """w' = mean + psi (w - mean) is the truncation trick of StyleGAN (appendix B).
 
-        A generator without styles but with `truncated` has that of BigGAN (arXiv:1809.11096,
-        section 3.1): latents within +-psi.
+        A generator without styles that truncates has that of BigGAN (arXiv:1809.11096, section
+        3.1): latents within +-psi.
         """
-        network: Any = self.generator
-        if self.truncation is not None and hasattr(network, "truncated"):
-            return self.generator(network.truncated(latents, self.truncation), condition)
-        if self.truncation is None and self.noise == "fixed":
-            return self.generator(latents, condition)
+        network = self.generator
+        if not has_styles(network) or (self.truncation is None and self.noise == "fixed"):
+            if self.truncation is not None:
+                latents = network.truncated(latents, self.truncation)
+            images: Images = network(latents, condition)
+            return images
         styles = network.map(latents, condition)  # (N, L, W)
         if self.truncation is not None:
             mean = network.mean_style.to(styles)
             styles = mean + self.truncation * (styles - mean)
-        return self._synthesized(styles)
+        return self._synthesized(network, styles)
 
 
-def conditions_of(system: Any) -> ConditionAt | None:
+def conditions_of(system: Sampled) -> ConditionAt | None:
     """How the system's networks are conditioned at evaluation; None = they are told nothing."""
-    return getattr(getattr(system, "conditioner", None), "at", None)
+    return system.conditioner.at
 
 
-def has_styles(generator: Generator) -> bool:
+def has_styles(generator: Generator) -> TypeGuard[StyleGenerator]:
     """Whether the generator maps its latents to styles."""
-    return hasattr(generator, "map")
-
-
-def truncates(generator: Any) -> bool:
-    """Whether truncation can change an image.
-
-    A StyleGAN without styles whose first layer takes the latent itself sees only its direction.
-    """
-    directed = getattr(generator, "input", None) == "latent" and not generator.affines
-    return hasattr(generator, "truncated") or (has_styles(generator) and not directed)
+    return isinstance(generator, StyleGenerator)
 
 
 def batched(indices: Iterable[int], batch_size: int) -> Iterator[list[int]]:
@@ -253,12 +263,12 @@ def noise_at(generator: Generator, indices: Sequence[int], seed: int) -> Iterato
     Raises:
         ValueError: the generator takes no noise.
     """
-    if not hasattr(generator, "draw_noise"):
+    if not has_styles(generator):
         raise ValueError(
             f"study.noise=random needs a generator with noise, {type(generator).__module__} has "
             "none; leave it at fixed"
         )
-    network: Any = generator
+    network = generator
     sources = [keyed_generator("image noise", seed, i) for i in indices]
     device = device_of(generator)
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
 from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -26,6 +26,7 @@ from ganlab.callbacks.throughput import Pace
 from ganlab.loggers import CSVLog, Guarded
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import latents_at
+from ganlab.systems.system import System
 from ganlab.systems.tally import Tally
 
 
@@ -53,7 +54,7 @@ class Endless(IterableDataset):
             yield torch.zeros(self.batch_size)
 
 
-class ToySystem(LightningModule):
+class ToySystem(System):
     """What callbacks see of a system: a clock, an averaged generator and a tally.
 
     Each step draws from the global random stream and moves a weight by it, so a callback that

@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers import Logger
 from PIL import Image
 from tracker_files import records_of
 
 from ganlab.loggers import (
     CSVLog,
     Guarded,
-    ImageTracker,
     TensorBoardTracker,
+    Tracker,
     finish,
     tensorboard_tracker,
     wandb_tracker,
@@ -295,7 +294,7 @@ def test_pictures_become_pixels():
 # Guarded
 
 
-class Sink(Logger):
+class Sink(Tracker):
     """Keeps what it is given; raises at the named method."""
 
     name, version = "sink", "0"
@@ -408,7 +407,7 @@ def test_a_timeout_of_the_tracker_itself_keeps_its_words(caplog):
 
 def test_picture_takers_are_recognised(tmp_path):
     takers = (CSVLog(tmp_path), Guarded(Sink()), TensorBoardTracker(tmp_path))
-    assert all(isinstance(logger, ImageTracker) for logger in takers)
+    assert all(isinstance(logger, Tracker) for logger in takers)
 
 
 # TensorBoard

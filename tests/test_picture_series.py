@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from lightning import LightningModule
 from PIL import Image
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
@@ -16,6 +15,7 @@ from ganlab.networks.base import Generator
 from ganlab.nn.randomness import latents_at
 from ganlab.report.images import to_uint8
 from ganlab.systems.conditioning import Labels
+from ganlab.systems.system import System
 from ganlab.systems.trainer import make_trainer
 
 
@@ -36,7 +36,7 @@ class Ones(IterableDataset):
             yield torch.ones(10)
 
 
-class Still(LightningModule):
+class Still(System):
     """A system that only counts images."""
 
     def __init__(self, generator, kimg=0.05):
@@ -56,6 +56,8 @@ class Still(LightningModule):
 
 class Decoder(Still):
     """Reconstructs an image as its negative."""
+
+    reconstructs = True
 
     def reconstruct(self, images):
         return -images

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, Trainer
+
+from ganlab.loggers import trackers_of
 
 
 class CurvesCut(Callback):
@@ -12,12 +14,10 @@ class CurvesCut(Callback):
     checkpoint, the config and the data, and nothing was refused.
     """
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Tell each logger that can forget."""
         if not trainer.is_global_zero:
             return
-        seen: Any = pl_module.images_seen if trainer.ckpt_path else -1
-        for logger in trainer.loggers:
-            truncate: Any = getattr(logger, "truncate", None)
-            if truncate is not None:
-                truncate(seen)
+        seen = pl_module.images_seen if trainer.ckpt_path else -1
+        for tracker in trackers_of(trainer.loggers):
+            tracker.truncate(seen)

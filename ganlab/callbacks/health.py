@@ -31,7 +31,8 @@ def near_duplicates(images: Tensor, threshold: float) -> Tensor:
     first, second = torch.triu_indices(len(flat), len(flat), offset=1, device=flat.device)
     limit = (threshold * distance[first, second].median()).clamp(min=GREY_LEVEL)
     nearest = distance.fill_diagonal_(torch.inf).min(dim=1).values
-    return (nearest <= limit).float().mean()
+    share: Tensor = (nearest <= limit).float().mean()
+    return share
 
 
 class Health(Observer):

@@ -6,6 +6,7 @@ import torch
 from lightning import Trainer
 
 from ganlab.callbacks.observer import Observer, log_row
+from ganlab.loggers import trackers_of
 from ganlab.systems.divergence import watch
 from ganlab.systems.training import Training
 
@@ -26,9 +27,8 @@ class MetricsLog(Observer):
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Cut the logs back to the clock, so that a resumed curve holds every row once."""
-        for logger in trainer.loggers:
-            if hasattr(logger, "truncate"):
-                logger.truncate(pl_module.images_seen)
+        for tracker in trackers_of(trainer.loggers):
+            tracker.truncate(pl_module.images_seen)
 
     def observe(self, trainer: Trainer, system: Training) -> None:
         """Read, reset, log."""

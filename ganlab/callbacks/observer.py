@@ -11,6 +11,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
+from ganlab.loggers import trackers_of
 from ganlab.nn.randomness import derived_seed
 from ganlab.report.images import Pixels
 from ganlab.sampling import Sampler, batched
@@ -74,9 +75,8 @@ def log_row(trainer: Trainer, metrics: Mapping[str, float], images_seen: int) ->
 
 def log_picture(trainer: Trainer, key: str, picture: Pixels, images_seen: int) -> None:
     """Hand an (H, W, 3) uint8 picture to every logger that takes pictures."""
-    for logger in trainer.loggers:
-        if hasattr(logger, "log_images"):
-            logger.log_images(key, picture, images_seen)
+    for tracker in trackers_of(trainer.loggers):
+        tracker.log_images(key, picture, images_seen)
 
 
 def fixed_fakes(

@@ -111,7 +111,7 @@ def _channels_last(place: Path, images: NDArray[Any]) -> NDArray[Any]:
     if images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3, 4)):
         return images
     if images.ndim == 4 and images.shape[1] in (1, 3, 4):
-        return images.transpose(0, 2, 3, 1)
+        return np.moveaxis(images, 1, 3)
     raise _wrong(place, f"has an array of the wrong size {images.shape}")
 
 

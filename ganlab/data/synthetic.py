@@ -59,10 +59,12 @@ class Synthetic(Collection):
         x, y = axis[None, :] - 0.3 - 0.4 * draw[0], axis[:, None] - 0.3 - 0.4 * draw[1]
         if shape == "gradient":
             angle = 2 * np.pi * draw[2]
-            return np.clip(0.5 + np.cos(angle) * x + np.sin(angle) * y, 0, 1)
+            share: NDArray[np.float32] = 0.5 + np.cos(angle) * x + np.sin(angle) * y
+            return share.clip(0, 1)
         half = 0.1 + 0.2 * draw[2:4]  # half width and half height
         if shape == "disc":
             distance = np.hypot(x, y) - half[0]
         else:
             distance = np.maximum(abs(x) - half[0], abs(y) - half[1])
-        return np.clip(0.5 - distance * self.resolution, 0, 1)
+        share = 0.5 - distance * self.resolution
+        return share.clip(0, 1)

@@ -7,19 +7,20 @@ starts it.
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.metrics_csv import CSVLog
-from ganlab.loggers.pictures import ImageTracker
 from ganlab.loggers.score_tables import show_scores
 from ganlab.loggers.tensorboard import TensorBoardTracker, tensorboard_tracker
+from ganlab.loggers.tracker import Tracker, trackers_of
 from ganlab.loggers.wandb import WandbTracker, finish, wandb_tracker
 
 __all__ = [
     "CSVLog",
     "Guarded",
-    "ImageTracker",
     "TensorBoardTracker",
+    "Tracker",
     "WandbTracker",
     "finish",
     "show_scores",
     "tensorboard_tracker",
+    "trackers_of",
     "wandb_tracker",
 ]

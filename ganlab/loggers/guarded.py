@@ -2,26 +2,35 @@
 
 import logging
 import threading
-from collections.abc import Callable
+from argparse import Namespace
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers.logger import DummyExperiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import Tensor, nn
+
+from ganlab.loggers.pictures import Picture
+from ganlab.loggers.tracker import Tracker
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 ANSWER = 120.0  # seconds a tracker may take over a row, a picture or its own start
 ENDING = 300.0  # seconds for its end, when it may have pictures left to send
 LEAVING = 5.0  # seconds to give up what a failed tracker holds
 GUESTS = ("tensorboard", "wandb")  # packages whose threads die without a word
 
-_printers: list[Callable[[Any], Any]] = []  # what told of a dead thread before `silent_of_guests`
+_printers: list[
+    Callable[[threading.ExceptHookArgs], object]
+] = []  # what told of a dead thread before `silent_of_guests`
 
 
-class Guarded(Logger):
+class Guarded(Tracker):
     """Passes everything on to `logger` until something raises; then says so once and stays quiet.
 
     What raised is named together with the tracker; one that does not answer in time is left like
@@ -29,15 +38,15 @@ class Guarded(Logger):
     disk is whole.
     """
 
-    def __init__(self, logger: Logger) -> None:
+    def __init__(self, logger: Tracker) -> None:
         super().__init__()
         self.logger = logger
         self.failed = False
         quieten_threads()
 
     def _attempt(
-        self, action: Callable[[], Any], otherwise: Any = None, seconds: float = ANSWER
-    ) -> Any:
+        self, action: Callable[[], T], otherwise: T | None = None, seconds: float = ANSWER
+    ) -> T | None:
         if self.failed:
             return otherwise
         try:
@@ -50,19 +59,12 @@ class Guarded(Logger):
                 "pictures on disk go on",
                 *(name, type(error).__name__, cause),
             )
-            self._abandon()
+            with suppress(Exception):  # of a thing that is broken already
+                within(LEAVING, self.logger.abandon)
             return otherwise
 
-    def _abandon(self) -> None:
-        """Let the tracker drop what would complain, or wait, when the process ends."""
-        with suppress(Exception):  # of a thing that is broken already
-            abandon = getattr(self.logger, "abandon", None)
-            if abandon is not None:
-                within(LEAVING, abandon)
-
-    def _pass_on(self, method: str, *args: Any, seconds: float = ANSWER, **options: Any) -> None:
-        if hasattr(type(self.logger), method):
-            self._attempt(lambda: getattr(self.logger, method)(*args, **options), seconds=seconds)
+    def _pass_on(self, method: str, *args: object, seconds: float = ANSWER, **options: Any) -> None:
+        self._attempt(lambda: getattr(self.logger, method)(*args, **options), seconds=seconds)
 
     @property
     def name(self) -> str | None:
@@ -85,33 +87,35 @@ class Guarded(Logger):
         return self._attempt(lambda: getattr(self.logger, "experiment", None), DummyExperiment())
 
     @rank_zero_only
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Pass a row on."""
         self._pass_on("log_metrics", metrics, step=step)
 
     @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(
+        self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
+    ) -> None:
         """Pass the config on."""
         self._pass_on("log_hyperparams", params, *args, **kwargs)
 
     @rank_zero_only
-    def log_graph(self, model: Any, input_array: Any = None) -> None:
+    def log_graph(self, model: nn.Module, input_array: Tensor | None = None) -> None:
         """Pass the module on."""
         self._pass_on("log_graph", model, input_array)
 
     @rank_zero_only
-    def log_images(self, key: str, images: Any, step: int) -> None:
-        """Pass a picture on, if the tracker takes pictures."""
+    def log_images(self, key: str, images: Picture, step: int) -> None:
+        """Pass a picture on."""
         self._pass_on("log_images", key, images, step)
 
     @rank_zero_only
-    def log_table(self, key: str, columns: Any, rows: Any) -> None:
-        """Pass a table on, if the tracker takes tables."""
+    def log_table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Pass a table on."""
         self._pass_on("log_table", key, columns, rows)
 
     @rank_zero_only
     def truncate(self, images_seen: int) -> None:
-        """Let the tracker hide what lies ahead of the clock, if it can."""
+        """Let the tracker hide what lies ahead of the clock."""
         self._pass_on("truncate", images_seen)
 
     @rank_zero_only
@@ -126,21 +130,21 @@ class Guarded(Logger):
 
     @rank_zero_only
     def finish(self, exit_code: int = 0) -> None:
-        """End the tracker's run, if it has such an end."""
+        """End the tracker's run."""
         self._pass_on("finish", exit_code, seconds=ENDING)
 
-    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+    def after_save_checkpoint(self, checkpoint_callback: ModelCheckpoint) -> None:
         """Tell the tracker of a checkpoint."""
         self._pass_on("after_save_checkpoint", checkpoint_callback)
 
 
-def within(seconds: float, action: Callable[[], Any]) -> Any:
+def within(seconds: float, action: Callable[[], T]) -> T:
     """What `action` returns or raises, if it ends in time; it may block for ever, the caller not.
 
     Raises:
         TimeoutError: it did not end; its thread is left behind and keeps no process alive.
     """
-    answer: Future[Any] = Future()
+    answer: Future[T] = Future()
 
     def work() -> None:
         try:
@@ -164,7 +168,7 @@ def quieten_threads() -> None:
         threading.excepthook = silent_of_guests
 
 
-def silent_of_guests(failure: Any) -> None:
+def silent_of_guests(failure: threading.ExceptHookArgs) -> None:
     """`threading.excepthook`, but for the threads of trackers."""
     package = type(failure.thread).__module__.partition(".")[0]
     if package not in GUESTS:

@@ -8,11 +8,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from lightning.pytorch.loggers import Logger
+import numpy as np
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from torch import Tensor
 
+from ganlab.loggers.tracker import Tracker
 from ganlab.report.atomic import replace_file
 from ganlab.storage import irregular
 
@@ -27,19 +28,19 @@ def line(cells: Iterable[str]) -> str:
     return text.getvalue()
 
 
-def number(value: Any, column: str) -> str:
+def number(value: float | Tensor | np.generic, column: str) -> str:
     """The shortest text that reads back as exactly this number.
 
     Raises:
         ValueError: not a single number.
     """
-    value = value.item() if hasattr(value, "item") else value
+    value = value.item() if isinstance(value, Tensor | np.generic) else value
     if not isinstance(value, (int, float)):
         raise ValueError(f"{CLOCK} curve: {column} is not a number but {value!r}")
     return repr(int(value) if isinstance(value, int) else value)
 
 
-class CSVLog(Logger):
+class CSVLog(Tracker):
     """Writes `metrics.csv` in the run's folder, first column `images_seen`.
 
     Columns stand in the order in which they first appear. What is logged at equal `images_seen`
@@ -90,7 +91,7 @@ class CSVLog(Logger):
         return self._rows
 
     @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, float | Tensor], step: int | None = None) -> None:
         """Add numbers to the row of `step` images seen.
 
         Raises:
@@ -116,12 +117,8 @@ class CSVLog(Logger):
             self._save(self._rewrite)
 
     @rank_zero_only
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(self, params: object, *args: object, **kwargs: object) -> None:
         """Nothing: the run's folder holds its config."""
-
-    @rank_zero_only
-    def log_images(self, key: str, images: Any, step: int) -> None:
-        """Nothing: the run's folder holds its pictures."""
 
     @rank_zero_only
     def truncate(self, images_seen: int) -> None:

@@ -1,6 +1,4 @@
-"""What a logger that takes pictures promises."""
-
-from typing import Protocol, runtime_checkable
+"""Pictures as loggers take them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +7,6 @@ from torch import Tensor
 from ganlab.report.images import Pixels, grid, to_uint8
 
 Picture = NDArray[np.uint8] | Tensor  # (H, W, 3) uint8; or (C, H, W) or (N, C, H, W) in [-1, 1]
-
-
-@runtime_checkable
-class ImageTracker(Protocol):
-    """A logger with a place for pictures; callbacks ask for the method, not for a class."""
-
-    def log_images(self, key: str, images: Picture, step: int) -> None:
-        """Show one picture, or one grid of a batch, at `step` images seen."""
-        ...
 
 
 def as_pixels(images: Picture) -> Pixels:

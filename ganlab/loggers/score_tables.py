@@ -1,16 +1,16 @@
-"""A run's scores as one table of every tracker that takes tables."""
+"""A run's scores as one table of every tracker."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
+from ganlab.loggers.tracker import trackers_of
 
-def show_scores(loggers: Iterable[Logger], scores: Sequence[Mapping[str, Any]]) -> None:
+
+def show_scores(loggers: Sequence[Logger], scores: Sequence[Mapping[str, Any]]) -> None:
     """Hand over the records of `result.json`, one row a score, one column a field."""
     columns = list(dict.fromkeys(name for record in scores for name in record))
     rows = [[record.get(name) for name in columns] for record in scores]
-    for logger in loggers:
-        log_table = getattr(logger, "log_table", None)
-        if rows and log_table is not None:
-            log_table("scores", columns, rows)
+    for tracker in trackers_of(loggers) if rows else ():
+        tracker.log_table("scores", columns, rows)

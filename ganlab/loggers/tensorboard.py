@@ -8,9 +8,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
+from ganlab.loggers.tracker import Tracker
 
 
-class TensorBoardTracker(TensorBoardLogger):
+class TensorBoardTracker(TensorBoardLogger, Tracker):
     """Event files in `<run folder>/tensorboard`.
 
     Raises:

@@ -5,7 +5,7 @@ import netrc
 import os
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
+from ganlab.loggers.tracker import Tracker
 from ganlab.storage.regular import read_text
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,7 @@ def logged_in(server: str) -> bool:
     return any(entries.hosts.get(host) for host in hosts)
 
 
-class WandbTracker(WandbLogger):
+class WandbTracker(WandbLogger, Tracker):
     """One run of the dashboard for one run folder, also across resumes.
 
     Online where somebody is logged in, else offline with one line that says how to upload later;
@@ -130,7 +131,7 @@ class WandbTracker(WandbLogger):
 
     @rank_zero_only
     def log_table(  # type: ignore[override]
-        self, key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+        self, key: str, columns: Sequence[str], rows: Sequence[Sequence[object]]
     ) -> None:
         """Show a table, its values as they are."""
         import wandb
@@ -174,7 +175,7 @@ def wandb_tracker(
     return Guarded(WandbTracker(directory, name, project=project, **labels))
 
 
-def finish(loggers: Iterable[Logger], exit_code: int = 0) -> None:
+def finish(loggers: Sequence[Logger], exit_code: int = 0) -> None:
     """End every tracker's run, at the end of a task and again in its failure path; never raises."""
     for logger in loggers:
         if isinstance(logger, Guarded):

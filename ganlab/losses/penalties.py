@@ -136,7 +136,8 @@ def drift(
         ValueError: a weight below 0.
     """
     check_strength("drift: weight", weight)
-    return weight * discriminator(real, condition).square().mean(dim=0).sum()
+    logits: Tensor = discriminator(real, condition)
+    return weight * logits.square().mean(dim=0).sum()
 
 
 def path_lengths(

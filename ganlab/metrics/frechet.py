@@ -108,9 +108,11 @@ def _root(covariance: Tensor) -> Tensor:
     Cholesky's where the covariance is well inside the positive definite ones, as it is cheap.
     """
     noise = len(covariance) * torch.finfo(covariance.dtype).eps
+    triangle: Tensor
     triangle, failed = torch.linalg.cholesky_ex(covariance)
     if not failed and triangle.diag().square().amin() > 100 * noise * covariance.diag().amax():
         return triangle
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > noise * values[-1].clamp(min=0)
-    return vectors[:, kept] * values[kept].sqrt()
+    root: Tensor = vectors[:, kept] * values[kept].sqrt()
+    return root

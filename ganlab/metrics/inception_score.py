@@ -19,7 +19,6 @@ class InceptionScore(StoredFeatures):
 
     higher_is_better = True
     parts = ("is", "is_std")
-    undirected = ("is_std",)
     source = "logits"
 
     def __init__(
@@ -72,4 +71,5 @@ def _score(probabilities: Tensor) -> Tensor:
     """The score of (N, K) probabilities with their own marginal."""
     entropy = torch.special.entr
     marginal = entropy(probabilities.mean(0)).sum()
-    return (marginal - entropy(probabilities).sum(1).mean()).exp()
+    score: Tensor = (marginal - entropy(probabilities).sum(1).mean()).exp()
+    return score

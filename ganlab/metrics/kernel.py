@@ -17,7 +17,6 @@ class KernelDistance(StoredFeatures):
 
     higher_is_better = False
     parts = ("kid", "kid_std")
-    undirected = ("kid_std",)
 
     def __init__(
         self,

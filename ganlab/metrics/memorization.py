@@ -16,7 +16,6 @@ class NearestReals(StoredPoints):
     """
 
     parts = ("nearest_ratio", "nearest_copies")
-    undirected = parts
 
     def __init__(
         self,

@@ -186,7 +186,7 @@ def _mean(points: Tensor) -> Tensor:
 def _product(rows: Tensor, columns: Tensor) -> Tensor:
     """rows @ columns.T, (R, N), with bounded chains of additions."""
     first, *rest = zip(rows.split(INNER, 1), columns.split(INNER, 1), strict=True)
-    total = first[0] @ first[1].T
+    total: Tensor = first[0] @ first[1].T
     for ours, theirs in rest:
         total += ours @ theirs.T
     return total

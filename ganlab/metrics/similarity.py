@@ -119,7 +119,9 @@ def blurred(images: Tensor) -> Tensor:
     place = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
     window = torch.softmax(-(place**2) / (2 * SIGMA**2), 0)
     rows = F.conv2d(images.flatten(0, 1)[:, None], window.view(1, 1, -1, 1))
-    return F.conv2d(rows, window.view(1, 1, 1, -1))[:, 0].unflatten(0, images.shape[:2])
+    columns = F.conv2d(rows, window.view(1, 1, 1, -1))[:, 0]
+    means: Tensor = columns.unflatten(0, images.shape[:2])
+    return means
 
 
 def check_scales(side: int, num_scales: int) -> None:

@@ -81,7 +81,8 @@ class SlicedWasserstein(StoredPoints):
         self.check_resolution(shape[1])
         if shape[1] != shape[2]:
             raise ValueError(f"SWD needs square images, not of {shape[1]}x{shape[2]} px")
-        return self.rows(side).unflatten(1, shape)
+        patches: Tensor = self.rows(side).unflatten(1, shape)
+        return patches
 
     def at_level(self, real: Tensor, fake: Tensor, size: int, lowest: bool) -> Tensor:
         """The distance at the level of this size, px."""

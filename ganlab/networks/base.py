@@ -75,7 +75,6 @@ class Generator(nn.Module):
     latent_dim: int  # Z
     resolution: int  # H = W of the finest image
     channels: int  # C of an image
-    num_labels: int = 0  # classes that it must be told one of; 0 = unconditional
     prior: str = "normal"  # of each latent number: N(0, 1), or "uniform" on [-1, 1)
 
     def sample_latents(self, n: int, generator: torch.Generator) -> Tensor:
@@ -91,6 +90,15 @@ class Generator(nn.Module):
         Names are `<resolution>/<position>`, as `8x8/1`. The output is (N, C, H, W), or (N, C) in a
         fully connected network, taken after the nonlinearity wherever the normalization stands.
         """
+        raise NotImplementedError
+
+    @property
+    def truncates(self) -> bool:
+        """Whether truncation can change an image."""
+        return False
+
+    def truncated(self, latents: Tensor, threshold: float) -> Tensor:
+        """Latents within +-threshold, of a generator that truncates these and no styles."""
         raise NotImplementedError
 
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Images:
@@ -115,6 +123,11 @@ class StyleGenerator(Generator):
     def active_styles(self) -> int:
         """How many of the L styles are in use; fewer while a network still grows."""
         return self.num_styles
+
+    @property
+    def truncates(self) -> bool:
+        """Styles can be moved towards their mean."""
+        return True
 
     @property
     def affines(self) -> dict[str, nn.Module]:

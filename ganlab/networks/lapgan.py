@@ -84,7 +84,8 @@ class CoarseGenerator(nn.Module):
         x = latents
         for affine, activation in zip(self.affines, self.activations, strict=True):
             x = activation(affine(x))
-        return self.to_image(x).unflatten(1, self.shape)
+        images: Tensor = self.to_image(x).unflatten(1, self.shape)
+        return images
 
 
 class DetailGenerator(nn.Module):
@@ -106,7 +107,8 @@ class DetailGenerator(nn.Module):
         x = torch.cat([low, plane.to(low.dtype)], dim=1)  # (N, C + 1, size, size): a color plane
         for convolution, activation in zip(self.convolutions, self.activations, strict=False):
             x = activation(convolution(x))
-        return self.convolutions[-1](x)
+        images: Tensor = self.convolutions[-1](x)
+        return images
 
 
 class Generator(base.Generator):

@@ -150,7 +150,8 @@ class StyleGenerator(base.StyleGenerator):
 
     def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """The style of every layer, all alike: (N, Z) -> (N, L, W)."""
-        return self.mapping(latents)[:, None].expand(-1, self.num_styles, -1)
+        styles: Tensor = self.mapping(latents)[:, None].expand(-1, self.num_styles, -1)
+        return styles
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> list[Tensor]:
         """(N, L, W) -> images of every scale; `noise` is random, const or none."""
@@ -201,7 +202,8 @@ class Combine(nn.Module):
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         """(N, maps, H, W) and (N, channels, H, W) -> (N, out_channels, H, W)."""
-        return self.after(torch.cat([x, self.before(image)], dim=1))
+        maps: Tensor = self.after(torch.cat([x, self.before(image)], dim=1))
+        return maps
 
 
 class DownBlock(nn.Module):
@@ -229,7 +231,8 @@ class DownBlock(nn.Module):
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         """(N, maps, H, W) and the image of that size -> (N, outgoing, H / 2, W / 2)."""
         x = x if self.combine is None else self.combine(x, image)
-        return self.second(self.first(self.deviation(x)))
+        maps: Tensor = self.second(self.first(self.deviation(x)))
+        return maps
 
 
 class Discriminator(base.Discriminator):
@@ -281,4 +284,5 @@ class Discriminator(base.Discriminator):
         x = self.from_image(images[-1])
         for block, image in zip(self.blocks, list(images)[:0:-1], strict=True):
             x = block(x, image)
-        return self.head(self.combine(x, images[0])).flatten()  # (N, 1, 1, 1) -> (N,)
+        logits: Tensor = self.head(self.combine(x, images[0])).flatten()  # (N, 1, 1, 1) -> (N,)
+        return logits

@@ -68,7 +68,7 @@ class Generator(Growing, base.Generator):
         for level in range(self.level + 1):
             coarser = x
             x = self.blocks[level](x if level == 0 else upsample_nearest(x))  # (N, width, H, W)
-        image = self.to_image[self.level](x)
+        image: Tensor = self.to_image[self.level](x)
         if self.alpha == 1:
             return image
         old = upsample_nearest(self.to_image[self.level - 1](coarser))
@@ -121,4 +121,5 @@ class Discriminator(Growing, base.Discriminator):
             if level == self.level and self.alpha < 1:
                 old = self.from_image[level - 1](downsample_average(images))
                 x = blend(old, x, self.alpha)
-        return self.to_logit(self.blocks[0](x)).flatten()  # (N, 1, 1, 1) -> (N,)
+        logits: Tensor = self.to_logit(self.blocks[0](x)).flatten()  # (N, 1, 1, 1) -> (N,)
+        return logits

@@ -156,6 +156,11 @@ class Generator(base.Generator):
         add(found, self.resolution, self.activation)
         return found
 
+    @property
+    def truncates(self) -> bool:
+        """Its latents can be cut."""
+        return True
+
     def truncated(self, latents: Tensor, threshold: float) -> Tensor:
         """Latents of a normal distribution cut at +-threshold: the truncation trick (Brock et al.,
         section 3.1).

@@ -162,9 +162,14 @@ class Generator(Growing, base.StyleGenerator):
         """How many of the L styles the present level uses."""
         return self.own_row + (2 * (self.level + 1) if self.styled else 0)
 
+    @property
+    def truncates(self) -> bool:
+        """Not where the latent's direction is all that the first layer and no other sees of it."""
+        return self.input != "latent" or self.styled
+
     def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """The style of every layer, all alike but the latent's own row: (N, Z) -> (N, L, W)."""
-        styles = self.mapping(latents)[:, None].expand(-1, self.num_styles, -1)
+        styles: Tensor = self.mapping(latents)[:, None].expand(-1, self.num_styles, -1)
         if self.input == "latent":
             styles = torch.cat([latents[:, None], styles[:, 1:]], dim=1)
         return styles
@@ -182,7 +187,8 @@ class Generator(Growing, base.StyleGenerator):
             return self.const.expand(len(own), -1, -1, -1)
         # truncation shortens a latent, which has no meaning here: normalized after it
         row = pixel_norm(own) if self.input == "latent" else own
-        return self.dense(row[:, :, None, None])
+        maps: Tensor = self.dense(row[:, :, None, None])
+        return maps
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> Tensor:
         """Styles to images of the present level, (N, L, W) -> (N, C, H, W).
@@ -196,7 +202,7 @@ class Generator(Growing, base.StyleGenerator):
         for (name, layer), row in zip(self.active_layers().items(), rows, strict=False):
             coarser = x if name.endswith("/0") else coarser
             x = layer(x, row, source)
-        image = self.to_image[self.level](x)
+        image: Tensor = self.to_image[self.level](x)
         if self.alpha == 1:
             return image
         old = upsample_nearest(self.to_image[self.level - 1](coarser))
@@ -265,7 +271,7 @@ class Discriminator(Growing, base.Discriminator):
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
         """Score images of the present level, (N, C, H, W) -> (N,) logits."""
         assert isinstance(images, Tensor)
-        x = self.from_image[self.level](images)  # (N, width, size, size)
+        x: Tensor = self.from_image[self.level](images)  # (N, width, size, size)
         for level in range(self.level, -1, -1):
             x = self.blocks[level](x)
             if level == self.level and self.alpha < 1:

@@ -182,7 +182,8 @@ class Generator(base.StyleGenerator):
     def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """The style of every layer, all alike: (N, Z) -> (N, L, W)."""
         labels = one_hot_labels(condition, self.num_labels)
-        return self.mapping(latents, labels)[:, None].expand(-1, self.num_styles, -1)
+        style: Tensor = self.mapping(latents, labels)
+        return style[:, None].expand(-1, self.num_styles, -1)
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> Tensor:
         """Styles to images, (N, L, W) -> (N, C, H, W); `noise` is random, const or none."""
@@ -228,7 +229,8 @@ class PlainBlock(nn.Module):
         taps = self.kernel.shape[-1]
         x = self.activation0(self.conv0(x))
         x = upfirdn(x, self.kernel, padding=((taps + 1) // 2, taps // 2))  # (N, in, H + 1, W + 1)
-        return self.activation1(self.conv1(x))
+        halved: Tensor = self.activation1(self.conv1(x))
+        return halved
 
 
 class ResidualBlock(PlainBlock):
@@ -242,7 +244,8 @@ class ResidualBlock(PlainBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H / 2, W / 2)."""
-        return self.skip(downsample2x(x, self.kernel)) + super().forward(x)
+        skipped: Tensor = self.skip(downsample2x(x, self.kernel))
+        return skipped + super().forward(x)
 
 
 class Discriminator(base.Discriminator):
@@ -320,7 +323,7 @@ class Discriminator(base.Discriminator):
 
     def features(self, images: Tensor) -> Tensor:
         """Maps of 4x4 pixels, before the batch is looked at: (N, C, H, W) -> (N, last, 4, 4)."""
-        x = self.activation(self.from_image(images))
+        x: Tensor = self.activation(self.from_image(images))
         for block, size in zip_longest(self.blocks.values(), self.from_images):
             x = x if block is None else block(x)
             if size is not None:  # not clamped at 4x4, as the authors' code has it
@@ -333,14 +336,15 @@ class Discriminator(base.Discriminator):
         """Score images, (N, C, H, W) -> (N,) logits."""
         x = self.features(cast(Tensor, images))
         x = self.activation(self.conv(self.minibatch_std(x)))  # (N, last, 4, 4)
-        x = self.to_logit(self.dense_activation(self.dense(x.flatten(1))))
+        x = self.dense_activation(self.dense(x.flatten(1)))
+        logits: Tensor = self.to_logit(x)
         labels = one_hot_labels(condition, self.num_labels)
         if labels is None:
-            return x.squeeze(1)  # (N, 1) -> (N,)
+            return logits.squeeze(1)  # (N, 1) -> (N,)
         if self.label_mapping is None:
-            return (x * labels).sum(dim=1)  # (N, num_labels) -> (N,)
-        label = self.label_mapping(None, labels)  # (N, label_dim)
-        return (x * label).sum(dim=1) / sqrt(x.shape[1])  # (N, label_dim) -> (N,)
+            return (logits * labels).sum(dim=1)  # (N, num_labels) -> (N,)
+        label: Tensor = self.label_mapping(None, labels)  # (N, label_dim)
+        return (logits * label).sum(dim=1) / sqrt(label.shape[1])  # (N, label_dim) -> (N,)
 
 
 def check_choice(network: str, **options: tuple[str, Sequence[str]]) -> None:

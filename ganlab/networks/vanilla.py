@@ -48,7 +48,8 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, incoming) -> (N, units)."""
-        return self.affine(x).unflatten(1, (self.units, self.pieces)).amax(dim=2)
+        units: Tensor = self.affine(x).unflatten(1, (self.units, self.pieces)).amax(dim=2)
+        return units
 
 
 class Generator(base.Generator):
@@ -90,7 +91,8 @@ class Generator(base.Generator):
         for affine, activation in zip(self.affines, self.activations, strict=True):
             x = activation(affine(x))  # (N, width)
         pixels = 2 * self.to_image(x).sigmoid() - 1  # from (0, 1) to the project's range
-        return pixels.unflatten(1, (self.channels, self.resolution, self.resolution))
+        images: Tensor = pixels.unflatten(1, (self.channels, self.resolution, self.resolution))
+        return images
 
 
 class Discriminator(base.Discriminator):
@@ -128,4 +130,5 @@ class Discriminator(base.Discriminator):
         """Score images, (N, C, H, W) -> (N,) logits: the sigmoid of the paper is in the loss."""
         # The paper's pixels are in [0, 1], so that a dropped pixel is a black one.
         pixels = (self.flatten(images) + 1) / 2  # (N, C * H * W)
-        return self.to_logit(self.hidden(pixels)).squeeze(1)  # (N, 1) -> (N,)
+        logits: Tensor = self.to_logit(self.hidden(pixels)).squeeze(1)  # (N, 1) -> (N,)
+        return logits

@@ -38,4 +38,5 @@ class SelfAttention(nn.Module):
         value = F.max_pool2d(self.value(x), step).flatten(2)  # (N, C / 2, K)
         weights = (query.transpose(1, 2) @ key).softmax(dim=2)  # (N, H W, K), eq. 1
         gathered = (value @ weights.transpose(1, 2)).unflatten(2, x.shape[2:])
-        return x + self.gamma * self.out(gathered)  # eqs. 2 and 3
+        attended: Tensor = x + self.gamma * self.out(gathered)  # eqs. 2 and 3
+        return attended

@@ -61,4 +61,5 @@ class Halving(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) -> (N, out, H / 2, W / 2)."""
         x = downsample_average(self.convolution(self.blur(x)))
-        return self.activation(x + self.bias[:, None, None])
+        maps: Tensor = self.activation(x + self.bias[:, None, None])
+        return maps

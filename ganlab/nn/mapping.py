@@ -54,7 +54,7 @@ class JointMapping(nn.Module):
         if self.embed is not None:
             parts.append(self.embed(labels))
         if self.label_norm == "together":
-            x = self.normalize(torch.cat(parts, dim=1))
+            x: Tensor = self.normalize(torch.cat(parts, dim=1))
         else:
             x = torch.cat([self.normalize(part) for part in parts], dim=1)
         for affine in self.affines:

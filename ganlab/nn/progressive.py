@@ -61,4 +61,5 @@ class Convolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, incoming, H, W) -> (N, outgoing, H', W')."""
-        return self.norm(self.activation(self.convolution(x)))
+        maps: Tensor = self.norm(self.activation(self.convolution(x)))
+        return maps

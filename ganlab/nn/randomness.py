@@ -73,4 +73,5 @@ def truncated_normal(latents: Tensor, threshold: float) -> Tensor:
         raise ValueError(f"truncation={threshold} cuts a normal distribution: it must be above 0")
     outside = torch.special.ndtr(torch.tensor(-threshold, dtype=torch.float64)).to(latents.device)
     rank = outside + (1 - 2 * outside) * torch.special.ndtr(latents.double())
-    return torch.special.ndtri(rank).clamp(-threshold, threshold).to(latents)
+    truncated: Tensor = torch.special.ndtri(rank).clamp(-threshold, threshold).to(latents)
+    return truncated

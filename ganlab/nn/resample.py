@@ -87,7 +87,8 @@ def upfirdn(
     taps, (before, after) = kernel.shape[-1], padding
     if up == 1:
         x = pad(x, (before, after, before, after))
-        return Filter.apply(x, kernel.flip(0, 1), down)
+        filtered: Tensor = Filter.apply(x, kernel.flip(0, 1), down)
+        return filtered
     size = torch.Size((side - 1) * up + taps for side in x.shape[2:])  # no padding would crop more
     x = Spread.apply(x, kernel, up, size)
     before, after = before - (taps - 1), after - (taps - up)

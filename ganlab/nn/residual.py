@@ -60,7 +60,8 @@ class ResidualUp(nn.Module):
         if self.new_size and not self.size:
             y = y.unflatten(1, (-1, self.new_size, self.new_size))
         y = self.second(self.activation1(self.norm1(y, embedding, group)))
-        return y + grown(self.skip(x), self.new_size)
+        maps: Tensor = y + grown(self.skip(x), self.new_size)
+        return maps
 
 
 class ResidualDown(nn.Module):
@@ -82,6 +83,7 @@ class ResidualDown(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, incoming, H, W) -> (N, outgoing, H / 2, W / 2), or the same size."""
         y = self.second(F.relu(self.first(F.relu(x) if self.activated else x)))
-        if not self.halve:
-            return y + self.skip(x)
-        return F.avg_pool2d(y, 2) + self.skip(F.avg_pool2d(x, 2))
+        if self.halve:
+            x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+        maps: Tensor = y + self.skip(x)
+        return maps

@@ -71,7 +71,8 @@ class Mapping(nn.Module):
 
     def forward(self, latents: Tensor) -> Tensor:
         """(N, latent_dim) -> (N, style_dim)."""
-        return self.layers(self.normalize(latents))
+        styles: Tensor = self.layers(self.normalize(latents))
+        return styles
 
 
 class StyleModulation(nn.Module):
@@ -90,7 +91,8 @@ class StyleModulation(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """(N, C, H, W), (N, style_dim) -> (N, C, H, W)."""
-        scale, shift = self.affine(style)[:, :, None, None].chunk(2, dim=1)  # (N, C, 1, 1) each
+        affine: Tensor = self.affine(style)[:, :, None, None]
+        scale, shift = affine.chunk(2, dim=1)  # (N, C, 1, 1) each
         return x * (scale + 1) + shift
 
 

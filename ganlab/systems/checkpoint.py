@@ -48,7 +48,7 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"ckpt={path}: no such file{_nearby(path)}")
     try:
-        checkpoint = read_archive(path)
+        checkpoint: dict[str, Any] = read_archive(path)
     except Exception as error:
         raise CheckpointError(f"ckpt={path}: {_unreadable(error)}") from error
     if isinstance(checkpoint, dict) and (wrong := overgrown(checkpoint)):

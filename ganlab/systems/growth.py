@@ -129,7 +129,7 @@ def check_listed(
 
 def pixels(stage: Stage) -> int:
     """Height and width of a stage's images."""
-    return FIRST_RESOLUTION * 2**stage.level
+    return FIRST_RESOLUTION << stage.level
 
 
 def check_growth(growth: Growth, networks: Mapping[str, nn.Module]) -> None:

@@ -3,7 +3,7 @@
 from typing import Any, ClassVar
 
 from lightning import LightningModule
-from torch import nn
+from torch import Tensor, nn
 
 from ganlab.data import ImageData
 from ganlab.data.batch import Batch
@@ -30,6 +30,10 @@ class System(LightningModule):
 
     def networks(self) -> dict[str, nn.Module]:
         """All networks by name."""
+        raise NotImplementedError
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) images as the networks give them back, where the system `reconstructs`."""
         raise NotImplementedError
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:

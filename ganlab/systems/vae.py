@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -105,7 +105,8 @@ class VAE(Training):
     def reconstruct(self, images: Tensor) -> Tensor:
         """Decode the mean code of (N, C, H, W) images, by the averaged halves."""
         mean, _ = self.encoder_ema(images)
-        return cast(Tensor, self.generator_ema(mean))
+        decoded: Tensor = self.generator_ema(mean)
+        return decoded
 
     def networks(self) -> dict[str, nn.Module]:
         """The four networks by name."""

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from lightning import Callback
-from lightning.pytorch.loggers import Logger
 
-from ganlab.loggers import Guarded
+from ganlab.loggers import Guarded, Tracker
 from ganlab.runs.provenance import config_hash, origin
 from ganlab.studies import Samples
 
@@ -38,7 +37,7 @@ class Accidents(Callback):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Broken(Logger):
+class Broken(Tracker):
     """A tracker whose every call raises."""
 
     def __getattribute__(self, name):

@@ -4,8 +4,6 @@ Images of 8 px; `pool1` and `pool2` are means over 2x2 and 4x4 pixels, `fc7` the
 `fc8` three logits that say how dark, middling or bright it is.
 """
 
-from types import SimpleNamespace
-
 import lightning
 import torch
 from copy_toys import Stored
@@ -17,17 +15,15 @@ from ganlab.networks.base import Condition, Generator
 from ganlab.nn.masks import level_masks
 from ganlab.nn.randomness import truncated_normal
 from ganlab.studies import Question, Study
-from ganlab.systems.semantic import PyramidFeatures
 
 STAGES = {"pool1": (1, 4, 4), "pool2": (1, 2, 2), "fc7": (1,), "fc8": (3,)}
 
 
-class Teller(PyramidFeatures):
+class Teller:
     """The conditioner: features of given images."""
 
     def __init__(self):
-        self.names, self.extractor = tuple(STAGES), SimpleNamespace(class_names=())
-        self.num_classes = 3
+        self.names, self.extractor = tuple(STAGES), None
         self.asked = []  # (level, number of images), of every condition
 
     def features(self, images):
@@ -58,6 +54,7 @@ class Mirror(Generator):
     """
 
     latent_dim, resolution, channels, num_classes, stages = 4, 8, 1, 3, STAGES
+    truncates = True
 
     @property
     def layers(self):

@@ -6,7 +6,7 @@ import torch
 from study_toys import ConvGenerator, small_dcgan
 from torch import nn
 
-from ganlab.networks.base import Condition, Generator
+from ganlab.networks.base import Condition, StyleGenerator
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler, evaluating
 from ganlab.studies.ranks import Ranks
@@ -80,7 +80,7 @@ def test_of_many_scales_the_finest_is_taken():
     assert torch.equal(drawn(Pyramid()), drawn(ConvGenerator()))
 
 
-class Styled(Generator):
+class Styled(StyleGenerator):
     latent_dim, resolution = 2, 1
     mean_style = torch.tensor([1.0, -1.0])
 

@@ -15,7 +15,7 @@ from ganlab.networks import stylegan2
 from ganlab.nn.pyramid import gaussian_pyramid
 from ganlab.sampling import Sampler, conditions_of
 from ganlab.systems import GAN, R1
-from ganlab.systems.conditioning import CoarseReals, Labels
+from ganlab.systems.conditioning import CoarseReals, Conditioner, Labels
 from ganlab.systems.trainer import make_trainer
 
 
@@ -81,4 +81,4 @@ def test_a_conditional_model_trains_shows_and_scores_itself(tmp_path):
     assert len(grid.saved()) == 3
     told = Sampler(system.generator_ema, 0, condition_at=conditions_of(system)).batch(range(4))
     assert torch.equal(told, torch.cat(list(fixed_fakes(system, 4, 0, 4))))
-    assert conditions_of(SimpleNamespace()) is None
+    assert conditions_of(SimpleNamespace(conditioner=Conditioner())) is None

@@ -75,7 +75,8 @@ def early_layer(case: CircleCase) -> str:
 
 def evenly(num: int, count: int) -> list[int]:
     """At most `count` of `num` channels, evenly spaced: chosen by number, by nothing they show."""
-    return np.linspace(0, num - 1, min(num, count)).round().astype(int).tolist()
+    chosen: list[int] = np.linspace(0, num - 1, min(num, count)).round().astype(int).tolist()
+    return chosen
 
 
 def draw_figure_3(case: CircleCase) -> Drawing:

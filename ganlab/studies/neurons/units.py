@@ -144,7 +144,8 @@ class Moments:
         centred = (features.double() - mean) / (len(features) - 1) ** 0.5
         cross = torch.linalg.svdvals(centred @ self.root).sum()
         spread = self.trace + centred.square().sum()
-        return ((mean - self.mean).square().sum() + spread - 2 * cross).clamp(min=0)
+        distance: Tensor = ((mean - self.mean).square().sum() + spread - 2 * cross).clamp(min=0)
+        return distance
 
 
 def unit_fids(

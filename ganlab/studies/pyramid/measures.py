@@ -4,11 +4,10 @@ Distances of pixels are root mean squares as a share of the range from black to 
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
-
-from ganlab.systems.semantic import PyramidFeatures
 
 
 def change(images: Tensor, reference: Tensor, region: Tensor | None = None) -> Tensor:
@@ -38,8 +37,8 @@ def chroma(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def feature_change(
-    conditioner: PyramidFeatures,  # of the pyramid's system
+def kept(
+    conditioner: Any,  # of the pyramid's system
     images: Tensor,  # (N, C, H, W)
     features: Mapping[str, Tensor],  # of one reference
     level: str,
@@ -47,11 +46,13 @@ def feature_change(
     """How far the images' features are from the reference's, over the length of these, (N,)."""
     ours = conditioner.features(images)[level].cpu().double().flatten(1)
     theirs = features[level].cpu().double().flatten(1)
-    return (ours - theirs).norm(dim=1) / theirs.norm(dim=1)
+    distances: Tensor = (ours - theirs).norm(dim=1) / theirs.norm(dim=1)
+    return distances
 
 
 @torch.no_grad()
-def guesses(conditioner: PyramidFeatures, images: Tensor) -> Tensor:
+def guesses(conditioner: Any, images: Tensor) -> Tensor:
     """The frozen classifier's probabilities, (N, classes), float64 on the CPU."""
     logits = list(conditioner.features(images).values())[-1]
-    return logits.cpu().double().softmax(1)
+    probabilities: Tensor = logits.cpu().double().softmax(1)
+    return probabilities
