@@ -1,4 +1,4 @@
-# make demo | faces | gallery | test | test-all | check | docs-check | clean; each creates .venv when it must.
+# make demo | faces | eyes | gallery | test | test-all | check | docs-check | clean; each creates .venv when it must.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +10,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 DEMO := outputs/demo
 
-.PHONY: help demo faces gallery test test-all check format docs-check clean
+.PHONY: help demo faces eyes gallery test test-all check format docs-check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -75,6 +75,26 @@ $(FACES)/neuron_figures/.done: $(FACES)/artifact_detection/.done
 faces: $(addprefix $(FACES)/,$(addsuffix /.done,activation_rates artifact_detection sequential_ablation neuron_figures)) ## which neurons spoil a face generator's images: detection, ablation, figures, one report
 	@$(BIN)/python -m ganlab report $(FACES)/artifact_detection $(FACES)/sequential_ablation $(FACES)/neuron_figures $(FACES)/activation_rates
 
+# A conditional DCGAN of painted eyes trained elsewhere (ckpt=eyes): a column a colour, then its neurons.
+EYES := outputs/eyes
+EYES_RATES := study.num_latents=4000 study.rates_file=$(EYES)/activation_rates
+
+$(EYES)/samples/.done: | .venv/.core
+	@$(BIN)/python evaluate.py ckpt=eyes study=samples study.num=64 hydra.run.dir=$(@D)
+	@touch $@
+
+$(EYES)/activation_rates/.done: | .venv/.core
+	@$(BIN)/python evaluate.py ckpt=eyes study=activation_rates study.num_latents=4000 hydra.run.dir=$(@D)
+	@touch $@
+
+$(EYES)/artifact_detection/.done: $(EYES)/activation_rates/.done
+	@$(BIN)/python evaluate.py ckpt=eyes study=artifact_detection $(EYES_RATES) 'study.layers=[0,1]' \
+		study.num_samples=4000 study.num=200 study.num_shown=36 hydra.run.dir=$(@D)
+	@touch $@
+
+eyes: $(addprefix $(EYES)/,$(addsuffix /.done,samples activation_rates artifact_detection)) ## images of a generator of painted eyes by colour, and which neurons spoil them, one report
+	@$(BIN)/python -m ganlab report $(EYES)/samples $(EYES)/artifact_detection $(EYES)/activation_rates
+
 test: .venv/.test ## the whole suite
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
@@ -93,5 +113,5 @@ format: .venv/.test ## let ruff rewrite the files
 docs-check: .venv/.test ## compare every number in the docs with its run's result.json
 	@$(BIN)/python scripts/docs_check.py
 
-clean: ## remove the environment, the demo and the faces
-	rm -rf .venv $(DEMO) $(FACES)
+clean: ## remove the environment, the demo, the faces and the eyes
+	rm -rf .venv $(DEMO) $(FACES) $(EYES)

@@ -1,5 +1,6 @@
 """`python -m ganlab <command>`: train, evaluate, table, layers, data, report."""
 
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -51,7 +52,11 @@ def evaluate(config: DictConfig) -> float | None:
 
 
 def layers() -> None:
-    """Print the layers of a checkpoint's generator."""
+    """Print the layers of a checkpoint's generator, as studies name them.
+
+    `ckpt=` is a file, or the name of a checkpoint that is known, such as `faces`. What the file
+    does not say of its network, such as `model.nonlinearity=tanh`, may follow.
+    """
     from ganlab.runs.recipes import open_checkpoint, rebuilt
     from ganlab.runs.remembered import added
     from ganlab.sampling import Sampler
@@ -79,11 +84,17 @@ def stats(config: DictConfig) -> None:
 
 
 def data() -> None:
-    """Check a folder, zip or array file, or keep the statistics of its images; no training."""
+    """Check a folder, zip or array file, or keep the statistics of its images; no training.
+
+    `check` reads every image, at the side in pixels that training would use if it is named, and
+    ends with 1 where one cannot be read. `stats` takes the words of a training, and computes what
+    the scores of such runs will look up in the user's cache.
+    """
     from ganlab.data import check
 
     match sys.argv[1:]:
-        case ["stats", *words]:
+        case words if "stats" in words:  # flags may stand before it
+            words.remove("stats")
             # Hydra's own folder is not wanted: the result lies in the user's cache.
             nowhere = ["hydra.run.dir=.", "hydra.output_subdir=null", "~hydra.callbacks.directory"]
             sys.argv[1:] = [*nowhere, *words]
@@ -100,7 +111,13 @@ def data() -> None:
 
 
 def table() -> None:
-    """Write and print the table of grids, or of what people found, from their files."""
+    """Write and print the table of grids, or of what people found, from their files.
+
+    Into the first grid's directory, or `into=<dir>`, go table.csv, table.md, table.tex and
+    index.html. `rows=a,b` and `columns=c` name swept keys, as `model/norm` or `norm`;
+    `metrics=fid,is` the scores by their names' beginnings. What is not said is chosen from the
+    keys that were swept. Of judgements, `rows=person` or another of their columns.
+    """
     from ganlab.grid.page import publish
     from ganlab.grid.people import are_judgements, publish_judgements
     from ganlab.grid.table import Choice
@@ -116,7 +133,10 @@ def table() -> None:
 
 
 def report() -> None:
-    """Write the static report of a run directory and of studies beside it."""
+    """Write the static report of a run directory and of studies beside it.
+
+    The first directory gets report.html, which holds its pictures and needs no other file.
+    """
     from ganlab.report.html import write_report
 
     directories = [Path(argument) for argument in sys.argv[1:]]
@@ -145,6 +165,13 @@ COMMANDS: dict[str, Callable[[], Any]] = {
 }
 
 
+def help_of(word: str) -> str:
+    """A command's lines of the usage, and what its function says of itself."""
+    lines = [line for line in USAGE.splitlines() if line.split()[:1] == [word]]
+    about = inspect.cleandoc(COMMANDS[word].__doc__ or "")
+    return "\n".join(["usage: python -m ganlab <command> ...", "", *lines, "", about])
+
+
 def main() -> None:
     """Dispatch on the first word; the rest is the command's."""
     if "LOCAL_RANK" in os.environ and COMMAND in os.environ:  # a rank is started without its word
@@ -156,6 +183,10 @@ def main() -> None:
     if word not in COMMANDS:
         sys.exit(f"error: there is no command {word}{nearest(word, COMMANDS)}\n\n{USAGE}")
     del sys.argv[1]
+    hydras = word in REARRANGED or sys.argv[1:2] == ["stats"]  # whose help lists every key
+    if not hydras and {"-h", "--help"} & {*sys.argv[1:]}:
+        print(help_of(word))
+        return
     os.environ[COMMAND] = word
     run(COMMANDS[word], REARRANGED.get(word), tabulated)
 

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
-from ganlab.cli import SharedError, fail, one_line, training_directory
+from ganlab.__main__ import COMMANDS, REARRANGED, main
+from ganlab.cli import SharedError, conf_dir, fail, one_line, training_directory
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -65,6 +67,37 @@ def complaint(tmp_path, monkeypatch, capsys):
     return complain
 
 
+@pytest.mark.parametrize("word", [word for word in COMMANDS if word not in REARRANGED])
+@pytest.mark.parametrize("rest", [["--help"], ["anything", "-h"]])
+def test_every_command_explains_itself(monkeypatch, capsys, word, rest):
+    monkeypatch.setattr(sys, "argv", ["ganlab", word, *rest])
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    main()
+    usage, _, about = capsys.readouterr().out.partition("\n\n" + "  " + word)
+    assert usage.startswith("usage: ")
+    assert len(about.split("\n\n")) > 2, "more than its line of the usage"
+
+
+@pytest.mark.parametrize("program", ["train", "evaluate"])
+def test_help_explains_each_group_and_lists_its_options(program):
+    own = yaml.safe_load((conf_dir() / "hydra" / "help" / f"{program}.yaml").read_text())
+    told = {line.split("=")[0] for line in own["header"].splitlines() if "=  " in line}
+    defaults = yaml.safe_load((conf_dir() / f"{program}.yaml").read_text())["defaults"]
+    chosen = {key for each in defaults if isinstance(each, dict) for key in each}
+    assert {key for key in chosen if not key.startswith("override ")} <= told
+
+
+def test_words_are_completed_at_the_prompt():
+    done = subprocess.run(
+        [sys.executable, "train.py", "-sc", "install=bash"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "complete -o nospace" in done.stdout
+
+
 def test_help_does_not_import_torch():
     for script in ("train.py", "evaluate.py"):
         code = f"import sys; sys.argv = ['{script}', '--help']; import runpy\n"
@@ -74,7 +107,8 @@ def test_help_does_not_import_torch():
             [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        assert "model:" in done.stdout
+        assert "model=  " in done.stdout or "study=  " in done.stdout
+        assert "progan" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from ganlab.cli import conf_dir
-from ganlab.config import check, check_top_level
+from ganlab.config import ConfigError, check, check_top_level
 from ganlab.run import build_system, checked, evaluate, recipe, train
 
 CONF = conf_dir()
@@ -31,6 +31,7 @@ def experiments():
 
 
 MODELS = options("model")
+TRAINED = [m for m in MODELS if "Pretrained" not in (CONF / "model" / f"{m}.yaml").read_text()]
 TRAIN_GROUPS = [
     "data",
     "features",
@@ -111,7 +112,7 @@ def smoke(name, directory):
     return [f"model={name}", "data=synthetic", *kept, "callbacks.progress.every_kimg=0.016"]
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", TRAINED)
 def test_every_model_trains_samples_checkpoints_restores_and_evaluates(name, tmp_path, monkeypatch):
     monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
     result = train(composed("train", smoke(name, tmp_path), tmp_path / "run"))
@@ -133,10 +134,16 @@ def test_every_model_trains_samples_checkpoints_restores_and_evaluates(name, tmp
     assert (tmp_path / "run" / "report.html").exists()
 
 
+@pytest.mark.parametrize("name", sorted(set(MODELS) - set(TRAINED)))
+def test_a_model_that_only_makes_images_says_so_when_it_is_to_be_trained(name, tmp_path):
+    with pytest.raises(ConfigError, match=r"not trained here.*ckpt=<file>.*another model"):
+        train(composed("train", smoke(name, tmp_path), tmp_path / "run"))
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_recipe_gives_a_module_for_a_notebook(name):
     system = recipe(name, "data=synthetic", "data.resolution=32")
-    latents = system.generator.sample_latents(2, torch.Generator().manual_seed(0))
+    latents = system.generator_ema.sample_latents(2, torch.Generator().manual_seed(0))
     images = system.generator_ema(latents)
     images = images[-1] if isinstance(images, list) else images
     assert images.shape[0] == 2

@@ -30,7 +30,7 @@ def test_every_picture_is_there_and_small(name):
 
 
 def test_the_papers_numbers_are_those_of_the_table():
-    from ganlab.studies.pyramid.levels_report import PAPER
+    from ganlab.studies.pyramid.levels import PAPER
 
     (row,) = re.findall(r"^\| FID \|(.*)\|$", PAGE.read_text(), re.MULTILINE)
     assert [float(cell) for cell in row.split("|")] == [fid for _, fid in PAPER.values()]

@@ -1,5 +1,6 @@
 """What every frozen feature extractor promises."""
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import torch
@@ -24,6 +25,7 @@ class Extractor(nn.Module):
     resize: str  # filter and size, as a score's record names them
     feature_dim: int
     channels: int  # what the network itself takes: 1 or 3
+    class_names: Sequence[str] = ()  # of the logits, in order, where they are known
     anchor: Tensor  # empty; remembers the device while there is no network yet to be moved
 
     def __init__(

@@ -24,7 +24,7 @@ from ganlab.grid.settings import telling
 from ganlab.grid.table import Choice, grid_table
 from ganlab.report import charts, html, timeline
 from ganlab.report.atomic import replace_file
-from ganlab.report.directions import way_of
+from ganlab.report.directions import way_of, ways_of
 from ganlab.report.reading import BROKEN, spoken
 from ganlab.report.spread import Mean
 from ganlab.report.tables import Table
@@ -111,13 +111,14 @@ def page_of(
     axes, labels = axes_of(records), labels_of(records)
     axes += telling(records, axes)
     scores = list(dict.fromkeys(s["metric"] for r in records for s in plain(r)))
+    ways = ways_of(s for r in records for s in plain(r))
     return environment.get_template("index.html.j2").render(
         title=title,
         commands=[str(grid["command"]) for grid in grids if grid.get("command")],
         counts=counted(records),
         table=table.html(),
         axes=axes,
-        scores=[(name, ARROWS[way_of(name)]) for name in scores],
+        scores=[(name, ARROWS[way_of(name, ways)]) for name in scores],
         cells=[
             cell_facts(record, axes, scores, home) | {"name": labels[record.directory]}
             for record in records

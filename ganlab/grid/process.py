@@ -18,7 +18,7 @@ from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.preparing import prepare_together
 from ganlab.processes import ENDING, external_rank, heeded
-from ganlab.report.directions import way_of
+from ganlab.report.directions import way_of, ways_of
 from ganlab.slurm import AGAIN
 
 ROOT = Path(__file__).parents[2]
@@ -166,7 +166,7 @@ def objective(result: Mapping[str, Any], metric: str | None = None) -> float | N
     name = metric or first
     if name is None:
         return None
-    way = way_of(name)
+    way = way_of(name, ways_of(plain))
     if way is None:
         raise GridError(f"grid.objective={name}: cannot tell whether less or more is better")
     return values[name] if way == "min" else -values[name]

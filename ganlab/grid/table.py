@@ -15,7 +15,7 @@ from ganlab.grid.facts import TABLE
 from ganlab.grid.naming import short_names
 from ganlab.grid.records import CONDITIONS, CellRecord, Score, axes_of
 from ganlab.grid.settings import is_seed, telling
-from ganlab.report.directions import is_spread, way_of
+from ganlab.report.directions import is_spread, way_of, ways_of
 from ganlab.report.protocols import mark_protocols, protocol_stamp, protocol_text
 from ganlab.report.spread import Mean
 from ganlab.report.tables import Table
@@ -187,7 +187,8 @@ def listed(
     columns = [*titles.values(), *metrics, *(["n"] if several else []), *paper]
     rows = [{key: value for key, value in row.items() if key in columns} for row in rows]
     ranked = metrics if len(groups) > 1 else []  # one row is no winner
-    best = {metric: way for metric in ranked if (way := way_of(metric))}
+    ways = ways_of(score for group in groups for score in group.scores)
+    best = {metric: way for metric in ranked if (way := way_of(metric, ways))}
     table = Table(columns, rows, best, choice.caption, source_notes(choice))
     return mark_protocols(table, [group.scores for group in groups])
 
@@ -214,7 +215,7 @@ def spread_out(
     pairs = [(head, f"{head} (paper)") for head in shown]
     columns = [*titles.values(), *(c for a, b in pairs for c in (a, b) if c == a or b in filled)]
     down_rows = [{c: v for c, v in row.items() if c in columns} for row in rows.values()]
-    way = way_of(metric)
+    way = way_of(metric, ways_of(score for group in groups for score in group.scores))
     best = dict.fromkeys(shown, way) if way else {}
     caption = choice.caption or f"{metric} by {', '.join(titles.values())} and {across}"
     counts = sorted({group.count() for group in groups if group.scores})

@@ -2,9 +2,9 @@
 
 | format | file | reader |
 |---|---|---|
-| the PyTorch DCGAN tutorial's | `.tar`, `.pth`, `.pt`: `netG_state_dict`, or bare `main.N.*` | `tutorial_dcgan` |
+| DCGANs: tutorial, examples, pytorch_GAN_zoo | a state of convolutions and batch norms, bare or in a dict | `dcgan` |
 
-`faces` is such a file by name: see `interop.faces`. A new format is one module with `TITLE`,
+`faces` and `eyes` are such files by name. A new format is one module with `TITLE`,
 `recognised(content)` and `checkpoint(file)`, and its place in `FORMATS`.
 """  # noqa: E501
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ganlab.interop import faces, tutorial_dcgan
+from ganlab.interop import dcgan, eyes, faces
 from ganlab.interop.foreign import ForeignFile, opened
 
 __all__ = ["FORMATS", "NAMED", "open_foreign", "titles"]
@@ -32,8 +32,8 @@ class Format(Protocol):
         ...
 
 
-FORMATS: Sequence[Format] = (tutorial_dcgan,)
-NAMED = {"faces": faces.opened}  # files that a name stands for
+FORMATS: Sequence[Format] = (dcgan,)
+NAMED = {"faces": faces.opened, "eyes": eyes.opened}  # files that a name stands for
 
 
 def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ class FrechetInfinity(StoredFeatures):
 
     higher_is_better = False
     parts = ("fid_inf", "fid_inf_slope")
+    undirected = ("fid_inf_slope",)
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ class InceptionScore(StoredFeatures):
 
     higher_is_better = True
     parts = ("is", "is_std")
+    undirected = ("is_std",)
     source = "logits"
 
     def __init__(

@@ -17,6 +17,7 @@ class KernelDistance(StoredFeatures):
 
     higher_is_better = False
     parts = ("kid", "kid_std")
+    undirected = ("kid_std",)
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ class NearestReals(StoredPoints):
     """
 
     parts = ("nearest_ratio", "nearest_copies")
+    undirected = parts
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ class ParzenWindow(StoredPoints):
 
     higher_is_better = True
     parts = ("parzen", "parzen_se", "parzen_sigma")
+    undirected = ("parzen_se", "parzen_sigma")
 
     def __init__(
         self,

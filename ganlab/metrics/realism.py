@@ -17,6 +17,7 @@ class Realism(StoredFeatures):
 
     higher_is_better = True
     parts = ("realism", "realism_std")
+    undirected = ("realism_std",)
 
     def __init__(
         self,

@@ -21,11 +21,22 @@ class Score(Metric):
     source: str = "features"  # which output of the extractor `update` receives, or "images"
     full_state_update = False
     parts: ClassVar[tuple[str, ...] | None] = ()  # scores in `compute`'s dict; None = not known yet
+    undirected: ClassVar[tuple[str, ...]] = ()  # of these: neither less nor more is better
     protocol: str = ""  # what a reader must know beyond the counts, as "k3"; part of the name
     num_stored: int | None = None  # real n + i is the mirror image of real i, n = this; None = none
 
     def __init__(self, **options: Any) -> None:
         super().__init__(compute_with_cache=False, **options)
+
+    @classmethod
+    def way_of(cls, part: str) -> str:
+        """Which way this part improves, `min`, `max` or `neither`; empty where it is not said.
+
+        By `higher_is_better`, the declaration of every torchmetrics Metric.
+        """
+        if part in cls.undirected:
+            return "neither"
+        return {None: "", True: "max", False: "min"}[cls.higher_is_better]
 
     def source_of(self, outputs: Mapping[str, Tensor]) -> Tensor | None:
         """What `update` receives of an extractor's outputs; None = it is not there."""

@@ -46,6 +46,7 @@ class Suite:
         self._expected_real = num_real
         self._counted: dict[str, int] | None = None
         self._sources: dict[str, str] = {}  # full name -> source, of all that was computed
+        self.ways: dict[str, str] = {}  # full name -> `min`, `max` or `neither`, where said
         self._real_loaded = False
         self._scores: dict[str, Score] = {**self.metrics, _COUNT: ImageCount()}
         for name, metric in self.metrics.items():
@@ -167,17 +168,26 @@ class Suite:
             for part, value in parts.items():
                 full = self.name_of(part, metric.protocol, metric.source)
                 self._sources[full] = metric.source
+                self._say(full, metric.way_of(part))
                 yield full, float(value)
 
     def known_names(self) -> list[str] | None:
-        """Full names of what `compute` will give; None where a score cannot tell beforehand."""
+        """Full names of what `compute` will give; None where a score cannot tell beforehand.
+
+        `ways` then has theirs.
+        """
         names: list[str] = []
         for name, metric in self.metrics.items():
             if metric.parts is None:
                 return None
-            parts = metric.parts or (name,)
-            names += [self.name_of(part, metric.protocol, metric.source) for part in parts]
+            for part in metric.parts or (name,):
+                names.append(self.name_of(part, metric.protocol, metric.source))
+                self._say(names[-1], metric.way_of(part))
         return names
+
+    def _say(self, name: str, way: str) -> None:
+        if way:
+            self.ways[name] = way
 
     def name_of(self, score: str, protocol: str = "", source: str = "features") -> str:
         """The full name of a score: `fid` -> `fid10k_classifier`."""

@@ -75,6 +75,7 @@ class Generator(nn.Module):
     latent_dim: int  # Z
     resolution: int  # H = W of the finest image
     channels: int  # C of an image
+    num_labels: int = 0  # classes that it must be told one of; 0 = unconditional
     prior: str = "normal"  # of each latent number: N(0, 1), or "uniform" on [-1, 1)
 
     def sample_latents(self, n: int, generator: torch.Generator) -> Tensor:

@@ -6,25 +6,34 @@ the 5 in print) and, at 32 px, the stages of Heikka: "Face synthesis with DCGAN"
 
 A network is a table of square maps, from the first to half the image's size. Every map doubles in
 size and halves in channels: 2x2 to 16x16 at 32 px, 4x4 to 32x32 at 64 px, and so on to 256 px.
+Networks of other shapes give the table itself, `widths`. A generator may be told a class: one 1
+among `num_labels` numbers beside the latent.
 """
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from ganlab.networks import base
-from ganlab.networks.base import Condition, Images
+from ganlab.networks.base import Condition, Images, one_hot_labels
 
 RESOLUTIONS = (32, 64, 128, 256)
 
 
-def map_widths(network: str, resolution: int, width: int, max_width: int) -> dict[int, int]:
+def map_widths(
+    network: str, resolution: int, width: int, max_width: int, widths: Sequence[int] | None = None
+) -> dict[int, int]:
     """Size of each hidden map -> its channels, coarse to fine; both networks share the table.
 
     Raises:
-        ValueError: a resolution that is no power of two from 32 to 256, or a width below 1; the
-            message names the key of `network`, "generator" or "discriminator".
+        ValueError: a resolution that is no power of two from 32 to 256, a width below 1, or given
+            widths too many to halve the resolution so often; the message names the key of
+            `network`, "generator" or "discriminator".
     """
+    if widths is not None:
+        return given_widths(network, resolution, widths)
     if resolution not in RESOLUTIONS:
         raise ValueError(
             f"model.{network}.resolution (data.resolution) must be a power of two from 32 to 256 "
@@ -36,6 +45,17 @@ def map_widths(network: str, resolution: int, width: int, max_width: int) -> dic
     finest = resolution // 2
     sizes = [first * 2**i for i in range((finest // first).bit_length())]
     return {size: min(width * finest // size, max_width) for size in sizes}
+
+
+def given_widths(network: str, resolution: int, widths: Sequence[int]) -> dict[int, int]:
+    """The table of given channels, coarse to fine: half the resolution is the last map's size."""
+    if not widths or min(widths) < 1 or resolution < 1 or resolution % 2 ** len(widths):
+        raise ValueError(
+            f"model.{network}.widths must be numbers from 1 on, coarse to fine, as many as "
+            f"resolution={resolution} can be halved, got {list(widths)}"
+        )
+    first = resolution // 2 ** len(widths)
+    return {first * 2**i: wide for i, wide in enumerate(widths)}
 
 
 def stage(convolution: nn.Module, norm: nn.Module | None, activation: nn.Module) -> nn.Sequential:
@@ -62,7 +82,8 @@ class Generator(base.Generator):
     `layers` are the ReLUs: `2x2/0` to `16x16/0` at 32 px, `4x4/0` to `32x32/0` at 64 px.
 
     Raises:
-        ValueError: a resolution that is no power of two from 32 to 256, or an unknown prior.
+        ValueError: a resolution that is no power of two from 32 to 256, widths that cannot be, or
+            an unknown prior.
     """
 
     def __init__(
@@ -73,18 +94,21 @@ class Generator(base.Generator):
         width: int = 128,  # channels of the finest hidden map, doubled at each coarser one
         max_width: int = 1024,  # cap on that doubling
         prior: str = "normal",  # or "uniform" on [-1, 1), as Radford
+        widths: Sequence[int] | None = None,  # of each map, coarse to fine; None = by width
+        bias: bool = False,  # in each convolution
+        num_labels: int = 0,  # classes of a conditional generator; 0 = unconditional
     ) -> None:
         super().__init__()
-        widths = map_widths("generator", resolution, width, max_width)
+        table = map_widths("generator", resolution, width, max_width, widths)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
-        self.prior = base.known_prior(prior)
+        self.prior, self.num_labels = base.known_prior(prior), num_labels
         self.stages = nn.ModuleDict()
-        incoming, kernel, stride, padding = latent_dim, min(widths), 1, 0
-        for size, outgoing in widths.items():
-            up = nn.ConvTranspose2d(incoming, outgoing, kernel, stride, padding, bias=False)
+        incoming, kernel, stride, padding = latent_dim + num_labels, min(table), 1, 0
+        for size, outgoing in table.items():
+            up = nn.ConvTranspose2d(incoming, outgoing, kernel, stride, padding, bias=bias)
             self.stages[f"{size}x{size}"] = stage(up, nn.BatchNorm2d(outgoing), nn.ReLU())
             incoming, kernel, stride, padding = outgoing, 4, 2, 1
-        self.to_image = nn.ConvTranspose2d(incoming, channels, 4, 2, 1, bias=False)
+        self.to_image = nn.ConvTranspose2d(incoming, channels, 4, 2, 1, bias=bias)
         self.apply(initialize)
 
     @property
@@ -95,8 +119,10 @@ class Generator(base.Generator):
         }
 
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
-        """Map latents to images, (N, Z) -> (N, C, H, W); the condition is not used."""
-        x = latents[:, :, None, None]  # (N, Z, 1, 1)
+        """Map latents to images, (N, Z) -> (N, C, H, W); of a condition the label is used."""
+        labels = one_hot_labels(condition, self.num_labels)
+        told = latents if labels is None else torch.cat([latents, labels], dim=1)
+        x = told[:, :, None, None]  # (N, Z + num_labels, 1, 1)
         for module in self.stages.values():
             x = module(x)  # (N, width, size, size), twice the size each time
         images: Tensor = self.to_image(x).tanh()
@@ -111,7 +137,7 @@ class Discriminator(base.Discriminator):
     logit, as WGAN-GP's, assume that it does not: `batch_norm=False` gives biases instead.
 
     Raises:
-        ValueError: a resolution that is no power of two from 32 to 256.
+        ValueError: a resolution that is no power of two from 32 to 256, or widths that cannot be.
     """
 
     def __init__(
@@ -121,18 +147,20 @@ class Discriminator(base.Discriminator):
         width: int = 128,  # channels of the finest hidden map, doubled at each coarser one
         max_width: int = 1024,  # cap on that doubling
         batch_norm: bool = True,  # False = biases instead
+        widths: Sequence[int] | None = None,  # of each map, coarse to fine; None = by width
+        bias: bool = False,  # in each convolution, beside batch norm too
     ) -> None:
         super().__init__()
-        widths = map_widths("discriminator", resolution, width, max_width)
+        table = map_widths("discriminator", resolution, width, max_width, widths)
         self.stages = nn.ModuleDict()
-        incoming = channels
-        for size, outgoing in reversed(widths.items()):
+        incoming, bias = channels, bias or not batch_norm
+        for size, outgoing in reversed(table.items()):
             normed = batch_norm and len(self.stages) > 0  # not at the input
-            down = nn.Conv2d(incoming, outgoing, 4, 2, 1, bias=not batch_norm)
+            down = nn.Conv2d(incoming, outgoing, 4, 2, 1, bias=bias)
             norm = nn.BatchNorm2d(outgoing) if normed else None
             self.stages[f"{size}x{size}"] = stage(down, norm, nn.LeakyReLU(0.2))
             incoming = outgoing
-        self.to_logit = nn.Conv2d(incoming, 1, min(widths), bias=not batch_norm)
+        self.to_logit = nn.Conv2d(incoming, 1, min(table), bias=bias)
         self.apply(initialize)
 
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:

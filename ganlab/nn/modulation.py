@@ -34,6 +34,7 @@ def modulated_conv2d(
     styles: Tensor,  # (N, I), scale of each input map
     demodulate: bool = True,
     up_kernel: Tensor | None = None,  # FIR filter for doubling the size; None = keep it
+    padding: int | None = None,  # zeros around x where it is not doubled; None = keep the size
 ) -> Tensor:
     """Convolve each sample with weights of its own, s_i w_oik: (N, O, H, W) or (N, O, 2H, 2W).
 
@@ -42,12 +43,12 @@ def modulated_conv2d(
     """
     y, k = x * styles[:, :, None, None], weight.shape[-1]
     if up_kernel is None:
-        y = conv2d(y, weight, padding=k // 2)
+        y = conv2d(y, weight, padding=k // 2 if padding is None else padding)
     else:
         y = conv_transpose2d(y, weight.transpose(0, 1), stride=2)  # (N, O, 2H + k - 2, 2W + k - 2)
         taps = up_kernel.shape[-1]
-        padding = (taps + 1) // 2 - k // 2, taps // 2 - k // 2  # to (N, O, 2H, 2W), centred
-        y = upfirdn(y, 4 * up_kernel, padding=padding)
+        crop = (taps + 1) // 2 - k // 2, taps // 2 - k // 2  # to (N, O, 2H, 2W), centred
+        y = upfirdn(y, 4 * up_kernel, padding=crop)
     return y * demodulation(weight, styles)[:, :, None, None] if demodulate else y
 
 

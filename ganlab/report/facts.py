@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from ganlab.report.directions import lower_is_better, way_of
+from ganlab.report.directions import Ways, way_of, ways_of
 from ganlab.report.parts import configs, machine, seconds_of, under_way
 from ganlab.report.reading import LONGEST_TEXT, Section, spoken
 from ganlab.report.tables import MISSING, Cell, ShownTable
@@ -148,6 +148,7 @@ def records(section: Section) -> list[Mapping[str, Any]]:
 
 def best_score(section: Section) -> str:
     """The best value of the leading metric: FID where there is one, else the first score."""
+    ways = ways_of(records(section))
     scores = [(str(r["metric"]), float(r["value"])) for r in records(section) if _is_value(r)]
     if not scores and section.metrics:
         columns = section.metrics.columns.items()
@@ -157,7 +158,7 @@ def best_score(section: Section) -> str:
         return ""
     leading = next((name for name, _ in scores if name.startswith("fid")), scores[0][0])
     values = [value for name, value in scores if name == leading]
-    best = min(values) if lower_is_better(leading) else max(values)
+    best = min(values) if way_of(leading, ways) == "min" else max(values)
     return f"{leading} {best:.4g}"
 
 
@@ -167,14 +168,14 @@ def _is_value(record: Mapping[str, Any]) -> bool:
 
 def score_table(section: Section) -> ShownTable | None:
     """Every score with the protocol it was measured by; None where there is no score."""
-    scores = records(section)
+    scores, ways = records(section), ways_of(records(section))
     stamp = [key for key in STAMP if any(record.get(key) is not None for record in scores)]
-    rows = [[*_score_cells(r), *(_stamp_cell(key, r) for key in stamp)] for r in scores]
+    rows = [[*_score_cells(r, ways), *(_stamp_cell(key, r) for key in stamp)] for r in scores]
     return ShownTable(["metric", "value", *stamp], rows) if rows else None
 
 
-def _score_cells(record: Mapping[str, Any]) -> list[Cell]:
-    arrow = ARROWS[way_of(str(record["metric"]))]
+def _score_cells(record: Mapping[str, Any], ways: Ways) -> list[Cell]:
+    arrow = ARROWS[way_of(str(record["metric"]), ways)]
     value = f"{record['value']:.4g}" if _is_value(record) else MISSING
     return [Cell(f"{record['metric']} {arrow}".rstrip()), Cell(value, bold=True, number=True)]
 

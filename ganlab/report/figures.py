@@ -11,7 +11,7 @@ changed rcParam behind.
 import io
 import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -201,6 +201,15 @@ def _draw_curve(axes: "Axes", index: int, name: str, x: NDArray[Any], y: NDArray
         y = np.array([b.mean() for b in buckets])
         axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
     axes.plot(x, y, color=colour, linestyle=dashes, marker=marker, markersize=3, label=label(name))
+
+
+def draw_points(
+    axes: "Axes", index: int, name: str, x: Sequence[float], y: Sequence[float]
+) -> None:
+    """A few points and the line through them, told from other lines by colour and dashes."""
+    colour, dashes = PALETTE[index], DASHES[index]
+    how = {"color": colour, "linestyle": dashes, "marker": "o", "markersize": 3}
+    axes.plot(x, y, label=label(name), **how)
 
 
 def label(name: str) -> str:

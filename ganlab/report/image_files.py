@@ -1,4 +1,4 @@
-"""Sets of images in the files that other programs read: a zip of PNGs, or one array.
+"""Sets of images in one file: a zip of PNGs or an array, for other programs, or an animation.
 
 with ImageZip(path, total) as file:
     file.add(images, names, labels)                    # batches, in order
@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, PngImagePlugin
+from PIL import Image, features
 from torch import Tensor
 
-from ganlab.report.atomic import temporary
-from ganlab.report.images import to_uint8
+from ganlab.report.atomic import replace_file, temporary
+from ganlab.report.images import Pixels, png, to_uint8
 from ganlab.storage import located
+
+FORMATS = ("gif", "webp")
+QUALITY = 80  # of WebP, of 100
 
 
 class ImageArchive:
@@ -84,7 +87,8 @@ class ImageZip(ImageArchive):
     def store(self, images: Tensor, texts: Sequence[Mapping[str, str]]) -> None:
         """Write the images of a batch."""
         for image, text in zip(images, texts, strict=True):
-            self.write(text["name"], png(image, text))
+            told = {key: said for key, said in text.items() if key != "name"}
+            self.write(text["name"], png(image, told))
 
     def finish(self) -> None:
         """The classes, where there are any."""
@@ -130,12 +134,42 @@ class ImageArray(ImageArchive):
             self.write("arr_1.npy", array.getvalue())
 
 
-def png(image: Tensor, text: Mapping[str, str]) -> bytes:
-    """A (1 or 3, H, W) image in [-1, 1] as a PNG file with these texts, without its name's."""
-    pixels = to_uint8(image).cpu().permute(1, 2, 0).numpy()
-    info, data = PngImagePlugin.PngInfo(), io.BytesIO()
-    for key in sorted(set(text) - {"name"}):
-        info.add_text(key, text[key])
-    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-    picture.save(data, format="PNG", pnginfo=info)
-    return data.getvalue()
+def checked_format(name: str, key: str = "study.animation") -> str:
+    """The format itself, if this Pillow can write it.
+
+    Raises:
+        ValueError: another format, or a Pillow built without WebP.
+    """
+    if name not in FORMATS:
+        raise ValueError(f"{key} must be {' or '.join(FORMATS)}, or null for none, got {name!r}")
+    if name == "webp" and not features.check("webp"):
+        raise ValueError(f"{key}=webp: this Pillow was built without WebP; use gif")
+    return name
+
+
+def there_and_back(frames: Sequence[Pixels]) -> list[Pixels]:
+    """The frames, then those between the ends backwards: a loop without a jump."""
+    return [*frames, *reversed(frames[1:-1])]
+
+
+def save_animation(
+    frames: Sequence[Pixels],  # (H, W, 3) uint8, all of one size
+    path: Path,  # ending in .gif or .webp
+    fps: float = 16.0,  # frames a second; GIF keeps time in hundredths
+) -> Path:
+    """Write an endless loop, atomically; GIF with 256 colours a frame.
+
+    Raises:
+        ValueError: no frame, frames of several sizes, another ending, or no speed.
+    """
+    path = Path(path)
+    kind = checked_format(path.suffix.removeprefix("."), str(path))
+    if not frames or len({frame.shape for frame in frames}) != 1 or fps <= 0:
+        raise ValueError(f"{path}: an animation needs frames of one size and a speed above 0")
+    first, *others = [Image.fromarray(frame) for frame in frames]
+    how = {"quality": QUALITY} if kind == "webp" else {"optimize": False}
+    data = io.BytesIO()
+    milliseconds = max(1, round(1000 / fps))
+    timing = {"save_all": True, "append_images": others, "duration": milliseconds, "loop": 0}
+    first.save(data, format=kind.upper(), **timing, **how)
+    return replace_file(path, data.getvalue())

@@ -7,7 +7,7 @@ save_png(strip(sorted(directory.glob("*.png"))), path)           # one row a mom
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ Pixels = NDArray[np.uint8]  # (H, W, 3)
 PADDING = 2  # pixels between and around the cells of a grid
 PAPER = 255  # white: what lies between the cells
 LEGIBLE = 64  # labelled cells are enlarged by whole factors until they are this high
+FONT = 11  # pixels
+STRIP = 15  # height of the line for a name
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -62,9 +64,7 @@ def grid(
     columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
     if columns < 1:
         raise ValueError(f"columns is {columns}; a grid needs at least 1")
-    pictures = cells(images)
-    rows = [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
-    return _placed(rows, padding)
+    return _placed(_in_rows(cells(images), columns), padding)
 
 
 def labelled_grid(
@@ -87,14 +87,25 @@ def captioned_rows(
     scale: int | None = None,  # as in `labelled_grid`
 ) -> Pixels:
     """`labelled_grid` of pictures that are arrays already."""
-    height = rows[0][1][0].shape[0]
-    scale = max(1, math.ceil(LEGIBLE / height)) if scale is None else scale
-    enlarged = [[p.repeat(scale, 0).repeat(scale, 1) for p in row] for _, row in rows]
-    body = _placed(enlarged, padding)
-    pitch = height * scale + padding
-    middles = [padding + i * pitch + height * scale / 2 for i in range(len(rows))]
+    scale = _legible(rows[0][1][0]) if scale is None else scale
+    enlarged = [_enlarged(row, scale) for _, row in rows]
+    body, height = _placed(enlarged, padding), enlarged[0][0].shape[0]
+    middles = [padding + i * (height + padding) + height / 2 for i in range(len(rows))]
     margin = _caption_column([caption for caption, _ in rows], middles, len(body))
     return np.concatenate([margin, body], axis=1)
+
+
+def _legible(picture: Pixels) -> int:
+    return max(1, math.ceil(LEGIBLE / len(picture)))
+
+
+def _enlarged(pictures: Sequence[Pixels], scale: int | None = None) -> list[Pixels]:
+    scale = _legible(pictures[0]) if scale is None else scale
+    return [picture.repeat(scale, 0).repeat(scale, 1) for picture in pictures]
+
+
+def _in_rows(pictures: Sequence[Pixels], columns: int) -> list[Sequence[Pixels]]:
+    return [pictures[i : i + columns] for i in range(0, len(pictures), columns)]
 
 
 def _placed(rows: Sequence[Sequence[Pixels]], padding: int) -> Pixels:
@@ -136,17 +147,29 @@ def lettering(size: int) -> Any:
 def save_png(
     picture: Tensor | NDArray[np.uint8],  # (H, W[, 1 or 3]) uint8 array, or (1 or 3, H, W) tensor
     path: Path,
-    metadata: dict[str, str] | None = None,  # PNG text; "Description" becomes the report's caption
+    metadata: Mapping[str, str] | None = None,  # as in `png`
 ) -> Path:
-    """Write one picture atomically; the same picture and metadata give the same bytes.
+    """Write one picture atomically. Raises ValueError as `png`, naming the file."""
+    try:
+        data = png(picture, metadata)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return replace_file(Path(path), data)
 
-    Raises ValueError for another shape or type, naming the file.
+
+def png(
+    picture: Tensor | NDArray[np.uint8],  # (H, W[, 1 or 3]) uint8 array, or (1 or 3, H, W) tensor
+    metadata: Mapping[str, str] | None = None,  # PNG text; "Description" is the report's caption
+) -> bytes:
+    """A PNG file; the same picture and metadata give the same bytes.
+
+    Raises ValueError for another shape or type.
     """
     if isinstance(picture, Tensor) and picture.ndim == 3:
         picture = to_uint8(picture).cpu().permute(1, 2, 0).numpy()
     array = np.squeeze(picture, 2) if picture.ndim == 3 and picture.shape[2] == 1 else picture
     if not _is_picture(array):
-        raise ValueError(f"{path}: cannot write a picture of {picture.dtype} {picture.shape}")
+        raise ValueError(f"cannot write a picture of {picture.dtype} {picture.shape}")
     text = PngImagePlugin.PngInfo()
     for key, value in sorted((metadata or {}).items()):
         text.add_text(key, str(value))
@@ -154,7 +177,7 @@ def save_png(
     Image.fromarray(np.ascontiguousarray(array)).save(
         data, format="PNG", pnginfo=text, compress_level=6
     )
-    return replace_file(Path(path), data.getvalue())
+    return data.getvalue()
 
 
 def _is_picture(array: Any) -> bool:
@@ -177,3 +200,35 @@ def save_grid(
 def cells_text(images: Tensor, padding: int = PADDING) -> dict[str, str]:
     """PNG texts that say how a grid of (N, C, H, W) images can be cut up again."""
     return {"cell": f"{images.shape[-1]}x{images.shape[-2]}", "padding": str(padding)}
+
+
+def contact_sheet(
+    images: Tensor,  # (N, 1 or 3, H, W), float in [-1, 1] or uint8
+    names: Sequence[str],  # one an image
+    columns: int | None = None,  # images in a row; None = the nearest to a square
+) -> Pixels:
+    """Small images row by row, each with its name under it, to choose from by eye.
+
+    They are enlarged by whole factors as in `labelled_grid`.
+
+    Raises:
+        ValueError: not one name an image, fewer than one column, or no image.
+    """
+    pictures = _enlarged(cells(images))
+    columns = math.ceil(math.sqrt(len(pictures))) if columns is None else columns
+    if len(names) != len(pictures) or columns < 1:
+        raise ValueError(
+            f"a contact sheet of {len(pictures)} images has as many names, not {len(names)}, and "
+            f"at least 1 column, not {columns}"
+        )
+    height, width = pictures[0].shape[:2]
+    white = ((0, STRIP), (0, 0), (0, 0))
+    named = [np.pad(picture, white, constant_values=PAPER) for picture in pictures]
+    sheet = Image.fromarray(_placed(_in_rows(named, columns), PADDING))
+    draw, font = ImageDraw.Draw(sheet), lettering(FONT)
+    for i, name in enumerate(names):
+        row, column = divmod(i, columns)
+        left = PADDING + column * (width + PADDING) + width / 2
+        top = PADDING + row * (height + STRIP + PADDING) + height
+        draw.text((left, top), name, fill=(20, 20, 20), font=font, anchor="ma")
+    return np.asarray(sheet)

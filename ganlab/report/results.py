@@ -28,12 +28,14 @@ from ganlab.report.atomic import replace_file
 from ganlab.storage import read_text
 
 NAME = "result.json"
+WAYS = ("min", "max", "neither")  # in which a score improves
 STATUSES = ("running", "done", "interrupted", "failed")
 
 SCORE = both(
     fields(metric=text, value=numeric),
     given(**dict.fromkeys(("intervention", "size", "extractor", "extractor_sha256"), text)),
     given(**dict.fromkeys(("truncation", "n_real", "n_fake", "seed", "images_seen"), numeric)),
+    given(best=a("min, max or neither", lambda value: value in WAYS)),
     each(scalar),
 )
 RESULT = given(  # what others read

@@ -12,7 +12,7 @@ import io
 import math
 import numbers
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,18 @@ class Table:
         for column, direction in self.best.items():
             if direction not in ("min", "max"):
                 raise ValueError(f"best[{column!r}] is {direction!r}; it must be 'min' or 'max'")
+
+    @classmethod
+    def of(
+        cls,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],  # of as many values, None where one is missing
+        caption: str = "",
+        notes: Sequence[str] = (),
+    ) -> "Table":
+        """A table of rows in the order of its columns; nothing in it is ranked."""
+        named = [dict(zip(columns, row, strict=True)) for row in rows]
+        return cls([*columns], named, caption=caption, notes=[*notes])
 
     def shown(self) -> "ShownTable":
         """The table as rounded text, with the best cells marked."""

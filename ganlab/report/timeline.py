@@ -117,8 +117,10 @@ def _top_row(
         noted = re.fullmatch(r"(\d+)x(\d+)", str(image.info.get("cell", "")))
         gap = int(image.info.get("padding", PADDING)) if padding is None else padding
         picture = np.asarray(image.convert("RGB"))
-    if cell is None and noted is None:
+    if cell is None and noted is not None:
+        cell = int(noted[1]), int(noted[2])
+    if cell is None:
         raise ValueError(f"{path} does not give its cell size: use save_grid, or pass cell=")
-    width, height = cell or (int(noted[1]), int(noted[2]))  # type: ignore[index]
+    width, height = cell
     lefts = range(gap, picture.shape[1] - width + 1, width + gap)
     return [picture[gap : gap + height, left : left + width] for left in lefts][:count]

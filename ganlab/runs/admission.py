@@ -12,16 +12,21 @@ from ganlab.systems.training import Training
 
 
 def refuse_too_large(settings: Settings) -> None:
-    """Refuse a training that cannot have the memory it takes at the very least.
+    """Refuse a training of what is not trained here, or without the memory it takes at the least.
 
     Raises:
-        ConfigError: says how much it is, and which keys to lower.
+        ConfigError: says what can be trained, or how much memory it is and which keys to lower.
     """
     trainer, batch = settings["trainer"], settings["data"]["batch_size"]
     devices = trainer.get("devices")
     here = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
     share = max(1, batch // (max(here, 1) * trainer.get("num_nodes", 1)))
     system = sketched(settings["model"], settings["allow_targets"])
+    if not isinstance(system, Training):
+        raise ConfigError(
+            f"model of {settings['model']['generator']['_target_']} makes images and is not "
+            "trained here: open a trained one with evaluate.py ckpt=<file>, or choose another model"
+        )
     wanted = needed(system, share, "16" in str(trainer.get("precision")))
     if wanted > (there := available(str(trainer.get("accelerator")))):
         raise ConfigError(

@@ -6,9 +6,9 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | study | question | pure functions |
 |---|---|---|
 | `scores` | `Scores`, a callback in training too | `sampling.Sampler` |
-| `samples` | `Samples` | `sampling.Sampler`, `latents.chosen.chosen` |
+| `samples` | `Samples` | `sampling.Sampler`, `latents.latent_set.latent_set` |
 | `interpolation` | `Interpolation` | `latents.paths.walked`, `latents.paths.smoothness` |
-| `arithmetic` | `Arithmetic` | `latents.displacement` |
+| `arithmetic` | `Arithmetic` | `latents.arithmetic.displacement` |
 | `style_mixing` | `StyleMixing` | `latents.style_mixing.mixed_row`; `nn.style.mix` |
 | `truncation` | `Truncation` | `latents.truncation.trade` |
 | `timeline` | `Timeline` | `latents.timeline.generators_at`, `report.timeline.strip` |
@@ -21,8 +21,8 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `nearest_neighbours` | `NearestNeighbours` | `images.copies` |
 | `pyramid_levels` | `PyramidLevels` | `pyramid.levels_report.Diversity` |
 | `repaint` | `Repaint` | `pyramid.image_input`, `pyramid.measures` |
-| `compose` | `Compose` | `pyramid.edits.pasted`, `pyramid.edits.composed` |
-| `relabel` | `Relabel` | `pyramid.measures.guesses`, `pyramid.measures.kept` |
+| `compose` | `Compose` | `pyramid.edits.paste_object`, `pyramid.edits.composition` |
+| `relabel` | `Relabel` | `pyramid.measures.guesses`, `pyramid.measures.feature_change` |
 | `unnatural` | `Unnatural` | `pyramid.image_input.read_images` |
 | `path_length` | `PathLength` | `latents.path_length.perceptual_path_lengths` |
 | `real_or_fake` | `RealOrFake` | `people.trials`; `people.judgements` reads results |
@@ -44,8 +44,7 @@ from ganlab.studies.images.nearest_neighbours import NearestNeighbours
 from ganlab.studies.images.spectrum import Spectrum
 from ganlab.studies.latents.arithmetic import Arithmetic
 from ganlab.studies.latents.interpolation import Interpolation
-from ganlab.studies.latents.path_length import perceptual_path_lengths
-from ganlab.studies.latents.path_lengths import PathLength
+from ganlab.studies.latents.path_length import PathLength, perceptual_path_lengths
 from ganlab.studies.latents.paths import smoothness, walked
 from ganlab.studies.latents.samples import Samples
 from ganlab.studies.latents.style_mixing import StyleMixing
@@ -59,10 +58,9 @@ from ganlab.studies.neurons.rates import Rates
 from ganlab.studies.neurons.sequential_ablation import SequentialAblation
 from ganlab.studies.neurons.unit_ablation import UnitAblation
 from ganlab.studies.people.real_or_fake import RealOrFake
-from ganlab.studies.pyramid.compose import Compose
 from ganlab.studies.pyramid.levels import PyramidLevels
+from ganlab.studies.pyramid.regional import Compose, Repaint
 from ganlab.studies.pyramid.relabel import Relabel
-from ganlab.studies.pyramid.repaint import Repaint
 from ganlab.studies.pyramid.unnatural import Unnatural
 from ganlab.studies.question import Question
 from ganlab.studies.scores import Scores

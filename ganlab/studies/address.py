@@ -1,7 +1,8 @@
 """Which latents a study works on, as its options say it: a list, a range, or a file."""
 
 from collections.abc import Sequence
-from pathlib import Path
+
+from ganlab.studies.places import file_named
 
 LARGEST = 2**63 - 1  # address; files of numbers hold no larger one
 MOST = 10_000_000  # addresses at once
@@ -20,7 +21,7 @@ def addresses(latents: int | Sequence[int] | str, key: str = "study.latents") ->
     if isinstance(latents, int):
         found = [latents]
     elif isinstance(latents, str):
-        found = _from_range(latents, key) or _from_file(Path(latents).expanduser(), key)
+        found = _from_range(latents, key) or _from_file(latents, key)
     else:
         found = [int(index) for index in latents]
     if len(set(found)) < len(found):
@@ -60,12 +61,9 @@ def _from_range(text: str, key: str) -> list[int]:
     return list(range(start, stop, step))
 
 
-def _from_file(path: Path, key: str) -> list[int]:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{key}={path}: no such file; give a list such as [3,17], a range such as 0:1300, "
-            "or a file of indices"
-        )
+def _from_file(named: str, key: str) -> list[int]:
+    takes = "give a list such as [3,17], a range such as 0:1300, or a file of indices"
+    path = file_named(named, key, takes)
     words = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").split()
     if not all(word.isdigit() for word in words):
         raise ValueError(f"{key}={path} is no file of latent indices separated by spaces or lines")

@@ -1,16 +1,17 @@
 """The bench a study works at: everything it may need, each part made when first asked for."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning import Trainer
 from torch import Tensor
 
 from ganlab.data.absent import NoImages
+from ganlab.features import Extractor
 from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
 from ganlab.sampling import Edits, EditsAt, Sampler, batched
@@ -20,33 +21,19 @@ from ganlab.studies.scoring import Scoring
 from ganlab.systems.system import System
 
 
-class Terms(Protocol):
-    """What a question says of how its images are made and where its files go."""
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What every question says of how its images are made and scored, and where its files go."""
 
-    @property
-    def seed(self) -> int:
-        """Of the latents."""
-        ...
+    suite: Suite | None = None  # scores the generator; None = score nothing
+    seed: int = 0  # of the latents, which are addresses
+    batch_size: int = 100  # images at a time; changes no result beyond rounding
+    monitor: str | None = None  # metric that decides what is best; None = the first FID
+    directory: str | Path | None = None  # where the files go; None = nowhere
+    cache: str | Path | None = None  # folder of real statistics; None = the user's cache
 
-    @property
-    def batch_size(self) -> int:
-        """Images at a time."""
-        ...
-
-    @property
-    def directory(self) -> str | Path | None:
-        """Where files go; None = nowhere."""
-        ...
-
-    @property
-    def noise(self) -> str:
-        """Of all images."""
-        ...
-
-    @property
-    def noise_told(self) -> bool:
-        """Whether the records of scores say which noise."""
-        ...
+    noise = "fixed"  # of all images; studies that let it be chosen have an option of this name
+    noise_told = False  # whether the records of scores say which noise
 
 
 class Bench:
@@ -175,6 +162,29 @@ class Bench:
         seen = self.images_seen if images_seen is None else images_seen
         told = {"noise": self.question.noise} if self.question.noise_told else {}
         self.scoring.record(values, sampler or self.sampler, seen, **told, **facts)
+
+    def record_of(
+        self,
+        metric: str,  # its full name
+        value: float,
+        extractor: Extractor | None,  # of the features it is measured in; None = of the pixels
+        *,
+        n_real: int,
+        n_fake: int,
+        truncation: float | None = None,
+        best: str = "neither",  # which way it improves, `min` or `max`
+        **facts: Any,  # what was done to the generator
+    ) -> dict[str, Any]:
+        """A value that no suite computed, as it stands in result.json."""
+        counts = {"n_real": n_real, "n_fake": n_fake}
+        measured = {
+            "extractor": "pixels" if extractor is None else extractor.name,
+            "extractor_sha256": "" if extractor is None else extractor.sha256,
+            "resize": "none" if extractor is None else extractor.resize,
+        }
+        made = {"truncation": truncation, "ema": True, "seed": self.seed}
+        told = {"images_seen": self.images_seen, "best": best, **facts}
+        return {"metric": metric, "value": value, **counts, **measured, **made, **told}
 
     def monitor(self, values: dict[str, float]) -> str | None:
         """The metric that decides what is best; None where nothing was scored."""

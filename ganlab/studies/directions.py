@@ -5,22 +5,22 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from ganlab.metrics import Suite
-from ganlab.report.directions import way_of
+from ganlab.report.directions import UNSAID, Ways, way_of
 
 
-def direction(metric: str) -> str:
+def direction(metric: str, ways: Ways = UNSAID) -> str:
     """`min` or `max`: which way the named metric improves.
 
     Raises:
         ValueError: a name of no known family, or one that improves neither way.
     """
-    found = way_of(metric)
+    found = way_of(metric, ways)
     if found is None:
         raise ValueError(f"monitor={metric}: cannot tell whether less or more is better")
     return found
 
 
-def better(metric: str, new: float, old: float | None) -> bool:
+def better(metric: str, new: float, old: float | None, ways: Ways = UNSAID) -> bool:
     """Whether a score beats the best so far; NaN never does, anything finite beats nothing.
 
     Of a metric that improves neither way the first stays.
@@ -29,11 +29,11 @@ def better(metric: str, new: float, old: float | None) -> bool:
         return False
     if old is None:
         return True
-    way = way_of(metric)
+    way = way_of(metric, ways)
     return way is not None and (new < old if way == "min" else new > old)
 
 
-def chosen_monitor(names: Sequence[str], asked: str | None) -> str:
+def chosen_monitor(names: Sequence[str], asked: str | None, ways: Ways = UNSAID) -> str:
     """The metric that decides which checkpoint is best: the one asked for, else the first FID.
 
     Without a FID it is the first that improves in one way, if any does.
@@ -44,12 +44,12 @@ def chosen_monitor(names: Sequence[str], asked: str | None) -> str:
     """
     if asked is None:
         fids = [name for name in names if name.startswith("fid")]
-        return [*fids, *filter(way_of, names), *names][0]
+        return [*fids, *(name for name in names if way_of(name, ways)), *names][0]
     if asked not in names:
         near = get_close_matches(asked, names, 1)
         meant = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"monitor={asked} is not computed{meant}; there are {', '.join(names)}")
-    direction(asked)
+    direction(asked, ways)
     return asked
 
 
@@ -60,10 +60,10 @@ def refuse_unknown(metric: str, suite: Suite) -> None:
         ValueError: its name ends otherwise than those of the suite's scores, or improves neither
             way.
     """
-    direction(metric)
     names = suite.known_names()
+    direction(metric, suite.ways)
     if names is not None:
-        chosen_monitor(names, metric)
+        chosen_monitor(names, metric, suite.ways)
         return
     endings = {suite.name_of("", score.protocol, score.source) for score in suite.metrics.values()}
     if not any(metric.endswith(ending) for ending in endings):

@@ -1,16 +1,17 @@
 """What every study is: a frozen dataclass of its options that answers one question."""
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
 
-from ganlab.metrics import Suite
+from ganlab.features import Extractor
 from ganlab.sampling import checked_noise
-from ganlab.studies.bench import Bench
+from ganlab.studies.bench import Bench, Terms
 from ganlab.studies.findings import Findings
+from ganlab.studies.reals import require_features
 
 
 @dataclass(frozen=True, kw_only=True)
-class Question:
+class Question(Terms):
     """A question asked of a trained generator: `run` answers it at a bench.
 
         Study(MyStudy(num=100, directory="out"))            # the callback for `trainer.test`
@@ -23,15 +24,6 @@ class Question:
         ValueError: a batch of less than one image, or no such noise.
     """
 
-    suite: Suite | None = None  # scores the generator; None = score nothing
-    seed: int = 0  # of the latents, which are addresses
-    batch_size: int = 100  # images at a time; changes no result beyond rounding
-    monitor: str | None = None  # metric that decides what is best; None = the first FID
-    directory: str | Path | None = None  # where the files go; None = nowhere
-    cache: str | Path | None = None  # folder of real statistics; None = the user's cache
-
-    noise = "fixed"  # of all images; studies that let it be chosen have an option of this name
-    noise_told = False  # whether the records of scores say which noise
     baseline = True  # whether the scores of the first latents are this study's baseline
 
     def __post_init__(self) -> None:
@@ -48,3 +40,24 @@ class Question:
     def run(self, bench: Bench) -> Findings:
         """Answer; runs on every rank."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureQuestion(Question):
+    """A question that is answered in features, besides what the suite scores.
+
+    Raises:
+        ValueError: there is no extractor.
+    """
+
+    extractor: Extractor  # of these features; its name is part of the names of what is measured
+
+    def preflight(self) -> None:
+        """Raise, before any data is read, if the extractor's weights are not to be had."""
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+        require_features(self.extractor, name)
+        self.extractor.preflight()
+
+    def check(self, bench: Bench) -> None:
+        """Fetch the weights."""
+        self.extractor.prepare()

@@ -14,8 +14,7 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.directions import better, refuse_unknown
 from ganlab.studies.findings import Findings
 from ganlab.studies.question import Question
-from ganlab.studies.score_report import score_table
-from ganlab.studies.scoring import undisturbed
+from ganlab.studies.scoring import score_table, undisturbed
 from ganlab.studies.study import Study
 from ganlab.systems.clock import crossed
 from ganlab.systems.divergence import watch
@@ -90,7 +89,7 @@ class Scores(Study):
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Score the final generator, unless it just was or the run stopped before its length."""
         self.improved = False
-        finished = pl_module.images_seen >= 1000 * getattr(pl_module, "kimg", 0)
+        finished = pl_module.images_seen >= 1000 * pl_module.kimg
         if finished and self.scored_at != pl_module.images_seen:
             self.score_training(trainer, pl_module)
 
@@ -126,7 +125,7 @@ class Scores(Study):
         """
         self.latest = dict(values)
         self.go_by(metric := self.scoring.monitor(values))
-        self.improved = eligible and better(metric, values[metric], self.best)
+        self.improved = eligible and better(metric, values[metric], self.best, self.scoring.ways)
         if self.improved:
             self.best = values[metric]
 

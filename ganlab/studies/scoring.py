@@ -1,6 +1,6 @@
 """A suite with its reals: what images are scored with, and the records of what was scored."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,9 @@ from ganlab.data.batch import Batch
 from ganlab.metrics import Suite
 from ganlab.nn.growing import unfinished
 from ganlab.nn.randomness import derived_seed
+from ganlab.report.directions import Ways
+from ganlab.report.protocols import protocol_stamp, protocol_text
+from ganlab.report.tables import Table
 from ganlab.sampling import Sampler
 from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.reals import Reals, bound_test_pass
@@ -96,9 +99,14 @@ class Scoring:
                 suite.update(images, real=False)
             return suite.compute()
 
+    @property
+    def ways(self) -> Ways:
+        """Which way each score improves, where its class says so."""
+        return {} if self.suite is None else self.suite.ways
+
     def monitor(self, values: dict[str, float]) -> str:
         """The metric of these that decides what is best."""
-        return chosen_monitor(list(values), self.asked)
+        return chosen_monitor(list(values), self.asked, self.ways)
 
     def record(
         self, values: dict[str, float], sampler: Sampler, images_seen: int, **facts: Any
@@ -112,7 +120,24 @@ class Scoring:
         known: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
         if size := unfinished(sampler.generator):
             known["size"] = size
-        self.records += [{**record, **known, **facts} for record in found]
+        for record in found:
+            name = str(record["metric"])
+            best = {"best": self.ways[name]} if name in self.ways else {}
+            self.records.append({**record, **known, **best, **facts})
+
+
+def score_table(records: Sequence[dict[str, Any]]) -> Table:
+    """One row, one column a score; a note for each protocol says which scores it is that of."""
+    first = records[0]
+    values = {record["metric"]: record["value"] for record in records}
+    row = {"images_seen": first["images_seen"], "seed": first["seed"], **values}
+    measured: dict[str, list[str]] = {}
+    for record in records:
+        measured.setdefault(protocol_text(protocol_stamp(record)), []).append(record["metric"])
+    notes = list(measured)
+    if len(measured) > 1:
+        notes = [f"{', '.join(names)}: {text}" for text, names in measured.items()]
+    return Table([*row], [row], caption="Scores of the averaged generator", notes=notes)
 
 
 @contextmanager

@@ -3,13 +3,15 @@
 from torch import nn
 
 from ganlab.networks.base import Discriminator, Generator
+from ganlab.systems.conditioning import Labels
 from ganlab.systems.system import System
 
 
 class Pretrained(System):
     """Holds networks for evaluation; there is nothing to train them with.
 
-    Its clock stands at zero images: how many the generator saw elsewhere is not known.
+    A conditional generator is told class i mod their number at address i. Its clock stands at zero
+    images: how many the generator saw elsewhere is not known.
     """
 
     def __init__(
@@ -20,6 +22,8 @@ class Pretrained(System):
         super().__init__()
         self.generator_ema = generator.requires_grad_(False)
         self.discriminator = None if discriminator is None else discriminator.requires_grad_(False)
+        if generator.num_labels:
+            self.conditioner = Labels(generator.num_labels)
         self.recipe = {}
         self.eval()
 

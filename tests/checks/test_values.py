@@ -18,7 +18,11 @@ from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.run import train
 
-MODELS = sorted(p.stem for p in (conf_dir() / "model").glob("*.yaml") if not p.stem.startswith("_"))
+MODELS = sorted(
+    path.stem
+    for path in (conf_dir() / "model").glob("[!_]*.yaml")
+    if "Pretrained" not in path.read_text()  # which makes images and is not trained
+)
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner)

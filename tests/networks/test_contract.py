@@ -25,6 +25,8 @@ SMALL = {
     "max_width": 16,
     "hidden": (24, 16),
     "num_classes": 5,
+    "num_layers": 4,
+    "margin": 1,
 }
 FULL = {"resolution": 64, "channels": 3}  # for parameters without a default
 NAME = re.compile(r"(fc|\d+x\d+)/\d+")
@@ -87,8 +89,9 @@ def as_list(images: base.Images) -> list[Tensor]:
 def settled(network: type) -> base.Generator:
     """A small generator whose batch statistics, if any, are those of its own activations."""
     generator = small(network)
-    for _ in range(30):
-        generator(latents_for(generator, 32))
+    with torch.no_grad():
+        for _ in range(30):
+            generator(latents_for(generator, 32))
     return generator.eval()
 
 

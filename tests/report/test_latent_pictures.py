@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from ganlab.report.animation import checked_format, save_animation, there_and_back
-from ganlab.report.contact_sheet import STRIP, contact_sheet
+from ganlab.report.image_files import checked_format, save_animation, there_and_back
+from ganlab.report.images import STRIP, contact_sheet
 
 
 def frames(num=5):

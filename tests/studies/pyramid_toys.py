@@ -4,6 +4,8 @@ Images of 8 px; `pool1` and `pool2` are means over 2x2 and 4x4 pixels, `fc7` the
 `fc8` three logits that say how dark, middling or bright it is.
 """
 
+from types import SimpleNamespace
+
 import lightning
 import torch
 from copy_toys import Stored
@@ -15,15 +17,17 @@ from ganlab.networks.base import Condition, Generator
 from ganlab.nn.masks import level_masks
 from ganlab.nn.randomness import truncated_normal
 from ganlab.studies import Question, Study
+from ganlab.systems.semantic import PyramidFeatures
 
 STAGES = {"pool1": (1, 4, 4), "pool2": (1, 2, 2), "fc7": (1,), "fc8": (3,)}
 
 
-class Teller:
+class Teller(PyramidFeatures):
     """The conditioner: features of given images."""
 
     def __init__(self):
-        self.names, self.extractor = tuple(STAGES), None
+        self.names, self.extractor = tuple(STAGES), SimpleNamespace(class_names=())
+        self.num_classes = 3
         self.asked = []  # (level, number of images), of every condition
 
     def features(self, images):

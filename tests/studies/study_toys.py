@@ -12,7 +12,7 @@ from ganlab.data.batch import Batch
 from ganlab.metrics import FrechetDistance, PrecisionRecall, Suite
 from ganlab.networks import base, dcgan
 from ganlab.nn.randomness import keyed_generator
-from ganlab.systems import system as systems
+from ganlab.systems import system
 from ganlab.systems.tally import Tally
 
 NUM_REAL = 24
@@ -66,12 +66,13 @@ def small_dcgan(seed: int = 0) -> dcgan.Generator:
     return generator.eval()
 
 
-class System(systems.System):
+class System(system.System):
     """Counts images and draws from the global generator as a training does."""
 
     def __init__(self, generator: base.Generator, kimg: float = 1.0, batch: int = 10):
         super().__init__()
         self.generator_ema = generator
+        self.discriminator, self.recipe = None, {}
         self.weight = nn.Parameter(torch.zeros(()))
         self.automatic_optimization = False
         self.images_seen = self.images_before = 0

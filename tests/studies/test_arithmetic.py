@@ -8,7 +8,7 @@ from styled_toys import run, small_stylegan2
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
 from ganlab.studies import Arithmetic
-from ganlab.studies.latents.displacement import displaced, displacement
+from ganlab.studies.latents.arithmetic import displaced, displacement
 from ganlab.systems.conditioning import Labels
 
 GROUPS = {"a": [4, 11, 3], "b": [8, 0], "c": [7, 9, 2, 1]}

@@ -2,6 +2,9 @@ import math
 
 import pytest
 
+from ganlab import metrics
+from ganlab.metrics import Score
+from ganlab.report.directions import way_of, ways_of
 from ganlab.studies.directions import better, chosen_monitor, direction
 
 
@@ -47,3 +50,41 @@ def test_without_a_fid_the_first_that_has_a_way_is_monitored():
     assert chosen_monitor(["nearest_ratio10k", "is_std10k", "is10k"], None) == "is10k"
     assert chosen_monitor(["nearest_ratio10k"], None) == "nearest_ratio10k"
     assert chosen_monitor(["is10k", "fid10k"], None) == "fid10k"
+
+
+class Sharpness(Score):
+    """Mean of the features, a score of no name that the house knows."""
+
+    higher_is_better = True
+    parts = ("sharpness", "precision_gap")
+    undirected = ("precision_gap",)
+
+
+def test_a_score_improves_as_its_class_declares():
+    assert [Sharpness.way_of(part) for part in Sharpness.parts] == ["max", "neither"]
+    assert Score.way_of("sharpness") == ""
+    ways = ways_of(
+        [{"metric": "sharpness9", "best": "max"}, {"metric": "precision_gap9", "best": "neither"}]
+    )
+    assert direction("sharpness9", ways) == "max"
+    assert chosen_monitor(["precision_gap9", "sharpness9"], None, ways) == "sharpness9"
+    assert better("sharpness9", 2.0, 1.0, ways)
+    assert not better("precision_gap9", 2.0, 1.0, ways)
+
+
+def test_a_result_that_does_not_say_is_judged_by_the_name():
+    ways = ways_of([{"metric": "precision10k", "value": 0.5}])
+    assert way_of("precision10k", ways) == "max"
+    assert way_of("precision10k", {"precision10k": "neither"}) is None
+
+
+def test_every_score_of_the_house_declares_its_way():
+    scores = [each for each in vars(metrics).values() if isinstance(each, type)]
+    named = [each for each in scores if issubclass(each, Score) and each.parts]
+    assert len(named) > 5
+    for score in named:
+        for part in score.parts:
+            declared = part in score.undirected or score.higher_is_better is not None
+            assert declared, f"{score.__name__} does not say which way {part} improves"
+            if part not in score.undirected:
+                assert way_of(part) == score.way_of(part)

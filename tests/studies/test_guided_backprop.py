@@ -13,7 +13,7 @@ from ganlab.nn.randomness import keyed_generator
 from ganlab.nn.tracing import guided
 from ganlab.report.images import cells
 from ganlab.studies import GuidedBackprop, Study
-from ganlab.studies.images.guided_backprop import scaled
+from ganlab.studies.images.guided_backprop import scale_gradient
 from ganlab.studies.images.guided_gradients import guided_gradients, rectifiers, strongest_filters
 
 FIRST = torch.tensor([[1.0, 1.0], [1.0, -1.0], [2.0, 0.0]])
@@ -164,9 +164,9 @@ def test_the_figure_shows_reals_and_samples(tmp_path):
         expected = guided_gradients(judge, reals, "6x6/0", filters)
         np.testing.assert_allclose(numbers["real/gradients"], expected, atol=1e-6)
         assert numbers["generated/gradients"].shape == (3, 2, 1, 8, 8)
-    assert len(cells(scaled(expected[0])[:1])) == 1
-    assert scaled(torch.zeros(1, 2, 2)).abs().max() == 0
-    assert scaled(expected[0, 0]).abs().max() == 1
+    assert len(cells(scale_gradient(expected[0])[:1])) == 1
+    assert scale_gradient(torch.zeros(1, 2, 2)).abs().max() == 0
+    assert scale_gradient(expected[0, 0]).abs().max() == 1
 
 
 def test_it_goes_without_reals_and_refuses_what_is_not_there(tmp_path):

@@ -9,8 +9,8 @@ from ganlab.features import Classifier
 from ganlab.report.tables import read_csv
 from ganlab.sampling import Sampler
 from ganlab.studies import Interpolation, Samples
-from ganlab.studies.latents.chosen import chosen
 from ganlab.studies.latents.interpolation import painted_paths, path_features, points_of
+from ganlab.studies.latents.latent_set import latent_set
 from ganlab.systems.conditioning import Labels
 
 ENDS = [4, 11, 3, 3, 8, 0]
@@ -26,7 +26,7 @@ class Uniform(ConvGenerator):
 )
 def test_the_ends_of_a_path_are_the_images_of_its_latents_bit_for_bit(make, space, walk):
     generator = make()
-    sampler, ends = Sampler(generator, seed=5), chosen(generator, ENDS, 5)
+    sampler, ends = Sampler(generator, seed=5), latent_set(generator, ENDS, 5)
     points = points_of(sampler, ends, space, walk, 7)
     images = painted_paths(sampler, points, ends.addresses[0::2])
     assert images.shape == (3, 7, 1, 8, 8)
@@ -38,7 +38,7 @@ def test_the_ends_of_a_path_are_the_images_of_its_latents_bit_for_bit(make, spac
 def test_in_w_each_end_has_its_own_class():
     generator, labels = small_stylegan2(num_labels=3), Labels(3)
     sampler = Sampler(generator, seed=5, condition_at=labels.at)
-    ends = chosen(generator, [4, 11], 5)
+    ends = latent_set(generator, [4, 11], 5)
     images = painted_paths(sampler, points_of(sampler, ends, "w", "linear", 3), [4])
     expected = Sampler(generator, 5, condition_at=labels.at).batch([4, 11])
     assert torch.allclose(images[0, [0, 2]], expected, atol=1e-5)
@@ -56,7 +56,7 @@ def test_it_leaves_pictures_numbers_latents_and_animations(tmp_path):
         numbers = np.load(tmp_path / "figures" / f"interpolation_{kind}.npz")
         assert numbers["ends"].tolist() == [[4, 11], [3, 3], [8, 0]]
         assert numbers["shown"].tolist() == [0, 3, 5, 8]
-        sampler, ends = Sampler(generator, seed=5), chosen(generator, ENDS, 5)
+        sampler, ends = Sampler(generator, seed=5), latent_set(generator, ENDS, 5)
         points = points_of(sampler, ends, *kind.split("_"), 9)
         images = painted_paths(sampler, points, [4, 3, 8]).double()
         steps = (images[:, 1:] - images[:, :-1]).square().mean((2, 3, 4)).sqrt()

@@ -8,7 +8,7 @@ from styled_toys import small_stylegan, small_stylegan2
 
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
-from ganlab.studies.latents.chosen import accepted, chosen, listed
+from ganlab.studies.latents.latent_set import accepted_shapes, address_list, latent_set
 from ganlab.systems.conditioning import Labels
 
 ALL = pytest.mark.parametrize("make", [ConvGenerator, small_dcgan, small_stylegan2, small_stylegan])
@@ -124,22 +124,22 @@ def test_negative_truncation_goes_to_the_other_side_of_the_mean():
     [(7, [7]), ([3, 17, 3], [3, 17, 3]), ("2:5", [2, 3, 4]), ("0:9:4", [0, 4, 8])],
 )
 def test_addresses_by_number_list_and_range(named, expected):
-    found = chosen(ConvGenerator(), named, 2)
-    assert found.addresses == listed(named) == expected
+    found = latent_set(ConvGenerator(), named, 2)
+    assert found.addresses == address_list(named) == expected
     assert torch.equal(found.values, latents_at(ConvGenerator(), expected, 2))
     assert found.names == [str(i) for i in expected]
 
 
 def test_an_array_of_latents_or_styles(tmp_path):
     generator, path = small_stylegan2(), tmp_path / "some.npy"
-    for shape in accepted(generator):
+    for shape in accepted_shapes(generator):
         array = np.random.default_rng(0).normal(size=(3, *shape))
         np.save(path, array)
-        found = chosen(generator, str(path), 0)
+        found = latent_set(generator, str(path), 0)
         assert found.values.numpy() == pytest.approx(array.astype(np.float32))
         assert found.addresses == [0, 1, 2]
         assert found.names == ["row 0", "row 1", "row 2"]
-    assert accepted(generator) == [(8,), (generator.num_styles, 6)]
+    assert accepted_shapes(generator) == [(8,), (generator.num_styles, 6)]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_arrays_that_are_no_latents_are_refused(tmp_path, array, message):
     path = tmp_path / "bad.npy"
     np.save(path, array, allow_pickle=True)
     with pytest.raises(ValueError, match=message):
-        chosen(ConvGenerator(), str(path), 0)
+        latent_set(ConvGenerator(), str(path), 0)
 
 
 def test_half_an_array_and_a_lying_header_are_refused(tmp_path):
@@ -169,21 +169,21 @@ def test_half_an_array_and_a_lying_header_are_refused(tmp_path):
     for content in (whole[:-8], whole[:40], b"", lying):
         path.write_bytes(content)
         with pytest.raises(ValueError, match="no readable NumPy array"):
-            chosen(ConvGenerator(), str(path), 0)
+            latent_set(ConvGenerator(), str(path), 0)
 
 
 def test_latents_that_are_not_there_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"study\.a=.*none\.npy: no such file"):
-        chosen(ConvGenerator(), str(tmp_path / "none.npy"), 0, "study.a")
+        latent_set(ConvGenerator(), str(tmp_path / "none.npy"), 0, "study.a")
     for wrong in ([], [-1]):
         with pytest.raises(ValueError, match=r"study\.latents needs latent indices"):
-            chosen(ConvGenerator(), wrong, 0)
+            latent_set(ConvGenerator(), wrong, 0)
     for many in ("0:10000001", "0:99999999999999999999:2"):
         with pytest.raises(ValueError, match=r"at most 10,000,000 go at once"):
-            chosen(ConvGenerator(), many, 0)
+            latent_set(ConvGenerator(), many, 0)
     for large in ([2**63], 2**63, f"{2**63}:{2**63 + 2}"):
         with pytest.raises(ValueError, match=r"from 0 to 2\^63 - 1"):
-            chosen(ConvGenerator(), large, 0)
-    assert chosen(ConvGenerator(), 2**63 - 1, 0).addresses == [2**63 - 1]
+            latent_set(ConvGenerator(), large, 0)
+    assert latent_set(ConvGenerator(), 2**63 - 1, 0).addresses == [2**63 - 1]
     with pytest.raises(ValueError, match=r"study\.a is null"):
-        chosen(ConvGenerator(), None, 0, "study.a")
+        latent_set(ConvGenerator(), None, 0, "study.a")

@@ -182,3 +182,5 @@ def test_what_cannot_be_is_refused(tmp_path):
         run(tmp_path, Honest(), quantile=1.5)
     with pytest.raises(ValueError, match="too few"):
         run(tmp_path, Honest(), Stored(3), num=2)
+    with pytest.raises(ValueError, match=r"study\.num_neighbours=40: 40 .* each has 39 others"):
+        run(tmp_path, Honest(), Stored(40), num=2, num_neighbours=40)

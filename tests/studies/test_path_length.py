@@ -10,7 +10,8 @@ from ganlab.features import Classifier
 from ganlab.networks import base, stylegan2
 from ganlab.nn.randomness import latents_at
 from ganlab.studies import PathLength, Study, perceptual_path_lengths
-from ganlab.studies.latents.path_length import path_length, prepared, slerp, unit_features
+from ganlab.studies.latents.path_length import crop_and_shrink, path_length, unit_features
+from ganlab.studies.latents.paths import great_circle
 
 
 class Identity(nn.Module):
@@ -131,7 +132,7 @@ def test_slerp_stays_on_the_sphere_and_turns_evenly():
     a, b = ends(30)
     a, b = nn.functional.normalize(a, dim=1), 3 * nn.functional.normalize(b, dim=1)
     for at in (0.0, 0.25, 1.0):
-        point = slerp(a, b, torch.full((30, 1), at).double())
+        point = great_circle(a, b, torch.full((30, 1), at).double())
         torch.testing.assert_close(point.norm(dim=1), torch.full((30,), 1 + 2 * at).double())
         turned = nn.functional.cosine_similarity(a, point).clamp(-1, 1).acos()
         whole = nn.functional.cosine_similarity(a, b).acos()
@@ -156,11 +157,11 @@ def test_between_two_lengths_a_percentile_keeps_the_outer_one(n):
 
 def test_crop_and_size():
     ramp = torch.arange(64.0).view(1, 1, 8, 8)
-    assert torch.equal(prepared(ramp, True), ramp[:, :, 3:7, 2:6])
-    assert torch.equal(prepared(ramp, False), ramp)
+    assert torch.equal(crop_and_shrink(ramp, True), ramp[:, :, 3:7, 2:6])
+    assert torch.equal(crop_and_shrink(ramp, False), ramp)
     large = torch.rand(1, 1, 512, 512)
-    assert torch.equal(prepared(large, False), nn.functional.avg_pool2d(large, 2))
-    assert prepared(large, True).shape == (1, 1, 256, 256)
+    assert torch.equal(crop_and_shrink(large, False), nn.functional.avg_pool2d(large, 2))
+    assert crop_and_shrink(large, True).shape == (1, 1, 256, 256)
 
 
 def test_features_are_unrounded_and_of_length_one():
@@ -230,6 +231,10 @@ def test_without_styles_it_measures_in_z_alone(tmp_path):
 def test_styles_that_are_not_there_are_refused_before_any_work(tmp_path):
     with pytest.raises(ValueError, match=r"study.spaces=\[w\] needs a style generator"):
         run(tmp_path, ConvGenerator(), spaces=["w"])
+    with pytest.raises(ValueError, match=r"study\.spaces=x, .* needs space z or w"):
+        run(tmp_path, ConvGenerator(), spaces=["x"])
+    with pytest.raises(ValueError, match=r"study\.spaces=\[\] .* name no path"):
+        run(tmp_path, ConvGenerator(), spaces=[])
     with pytest.raises(ValueError, match=r"study\.num_paths must be at least 1"):
         PathLength(extractor=Identity(), directory=tmp_path, num_paths=0)
 

@@ -10,17 +10,24 @@ from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
 from ganlab.studies.pyramid.edits import (
     box_region,
-    composed,
+    composition,
     label_named,
     latents_within,
     level_named,
     levels_named,
-    marked,
-    pasted,
-    repeated,
+    mark_region,
+    paste_object,
+    repeat_condition,
     told_alike,
 )
-from ganlab.studies.pyramid.measures import change, chroma, guesses, kept, signal_to_noise, spread
+from ganlab.studies.pyramid.measures import (
+    change,
+    chroma,
+    feature_change,
+    guesses,
+    signal_to_noise,
+    spread,
+)
 
 VGG = {"pool4": (512, 14, 14), "pool5": (512, 7, 7), "fc7": (4096,), "fc8": (365,)}
 
@@ -64,7 +71,7 @@ def test_classes_go_by_name_or_number():
 def test_a_condition_of_one_image_is_told_to_all_latents():
     system, image = Pyramid(), blocky()
     told = system.conditioner.condition(image, "pool1")
-    many = repeated(told, 3)
+    many = repeat_condition(told, 3)
     assert many.label.shape == (3,)
     assert many.features["pool1"].shape == (3, 1, 4, 4)
     assert many.masks["pool1"].shape == (3, 1, 4, 4)
@@ -92,33 +99,33 @@ def test_latents_are_cut_by_address():
 
 def test_a_paste_without_moving_takes_the_regions_pixels():
     background, source, region = blocky(1), blocky(2), square(2, 1, 5, 7)
-    image, where = pasted(background, source, region)
+    image, where = paste_object(background, source, region)
     assert torch.equal(where, region)
     assert torch.equal(image, torch.where(region.bool(), source, background))
 
 
 def test_a_paste_is_moved_scaled_and_cut_off():
     background, source = torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8)
-    image, where = pasted(background, source, square(0, 0, 2, 4), at=[0.75, 0.5])
+    image, where = paste_object(background, source, square(0, 0, 2, 4), at=[0.75, 0.5])
     assert torch.equal(where, square(5, 2, 7, 6))
     assert torch.equal(image, where)
-    _, where = pasted(background, source, square(2, 2, 4, 4), at=[0.5, 0.5], scale=2.0)
+    _, where = paste_object(background, source, square(2, 2, 4, 4), at=[0.5, 0.5], scale=2.0)
     assert torch.equal(where, square(2, 2, 6, 6))
-    _, where = pasted(background, source, square(2, 2, 6, 6), scale=0.5)
+    _, where = paste_object(background, source, square(2, 2, 6, 6), scale=0.5)
     assert torch.equal(where, square(3, 3, 5, 5))
-    _, where = pasted(background, source, square(0, 0, 4, 4), at=[0.0, 1.0])
+    _, where = paste_object(background, source, square(0, 0, 4, 4), at=[0.0, 1.0])
     assert torch.equal(where, square(0, 6, 2, 8))
     with pytest.raises(ValueError, match=r"study\.at=\[3\.0, 3\.0\] leaves nothing"):
-        pasted(background, source, square(0, 0, 2, 2), at=[3.0, 3.0])
+        paste_object(background, source, square(0, 0, 2, 2), at=[3.0, 3.0])
     with pytest.raises(ValueError, match=r"study\.scale=0\.01 leaves nothing"):
-        pasted(background, source, square(0, 0, 2, 2), scale=0.01)
+        paste_object(background, source, square(0, 0, 2, 2), scale=0.01)
 
 
 def test_a_composition_mixes_the_pastes_level_with_the_backgrounds_finer_ones():
     system, background, source = Pyramid(), blocky(1), blocky(2)
     region = square(0, 0, 4, 4)
-    paste, where = pasted(background, source, region)
-    told = composed(system, background, paste, where, "pool2")
+    paste, where = paste_object(background, source, region)
+    told = composition(system.conditioner, background, paste, where, "pool2")
     assert list(told.masks) == ["pool1", "pool2"]
     assert torch.equal(told.label, system.conditioner.label(system.conditioner.features(paste)))
     (found,) = sampler(system, told).images([0])
@@ -135,7 +142,7 @@ def test_a_box_is_a_region():
 
 
 def test_a_region_is_marked_in_red():
-    found = marked(torch.zeros(1, 1, 8, 8), square(0, 0, 4, 8))
+    found = mark_region(torch.zeros(1, 1, 8, 8), square(0, 0, 4, 8))
     assert found[0, :, 0, 0].tolist() == [0.5, -0.5, -0.5]
     assert found[0, :, 7, 0].tolist() == [0, 0, 0]
 
@@ -161,7 +168,7 @@ def test_chroma_is_zero_for_greys_and_one_for_pure_colours():
 def test_kept_features_and_guesses_of_the_classifier():
     teller, image = Pyramid().conditioner, blocky()
     features = teller.features(image)
-    found = kept(teller, torch.cat([image, 2 * image]), features, "pool2")
+    found = feature_change(teller, torch.cat([image, 2 * image]), features, "pool2")
     assert found.tolist() == pytest.approx([0, 1])
     chances = guesses(teller, torch.cat([0 * image - 1, 0 * image + 1]))
     assert chances.argmax(1).tolist() == [0, 2]

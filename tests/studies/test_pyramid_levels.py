@@ -10,7 +10,7 @@ from ganlab.data import NoImages
 from ganlab.metrics import FrechetDistance, Suite
 from ganlab.report.tables import parse_markdown, read_csv
 from ganlab.studies import PyramidLevels, Study
-from ganlab.studies.pyramid.levels_report import PAPER, PAPER_FID, Diversity
+from ganlab.studies.pyramid.levels import PAPER, PAPER_FID, Diversity
 
 
 def suite(num):

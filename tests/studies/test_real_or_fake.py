@@ -15,9 +15,15 @@ from ganlab.data import NoImages
 from ganlab.report.images import cells, save_png
 from ganlab.sampling import Sampler
 from ganlab.studies import RealOrFake, Study
-from ganlab.studies.people.image_pairs import read_levels
-from ganlab.studies.people.real_or_fake_page import data_address, inside_script, page_of
-from ganlab.studies.people.trials import Level, Trial, protocol_of, trials_of, unrelated
+from ganlab.studies.people.real_or_fake import data_address, inside_script, page_of
+from ganlab.studies.people.trials import (
+    Level,
+    Trial,
+    protocol_of,
+    read_levels,
+    trials_of,
+    unrelated,
+)
 
 
 def flat(value, side=4):
@@ -195,7 +201,7 @@ def test_pairs_without_references_and_tests_without_reals_are_refused(tmp_path):
         run(tmp_path, NoImages(8, 1))
     with pytest.raises(ValueError, match="50 real images asked for, and the data has 40"):
         run(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"none\.json"):
+    with pytest.raises(FileNotFoundError, match=r"study\.results=.*none\.json: no such"):
         run(tmp_path, results=str(tmp_path / "none.json"))
 
 

@@ -15,7 +15,7 @@ from headless import NEEDS_CHROMIUM
 from PIL import Image
 
 from ganlab.grid.people import publish_judgements
-from ganlab.studies.people.real_or_fake_page import page_of
+from ganlab.studies.people.real_or_fake import page_of
 from ganlab.studies.people.trials import Level, protocol_of, trials_of
 
 pytestmark = [

@@ -10,8 +10,8 @@ from ganlab.nn.growing import Stage
 from ganlab.nn.style import mix
 from ganlab.sampling import Sampler
 from ganlab.studies import StyleMixing
-from ganlab.studies.latents.chosen import chosen
-from ganlab.studies.latents.style_mixing import bands_of, mixed_row, styles_of
+from ganlab.studies.latents.latent_set import latent_set
+from ganlab.studies.latents.style_mixing import bands_of, mixed_row
 
 STYLED = pytest.mark.parametrize("make", [small_stylegan2, small_stylegan])
 
@@ -19,8 +19,8 @@ STYLED = pytest.mark.parametrize("make", [small_stylegan2, small_stylegan])
 @STYLED
 def test_all_layers_from_b_make_b_and_none_make_a(make):
     generator = make()
-    sampler, b = Sampler(generator, seed=2), chosen(generator, [5, 1, 8], 2)
-    style_a, styles_b = sampler.styles([3])[0], styles_of(sampler, b)
+    sampler, b = Sampler(generator, seed=2), latent_set(generator, [5, 1, 8], 2)
+    style_a, styles_b = sampler.styles([3])[0], b.styles(sampler)
     every = range(generator.num_styles)
     images_b = Sampler(generator, 2).batch([5, 1, 8])
     assert torch.equal(sampler.paint(mixed_row(style_a, styles_b, every), [3] * 3), images_b)

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from study_toys import ConvGenerator, suite
+from study_toys import ConvGenerator, Projection, suite
 from styled_toys import run, small_stylegan2
 
+from ganlab.metrics import Suite
 from ganlab.networks import stylegan
 from ganlab.report.tables import read_csv
 from ganlab.sampling import Sampler
@@ -77,6 +78,12 @@ def test_bad_options_are_named(tmp_path, options, message):
 def test_a_generator_without_styles_is_told_so_politely(tmp_path):
     with pytest.raises(ValueError, match="study=truncation needs a generator with styles"):
         run(Truncation(directory=tmp_path, suite=suite()), ConvGenerator())
+
+
+def test_a_suite_without_scores_is_refused(tmp_path):
+    empty = Suite(Projection(), {}, 20, 20)
+    with pytest.raises(ValueError, match=r"metrics\.metrics names no score .* study\.suite=null"):
+        run(Truncation(directory=tmp_path, suite=empty), small_stylegan2())
 
 
 def test_a_stylegan_that_sees_only_the_direction_of_its_latent_is_refused(tmp_path):

@@ -32,6 +32,7 @@ from ganlab.studies.circles.observation import (
 )
 from ganlab.studies.circles.report import draw_montage, draw_scores
 from ganlab.studies.findings import Findings
+from ganlab.studies.places import place_named
 from ganlab.studies.question import Question
 
 Opener = Callable[[str], Generator]  # checkpoint -> its averaged generator
@@ -88,7 +89,9 @@ class CircularArtifacts(Question):
     @property
     def artifact_free(self) -> Path | None:
         """The checkpoint that levels are chosen on."""
-        path = None if self.levels_from is None else Path(self.levels_from).expanduser()
+        path = (
+            None if self.levels_from is None else place_named(self.levels_from, "study.levels_from")
+        )
         return path if path is not None and path.suffix == ".ckpt" else None
 
     @cached_property

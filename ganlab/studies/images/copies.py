@@ -59,7 +59,10 @@ def neighbours_of_held_out(
     stored = len(training) if num_stored is None else num_stored
     own = 1 if stored == len(training) else 2
     if len(training) < k + own:
-        raise ValueError(f"{stored} training images are too few for {k} neighbours of each")
+        raise ValueError(
+            f"study.num_neighbours={k}: {stored} training images are too few for {k} neighbours of "
+            "each"
+        )
     distances, indices = nearest(training[positions], training, k + own)
     itself = indices % stored == positions[:, None] % stored
     order = itself.int().argsort(dim=1, stable=True)[:, :k]  # others first, as they were
@@ -154,3 +157,14 @@ class Compared:
     generated: Neighbours
     held_out: Neighbours
     verdict: Verdict
+
+    @classmethod
+    def of(
+        cls,
+        generated: Neighbours,
+        held_out: Neighbours,
+        quantile: float = 0.01,  # these as in `verdict`
+        confidence: float = 0.99,
+    ) -> "Compared":
+        """The neighbours of both, and the verdict."""
+        return cls(generated, held_out, verdict(generated, held_out, quantile, confidence))

@@ -24,7 +24,7 @@ from ganlab.studies.images.guided_gradients import (
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.neurons.panels import Panel, panel_figure, picture
 from ganlab.studies.question import Question
-from ganlab.studies.stored import stored_images
+from ganlab.studies.reals import stored_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ class GuidedBackprop(Question):
 
     def check(self, bench: Bench) -> None:
         """Refuse a generator that comes alone, before any data is read."""
-        if getattr(bench.system, "discriminator", None) is None:
+        if bench.system.discriminator is None:
             raise ValueError(
                 "study=guided_backprop needs a discriminator, and this checkpoint holds none: "
                 "choose one that was trained here"
@@ -92,7 +92,7 @@ class GuidedBackprop(Question):
                 layer,
                 filters,
                 group.condition,
-                partial(bench.ranks.watched, title=group.title),  # type: ignore[arg-type]
+                partial(bench.ranks.watched, title=group.title),
             ).cpu()
             for group in groups
         ]
@@ -113,10 +113,7 @@ class GuidedBackprop(Question):
         """The first images of the data."""
         indices = list(range(min(self.num_real, len(bench.data.dataset))))
         batch = stored_images(bench.data, indices, bench.device)
-        conditioner = getattr(bench.system, "conditioner", None)
-        condition = None
-        if conditioner is not None:
-            batch, condition = conditioner(batch)
+        batch, condition = bench.system.conditioner(batch)
         return Shown("real", indices, batch.image, condition)
 
     def generated(self, bench: Bench) -> Shown:
@@ -149,7 +146,7 @@ def draw_guided(
     for group, found in zip(groups, gradients, strict=True):
         for index, image, maps in zip(group.indices, group.images, found, strict=True):
             titles = [f"filter {f}" if not rows else "" for f in filters]
-            shown = [picture(scaled(g), t) for g, t in zip(maps, titles, strict=True)]
+            shown = [picture(scale_gradient(g), t) for g, t in zip(maps, titles, strict=True)]
             rows.append((f"{group.title} {index}", [picture(image), *shown]))
         numbers[f"{group.title}/indices"] = np.asarray(group.indices)
         numbers[f"{group.title}/images"] = images.to_uint8(group.images).cpu().numpy()
@@ -166,7 +163,7 @@ def annotate(figure: "Figure", text: str) -> None:
         figure.supxlabel(text, fontsize=7, x=0.01, ha="left", color=figures.INK)
 
 
-def scaled(gradient: Tensor) -> Tensor:
+def scale_gradient(gradient: Tensor) -> Tensor:
     """A (C, H, W) gradient over its largest magnitude, in [-1, 1]; zeros stay zeros."""
     largest = gradient.abs().amax()
     return gradient / largest if largest > 0 else gradient

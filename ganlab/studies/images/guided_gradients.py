@@ -5,7 +5,7 @@ synthesis with DCGAN", figure 7. A LeakyReLU passes a gradient only where its va
 are positive, as a ReLU does there; the network itself stays as it is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -92,7 +92,7 @@ def guided_gradients(
     layer: str,  # a name of `rectifiers`
     filters: Sequence[int],  # of that layer
     condition: Condition | None = None,
-    watch: Callable[[range], Sequence[int]] = list,  # the images' positions, perhaps under a bar
+    watch: Callable[[range], Iterable[int]] = list,  # the images' positions, perhaps under a bar
 ) -> Tensor:
     """Guided gradient of each filter's largest activation in each image, (N, F, C, H, W).
 

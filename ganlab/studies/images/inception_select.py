@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ganlab.features import Extractor
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.images.image_scores import best, image_scores
-from ganlab.studies.question import Question
-from ganlab.studies.stored import require_features
+from ganlab.studies.question import FeatureQuestion
 
 Groups = Mapping[str, Sequence[int]]  # title -> addresses of its latents
 COLUMNS = ["images", "per-image score", "sureness"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class InceptionSelect(Question):
+class InceptionSelect(FeatureQuestion):
     """Selects the top share of images by per-image score (Heikka, section 4.2.2).
+
+    The extractor's logits are the classes of the score.
 
     Writes `figures/inception_select.png` with its numbers, `selected.txt` (addresses, the best
     first, which other studies read), and `table.*`: the selected images, as many random ones and
@@ -33,7 +33,6 @@ class InceptionSelect(Question):
         ValueError: a share outside (0, 1] or one of no image.
     """
 
-    extractor: Extractor  # whose logits are the classes of the score
     num_samples: int = 10_000  # images among which are selected: latents 0 .. num_samples-1
     share: float = 0.01  # of them that is selected
     num_shown: int = 36  # at most so many of either group in the figure
@@ -51,15 +50,10 @@ class InceptionSelect(Question):
         """How many are selected."""
         return round(self.share * self.num_samples) if 0 < self.share <= 1 else 0
 
-    def preflight(self) -> None:
-        """Raise, before any data is read, if the extractor's weights are not to be had."""
-        require_features(self.extractor, "inception_select")
-        self.extractor.preflight()
-
     def check(self, bench: Bench) -> None:
         """Fetch the weights, and refuse groups that are too small for one of the scores."""
-        self.extractor.prepare()
         bench.scoring.check_sizes(self.num)
+        super().check(bench)
 
     def run(self, bench: Bench) -> Findings:
         """Score every image and select."""

@@ -1,43 +1,53 @@
 """`study=nearest_neighbours`: samples beside their nearest training images, and a verdict."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.features import Extractor
+from ganlab.data import ImageData, arrays, folder, zipped
 from ganlab.features.pixels import quantized
 from ganlab.metrics.suite import short
+from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
+from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.images.copies import (
     Compared,
     Neighbours,
+    Verdict,
     neighbours_of,
     neighbours_of_held_out,
-    verdict,
 )
-from ganlab.studies.images.held_out import held_out_data
-from ganlab.studies.images.neighbour_report import copies_table, draw_distances, draw_neighbours
-from ganlab.studies.question import Question
-from ganlab.studies.reals import mirrored, num_images
-from ganlab.studies.stored import (
+from ganlab.studies.neurons.panels import Panel, panel_figure, picture
+from ganlab.studies.places import place_named
+from ganlab.studies.question import FeatureQuestion
+from ganlab.studies.reals import (
+    has_mirrors,
     mirrored_images,
+    num_images,
     random_positions,
-    require_features,
     require_images,
 )
 
 SPACES = ("pixels", "features")
 Points = dict[str, Tensor]  # space -> (N, d); pixels as bytes
+COLUMNS = [
+    *("space", "verdict", "copies", "copies, low", "copies, high", "held-out reals"),
+    *("held-out reals, high", "exact copies", "median distance ratio"),
+    "nearer than a held-out real",
+]
+BINS = 40
+READERS: dict[str, Callable[..., ImageData]] = {".zip": zipped, ".npz": arrays, ".npy": arrays}
 
 
 @dataclass(frozen=True, kw_only=True)
-class NearestNeighbours(Question):
+class NearestNeighbours(FeatureQuestion):
     """Nearest training images of generated ones, in pixels and in features, and whether it copies.
 
     Writes `figures/neighbours.png` (the first samples), `figures/suspects.png` (those nearest to
@@ -50,7 +60,6 @@ class NearestNeighbours(Question):
         FileNotFoundError: no such file of held-out images.
     """
 
-    extractor: Extractor  # of the features
     num: int = 2000  # generated images: latents 0 .. num-1
     held_out: str | Path | None = None  # folder, .zip, .npz or .npy never trained on
     num_held_out: int = 2000  # held-out reals, drawn at random; at most all there are
@@ -73,15 +82,18 @@ class NearestNeighbours(Question):
                 "(0, 1)"
             )
 
-    def preflight(self) -> None:
-        """Raise, before any data is read, if the extractor's weights are not to be had."""
-        require_features(self.extractor, "nearest_neighbours")
-        self.extractor.preflight()
-
     def check(self, bench: Bench) -> None:
-        """Refuse a checkpoint without training images, and fetch the weights."""
+        """Refuse a checkpoint without training images or with too few, and fetch the weights."""
         require_images(bench.trainer, "nearest_neighbours", "compares with training images")
-        self.extractor.prepare()
+        most = num_images(bench.data)
+        if self.held_out is None:  # each is compared with all others, itself and its mirror out
+            most -= most // len(bench.data.dataset)
+        if self.num_neighbours > most:
+            raise ValueError(
+                f"study.num_neighbours={self.num_neighbours}: {len(bench.data.dataset)} training "
+                f"images are too few, each has {most} others at most"
+            )
+        super().check(bench)
 
     def run(self, bench: Bench) -> Findings:
         """Collect points on every rank, compare on the first."""
@@ -101,7 +113,12 @@ class NearestNeighbours(Question):
                 if others
                 else neighbours_of_held_out(positions.to(points.device), points, k, stored)
             )
-            found[space] = self.compare(neighbours_of(made[space], points, k), held_out, space)
+            generated = neighbours_of(made[space], points, k)
+            if space == "pixels":  # bytes -> the scale of [0, 1]
+                generated, held_out = (
+                    replace(each, distances=each.distances / 255) for each in (generated, held_out)
+                )
+            found[space] = Compared.of(generated, held_out, self.quantile, self.confidence)
         verdicts = {space: each.verdict for space, each in found.items()}
         return Findings(
             tables={"table": copies_table(verdicts, self.notes(data))},
@@ -139,35 +156,14 @@ class NearestNeighbours(Question):
             kept["features"].append(self.extractor(batch)["features"])
         return {space: bench.ranks.joined(rows) for space, rows in kept.items()}
 
-    def compare(self, generated: Neighbours, held_out: Neighbours, space: str) -> Compared:
-        """The neighbours of both, and the verdict."""
-        if space == "pixels":  # bytes -> the scale of [0, 1]
-            generated, held_out = (
-                Neighbours(each.distances / 255, each.indices) for each in (generated, held_out)
-            )
-        return Compared(
-            generated, held_out, verdict(generated, held_out, self.quantile, self.confidence)
-        )
-
     def record_of(
         self, space: str, found: Compared, num_training: int, bench: Bench
     ) -> dict[str, Any]:
         """The verdict's number, as it stands in result.json."""
-        own = space == "features"
-        suffix = self.extractor.name if own else "pixels"
-        return {
-            "metric": f"copies{short(self.num)}_full_{suffix}",
-            "value": found.verdict.share,
-            "n_real": num_training,
-            "n_fake": self.num,
-            "extractor": suffix,
-            "extractor_sha256": self.extractor.sha256 if own else "",
-            "resize": self.extractor.resize if own else "none",
-            "truncation": None,
-            "ema": True,
-            "seed": self.seed,
-            "images_seen": bench.images_seen,
-        }
+        extractor = self.extractor if space == "features" else None
+        name = f"copies{short(self.num)}_full_{extractor.name if extractor else 'pixels'}"
+        share, num = found.verdict.share, self.num
+        return bench.record_of(name, share, extractor, n_real=num_training, n_fake=num, best="min")
 
     def drawn(self, bench: Bench, compared: dict[str, Compared]) -> dict[str, Drawing]:
         """The first samples, and those nearest to one training image alone."""
@@ -184,7 +180,7 @@ class NearestNeighbours(Question):
         """What a reader of the table must know."""
         where = "training images, each against all others"
         held = where if self.held_out is None else Path(self.held_out).name
-        both = " and their mirror images" if mirrored(data) else ""
+        both = " and their mirror images" if has_mirrors(data) else ""
         return [
             f"{self.num} generated images (latents of seed {self.seed}) against "
             f"{len(data.dataset)} training images{both}; held-out reals: {held}",
@@ -199,3 +195,118 @@ class NearestNeighbours(Question):
 def real(data: Any, device: torch.device) -> Callable[[list[int]], Tensor]:
     """What gives images of a data module by position, mirror images after the others."""
     return lambda positions: mirrored_images(data, positions, device)
+
+
+def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> ImageData:
+    """A folder, .zip, .npz or .npy as a data module, its images at the size of `like`'s.
+
+    Raises:
+        FileNotFoundError: there is no such place; the message names `key`.
+        BrokenData: images that cannot be used.
+    """
+    path = place_named(place, key)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{key}={place} does not exist; it takes a folder of images, a .zip, .npz or .npy"
+        )
+    options: dict[str, Any] = {} if path.suffix in (".npz", ".npy") else {"labels": False}
+    fitting = like.fitting
+    reader: Callable[..., ImageData] = READERS.get(path.suffix, folder)
+    data = reader(
+        path=str(path),
+        **options,
+        resolution=fitting.resolution,
+        channels=fitting.channels,
+        fit=fitting.fit,
+        filter=fitting.filter,
+        enlarge=True,
+        name=path.stem,
+    )
+    data.prepare_data()
+    data.setup("test")
+    return data
+
+
+def copies_table(verdicts: Mapping[str, Verdict], notes: Sequence[str]) -> Table:
+    """One row a space."""
+    rows = [
+        [
+            space,
+            "copies" if found.copies else "no sign of copying",
+            *(found.share, found.low, found.high, found.held_out_share, found.held_out_high),
+            *(found.exact, found.ratio, found.nearer),
+        ]
+        for space, found in verdicts.items()
+    ]
+    sentences = [found.sentence(space) for space, found in verdicts.items()]
+    return Table.of(COLUMNS, rows, "Does it copy?", [*sentences, *notes])
+
+
+def draw_distances(compared: Mapping[str, Compared]) -> Drawing:
+    """Distances to the nearest training image, and relative ones, of samples and held-out reals.
+
+    The numbers are every distance and relative distance, and the thresholds.
+    """
+    numbers: dict[str, Any] = {}
+    with figures.styled():
+        figure, panels = figures.new_figure(7.2, 2.6 * len(compared), 2 * len(compared), 2)
+        for row, (space, found) in enumerate(compared.items()):
+            near, share = panels[2 * row : 2 * row + 2]
+            limits = (found.verdict.threshold, found.verdict.relative_threshold)
+            sides = {"generated": found.generated, "held-out reals": found.held_out}
+            _histogram(near, {n: s.nearest for n, s in sides.items()}, limits[0])
+            _histogram(share, {n: s.relative for n, s in sides.items()}, limits[1])
+            near.set(xlabel=f"distance to the nearest training image, {space}")
+            share.set(xlabel="nearest over second nearest")
+            near.set_title(f"{space}: {found.verdict.share:.1%} copies", fontsize=8.5)
+            for name, side in sides.items():
+                numbers[f"{space}/{name}/distances"] = side.distances.cpu().numpy()
+                numbers[f"{space}/{name}/indices"] = side.indices.cpu().numpy()
+            numbers[f"{space}/thresholds"] = np.asarray(limits)
+        panels[0].legend(loc="upper right")
+    caption = "Distances to training images; dashed: the smallest of held-out reals"
+    return Drawing(figure, numbers, caption)
+
+
+def _histogram(panel: Any, sides: Mapping[str, Tensor], threshold: float) -> None:
+    values = {name: side.cpu().numpy() for name, side in sides.items()}
+    top = max(float(np.quantile(side, 0.995)) for side in values.values())
+    edges = np.linspace(0, top or 1.0, BINS + 1)
+    for place, (name, side) in enumerate(values.items()):
+        weights = np.full(len(side), 1 / len(side))
+        how = {"color": figures.PALETTE[place], "linestyle": figures.DASHES[place]}
+        how |= {"weights": weights, "histtype": "step", "linewidth": 1.4, "label": name}
+        panel.hist(np.clip(side, 0, edges[-1]), edges, **how)
+    panel.axvline(threshold, color=figures.INK, linestyle="--", linewidth=0.8)
+    panel.set(ylabel="share of images", xlim=(0, edges[-1]))
+
+
+def draw_neighbours(
+    indices: Sequence[int],  # addresses of the samples
+    samples: Tensor,  # (N, C, H, W)
+    found: Mapping[str, Neighbours],  # space -> those of all samples, by address
+    data: Any,  # the training images
+) -> Drawing:
+    """A row a sample: the sample, then its nearest training images in each space.
+
+    Above each its distance and its position in the data; from the data's length on it is a mirror
+    image.
+    """
+    numbers: dict[str, Any] = {
+        "indices": np.asarray(indices),
+        "samples": images.to_uint8(samples).cpu().numpy(),
+    }
+    lines: list[list[Panel | None]] = [[picture(sample)] for sample in samples]
+    for space, each in found.items():
+        positions = each.indices[list(indices)].cpu()
+        distances = each.distances[list(indices)].cpu()
+        for row, line in enumerate(lines):
+            shown = mirrored_images(data, positions[row].tolist(), torch.device("cpu"))
+            texts = [f"{d:.3g}" for d in distances[row].tolist()]
+            texts[0] = texts[0] if row else f"{space}: {texts[0]}"
+            line += [picture(x, text) for x, text in zip(shown, texts, strict=True)]
+        numbers[f"{space}/neighbours"] = positions.numpy()
+        numbers[f"{space}/distances"] = distances.numpy()
+    rows = [(f"latent {index}", line) for index, line in zip(indices, lines, strict=True)]
+    caption = "Samples and their nearest training images, distances above them"
+    return Drawing(panel_figure(rows), numbers, caption)

@@ -1,7 +1,7 @@
 """`study=interpolation`: walks between latents (paper figures: Heikka 2021, 5; Radford 2016, 4)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch import Tensor
 from ganlab.features import Extractor
 from ganlab.networks.base import Generator
 from ganlab.report import figures
-from ganlab.report.animation import checked_format, save_animation, there_and_back
 from ganlab.report.drawings import Drawing, Picture
+from ganlab.report.image_files import checked_format, save_animation, there_and_back
 from ganlab.report.images import grid
 from ganlab.report.tables import Table
 from ganlab.report.timeline import evenly_spaced
@@ -21,30 +21,22 @@ from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import File, Findings
-from ganlab.studies.latents.chosen import Chosen, chosen
-from ganlab.studies.latents.paths import (
-    WALKS,
-    Smoothness,
-    positions,
-    smoothness,
-    step_lengths,
-    walked,
-)
-from ganlab.studies.latents.pictures import rows_of, spaces_of
+from ganlab.studies.latents.latent_set import LatentSet, latent_set
+from ganlab.studies.latents.paths import WALKS, positions, smoothness, step_lengths, walked
+from ganlab.studies.latents.pictures import LatentQuestion, rows_of, spaces_of
 from ganlab.studies.neurons.layers import as_list
-from ganlab.studies.question import Question
 
 COLUMNS = ["space", "walk", "measure", "mean step", "largest step", "unevenness", "detour"]
 FPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interpolation(Question):
+class Interpolation(LatentQuestion):
     """Paths from each even to the next odd latent of a list, in z and, where there is one, w.
 
     For each space and walk a grid of paths and an animation; one table and one curve of how far
     each step goes. A conditional generator is told the start's condition all along a path in z; in
-    w each end's style has its own.
+    w each end's style has its own. Random noise is that of a path's start.
 
     Raises:
         ValueError: an odd number of latents, a space or walk that there is not.
@@ -57,8 +49,6 @@ class Interpolation(Question):
     num_shown: int = 9  # of them in the grid
     animation: str | None = "webp"  # or gif; None = without
     extractor: Extractor | None = None  # measures steps in its features too
-    truncation: float | None = None  # psi of the truncation trick; style generators only
-    noise: str = "fixed"  # random = drawn for each path, keyed by its start
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,20 +65,15 @@ class Interpolation(Question):
         if self.extractor is not None:
             self.extractor.preflight()
 
-    def check(self, bench: Bench) -> None:
-        """Refuse latents, spaces and walks that make no paths."""
-        bench.truncated(self.truncation)
-        self.ends_of(bench.generator)
-        self.kinds_of(bench.generator)
-
-    def ends_of(self, generator: Generator) -> Chosen:
+    def read(self, generator: Generator) -> LatentSet:
         """The latents that the paths join."""
-        found = chosen(generator, self.latents, self.seed)
+        found = latent_set(generator, self.latents, self.seed)
         if len(found) % 2 or found.values.ndim != 2:
             raise ValueError(
                 f"study.latents={self.latents} must be an even number of latents: path i joins "
                 "numbers 2i and 2i+1"
             )
+        self.kinds_of(generator)
         return found
 
     def kinds_of(self, generator: Generator) -> list[tuple[str, str]]:
@@ -104,21 +89,15 @@ class Interpolation(Question):
                 "study.walks: latents of this generator are uniform in a cube, which has no great "
                 "circles; walk linear"
             )
-        return [
-            (space, walk)
-            for space in spaces
-            for walk in known
-            if (space, walk) != ("z", "spherical") or round_world
-        ]
+        kinds = [(space, walk) for space in spaces for walk in known]
+        return [kind for kind in kinds if kind != ("z", "spherical") or round_world]
 
-    def run(self, bench: Bench) -> Findings:
-        """Walk all paths in every way; the first rank's work."""
-        if not bench.ranks.first:
-            return Findings()
-        sampler, ends = bench.truncated(self.truncation), self.ends_of(bench.generator)
+    def paint(self, bench: Bench, sampler: Sampler) -> Findings:
+        """Walk all paths in every way."""
+        ends = self.read(bench.generator)
         if self.extractor is not None:
             self.extractor.to(bench.device).prepare()
-        rows: list[dict[str, Any]] = []
+        rows: list[list[Any]] = []
         curves, pictures, films, latents = {}, dict[str, Picture](), dict[str, File](), {}
         for space, walk in self.kinds_of(bench.generator):
             name = f"interpolation_{space}_{walk}"
@@ -127,10 +106,10 @@ class Interpolation(Question):
             pictures[name] = self.picture(name, ends, images, sampler)
             latents[name] = points[:, self.shown].flatten(0, 1)
             films |= self.film(name, images)
-            rows += self.rows(space, walk, images)
+            rows += [[space, walk, *measured] for measured in self.measured(images)]
             middles = (positions(self.num_steps)[1:] + positions(self.num_steps)[:-1]) / 2
             curves[f"{space}, {walk}"] = (middles.numpy(), step_lengths(images).mean(0).numpy())
-        table = Table(COLUMNS, rows, caption="Smoothness of paths", notes=self.notes(ends, sampler))
+        table = Table.of(COLUMNS, rows, "Smoothness of paths", self.notes(ends, sampler))
         drawn = pictures | {"interpolation_steps": draw_steps(curves)}
         return Findings(tables={"table": table}, figures=drawn, files=films, latents=latents)
 
@@ -139,19 +118,17 @@ class Interpolation(Question):
         """Points of a path in the grid."""
         return list(evenly_spaced(range(self.num_steps), self.num_shown))
 
-    def picture(self, name: str, ends: Chosen, images: Tensor, sampler: Sampler) -> Picture:
+    def picture(self, name: str, ends: LatentSet, images: Tensor, sampler: Sampler) -> Picture:
         """The grid of one kind of path."""
         captions = [f"{a} to {b}" for a, b in zip(ends.names[0::2], ends.names[1::2], strict=True)]
+        rows = list(zip(captions, images[:, self.shown], strict=True))
         numbers = {
             "ends": np.array(ends.addresses).reshape(-1, 2),
             "at": positions(self.num_steps).numpy(),
             "shown": np.array(self.shown),
             "step_length": step_lengths(images).numpy(),
         }
-        text = f"{name.replace('_', ' ')} between {ends.source}"
-        return rows_of(
-            list(zip(captions, images[:, self.shown], strict=True)), numbers, text, sampler
-        )
+        return rows_of(rows, numbers, f"{name.replace('_', ' ')} between {ends.source}", sampler)
 
     def film(self, name: str, images: Tensor) -> dict[str, File]:
         """The animation of one kind of path, if one is asked for."""
@@ -160,14 +137,15 @@ class Interpolation(Question):
         frames = there_and_back([grid(images[:, t]) for t in range(self.num_steps)])
         return {f"figures/{name}.{self.animation}": partial(save_animation, frames, fps=FPS)}
 
-    def rows(self, space: str, walk: str, images: Tensor) -> list[dict[str, Any]]:
-        """Rows of the table: in pixels and, with an extractor, in its features."""
-        found = {"pixels": smoothness(images)}
+    def measured(self, images: Tensor) -> list[tuple[str | float, ...]]:
+        """Measure and smoothness: in pixels and, with an extractor, in its features."""
+        found = [("pixels", *astuple(smoothness(images)))]
         if self.extractor is not None:
-            found[self.extractor.name] = smoothness(path_features(images, self.extractor))
-        return [row(space, walk, measure, each) for measure, each in found.items()]
+            features = path_features(images, self.extractor)
+            found.append((self.extractor.name, *astuple(smoothness(features))))
+        return found
 
-    def notes(self, ends: Chosen, sampler: Sampler) -> list[str]:
+    def notes(self, ends: LatentSet, sampler: Sampler) -> list[str]:
         """What was measured."""
         return [
             f"{len(ends) // 2} paths between {ends.source}, {self.num_steps - 1} steps each; "
@@ -187,13 +165,12 @@ def draw_steps(curves: Mapping[str, Any]) -> Drawing:
     return Drawing(figure, numbers, "Mean length of each step; flat = even")
 
 
-def points_of(sampler: Sampler, ends: Chosen, space: str, walk: str, num_steps: int) -> Tensor:
+def points_of(sampler: Sampler, ends: LatentSet, space: str, walk: str, num_steps: int) -> Tensor:
     """Points of the paths between each even and the next odd latent, (paths, T, Z or L, W)."""
-    start, end = ends.values[0::2], ends.values[1::2]
+    start, end = ends[0::2], ends[1::2]
     if space == "w":  # in two batches, each as large as one of images: bits depend on the size
-        start = sampler.styles(ends.addresses[0::2], start)
-        end = sampler.styles(ends.addresses[1::2], end)
-    return walked(start, end, num_steps, walk)
+        return walked(start.styles(sampler), end.styles(sampler), num_steps, walk)
+    return walked(start.values, end.values, num_steps, walk)
 
 
 def painted_paths(sampler: Sampler, points: Tensor, addresses: Sequence[int]) -> Tensor:
@@ -206,11 +183,4 @@ def painted_paths(sampler: Sampler, points: Tensor, addresses: Sequence[int]) ->
 def path_features(images: Tensor, extractor: Extractor) -> Tensor:
     """Features of images (paths, T, C, H, W), (paths, T, d)."""
     device = next((buffer.device for buffer in extractor.buffers()), images.device)
-    found = [extractor(path.to(device))["features"].cpu() for path in images]
-    return torch.stack(found)
-
-
-def row(space: str, walk: str, measure: str, found: Smoothness) -> dict[str, Any]:
-    """One row of the table."""
-    values = (found.mean_step, found.largest_step, found.unevenness, found.detour)
-    return dict(zip(COLUMNS, (space, walk, measure, *values), strict=True))
+    return torch.stack([extractor(path.to(device))["features"].cpu() for path in images])

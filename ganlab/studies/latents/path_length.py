@@ -1,27 +1,125 @@
-"""Perceptual path length: how much images change along a line through latent space.
+"""`study=path_length`: how smoothly images change along paths through latent space.
 
-Karras et al. 2019, arXiv 1812.04948, section 4.1. The published number measures with LPIPS on
-VGG-16, whose learned weights are in no file of the house; here the measure is the squared distance
-of an extractor's features, each scaled to length 1, and the score's name says so. The two do not
-compare.
+Perceptual path length of Karras et al. 2019, arXiv 1812.04948, section 4.1. The published number
+measures with LPIPS on VGG-16, whose learned weights are in no file of the house; here the measure
+is the squared distance of an extractor's features, each scaled to length 1, and the score's name
+says so. The two do not compare.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ganlab.features import Extractor
-from ganlab.features.pixels import LUMINANCE, continuous
-from ganlab.networks.base import Condition, Generator
+from ganlab.features.pixels import continuous, with_channels
+from ganlab.metrics.suite import short
+from ganlab.networks.base import Condition, Generator, StyleGenerator
 from ganlab.nn.growing import enlarged
 from ganlab.nn.randomness import keyed_generator, latents_at
+from ganlab.report.tables import Table
 from ganlab.sampling import ConditionAt, batched, device_of, evaluating, finest
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
+from ganlab.studies.latents.paths import great_circle
+from ganlab.studies.neurons.layers import as_list
+from ganlab.studies.question import FeatureQuestion
 
+COLUMNS = ["space", "sampling", "metric", "path length", "median", "num_paths", "seed"]
 SPACES, SAMPLINGS = ("z", "w"), ("full", "end")
 WIDEST = 256  # px; larger images are averaged down before they are compared
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathLength(FeatureQuestion):
+    """Mean length of paths in z and, of a style generator, in w; at any point and at the start.
+
+    Writes a table and, in `path_lengths.npz`, every single length. Each rank walks its share.
+    """
+
+    spaces: Sequence[str] | None = None  # of z and w; None = both, or z where there is no w
+    samplings: Sequence[str] = SAMPLINGS  # full: anywhere on a path; end: where it begins
+    num_paths: int = 50_000
+    epsilon: float = 1e-4  # step along a path, whose length is 1
+    crop: bool = False  # compare the middle of aligned faces alone
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_paths < 1:
+            raise ValueError(f"study.num_paths must be at least 1, got {self.num_paths}")
+
+    def check(self, bench: Bench) -> None:
+        """Refuse paths that cannot be walked, and fetch the weights, before anything is scored."""
+        for space, sampling in self.kinds_of(bench.generator):
+            check_path(bench.generator, space, sampling, self.epsilon)
+        super().check(bench)
+
+    def kinds_of(self, generator: Generator) -> list[tuple[str, str]]:
+        """Space and sampling of every score: those chosen, or in all spaces there are."""
+        there = ["z", "w"] if isinstance(generator, StyleGenerator) else ["z"]
+        spaces = there if self.spaces is None else [str(space) for space in as_list(self.spaces)]
+        kinds = [(space, str(each)) for space in spaces for each in as_list(self.samplings)]
+        if not kinds:
+            raise ValueError(
+                f"study.spaces={self.spaces} and study.samplings={self.samplings} name no path; "
+                f"there are {', '.join(SPACES)} and {', '.join(SAMPLINGS)}"
+            )
+        return kinds
+
+    def run(self, bench: Bench) -> Findings:
+        """Walk the paths of each kind."""
+        self.extractor.to(bench.device)
+        found = {kind: self.lengths(bench, *kind) for kind in self.kinds_of(bench.generator)}
+        rows, records = [], []
+        for kind, lengths in found.items():
+            name, value = self.name_of(*kind), float(path_length(lengths))
+            rows.append([*kind, name, value, float(lengths.median()), self.num_paths, self.seed])
+            record = bench.record_of(
+                name, value, self.extractor, n_real=0, n_fake=self.num_paths, best="min"
+            )
+            records.append(record)
+        arrays = {"_".join(kind): lengths.numpy() for kind, lengths in found.items()}
+        table = Table.of(COLUMNS, rows, "Perceptual path length", [self.note])
+        return Findings(tables={"table": table}, arrays={"path_lengths": arrays}, records=records)
+
+    def lengths(self, bench: Bench, space: str, sampling: str) -> Tensor:
+        """The lengths of all paths by address, gathered over ranks, (num_paths,) float64."""
+        share = bench.ranks.share(range(self.num_paths))
+        parts = []
+        if len(share):
+            lengths = perceptual_path_lengths(
+                bench.generator,
+                self.extractor,
+                bench.ranks.watched(share, f"path length, {space} {sampling}"),
+                self.seed,
+                space=space,
+                sampling=sampling,
+                epsilon=self.epsilon,
+                crop=self.crop,
+                batch_size=self.batch_size,
+                device=bench.device,
+                condition_at=bench.sampler.condition_at,
+            )
+            parts.append(lengths)
+        return bench.ranks.joined(parts).cpu()
+
+    def name_of(self, space: str, sampling: str) -> str:
+        """The score's full name, as `ppl_w_full50k_classifier_features`; no suffix is LPIPS."""
+        options = ["crop"] * self.crop + [f"eps{self.epsilon:g}"] * (self.epsilon != 1e-4)
+        score = f"ppl_{space}_{sampling}{short(self.num_paths)}"
+        return "_".join([score, *options, self.extractor.name, "features"])
+
+    @property
+    def note(self) -> str:
+        """What was measured."""
+        return (
+            f"squared distance of {self.extractor.name} features of length 1 "
+            f"({self.extractor.sha256[:12]}, resize {self.extractor.resize}) over epsilon^2, "
+            f"epsilon {self.epsilon:g}, mean between the 1st and 99th percentile"
+            f"{', cropped to the face' * self.crop}; does not compare with values from LPIPS"
+        )
 
 
 @torch.no_grad()
@@ -59,7 +157,7 @@ def perceptual_path_lengths(
             images = [
                 painted(generator, ends, at + step, space, condition) for step in (0.0, epsilon)
             ]
-        features = [unit_features(extractor, prepared(x, crop)) for x in images]
+        features = [unit_features(extractor, crop_and_shrink(x, crop)) for x in images]
         squared = (features[0] - features[1]).square().sum(1)
         found.append((squared / epsilon**2).cpu())
     if not found:
@@ -78,10 +176,10 @@ def check_path(generator: Generator, space: str, sampling: str, epsilon: float) 
     """Raise ValueError for a path that cannot be walked."""
     if space not in SPACES or sampling not in SAMPLINGS or not 0 < epsilon < 1:
         raise ValueError(
-            "a path needs space z or w, sampling full or end, and epsilon in (0, 1), not "
-            f"{space}, {sampling} and {epsilon}"
+            f"study.spaces={space}, study.samplings={sampling}, study.epsilon={epsilon}: a path "
+            "needs space z or w, sampling full or end, and epsilon in (0, 1)"
         )
-    if space == "w" and not hasattr(generator, "map"):
+    if space == "w" and not isinstance(generator, StyleGenerator):
         raise ValueError(
             f"study.spaces=[w] needs a style generator, {type(generator).__module__} has no "
             "styles; measure in z"
@@ -92,11 +190,8 @@ def positions(indices: Sequence[int], seed: int, sampling: str) -> Tensor:
     """Where on its path each length is taken, (N, 1) float64 in [0, 1)."""
     if sampling == "end":
         return torch.zeros(len(indices), 1, dtype=torch.float64)
-    rows = [
-        torch.rand(1, dtype=torch.float64, generator=keyed_generator("path position", seed, i))
-        for i in indices
-    ]
-    return torch.stack(rows)
+    sources = (keyed_generator("path position", seed, i) for i in indices)
+    return torch.stack([torch.rand(1, dtype=torch.float64, generator=each) for each in sources])
 
 
 def painted(
@@ -107,35 +202,21 @@ def painted(
     condition: Condition | None,
 ) -> Tensor:
     """Images at these positions, (N, C, H, W)."""
-    network: Any = generator
-    if space == "w":
-        first, last = (network.map(z, condition) for z in ends)  # (N, L, W) each
-        between = torch.lerp(first.double(), last.double(), at[:, :, None]).to(first)
-        return enlarged(finest(network.synthesize(between, noise="const")), generator.resolution)
-    walk = slerp if generator.prior == "normal" else torch.lerp  # a cube has no great circles
-    latents = walk(ends[0].double(), ends[1].double(), at).to(ends[0])
-    if hasattr(generator, "map"):
-        images = network.synthesize(network.map(latents, condition), noise="const")
-    else:
+    walk = great_circle if generator.prior == "normal" else torch.lerp  # a cube has none
+    if not isinstance(generator, StyleGenerator):
+        latents = walk(ends[0].double(), ends[1].double(), at).to(ends[0])
         images = generator(latents, condition)
+    elif space == "w":
+        first, last = (generator.map(z, condition) for z in ends)  # (N, L, W) each
+        between = torch.lerp(first.double(), last.double(), at[:, :, None]).to(first)
+        images = generator.synthesize(between, noise="const")
+    else:
+        latents = walk(ends[0].double(), ends[1].double(), at).to(ends[0])
+        images = generator.synthesize(generator.map(latents, condition), noise="const")
     return enlarged(finest(images), generator.resolution)
 
 
-def slerp(start: Tensor, end: Tensor, at: Tensor) -> Tensor:
-    """Points on the great circle between directions, their lengths interpolated: (N, Z) each.
-
-    Karras et al. 2019, eq. 2. Their latents are normalized afterwards, so that only the direction
-    matters; other generators need the length kept.
-    """
-    a, b = F.normalize(start, dim=1), F.normalize(end, dim=1)
-    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
-    beside = F.normalize(b - a * (a * b).sum(1, keepdim=True), dim=1)  # orthogonal to a
-    direction = a * (at * angle).cos() + beside * (at * angle).sin()
-    length = torch.lerp(start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True), at)
-    return direction * length
-
-
-def prepared(images: Tensor, crop: bool) -> Tensor:
+def crop_and_shrink(images: Tensor, crop: bool) -> Tensor:
     """Images (N, C, H, H) cropped to the face if asked, and averaged down to at most 256 px.
 
     The crop of an aligned face is its central half: rows 3/8 to 7/8, columns 1/4 to 3/4.
@@ -155,16 +236,7 @@ def unit_features(extractor: Extractor, images: Tensor) -> Tensor:
     """
     extractor.prepare()
     assert extractor.network is not None
-    values = _with_channels(continuous(images), extractor.channels)
+    values = with_channels(continuous(images), extractor.channels, rounded=False)
     with torch.autocast(images.device.type, enabled=False):
         features, _ = extractor.network(extractor.fitted(values))
     return F.normalize(features.double(), dim=1)
-
-
-def _with_channels(values: Tensor, channels: int) -> Tensor:
-    if values.shape[1] == channels:
-        return values
-    if channels == 3:
-        return values.expand(-1, 3, -1, -1)
-    weights = torch.tensor(LUMINANCE, device=values.device).view(1, 3, 1, 1)
-    return (values * weights).sum(1, keepdim=True)

@@ -8,9 +8,8 @@ steps = step_lengths(images)                           # (N, 8)
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-
-from ganlab.studies.latents.path_length import slerp as great_circle
 
 WALKS = ("linear", "spherical")
 
@@ -26,6 +25,20 @@ def positions(num_steps: int) -> Tensor:
     return torch.linspace(0, 1, num_steps, dtype=torch.float64)
 
 
+def great_circle(start: Tensor, end: Tensor, at: Tensor) -> Tensor:
+    """Points on the great circle between directions, their lengths interpolated: (N, Z) each.
+
+    Karras et al. 2019, eq. 2. Their latents are normalized afterwards, so that only the direction
+    matters; other generators need the length kept.
+    """
+    a, b = F.normalize(start, dim=1), F.normalize(end, dim=1)
+    angle = (a * b).sum(1, keepdim=True).clamp(-1, 1).acos()
+    beside = F.normalize(b - a * (a * b).sum(1, keepdim=True), dim=1)  # orthogonal to a
+    direction = a * (at * angle).cos() + beside * (at * angle).sin()
+    length = torch.lerp(start.norm(dim=1, keepdim=True), end.norm(dim=1, keepdim=True), at)
+    return direction * length
+
+
 def lerp(start: Tensor, end: Tensor, at: float) -> Tensor:
     """The point at `at` of the straight line, exact at both ends; any shape."""
     if at in (0, 1):
@@ -36,8 +49,8 @@ def lerp(start: Tensor, end: Tensor, at: float) -> Tensor:
 def slerp(start: Tensor, end: Tensor, at: float) -> Tensor:
     """The same on the great circle, vector by vector along the last dimension.
 
-    The direction turns evenly (Karras et al. 2019, eq. 2) and the length goes evenly from one
-    end's to the other's: where both ends have the same norm, so has every point.
+    The direction turns evenly and the length goes evenly from one end's to the other's: where both
+    ends have the same norm, so has every point.
     """
     if at in (0, 1):
         return (end if at else start).clone()

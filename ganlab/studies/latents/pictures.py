@@ -1,25 +1,56 @@
-"""What pictures of latent space share: captioned rows, spaces, and how they were made."""
+"""What pictures of latent space share: options, captioned rows, spaces, and how they were made."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ganlab.networks.base import Generator
 from ganlab.report.drawings import Picture
 from ganlab.report.images import Pixels, labelled_grid
 from ganlab.sampling import Sampler, has_styles
+from ganlab.studies.bench import Bench
+from ganlab.studies.findings import Findings
+from ganlab.studies.question import Question
 
 Rows = Sequence[tuple[str, Tensor]]  # caption and (N, C, H, W) images, top to bottom
 
 
+@dataclass(frozen=True, kw_only=True)
+class LatentQuestion(Question):
+    """A question that the first rank answers by painting named latents or styles."""
+
+    truncation: float | None = None  # psi of the truncation trick; style generators only
+    noise: str = "fixed"  # random = drawn for each image, keyed by its latent
+
+    def check(self, bench: Bench) -> None:
+        """Refuse what this generator cannot do, and read all that is named."""
+        bench.truncated(self.truncation)
+        self.read(bench.generator)
+
+    def read(self, generator: Generator) -> object:
+        """What the options name. Raises ValueError or OSError where it cannot be."""
+        raise NotImplementedError
+
+    def run(self, bench: Bench) -> Findings:
+        """The pictures; the first rank's work."""
+        if not bench.ranks.first:
+            return Findings()
+        return self.paint(bench, bench.truncated(self.truncation))
+
+    def paint(self, bench: Bench, sampler: Sampler) -> Findings:
+        """The pictures, made by this sampler."""
+        raise NotImplementedError
+
+
 def rows_of(rows: Rows, numbers: Mapping[str, ArrayLike], text: str, sampler: Sampler) -> Picture:
     """A picture of captioned rows; its caption says how the images were made."""
-    return described(labelled_grid(rows), numbers, text, sampler)
+    return picture_of(labelled_grid(rows), numbers, text, sampler)
 
 
-def described(
+def picture_of(
     pixels: Pixels, numbers: Mapping[str, ArrayLike], text: str, sampler: Sampler
 ) -> Picture:
     """A picture whose caption and numbers say how its images were made."""
@@ -27,7 +58,7 @@ def described(
 
 
 def spaces_of(
-    generator: Any,
+    generator: Generator,
     spaces: Sequence[str] | None,
     key: str = "study.spaces",  # the option, for messages
 ) -> list[str]:
@@ -44,6 +75,8 @@ def spaces_of(
             f"{key}: there is no space {missing[0]} in this generator "
             f"({type(generator).__module__}); there is {' and '.join(there)}"
         )
+    if not spaces:
+        raise ValueError(f"{key}=[] names no space; there is {' and '.join(there)}")
     return list(spaces)
 
 

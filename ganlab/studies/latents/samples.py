@@ -12,16 +12,16 @@ from ganlab.sampling import Sampler, batched
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import File, Findings, ImageFile
-from ganlab.studies.latents.chosen import Chosen, chosen, is_array, listed
+from ganlab.studies.latents.latent_set import LatentSet, address_list, is_array, latent_set
+from ganlab.studies.latents.pictures import LatentQuestion
 from ganlab.studies.neurons.artifact_latents import is_detection
 from ganlab.studies.neurons.detection import read_ranking
-from ganlab.studies.question import Question
 
 FORMS = ("png", "zip", "npz")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Samples(Question):
+class Samples(LatentQuestion):
     """Writes the images, one grid of them, and `samples.json`, which says how they were made.
 
     png: `samples/<index>.png`, each rank its share. zip: the same files in `samples.zip`. npz:
@@ -39,8 +39,6 @@ class Samples(Question):
     latents: Latents = None  # an .npy of latents (N, Z) or styles (N, L, W) instead
     form: str = "png"  # or zip, npz
     num_shown: int = 64  # at most so many images in the grid
-    truncation: float | None = None  # psi of the truncation trick; style generators only
-    noise: str = "fixed"  # random = drawn for each image, keyed by its latent
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -56,32 +54,33 @@ class Samples(Question):
     @cached_property
     def named(self) -> Latents:
         """The addresses, or the file of latents."""
-        if isinstance(self.indices, str) and is_detection(self.indices):
+        if isinstance(self.indices, str) and is_detection(self.indices, "study.indices"):
             return read_ranking(self.indices, self.which, self.num, self.seed, "study.indices")
         if self.indices is not None:
-            return unique(listed(self.indices, "study.num or study.indices"))
+            return unique(address_list(self.indices, "study.num or study.indices"))
         if is_array(self.latents):
             return self.latents
-        first = listed(f"0:{self.num}", "study.num")
-        return first if self.latents is None else unique(listed(self.latents))
+        first = address_list(f"0:{self.num}", "study.num")
+        return first if self.latents is None else unique(address_list(self.latents))
 
     def check(self, bench: Bench) -> None:
         """Read a file of latents before anything is scored."""
         bench.truncated(self.truncation)
         if is_array(self.named):
-            chosen(bench.generator, self.named, self.seed)
+            latent_set(bench.generator, self.named, self.seed)
 
     def run(self, bench: Bench) -> Findings:
         """The images, the grid, and how they were made."""
-        found = chosen(bench.generator, self.named, self.seed)
+        found = latent_set(bench.generator, self.named, self.seed)
         sampler = bench.truncated(self.truncation)
         shares = self.shares(bench, sampler, found) if self.form == "png" else iter(())
         if not bench.ranks.first:
             return Findings(images=shares)
-        shown = sampler.paint(found.values[: self.num_shown], found.addresses[: self.num_shown])
+        first = found[: self.num_shown]
+        shown = sampler.paint(first.values, first.addresses)
         text = {"Description": f"{found.source}; {sampler.stated}"}
         files: dict[str, File] = {
-            "samples.json": self.described(found),
+            "samples.json": self.manifest(found),
             "figures/samples.png": partial(images.save_grid, shown, metadata=text),
         }
         if self.form != "png":
@@ -89,7 +88,7 @@ class Samples(Question):
         latents = {"samples": found.values} if found.filed else {}
         return Findings(images=shares, files=files, latents=latents)
 
-    def shares(self, bench: Bench, sampler: Sampler, found: Chosen) -> Iterator[ImageFile]:
+    def shares(self, bench: Bench, sampler: Sampler, found: LatentSet) -> Iterator[ImageFile]:
         """This rank's share of the images, painted as they are written."""
         for rows in bench.batched("samples", range(len(found))):
             batch = sampler.paint(found.values[rows], [found.addresses[row] for row in rows])
@@ -97,31 +96,30 @@ class Samples(Question):
                 text = self.text_of(found, row)
                 yield ImageFile(f"samples/{text.pop('name')}", image, text)
 
-    def archive(self, bench: Bench, sampler: Sampler, found: Chosen, path: Path) -> None:
+    def archive(self, bench: Bench, sampler: Sampler, found: LatentSet, path: Path) -> None:
         """All of them in one file."""
         kind = ImageZip if self.form == "zip" else ImageArray
-        classes = sampler.condition_at
         with kind(path, len(found)) as archive:
             every = bench.ranks.watched(range(len(found)), "samples")
             for rows in batched(every, self.batch_size):
                 addresses = [found.addresses[row] for row in rows]
                 batch = sampler.paint(found.values[rows], addresses)
-                told = None if classes is None else classes(addresses).label
-                labels = None if told is None else told.tolist()
+                told = None if sampler.condition_at is None else sampler.condition_at(addresses)
+                labels = None if told is None or told.label is None else told.label.tolist()
                 texts = [self.text_of(found, row) for row in rows]
                 if labels is not None:  # a folder a class
                     for text, label in zip(texts, labels, strict=True):
                         text["name"] = f"{label}/{text['name']}"
                 archive.add(batch, texts, labels)
 
-    def text_of(self, found: Chosen, row: int) -> dict[str, str]:
+    def text_of(self, found: LatentSet, row: int) -> dict[str, str]:
         """A file's name, and what its metadata say."""
         index = found.addresses[row]
-        address = {"row": str(index)} if found.filed else {"index": str(index)}
+        address = {"row" if found.filed else "index": str(index)}
         made = {"seed": str(self.seed), "truncation": str(self.truncation), "noise": self.noise}
         return {"name": f"{index:06d}.png", **address, **made}
 
-    def described(self, found: Chosen) -> bytes:
+    def manifest(self, found: LatentSet) -> bytes:
         """`samples.json`: addresses, seed, truncation and noise, one place for all forms."""
         made = {
             "num": len(found),

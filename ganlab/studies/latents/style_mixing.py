@@ -11,20 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.networks.base import Generator
+from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.style import bands, copy_styles
 from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.latents.chosen import Chosen, chosen
-from ganlab.studies.latents.pictures import blank, rows_of
+from ganlab.studies.latents.latent_set import LatentSet, latent_set
+from ganlab.studies.latents.pictures import LatentQuestion, blank, rows_of
 from ganlab.studies.neurons.layers import as_list
-from ganlab.studies.question import Question
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleMixing(Question):
+class StyleMixing(LatentQuestion):
     """A grid: B along the top, A down the side, and for each band of layers every A with every B.
 
     A row keeps A's styles but in the layers of its band, which take B's. Bands without layers, as
@@ -38,8 +37,6 @@ class StyleMixing(Question):
     b: Latents = "3:9"  # columns
     bands: Mapping[str, Sequence[int] | int] | None = None  # name -> layers that take B's styles;
     # None = coarse (to 8 px), middle (16 and 32 px), fine (from 64 px)
-    truncation: float | None = None  # psi of the truncation trick
-    noise: str = "fixed"  # random = drawn for each image, keyed by A's latent
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,24 +47,16 @@ class StyleMixing(Question):
         """The bands as lists of layers."""
         return None if self.bands is None else checked_bands(self.bands)
 
-    def check(self, bench: Bench) -> None:
-        """Refuse generators without styles, politely, and read what is named."""
-        bench.truncated(self.truncation)
-        bands_of(bench.generator, self.named_bands)
-        self.sources(bench.generator)
+    def read(self, generator: Generator) -> tuple[LatentSet, LatentSet, dict[str, list[int]]]:
+        """A, B and the bands; refuses generators without styles, politely."""
+        layers = bands_of(generator, self.named_bands)
+        a = latent_set(generator, self.a, self.seed, "study.a")
+        return a, latent_set(generator, self.b, self.seed, "study.b"), layers
 
-    def sources(self, generator: Generator) -> tuple[Chosen, Chosen]:
-        """A and B."""
-        a, b = ((self.a, "study.a"), (self.b, "study.b"))
-        return chosen(generator, a[0], self.seed, a[1]), chosen(generator, b[0], self.seed, b[1])
-
-    def run(self, bench: Bench) -> Findings:
-        """The grid, its layers, and every mixed style; the first rank's work."""
-        if not bench.ranks.first:
-            return Findings()
-        sampler, (a, b) = bench.truncated(self.truncation), self.sources(bench.generator)
-        layers = bands_of(bench.generator, self.named_bands)
-        styles_a, styles_b = styles_of(sampler, a), styles_of(sampler, b)
+    def paint(self, bench: Bench, sampler: Sampler) -> Findings:
+        """The grid, its layers, and every mixed style."""
+        a, b, layers = self.read(bench.generator)
+        styles_a, styles_b = a.styles(sampler), b.styles(sampler)
         images_a = sampler.paint(styles_a, a.addresses)
         images_b = sampler.paint(styles_b, b.addresses)
         top = torch.cat([blank(images_b), images_b])
@@ -82,9 +71,8 @@ class StyleMixing(Question):
         numbers: dict[str, Any] = {"a": a.addresses, "b": b.addresses}
         numbers |= {f"layers of {name}": band for name, band in layers.items()}
         text = f"Rows: source A, with the named layers' styles of source B; {a.source}"
-        picture = rows_of(rows, numbers, text, sampler)
-        latents = {"style_mixing": torch.cat(kept)}
-        return Findings(figures={"style_mixing": picture}, latents=latents)
+        figures = {"style_mixing": rows_of(rows, numbers, text, sampler)}
+        return Findings(figures=figures, latents={"style_mixing": torch.cat(kept)})
 
 
 def checked_bands(bands: Mapping[str, Sequence[int] | int]) -> dict[str, list[int]]:
@@ -108,13 +96,6 @@ def mixed_row(
     return copy_styles(styles_b, style_a.expand_as(styles_b), layers)
 
 
-def styles_of(sampler: Sampler, source: Chosen) -> Tensor:
-    """The (N, L, W) styles of latents, or a file's own."""
-    if source.values.ndim == 3:
-        return source.values
-    return sampler.styles(source.addresses, source.values)
-
-
 def bands_of(
     generator: Generator,
     chosen_bands: Mapping[str, Sequence[int]] | None = None,  # None = coarse, middle, fine
@@ -124,15 +105,13 @@ def bands_of(
     Raises:
         ValueError: the generator has no styles to mix, or not those layers.
     """
-    network: Any = generator
-    sizes = list(getattr(network, "style_sizes", []))
-    if not hasattr(network, "map") or len(sizes) < 2:
+    if not isinstance(generator, StyleGenerator) or generator.num_styles < 2:
         raise ValueError(
             f"study=style_mixing needs a generator with styles for its layers, such as stylegan "
             f"or stylegan2, and {type(generator).__module__} has none; study=interpolation and "
             "study=arithmetic work on any generator"
         )
-    active = sizes[: getattr(network, "active_styles", len(sizes))]
+    active = generator.style_sizes[: generator.active_styles]
     if chosen_bands is None:
         return {name: layers for name, layers in bands(active).items() if layers}
     wrong = [n for layers in chosen_bands.values() for n in layers if not 0 <= n < len(active)]

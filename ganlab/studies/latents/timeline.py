@@ -1,6 +1,6 @@
 """`study=timeline`: what the same latents became over a run's saved steps (Heikka, figure 4)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,20 +16,21 @@ from ganlab.networks.base import Generator
 from ganlab.report.images import to_uint8
 from ganlab.report.tables import Table
 from ganlab.report.timeline import evenly_spaced, kimg_text, top_rows
+from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.latents.chosen import Chosen, chosen, listed
-from ganlab.studies.latents.pictures import rows_of
-from ganlab.studies.question import Question
+from ganlab.studies.latents.latent_set import LatentSet, address_list, latent_set
+from ganlab.studies.latents.pictures import LatentQuestion, rows_of
+from ganlab.studies.places import file_named, place_named
 from ganlab.systems.checkpoint import load_checkpoint
 
 AVERAGED = "generator_ema."
-COLUMNS = ["images_seen", "change"]
+COLUMNS, CAPTION = ["images_seen", "change"], "The same latents over training"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timeline(Question):
+class Timeline(LatentQuestion):
     """One row a saved step: from checkpoints of one model, or from grids that a run saved.
 
     With neither named, the grids beside the checkpoint that is evaluated. Grids hold images as
@@ -46,8 +47,6 @@ class Timeline(Question):
     grids: str | None = None  # folder of saved sample grids
     ckpt: str | None = None  # evaluated; its run's grids are shown where nothing is named
     moments: int = 7  # rows: the first, the last, the others evenly between
-    truncation: float | None = None  # psi of the truncation trick; style generators only
-    noise: str = "fixed"  # random = drawn for each image, keyed by its latent
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,7 +74,7 @@ class Timeline(Question):
         Raises:
             ValueError: other latents than the first ones, truncation, or noise.
         """
-        indices = listed(self.latents) if self.latents is not None else []
+        indices = address_list(self.latents) if self.latents is not None else []
         first = indices == list(range(len(indices)))
         if not first or self.truncation is not None or self.noise != "fixed":
             raise ValueError(
@@ -85,24 +84,16 @@ class Timeline(Question):
             )
         return len(indices)
 
-    def check(self, bench: Bench) -> None:
-        """Read the latents before anything is scored."""
-        bench.truncated(self.truncation)
-        if self.files:
-            chosen(bench.generator, self.latents, self.seed)
+    def read(self, generator: Generator) -> LatentSet | None:
+        """The latents, where checkpoints paint them."""
+        return latent_set(generator, self.latents, self.seed) if self.files else None
 
-    def run(self, bench: Bench) -> Findings:
-        """The rows, and how much each differs from the one before; the first rank's work."""
-        if not bench.ranks.first:
-            return Findings()
-        latents = {}
-        if self.files:
-            found = chosen(bench.generator, self.latents, self.seed)
-            moments, latents["timeline"] = self.painted(bench, found), found.values
-        else:
-            moments = self.saved()
+    def paint(self, bench: Bench, sampler: Sampler) -> Findings:
+        """The rows, and how much each differs from the one before."""
+        found = self.read(bench.generator)
+        moments = self.saved() if found is None else self.painted(found, sampler)
         rows = [(kimg_text(seen), images) for seen, images in moments.items()]
-        changes = [float("nan"), *changed(list(moments.values()))]
+        changes = [float("nan"), *row_changes(list(moments.values()))]
         numbers: dict[str, Any] = {
             "images_seen": list(moments),
             "change": changes,
@@ -110,18 +101,22 @@ class Timeline(Question):
         }
         source = "checkpoints" if self.files else "saved grids"
         text = f"Rows: images seen in training; the same latents in each; from {source}"
-        picture = rows_of(rows, numbers, text, bench.truncated(self.truncation))
-        table = change_table(list(moments), changes)
-        return Findings(tables={"table": table}, figures={"timeline": picture}, latents=latents)
+        shown = [None, *changes[1:]]  # nothing is before the first
+        note = "change: root mean square difference to the row before, pixels from -1 to 1"
+        table = Table.of(COLUMNS, zip(moments, shown, strict=True), CAPTION, [note])
+        return Findings(
+            tables={"table": table},
+            figures={"timeline": rows_of(rows, numbers, text, sampler)},
+            latents={} if found is None else {"timeline": found.values},
+        )
 
-    def painted(self, bench: Bench, found: Chosen) -> dict[int, Tensor]:
+    def painted(self, found: LatentSet, sampler: Sampler) -> dict[int, Tensor]:
         """Images seen -> images, of checkpoints."""
-        states = sorted((seen_of(path), path) for path in self.files)
-        moments = {}
-        for generator, seen in generators_at(evenly_spaced(states, self.moments), bench.generator):
-            sampler = replace(bench.truncated(self.truncation), generator=generator)
-            moments[seen] = sampler.paint(found.values, found.addresses)
-        return moments
+        states = evenly_spaced(sorted((seen_of(path), path) for path in self.files), self.moments)
+        return {
+            seen: replace(sampler, generator=generator).paint(found.values, found.addresses)
+            for generator, seen in generators_at(states, sampler.generator)
+        }
 
     def saved(self) -> dict[int, Tensor]:
         """Images seen -> images, of grids."""
@@ -134,47 +129,31 @@ class Timeline(Question):
         return {seen: _tensor(pictures) for seen, pictures in rows}
 
 
-def change_table(moments: Sequence[int], changes: Sequence[float]) -> Table:
-    """One row a moment, in images seen, with its difference to the one before."""
-    rows = [
-        {"images_seen": seen, "change": None if np.isnan(change) else change}
-        for seen, change in zip(moments, changes, strict=True)
-    ]
-    note = "change: root mean square difference to the row before, pixels from -1 to 1"
-    return Table(COLUMNS, rows, caption="The same latents over training", notes=[note])
-
-
 def _tensor(pictures: Sequence[Any]) -> Tensor:
     """(N, 3, H, W) in [-1, 1]."""
     stored = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
     return stored.float() / 127.5 - 1
 
 
-def changed(rows: Sequence[Tensor]) -> list[float]:
+def row_changes(rows: Sequence[Tensor]) -> list[float]:
     """Root mean square difference of each (N, C, H, W) row to the one before it."""
     return [float((b.double() - a.double()).square().mean().sqrt()) for a, b in pairwise(rows)]
 
 
-def checkpoint_files(named: str | Sequence[str]) -> list[Path]:
+def checkpoint_files(named: str | Sequence[str], key: str = "study.checkpoints") -> list[Path]:
     """The files that a list, a folder or a pattern such as `run/checkpoints/*.ckpt` stands for.
 
     Raises:
         FileNotFoundError: none.
     """
     if not isinstance(named, str):
-        files = [Path(name).expanduser() for name in named]
-        if missing := [path for path in files if not path.is_file()]:
-            raise FileNotFoundError(f"study.checkpoints={missing[0]}: no such file")
-        return files
-    path = Path(named).expanduser()
-    if path.is_dir():
-        found = sorted(path.glob("*.ckpt"))
-    elif "*" in path.name:
-        found = sorted(path.parent.glob(path.name))
-    else:
-        found = [path] if path.is_file() else []
+        return [file_named(name, key) for name in named]
+    path = place_named(named, key)
+    folder, pattern = (path, "*.ckpt") if path.is_dir() else (path.parent, path.name)
+    several = path.is_dir() or "*" in path.name
+    found = sorted(folder.glob(pattern)) if several else [path] * path.is_file()
     if not found:
-        raise FileNotFoundError(f"study.checkpoints={named}: there is no checkpoint")
+        raise FileNotFoundError(f"{key}={named}: there is no checkpoint")
     return found
 
 
@@ -185,10 +164,10 @@ def grid_files(grids: str | None, ckpt: str | None) -> list[Path]:
         FileNotFoundError: none; says what to name.
     """
     advice = "name their folder in study.grids, or checkpoints of one run in study.checkpoints"
-    if grids is None and not (ckpt and Path(ckpt).expanduser().is_file()):
+    if grids is None and not (ckpt and place_named(ckpt, "ckpt").is_file()):
         raise FileNotFoundError(f"ckpt={ckpt} lies in no run with saved grids; {advice}")
     beside = Path(ckpt or "").expanduser().absolute().parent.parent / "samples"
-    folder = Path(grids).expanduser() if grids else beside
+    folder = place_named(grids, "study.grids") if grids else beside
     found = sorted(path for path in folder.glob("*.png") if path.stem.isdecimal())
     if not found:
         raise FileNotFoundError(f"{folder} holds no saved sample grids; {advice}")
@@ -210,9 +189,9 @@ def generators_at(
         ValueError: a checkpoint of another model.
     """
     for seen, path in files:
-        state: Mapping[str, Any] = load_checkpoint(path)["state_dict"]
+        state = load_checkpoint(path)["state_dict"]
         own = {n.removeprefix(AVERAGED): v for n, v in state.items() if n.startswith(AVERAGED)}
-        generator: Generator = deepcopy(own_generator)
+        generator = deepcopy(own_generator)
         try:
             generator.load_state_dict(own)
         except (RuntimeError, AttributeError, TypeError) as error:

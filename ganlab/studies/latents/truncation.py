@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ganlab.networks.base import Generator
 from ganlab.report import figures
+from ganlab.report.directions import UNSAID, Ways
 from ganlab.report.drawings import Drawing, Picture
 from ganlab.report.tables import Table
 from ganlab.sampling import has_styles
@@ -20,9 +22,8 @@ from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.findings import Findings
-from ganlab.studies.latents.chosen import Chosen, chosen
-from ganlab.studies.latents.pictures import rows_of
-from ganlab.studies.question import Question
+from ganlab.studies.latents.latent_set import LatentSet, latent_set
+from ganlab.studies.latents.pictures import LatentQuestion, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,10 +33,11 @@ Scored = Mapping[float, Mapping[str, float]]  # psi -> metric -> value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Truncation(Question):
+class Truncation(LatentQuestion):
     """Scores the same latents under each psi: a table, curves, and a grid of images.
 
-    psi = 1 is the generator as it is. Without a suite only the grid is made.
+    psi = 1 is the generator as it is. Without a suite only the grid is made. The option
+    `truncation` has no place here.
 
     Raises:
         ValueError: no psi, one that is named twice, or a generator without styles.
@@ -43,8 +45,6 @@ class Truncation(Question):
 
     psis: Sequence[float] = PSIS  # 1 = as they are, 0 = the mean alone, above 1 = exaggerated
     latents: Latents = "0:8"  # columns of the grid of images
-    truncation: float | None = None  # not here: see `psis`
-    noise: str = "fixed"  # random = drawn for each image, keyed by its latent
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -60,30 +60,38 @@ class Truncation(Question):
         return sorted(float(psi) for psi in self.psis)
 
     def check(self, bench: Bench) -> None:
-        """Refuse generators without styles."""
+        """Refuse generators without styles, and a suite without scores."""
         if not has_styles(bench.generator) or not bench.generator.truncates:
             raise ValueError(
                 f"study=truncation needs a generator with styles, such as stylegan or stylegan2, "
                 f"and this {type(bench.generator).__module__} has none"
             )
-        chosen(bench.generator, self.latents, self.seed)
+        if bench.suite is not None and not bench.suite.metrics:
+            raise ValueError(
+                "metrics.metrics names no score to draw over psi; study.suite=null draws the "
+                "images alone"
+            )
+        self.read(bench.generator)
+
+    def read(self, generator: Generator) -> LatentSet:
+        """The latents of the grid."""
+        return latent_set(generator, self.latents, self.seed)
 
     def run(self, bench: Bench) -> Findings:
         """Score each psi on all ranks; the first one draws."""
         scored = self.scored(bench) if bench.suite is not None else {}
         if not bench.ranks.first:
             return Findings()
-        found = chosen(bench.generator, self.latents, self.seed)
+        found = self.read(bench.generator)
         figures: dict[str, Drawing | Picture] = {"truncation_images": self.grid(bench, found)}
         tables = {}
         if scored:
             note = self.note(bench)
             columns = ["psi", *next(iter(scored.values()))]
-            rows = [{"psi": psi, **values} for psi, values in scored.items()]
-            caption = "Scores under truncation"
-            tables["table"] = Table(columns, rows, caption=caption, notes=[note])
+            rows = [(psi, *values.values()) for psi, values in scored.items()]
+            tables["table"] = Table.of(columns, rows, "Scores under truncation", [note])
             text = f"Fidelity and diversity under truncation; {note}"
-            figures["truncation"] = trade(scored, text)
+            figures["truncation"] = trade(scored, text, bench.scoring.ways)
         latents = {"truncation_images": found.values}
         return Findings(tables=tables, figures=figures, latents=latents)
 
@@ -107,7 +115,7 @@ class Truncation(Question):
             f"extractor {first['extractor']} {first['extractor_sha256'][:12]}; noise {self.noise}"
         )
 
-    def grid(self, bench: Bench, found: Chosen) -> Picture:
+    def grid(self, bench: Bench, found: LatentSet) -> Picture:
         """The same latents under every psi."""
         rows = []
         for psi in self.ordered:
@@ -117,41 +125,34 @@ class Truncation(Question):
         return rows_of(rows, numbers, f"Rows: psi; {found.source}", bench.sampler)
 
 
-def trade(scored: Scored, caption: str = "") -> Drawing:
+def trade(scored: Scored, caption: str = "", ways: Ways = UNSAID) -> Drawing:
     """FID, precision and recall over psi, and precision over recall with psi at the points.
 
     Panels of metrics that were not computed are left out; with none of them, the first metric's.
     """
     metrics = list(next(iter(scored.values())))
-    first = {kind: named(metrics, kind) for kind in ("fid", "precision", "recall")}
-    curves = {first["fid"] or chosen_monitor(metrics, None)}
-    panels: list[Any] = [sorted(curves)]
+    first = {
+        kind: next((name for name in metrics if name.startswith(kind)), None)
+        for kind in ("fid", "precision", "recall")
+    }
     both = [name for name in (first["precision"], first["recall"]) if name]
-    panels += [both] if both else []
+    leading = first["fid"] or chosen_monitor(metrics, None, ways)
+    panels = [[leading], *([both] if both else [])]
+    count = len(panels) + (len(both) == 2)
     with figures.styled():
-        count = len(panels) + (len(both) == 2)
         figure, axes = figures.new_figure(2.6 * count, 2.5, count, count)
         for place, names in zip(axes, panels, strict=False):
             draw_scores(place, scored, names)
         if len(both) == 2:
-            draw_trade(axes[-1], scored, both[0], both[1])
-    numbers = {"psi": list(scored)}
-    numbers |= {name: [values[name] for values in scored.values()] for name in metrics}
-    kept = {name: np.asarray(values) for name, values in numbers.items()}
-    return Drawing(figure, kept, caption)
-
-
-def named(metrics: Sequence[str], kind: str) -> str | None:
-    """The first metric of a kind."""
-    return next((name for name in metrics if name.startswith(kind)), None)
+            draw_trade(axes[-1], scored, *both)
+    numbers = {name: np.asarray([each[name] for each in scored.values()]) for name in metrics}
+    return Drawing(figure, {"psi": np.asarray(list(scored)), **numbers}, caption)
 
 
 def draw_scores(axes: "Axes", scored: Scored, names: Sequence[str]) -> None:
     """Some metrics over psi."""
     for i, name in enumerate(names):
-        values = [found[name] for found in scored.values()]
-        how = {"color": figures.PALETTE[i], "linestyle": figures.DASHES[i]}
-        axes.plot(list(scored), values, marker="o", markersize=3, label=name, **how)
+        figures.draw_points(axes, i, name, list(scored), [each[name] for each in scored.values()])
     axes.set(xlabel="psi", title=names[0] if len(names) == 1 else "")
     if len(names) > 1:
         axes.set_ylim(0, 1.35)  # shares; above them is room for the legend

@@ -14,13 +14,14 @@ from ganlab.studies.neurons.detection import FILE, Ranking, activated_neurons, r
 from ganlab.studies.neurons.layers import Layer, as_list, early_layers, select_layers
 from ganlab.studies.neurons.rate_count import RateCount
 from ganlab.studies.neurons.rates import digest
+from ganlab.studies.places import place_named
 
 
-def is_detection(latents: Latents) -> bool:
+def is_detection(latents: Latents, key: str = "study.latents") -> bool:
     """Whether this names a run of `study=artifact_detection`, or its file."""
     if not isinstance(latents, str):
         return False
-    path = Path(latents).expanduser()
+    path = place_named(latents, key)
     return path.suffix == Path(FILE).suffix or path.is_dir()
 
 
@@ -83,7 +84,7 @@ class ArtifactChoice:
             return []
         if self.layers is None:
             return early_layers(self.count.sampler(bench))
-        return select_layers(bench.generator, as_list(self.layers))
+        return select_layers(bench.generator, as_list(self.layers), "study.detection_layers")
 
     def found(self, bench: Bench, rates: Mapping[str, Tensor]) -> Sequence[int]:
         """Addresses of the images the study is about, those with most LR neurons first."""

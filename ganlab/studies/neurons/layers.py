@@ -83,7 +83,9 @@ def layer_name(generator: Generator, layer: Layer) -> str:
     raise ValueError(f"study.layers: no layer {layer}; this network has {listing(generator)}")
 
 
-def select_layers(generator: Generator, layers: Sequence[Layer]) -> list[str]:
+def select_layers(
+    generator: Generator, layers: Sequence[Layer], key: str = "study.layers"
+) -> list[str]:
     """Names of the chosen layers in network order, each once.
 
     Raises:
@@ -91,7 +93,7 @@ def select_layers(generator: Generator, layers: Sequence[Layer]) -> list[str]:
     """
     chosen = {layer_name(generator, layer) for layer in layers}
     if not chosen:
-        raise ValueError(f"study.layers is empty; this network has {listing(generator)}")
+        raise ValueError(f"{key} is empty; this network has {listing(generator)}")
     return [name for name in generator.layers if name in chosen]
 
 

@@ -16,6 +16,7 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.neurons.counting import Counting, Key, load_partial, portions, save_partial
 from ganlab.studies.neurons.layers import layer_shapes
 from ganlab.studies.neurons.rates import FILE, Rates, digest
+from ganlab.studies.places import place_named
 
 PARTIAL = "rates.partial.safetensors"  # counts of a run that was stopped
 Shapes = Callable[[], Mapping[str, tuple[int, ...]]]  # of the layers' outputs, when asked
@@ -65,6 +66,7 @@ class RateCount:
         """Refuse a file of rates that does not fit."""
         if self.rates_file is not None:
             key, shapes = self.key(bench, layers), self.shapes(bench, layers)
+            place_named(self.rates_file, "study.rates_file")
             find_rates(key, self.num_latents, self.rates_file, None, shapes)
 
     def shapes(self, bench: Bench, layers: Sequence[str]) -> Shapes:

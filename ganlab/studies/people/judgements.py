@@ -10,13 +10,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
+from ganlab.checks.fields import a, both, complaint, count, fields, given, is_number, items, text
 from ganlab.metrics import wilson_interval
 from ganlab.report.tables import Table
 from ganlab.storage import read_text
+from ganlab.studies.places import place_named
 
 KIND = "ganlab real_or_fake"
 VERSION = 1  # of the files
@@ -25,7 +27,20 @@ PEOPLE = "people"  # what stands where a score names its extractor
 ANSWERS = {"single": ("fake", "real"), "paired": ("left", "right"), "unpaired": ("left", "right")}
 RATES = {"accuracy": "accuracy", "fpr": "false-positive rate", "confusion": "confusion rate"}
 
-T = TypeVar("T")
+TIME = a("a time", lambda value: is_number(value) and 0 <= value < math.inf)
+ANSWER = both(
+    fields(trial=count, level=text, truth=text, answer=text),
+    given(shown_ms=TIME),
+)
+RESULT = both(
+    fields(
+        **dict.fromkeys(("person", "model", "test"), text),
+        protocol=a(f"one of {', '.join(ANSWERS)}", lambda value: value in list(ANSWERS)),
+        num_trials=count,
+        answers=items(ANSWER),
+    ),
+    given(seconds=TIME),
+)
 
 
 @dataclass(frozen=True)
@@ -61,14 +76,14 @@ class Judgement:
         return sum(abs(shown / 1000 / self.seconds - 1) > TOLERANCE for shown in times)
 
 
-def read_judgements(paths: Iterable[str | Path]) -> list[Judgement]:
-    """Result files, or folders of them (`*.json`).
+def read_judgements(paths: Iterable[str | Path], key: str = "") -> list[Judgement]:
+    """Result files, or folders of them (`*.json`); `key` is the option that names them, if any.
 
     Raises:
         FileNotFoundError: no such file, or a folder without any.
         ValueError: a file that is no result, or two of one person in one test.
     """
-    found = [read_judgement(path) for place in paths for path in files_of(Path(place))]
+    found = [read_judgement(path) for place in paths for path in files_of(place, key)]
     seen: dict[tuple[str, str], Path] = {}
     for each in found:
         other = seen.setdefault((each.test, each.person), each.path)
@@ -79,12 +94,13 @@ def read_judgements(paths: Iterable[str | Path]) -> list[Judgement]:
     return list({each.path: each for each in found}.values())
 
 
-def files_of(place: Path) -> list[Path]:
+def files_of(named: str | Path, key: str) -> list[Path]:
     """A file itself, or a folder's .json files."""
-    place = place.expanduser()
+    place = place_named(named, key or "results")
     found = sorted(place.glob("*.json")) if place.is_dir() else [place] * place.is_file()
     if not found:
-        raise FileNotFoundError(f"{place}: no such result file, or a folder without any")
+        option = f"{key}=" if key else ""
+        raise FileNotFoundError(f"{option}{place}: no such result file, or a folder without any")
     return found
 
 
@@ -105,52 +121,27 @@ def read_judgement(path: Path) -> Judgement:
             f"{path} is a result of version {content.get('version')!r}; this program reads "
             f"version {VERSION}"
         )
-    try:
-        return judgement_of(path, content)
-    except KeyError as error:
-        raise ValueError(f"{path} is a damaged result: {error} is missing") from None
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path} is a damaged result: {error}") from None
+    if wrong := complaint(content, RESULT) or contradiction(content):
+        raise ValueError(f"{path} is a damaged result: {wrong}")
+    answers = [
+        Answer(each["trial"], each["level"], each["truth"], each["answer"], each.get("shown_ms"))
+        for each in content["answers"]
+    ]
+    person, model, test, protocol = (content[k] for k in ("person", "model", "test", "protocol"))
+    complete = len(answers) == content["num_trials"]
+    return Judgement(path, person, model, test, protocol, complete, answers, content.get("seconds"))
 
 
-def judgement_of(path: Path, content: Mapping[str, Any]) -> Judgement:
-    """What a file says; raises KeyError, TypeError or ValueError where that cannot be."""
-    protocol, person, model, test = (
-        typed(content, key, str) for key in ("protocol", "person", "model", "test")
-    )
-    if protocol not in ANSWERS:
-        raise ValueError(f"there is no protocol {protocol!r}")
-    seconds = content.get("seconds")
-    listed, trials = typed(content, "answers", list), typed(content, "num_trials", int)
-    answers = [answer_of(each, ANSWERS[protocol], trials) for each in listed]
-    if len({answer.trial for answer in answers}) < len(answers):
-        raise ValueError("a trial was answered twice")
-    complete = len(answers) == trials
-    limit = None if seconds is None else typed(content, "seconds", float)
-    return Judgement(path, person, model, test, protocol, complete, answers, limit)
-
-
-def answer_of(content: Mapping[str, Any], words: Sequence[str], num_trials: int) -> Answer:
-    """One answer; raises KeyError, TypeError or ValueError where it is none."""
-    trial = typed(content, "trial", int)
-    level, truth, answer = (typed(content, key, str) for key in ("level", "truth", "answer"))
-    if not 0 <= trial < num_trials:
-        raise ValueError(f"there is no trial {trial} of {num_trials}")
-    if truth not in words or answer not in words:
-        raise ValueError(f"trial {trial} says {truth!r} and {answer!r}")
-    shown = typed(content, "shown_ms", float) if "shown_ms" in content else None
-    return Answer(trial, level, truth, answer, shown)
-
-
-def typed(content: Any, key: str, kind: type[T]) -> T:
-    """The value of a key; KeyError where there is none, TypeError for another type or time."""
-    if not isinstance(content, dict):
-        raise TypeError(f"{content!r:.60} is no object")
-    value = content[key]
-    value = float(value) if kind is float and type(value) is int else value
-    if type(value) is not kind or (isinstance(value, float) and not 0 <= value < math.inf):
-        raise TypeError(f"{key} is {value!r:.60}")
-    return value
+def contradiction(content: Mapping[str, Any]) -> str | None:
+    """What of a result cannot be, whose every field is what it should be."""
+    words, num = ANSWERS[content["protocol"]], content["num_trials"]
+    for each in content["answers"]:
+        if each["trial"] >= num:
+            return f"there is no trial {each['trial']} of {num}"
+        if each["truth"] not in words or each["answer"] not in words:
+            return f"trial {each['trial']} says {each['truth']!r} and {each['answer']!r}"
+    trials = {each["trial"] for each in content["answers"]}
+    return "a trial was answered twice" if len(trials) < len(content["answers"]) else None
 
 
 @dataclass(frozen=True)
@@ -215,12 +206,15 @@ def judgement_table(
     found = {key: rates(key[1], answers) for key, answers in groups.items()}
     levels, kinds = any(key[2] for key in groups), {k for each in found.values() for k in each}
     columns = ["model", "protocol", *(["level"] * levels), "person" if by_person else "people"]
-    columns += ["trials"]
-    for kind in (kind for kind in RATES if kind in kinds):
-        columns += [RATES[kind], *(f"{RATES[kind]}, {end}" for end in ("low", "high"))]
+    columns += ["trials", *(c for kind in RATES if kind in kinds for c in columns_of(kind))]
     rows = [row_of(key, answers, found[key], judged) for key, answers in groups.items()]
     rows = [{name: row.get(name) for name in columns} for row in rows]
     return Table(columns, rows, caption="Real or fake?", notes=notes(judged, confidence))
+
+
+def columns_of(kind: str) -> list[str]:
+    """A rate's, and those of its interval."""
+    return [RATES[kind], *(f"{RATES[kind]}, {end}" for end in ("low", "high"))]
 
 
 def row_of(
@@ -237,9 +231,8 @@ def row_of(
     row: dict[str, Any] = {"model": model, "protocol": protocol, "level": level}
     row |= {"people": len(people), "person": "".join(person), "trials": len(answers)}
     for kind, rate in found.items():
-        row[RATES[kind]] = rate.value
-        if ends := rate.interval():
-            row |= {f"{RATES[kind]}, low": ends[0], f"{RATES[kind]}, high": ends[1]}
+        values = (rate.value, *(rate.interval() or (None, None)))
+        row |= dict(zip(columns_of(kind), values, strict=True))
     return row
 
 
@@ -281,19 +274,9 @@ def judgement_records(
         for kind, rate in rates(protocol, answers).items():
             if rate.value is not None:
                 name = "_".join(["human", kind, *suffix, *([level] if level else [])])
-                records.append(record(name, rate, seed, images_seen))
+                low, high = rate.interval() or (None, None)
+                found = {"metric": name, "value": rate.value, "trials": rate.trials}
+                found |= {"low": low, "high": high, "seed": seed, "images_seen": images_seen}
+                found |= {"ema": True, "extractor": PEOPLE, "resize": "none"}
+                records.append(found | ({"best": "min"} if kind == "accuracy" else {}))
     return records
-
-
-def record(name: str, rate: Rate, seed: int, images_seen: int) -> dict[str, Any]:
-    """One value with its interval and the number of trials."""
-    low, high = rate.interval() or (None, None)
-    stamp: dict[str, Any] = {"seed": seed, "images_seen": images_seen, "ema": True}
-    stamp |= {"extractor": PEOPLE, "resize": "none"}
-    return {
-        "metric": name,
-        "value": rate.value,
-        "trials": rate.trials,
-        "low": low,
-        "high": high,
-    } | stamp

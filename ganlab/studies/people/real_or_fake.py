@@ -1,36 +1,54 @@
-"""`study=real_or_fake`: a page on which people tell fakes from reals, and what they found."""
+"""`study=real_or_fake`: a page on which people tell fakes from reals, and what they found.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+The page needs nothing but itself: images are inside it, its content policy lets it fetch nothing,
+and the answers leave it only as a file that the person downloads. Who looks into its source finds
+the truth there.
+"""
+
+import base64
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from PIL import Image
 
+from ganlab.networks.base import Condition
 from ganlab.report import images
 from ganlab.report.images import Pixels
+from ganlab.sampling import Sampler
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.neurons.layers import as_list
-from ganlab.studies.people.image_pairs import LAYOUT, read_levels
 from ganlab.studies.people.judgements import (
     Judgement,
     judgement_records,
     judgement_table,
     read_judgements,
 )
-from ganlab.studies.people.real_or_fake_page import page_of
-from ganlab.studies.people.trials import Level, Protocol, protocol_of, trials_of
-from ganlab.studies.pyramid.edits import is_pyramid, levels_named
-from ganlab.studies.pyramid.pairs import pyramid_levels
+from ganlab.studies.people.trials import (
+    LAYOUT,
+    Level,
+    Protocol,
+    Trial,
+    protocol_of,
+    read_levels,
+    trials_of,
+)
+from ganlab.studies.pyramid.edits import levels_named, pyramid_features
 from ganlab.studies.question import Question
-from ganlab.studies.score_report import score_table
-from ganlab.studies.stored import random_positions, require_images, stored_images
+from ganlab.studies.reals import random_positions, require_images, stored_images
+from ganlab.studies.scoring import score_table
+from ganlab.systems.semantic import PyramidFeatures
 from ganlab.systems.system import System
 
 NAME = "real_or_fake.html"
+TEMPLATE = Path(__file__).parent / "template"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,14 +93,15 @@ class RealOrFake(Question):
     @cached_property
     def judged(self) -> list[Judgement]:
         """What people sent back."""
-        return [] if self.results is None else read_judgements(as_list(self.results))
+        named = [] if self.results is None else as_list(self.results)
+        return read_judgements(named, "study.results")
 
     def check(self, bench: Bench) -> None:
         """Refuse a test without reals, pairs without references, and results of another model."""
         check_results(self.judged, self.model or model_of(bench.system))
         if self.images is not None:
             return
-        if is_pyramid(bench.system):
+        if pyramid_features(bench.system) is not None:
             require_images(bench.trainer, "real_or_fake", "paints from references")
             generator: Any = bench.generator
             levels_named(self.levels, generator.stages)
@@ -90,7 +109,7 @@ class RealOrFake(Question):
             raise ValueError("study.levels names levels of a semantic pyramid, and this is none")
         elif self.announced.name != "paired":
             require_images(bench.trainer, "real_or_fake", "shows real images")
-        elif references_of(bench.system) is None:
+        elif bench.system.conditioner.references is None:
             raise ValueError(
                 "study.protocol=paired shows a fake beside its own reference, which this "
                 f"generator does not have: give study.images=<folder>; {LAYOUT}"
@@ -123,16 +142,15 @@ class RealOrFake(Question):
         """The images to judge."""
         if self.images is not None:
             return read_levels(self.images, self.announced, self.seed)
-        num = self.announced.num
-        if is_pyramid(bench.system):
+        num, conditioner = self.announced.num, bench.system.conditioner
+        if features := pyramid_features(bench.system):
             generator: Any = bench.generator
             chosen = levels_named(self.levels, generator.stages)
-            return pyramid_levels(bench.sampler, bench.system.conditioner, bench.data, chosen, num)
+            return pyramid_levels(bench.sampler, features, bench.data, chosen, num)
         fakes = images.cells(bench.sampler.images(range(num)))
         if self.announced.name == "paired":
-            find = references_of(bench.system)
-            assert find is not None
-            return [Level(self.level, fakes, images.cells(find(range(num))))]
+            assert conditioner.references is not None, "see `check`"
+            return [Level(self.level, fakes, images.cells(conditioner.references(range(num))))]
         return [Level(self.level, fakes, self.reals(bench))]
 
     def reals(self, bench: Bench) -> list[Pixels]:
@@ -152,15 +170,104 @@ def check_results(judged: Sequence[Judgement], model: str) -> None:
             )
 
 
-def references_of(system: System) -> Callable[[Sequence[int]], Tensor] | None:
-    """Addresses -> the reference images of these fakes, (N, C, H, W), where there are any."""
-    return getattr(getattr(system, "conditioner", None), "references", None)
-
-
 def model_of(system: System) -> str:
     """The checkpoint's model, or where it comes from."""
-    recipe = getattr(system, "recipe", None) or {}
-    source, choices = recipe.get("source") or {}, recipe.get("choices") or {}
+    source, choices = (system.recipe.get(key) or {} for key in ("source", "choices"))
     if name := source.get("name") or choices.get("model"):
         return str(name)
     return type(system.generator_ema).__module__.rpartition(".")[2]
+
+
+def page_of(
+    protocol: Protocol,
+    trials: Sequence[Trial],
+    images: Sequence[Pixels],
+    *,
+    title: str,  # what is tested, as people read it
+    model: str,  # what fakes come from, as the table of results names it
+    seed: int,  # of each person's order, together with their name
+    break_every: int = 25,  # trials between two breaks; 0 = none
+    smooth: bool = True,  # enlarge smoothly; False = each pixel a square
+) -> str:
+    """The real-or-fake test as one HTML page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    script = (TEMPLATE / "real_or_fake.js").read_text(encoding="utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
+    )
+    study = {
+        "title": title,
+        "model": model,
+        "protocol": protocol.name,
+        "seconds": protocol.seconds,
+        "break_every": break_every,
+        "seed": seed,
+        "trials": [vars(trial) for trial in trials],
+        "images": [data_address(image) for image in images],
+    }
+    study["test"] = hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()[:16]
+    return environment.get_template("real_or_fake.html.j2").render(
+        title=title,
+        protocol=protocol.name,
+        seconds=spoken_seconds(protocol.seconds),
+        num_trials=len(trials),
+        smooth=smooth,
+        study=inside_script(study),
+        style=(TEMPLATE / "real_or_fake.css").read_text(encoding="utf-8"),
+        script=script,
+        policy=f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'",
+    )
+
+
+def spoken_seconds(seconds: float | None) -> str:
+    """`one second`, `2.5 seconds`, or nothing without a limit."""
+    if seconds is None:
+        return ""
+    return "one second" if seconds == 1 else f"{seconds:g} seconds"
+
+
+def inside_script(value: Any) -> str:
+    """JSON that cannot end the element it stands in."""
+    text = json.dumps(value, ensure_ascii=True)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def data_address(pixels: Pixels) -> str:
+    """A picture as PNG in a data: address, without any metadata that could tell its origin."""
+    data = io.BytesIO()
+    Image.fromarray(pixels).save(data, format="PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+
+
+def pyramid_levels(
+    sampler: Sampler,  # of a pyramid's averaged generator
+    conditioner: PyramidFeatures,
+    data: Any,  # module whose images are the references
+    levels: Sequence[str],  # names of stages
+    num: int,  # references of each level
+) -> list[Level]:
+    """For each level `num` fakes and, in the same order, their references, for people to judge.
+
+    Shocher et al. 2020, section 4.1 and table 2: 75 images a level; `paired` shows a fake beside
+    the reference whose features it was painted from, `unpaired` beside another one.
+
+    Every level has references of its own, chosen at random by key: who saw an image once would
+    know it again beside another fake.
+
+    Raises:
+        ValueError: more references than there are images.
+    """
+
+    def level_of(name: str) -> Level:
+        positions = random_positions(len(data.dataset), num, "judged", name, sampler.seed)
+
+        def told(addresses: Sequence[int]) -> Condition:
+            chosen = stored_images(data, [positions[i] for i in addresses], sampler.place)
+            return conditioner.condition(chosen.image, name)
+
+        fakes = replace(sampler, condition_at=told).images(range(num))
+        references = stored_images(data, positions, sampler.place).image
+        return Level(name, images.cells(fakes), images.cells(references))
+
+    return [level_of(name) for name in levels]

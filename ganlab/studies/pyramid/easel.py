@@ -15,10 +15,20 @@ from ganlab.report.drawings import Picture
 from ganlab.report.images import labelled_grid
 from ganlab.sampling import ConditionAt, Sampler
 from ganlab.studies.bench import Bench
-from ganlab.studies.findings import ImageFile
+from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.latents.pictures import Rows
-from ganlab.studies.pyramid.edits import in_colour, is_pyramid, latents_within, told_alike
+from ganlab.studies.places import file_named
+from ganlab.studies.pyramid.edits import (
+    in_colour,
+    latents_within,
+    level_named,
+    pyramid_features,
+    told_alike,
+)
 from ganlab.studies.pyramid.image_input import fitting_of
+from ganlab.studies.question import Question
+from ganlab.studies.reals import has_content
+from ganlab.systems.semantic import PyramidFeatures
 
 PER_ROW = 8  # variants in a row of a figure
 
@@ -28,6 +38,7 @@ class Easel:
     """A pyramid's averaged generator and conditioner at a bench, latents perhaps truncated."""
 
     bench: Bench
+    conditioner: PyramidFeatures  # features of references, and what networks are told of them
     threshold: float | None  # latents within this of 0: less diverse, more typical; None = all
     class_names: Sequence[str]  # in the classifier's order
 
@@ -45,22 +56,19 @@ class Easel:
                 classes.
             FileNotFoundError: no such file of names.
         """
-        if not is_pyramid(bench.system):
+        conditioner = pyramid_features(bench.system)
+        if conditioner is None:
             raise ValueError(
                 f"this study needs a checkpoint of model=semantic_pyramid, and this one is of "
                 f"{type(bench.generator).__module__}"
             )
-        return cls(bench, threshold, class_names_of(bench.system, bench.data, class_names))
-
-    @property
-    def conditioner(self) -> Any:
-        """The system's: features of references, and what networks are told of them."""
-        return self.bench.system.conditioner
+        names = class_names_of(conditioner, bench.data, class_names)
+        return cls(bench, conditioner, threshold, names)
 
     @property
     def stages(self) -> Mapping[str, tuple[int, ...]]:
         """Level -> shape of its features, fine to coarse."""
-        generator: Any = self.bench.generator
+        generator: Any = self.bench.generator  # a mirror of the stages
         stages: Mapping[str, tuple[int, ...]] = generator.stages
         return stages
 
@@ -90,9 +98,10 @@ class Easel:
         return latents_within(self.bench.generator, range(num), self.bench.seed, self.threshold)
 
     def picture(self, rows: Rows, numbers: Mapping[str, ArrayLike], text: str) -> Picture:
-        """A picture of captioned rows; its caption says which latents they are of."""
+        """A picture of captioned rows, in colour; its caption says which latents they are of."""
+        coloured = [(caption, in_colour(images)) for caption, images in rows]
         numbers = {"seed": self.bench.seed, **numbers}
-        return Picture(labelled_grid(rows), numbers, f"{text}; {self.stated}")
+        return Picture(labelled_grid(coloured), numbers, f"{text}; {self.stated}")
 
     def files(self, name: str, images: Tensor, text: Mapping[str, str]) -> Iterator[ImageFile]:
         """Each image as `<name>/<number>.png`."""
@@ -101,45 +110,87 @@ class Easel:
             yield ImageFile(f"{name}/{number:03d}.png", image, metadata)
 
 
-def checked_options(truncation: float | None, num_variants: int = 1) -> None:
-    """Raise ValueError for a truncation of 0 or less, or where there is no variant."""
-    if truncation is not None and truncation <= 0:
-        raise ValueError(f"study.truncation={truncation} must be above 0, or null")
-    if num_variants < 1:
-        raise ValueError(f"study.num_variants must be at least 1, got {num_variants}")
-
-
-def rows_of(title: str, images: Tensor) -> Rows:
-    """Images as captioned rows of a figure, eight in a row."""
-    chunks = in_colour(images).split(PER_ROW)
-    return [(title if i == 0 else "", chunk) for i, chunk in enumerate(chunks)]
-
-
-def class_names_of(system: Any, data: Any, place: str | Path | None = None) -> list[str]:
-    """Names of the classes that the classifier tells apart, in its order.
-
-    Those of a file, a line a class; else the classifier's own; else the data's, where it has as
-    many; else numbers.
+@dataclass(frozen=True, kw_only=True)
+class PyramidQuestion(Question):
+    """A question that a semantic pyramid answers.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it has another number of lines.
+        ValueError: a truncation of 0 or less.
     """
-    number = int(system.generator_ema.num_classes)
+
+    truncation: float | None = None  # latents within this of 0: less diverse, more typical
+    class_names: str | Path | None = None  # text file, a line a class; None = see `Easel.at`
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.truncation is not None and self.truncation <= 0:
+            raise ValueError(f"study.truncation={self.truncation} must be above 0, or null")
+
+    def easel(self, bench: Bench) -> Easel:
+        """What is painted with. Raises as `Easel.at`."""
+        return Easel.at(bench, self.truncation, self.class_names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditQuestion(PyramidQuestion):
+    """A question of what becomes of given images, painted anew in variants from one level.
+
+    Raises:
+        ValueError: no variant.
+    """
+
+    level: str | None = None  # a stage, or `conv5`; None = the coarsest map
+    num_variants: int = 8  # of each image: latents 0 .. num_variants-1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_variants < 1:
+            raise ValueError(f"study.num_variants must be at least 1, got {self.num_variants}")
+
+    def check(self, bench: Bench) -> None:
+        """Read the files, and refuse a level that there is not."""
+        easel = self.easel(bench)
+        self.read(easel)
+        self.level_of(easel)
+
+    def read(self, easel: Easel) -> object:
+        """The files that are named. Raises ValueError or OSError where they cannot be."""
+        raise NotImplementedError
+
+    def level_of(self, easel: Easel) -> str:
+        """The level's own name."""
+        return level_named(self.level, easel.stages)
+
+    def run(self, bench: Bench) -> Findings:
+        """Paint and measure; the first rank's work."""
+        if not bench.ranks.first:
+            return Findings()
+        easel = self.easel(bench)
+        return self.paint(easel, self.level_of(easel))
+
+    def paint(self, easel: Easel, level: str) -> Findings:
+        """Paint from this level, and measure."""
+        raise NotImplementedError
+
+
+def class_names_of(
+    conditioner: PyramidFeatures, data: Any, place: str | Path | None = None
+) -> list[str]:
+    """Names of the classes that the classifier tells apart, in its order; see `Easel.at`."""
+    number = int(conditioner.num_classes)
     if place is not None:
-        return names_in(Path(place).expanduser(), number)
-    own = getattr(system.conditioner.extractor, "class_names", ())
-    dataset = getattr(data, "dataset", None) if getattr(data, "content_key", None) else None
-    for names in (list(own), list(getattr(dataset, "class_names", []))):
+        return names_in(place, number)
+    own = conditioner.extractor.class_names
+    of_data = getattr(data.dataset, "class_names", ()) if has_content(data) else ()
+    for names in (own, of_data):
         if len(names) == number:
             return [str(name) for name in names]
     return [str(i) for i in range(number)]
 
 
-def names_in(path: Path, number: int, key: str = "study.class_names") -> list[str]:
-    """The lines of a text file that are not empty. Raises as `class_names_of`."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{key}={path}: no such file; it takes a text file, a line a class")
+def names_in(place: str | Path, number: int, key: str = "study.class_names") -> list[str]:
+    """The lines of a text file that are not empty. Raises as `Easel.at`."""
+    path = file_named(place, key, "it takes a text file, a line a class")
     text = path.read_text(encoding="utf-8", errors="replace")
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if len(names) != number:

@@ -16,18 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganlab.networks.base import Condition
-from ganlab.nn.masks import level_masks
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import ConditionAt
+from ganlab.systems.semantic import PyramidFeatures
+from ganlab.systems.system import System
 
 MARKER = (1.0, -1.0, -1.0)  # red, as figure 6 marks a region
 
 
-def is_pyramid(system: Any) -> bool:
-    """Whether the generator paints from features of references, stage by stage."""
-    return hasattr(system.generator_ema, "stages") and hasattr(
-        getattr(system, "conditioner", None), "condition"
-    )
+def pyramid_features(system: System) -> PyramidFeatures | None:
+    """What tells the generator features of references, stage by stage; None = it is no pyramid."""
+    return system.conditioner if isinstance(system.conditioner, PyramidFeatures) else None
 
 
 def level_named(
@@ -76,7 +75,7 @@ def label_named(
     raise ValueError(f"{key}={label} is no class; there are {len(names)}: {known}")
 
 
-def repeated(condition: Condition, n: int) -> Condition:
+def repeat_condition(condition: Condition, n: int) -> Condition:
     """The condition of one image, told to n."""
 
     def rows(value: Any) -> Any:
@@ -89,7 +88,7 @@ def repeated(condition: Condition, n: int) -> Condition:
 
 def told_alike(condition: Condition) -> ConditionAt:
     """Every address is told the same: the condition of one image."""
-    return lambda addresses: repeated(condition, len(addresses))
+    return lambda addresses: repeat_condition(condition, len(addresses))
 
 
 def latents_within(
@@ -101,8 +100,8 @@ def latents_within(
     return found
 
 
-def composed(
-    system: Any,
+def composition(
+    conditioner: PyramidFeatures,
     background: Tensor,  # (1, C, R, R)
     pasted: Tensor,  # the same with the object pasted into it
     region: Tensor,  # (1, 1, R, R), 1 where it was pasted
@@ -112,15 +111,13 @@ def composed(
 
     Section 4.2, semantic image composition. The label is the classifier's guess of the paste.
     """
-    conditioner, stages = system.conditioner, system.generator_ema.stages
     paste, around = conditioner.features(pasted), conditioner.features(background)
-    label = conditioner.label(paste)
-    masks = level_masks(stages, level, 1, keep=1 - region, device=label.device)
+    masks = conditioner.masks(paste, level, keep=1 - region)
     features = {name: (paste if name == level else around)[name] for name in masks}
-    return Condition(label=label, features=features, masks=masks)
+    return Condition(label=conditioner.label(paste), features=features, masks=masks)
 
 
-def pasted(
+def paste_object(
     background: Tensor,  # (1, C, R, R)
     source: Tensor,  # (1, C, R, R), the image that holds the object
     region: Tensor,  # (1, 1, R, R), 1 where the object is in it
@@ -186,7 +183,7 @@ def box_region(
     return region
 
 
-def marked(images: Tensor, region: Tensor) -> Tensor:
+def mark_region(images: Tensor, region: Tensor) -> Tensor:
     """Images (N, 1 or 3, R, R) with the region in red, (N, 3, R, R), as figure 6 shows it."""
     colour = torch.tensor(MARKER).view(1, 3, 1, 1)
     return torch.where(region.bool(), (in_colour(images) + colour) / 2, in_colour(images))

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ganlab.data.decode import Fitting, UnusableImage, normalised
 from ganlab.data.files import SUFFIXES
+from ganlab.studies.places import file_named, place_named
 
 SHAPE_TOLERANCE = 0.01  # by which aspect ratios of an image and its mask may differ
 GREY = (32, 223)  # values between these are neither black nor white
@@ -31,7 +32,7 @@ DAMAGED = (  # what decoders raise on bytes that are no image
 )
 
 
-def named(place: Any, key: str, what: str = "an image file") -> Any:
+def required(place: Any, key: str, what: str = "an image file") -> Any:
     """What the user named; ValueError where that is nothing."""
     if place is None:
         raise ValueError(f"{key} is not set; it takes {what}")
@@ -40,7 +41,7 @@ def named(place: Any, key: str, what: str = "an image file") -> Any:
 
 def fitting_of(data: Any) -> Fitting:
     """How images become what a generator of this data module makes; small ones are enlarged."""
-    own = getattr(data, "fitting", None)
+    own = getattr(data, "fitting", None)  # a user's own data module need not have one
     if own is None:
         own = Fitting(int(data.resolution), int(data.channels))
     found: Fitting = replace(own, enlarge=True)
@@ -56,7 +57,7 @@ def read_image(place: str | Path, fitting: Fitting, key: str = "study.image") ->
         FileNotFoundError: there is no such file; the message names `key`.
         ValueError: a folder, or a file that is no image or one without a fixed range of values.
     """
-    pixels = torch.tensor(fitting(opened(place, key)))
+    pixels = torch.tensor(fitting(open_image(place, key)))
     return pixels[None].float() / 127.5 - 1
 
 
@@ -69,7 +70,7 @@ def read_images(
         FileNotFoundError, ValueError: see `read_image`; also an empty list or folder.
     """
     listed = [places] if isinstance(places, str) else list(places)
-    paths = [Path(place).expanduser() for place in listed]
+    paths = [place_named(place, key) for place in listed]
     if len(paths) == 1 and paths[0].is_dir():
         paths = [path for path in sorted(paths[0].iterdir()) if is_image_name(path)]
     if not paths:
@@ -104,7 +105,7 @@ def read_mask(
             everything.
     """
     grey = two_valued(mask_values(place, key), place, key)
-    region = _fitted_region(grey, opened(image, image_key).size, fitting, (place, image), key)
+    region = _fitted_region(grey, open_image(image, image_key).size, fitting, (place, image), key)
     if not region.any():
         lost = f" once it is fitted to {fitting.resolution} px" if np.any(grey) else ""
         raise ValueError(f"{key}={place} marks nothing{lost}: paint the region white on black")
@@ -168,18 +169,16 @@ def _fitted_region(
     return replace(fitting, channels=1, filter="box")(mask) >= 128
 
 
-def opened(place: str | Path, key: str) -> Image.Image:
+def open_image(place: str | Path, key: str) -> Image.Image:
     """An image file, normalised as training images are. Raises as `read_image`."""
     with _open(place, key) as file, _readable(place, key):
         return normalised(file)
 
 
 def _open(place: str | Path, key: str) -> Image.Image:
-    path = Path(place).expanduser()
-    if path.is_dir():
+    if place_named(place, key).is_dir():
         raise ValueError(f"{key}={place} is a folder; it takes an image file")
-    if not path.is_file():
-        raise FileNotFoundError(f"{key}={place}: no such file; it takes an image file")
+    path = file_named(place, key, "it takes an image file")
     with _readable(place, key):
         return Image.open(path)
 

@@ -4,30 +4,84 @@ Shocher et al. 2020, section 4.1, table 1 and figure 2: features of test images 
 others masked; FID against these very images.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.features import Extractor
 from ganlab.metrics.suite import short
-from ganlab.report.drawings import Picture
+from ganlab.report import figures
+from ganlab.report.directions import UNSAID, Ways
+from ganlab.report.drawings import Drawing, Picture
+from ganlab.report.protocols import protocol_stamp, protocol_text
+from ganlab.report.tables import Table
 from ganlab.sampling import Sampler, batched
 from ganlab.studies.bench import Bench
+from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.findings import Findings
-from ganlab.studies.pyramid.easel import Easel, checked_options
-from ganlab.studies.pyramid.edits import in_colour, levels_named
-from ganlab.studies.pyramid.levels_report import Diversity, draw_levels, level_notes, level_table
-from ganlab.studies.question import Question
-from ganlab.studies.reals import num_images
-from ganlab.studies.stored import mirrored_images, random_positions, require_images
+from ganlab.studies.pyramid.easel import Easel, PyramidQuestion
+from ganlab.studies.pyramid.edits import levels_named
+from ganlab.studies.question import FeatureQuestion
+from ganlab.studies.reals import mirrored_images, num_images, random_positions, require_images
+
+# Shocher et al. 2020, table 1: FID of 6,000 images; VGG-16, Places365. Stage -> printed level, FID.
+PAPER = {
+    "pool1": ("Conv1", 2.89),
+    "pool2": ("Conv2", 8.67),
+    "pool3": ("Conv3", 11.08),
+    "pool4": ("Conv4", 17.64),
+    "pool5": ("Conv5", 19.59),
+    "fc7": ("FC7", 22.67),
+    "fc8": ("FC8", 29.34),
+}
+PAPER_FID = "FID (paper)"
+MEASURES = ("diversity", "to reference", "same class")
+Scores = Mapping[str, Mapping[str, float]]  # level -> metric -> value
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """How unlike two images of one reference are; distances are means of L2 norms of features."""
+
+    diversity: float  # between two images of one reference
+    to_reference: float  # between an image and its reference
+    same_class: float  # share of images whose most probable class is their reference's
+    apart: float  # between two references: what unlike means here
+
+    @classmethod
+    def of(
+        cls,
+        references: Mapping[str, Tensor],  # `features` (N, d) and `logits` (N, K)
+        first: Mapping[str, Tensor],  # of one image of each reference
+        second: Mapping[str, Tensor],  # of another one
+    ) -> "Diversity":
+        """From an extractor's outputs of references and images, in one order."""
+        real, one, other = (each["features"].double() for each in (references, first, second))
+        guess = references["logits"].argmax(1)
+        same = [each["logits"].argmax(1) == guess for each in (first, second)]
+        return cls(
+            _mean_distance(one, other),
+            (_mean_distance(one, real) + _mean_distance(other, real)) / 2,
+            float(torch.cat(same).double().mean()),
+            _mean_distance(real, real.roll(1, 0)) if len(real) > 1 else float("nan"),
+        )
+
+    @property
+    def values(self) -> tuple[float, float, float]:
+        """In the order of `MEASURES`."""
+        return self.diversity, self.to_reference, self.same_class
+
+
+def _mean_distance(a: Tensor, b: Tensor) -> float:
+    """Mean L2 distance of the rows of two (N, d)."""
+    return float((a - b).norm(dim=1).mean())
 
 
 @dataclass(frozen=True, kw_only=True)
-class PyramidLevels(Question):
+class PyramidLevels(PyramidQuestion, FeatureQuestion):
     """Scores images painted from each level alone, one image a reference.
 
     References are the suite's reals, found by their index; image i is told reference i, and image
@@ -35,24 +89,22 @@ class PyramidLevels(Question):
     paper's FID, diversity), `figures/pyramid_levels.png` (the curves) and `figures/levels.png` (the
     first references, two images of each a level), each with its numbers.
 
+    Diversity is measured in the extractor's features.
+
     Raises:
         ValueError: fewer images than references, a level that there is not, or what `Easel.at`
             refuses.
     """
 
-    extractor: Extractor  # of the features that diversity is measured in
     levels: Sequence[str] | str | None = None  # stages, or `conv1`, ...; None = all
     num: int = 6000  # references, and images of each level
     num_pairs: int = 1000  # references of which two images are compared; at most num
     num_shown: int = 8  # references in the figure
-    truncation: float | None = None  # latents within this of 0: less diverse, more typical
-    class_names: str | Path | None = None  # text file, a line a class; None = see `Easel.at`
 
     baseline = False  # images of no level
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_options(self.truncation)
         if min(self.num, self.num_pairs, self.num_shown) < 1:
             raise ValueError(
                 f"study.num={self.num}, study.num_pairs={self.num_pairs} and study.num_shown="
@@ -75,10 +127,6 @@ class PyramidLevels(Question):
         """References in the figure."""
         return list(range(min(self.num_shown, self.num)))
 
-    def preflight(self) -> None:
-        """Raise, before any data is read, if the extractor's weights are not to be had."""
-        self.extractor.preflight()
-
     def check(self, bench: Bench) -> None:
         """Refuse data without images or with too few, and fetch the weights."""
         require_images(bench.trainer, "pyramid_levels", "paints from references")
@@ -88,9 +136,8 @@ class PyramidLevels(Question):
                 f"study.num={self.num} references asked for, and the data has {there:,}: "
                 f"study.num={there} takes them all, data=... other ones"
             )
-        easel = Easel.at(bench, self.truncation, self.class_names)
-        levels_named(self.levels, easel.stages)
-        self.extractor.prepare()
+        levels_named(self.levels, self.easel(bench).stages)
+        super().check(bench)
 
     def references(self, bench: Bench) -> "References":
         """The references, by address."""
@@ -100,7 +147,7 @@ class PyramidLevels(Question):
             if self.suite is None
             else self.suite.real_indices(there).tolist()
         )
-        return References(Easel.at(bench, self.truncation, self.class_names), positions)
+        return References(self.easel(bench), positions)
 
     def run(self, bench: Bench) -> Findings:
         """Score on every rank; measure diversity and draw on the first."""
@@ -119,7 +166,7 @@ class PyramidLevels(Question):
         return Findings(
             tables={"table": level_table(levels, scores, diversity, notes)},
             figures={
-                "pyramid_levels": draw_levels(levels, scores, diversity),
+                "pyramid_levels": draw_levels(levels, scores, diversity, bench.scoring.ways),
                 "levels": self.grid(references, levels),
             },
             records=[self.record_of(bench, level, each) for level, each in diversity.items()],
@@ -141,20 +188,16 @@ class PyramidLevels(Question):
     def record_of(self, bench: Bench, level: str, found: Diversity) -> dict[str, Any]:
         """The diversity of a level, as it stands in result.json."""
         num = len(self.pairs)
-        return {
-            "metric": f"diversity{short(num)}_{self.extractor.name}",
-            "value": found.diversity,
-            "n_real": num,
-            "n_fake": 2 * num,
-            "extractor": self.extractor.name,
-            "extractor_sha256": self.extractor.sha256,
-            "resize": self.extractor.resize,
-            "truncation": self.truncation,
-            "ema": True,
-            "seed": self.seed,
-            "images_seen": bench.images_seen,
-            "intervention": level,
-        }
+        name = f"diversity{short(num)}_{self.extractor.name}"
+        return bench.record_of(
+            name,
+            found.diversity,
+            self.extractor,
+            n_real=num,
+            n_fake=2 * num,
+            truncation=self.truncation,
+            intervention=level,
+        )
 
     def diversity(
         self, bench: Bench, references: "References", levels: Sequence[str]
@@ -184,11 +227,11 @@ class PyramidLevels(Question):
 
     def grid(self, references: "References", levels: Sequence[str]) -> Picture:
         """Figure 2: references across, two images of each level below."""
-        rows = [("reference", in_colour(references.images(self.shown).cpu()))]
+        rows = [("reference", references.images(self.shown).cpu())]
         for level in levels:
             for k in (0, 1):
                 images = references.sampler(level).images([i + k * self.num for i in self.shown])
-                rows.append((f"{level}, {'first' if k == 0 else 'second'}", in_colour(images)))
+                rows.append((f"{level}, {'first' if k == 0 else 'second'}", images))
         numbers: dict[str, Any] = {
             "positions": references.positions[: len(self.shown)],
             "latents": [[i, self.num + i] for i in self.shown],
@@ -215,3 +258,67 @@ class References:
         """What paints the images of one level."""
         tell = self.easel.conditioner.condition
         return self.easel.told(lambda addresses: tell(self.images(addresses), level))
+
+
+def level_table(
+    levels: Sequence[str],
+    scores: Scores,  # empty = nothing was scored
+    diversity: Mapping[str, Diversity],
+    notes: Sequence[str] = (),
+) -> Table:
+    """Table 1: a row a level, fine to coarse; the paper's FID stands beside a level of its name."""
+    metrics = list(dict.fromkeys(name for values in scores.values() for name in values))
+    printed = [PAPER_FID] if any(level in PAPER for level in levels) and metrics else []
+    rows = []
+    for level in levels:
+        found = [scores.get(level, {}).get(name) for name in metrics]
+        paper_fid = [PAPER[level][1] if level in PAPER else None] * len(printed)
+        rows.append([level, *found, *paper_fid, *diversity[level].values])
+    columns = ["level", *metrics, *printed, *MEASURES]
+    caption = "Images painted from one level alone, from the one closest to the image on"
+    paper = (
+        "paper: Shocher et al. 2020, table 1; VGG-16 and Places365, 6,000 test images, Inception"
+    )
+    return Table.of(columns, rows, caption, [*notes, *([paper] if printed else [])])
+
+
+def level_notes(records: Sequence[Mapping[str, Any]], extractor: Any, data: str) -> list[str]:
+    """What was compared with what."""
+    stamps = list(dict.fromkeys(protocol_stamp(record) for record in records))
+    notes = [protocol_text(stamp) for stamp in stamps]
+    weights = f"{extractor.name} {extractor.sha256[:12]}, resize {extractor.resize}"
+    return [*notes, f"features of diversity: {weights}", f"references: images of {data}"]
+
+
+def draw_levels(
+    levels: Sequence[str],
+    scores: Scores,
+    diversity: Mapping[str, Diversity],
+    ways: Ways = UNSAID,  # in which the scores improve
+) -> Drawing:
+    """FID, the paper's beside it, and diversity over the levels."""
+    metric = chosen_monitor(list(scores[levels[0]]), None, ways) if scores else None
+    numbers: dict[str, Any] = {"level": list(levels)}
+    with figures.styled():
+        figure, axes = figures.new_figure(6.4 if metric else 3.4, 2.6, 2 if metric else 1, 2)
+        if metric:
+            numbers[metric] = [scores[level][metric] for level in levels]
+            lines = {metric: numbers[metric]}
+            if any(level in PAPER for level in levels):
+                numbers["fid_paper"] = [PAPER.get(level, ("", np.nan))[1] for level in levels]
+                lines[PAPER_FID] = numbers["fid_paper"]
+            _draw(axes[0], levels, lines)
+        measured = zip(*(diversity[level].values for level in levels), strict=True)
+        both = dict(zip(MEASURES[:2], measured, strict=False))
+        numbers |= {name.replace(" ", "_"): values for name, values in both.items()}
+        _draw(axes[-1], levels, {f"{name} (features)": v for name, v in both.items()})
+    return Drawing(figure, numbers, "Quality and diversity by the level painted from")
+
+
+def _draw(axes: Any, levels: Sequence[str], lines: Mapping[str, Sequence[float]]) -> None:
+    places = range(len(levels))
+    for i, (name, values) in enumerate(lines.items()):
+        figures.draw_points(axes, i, name, places, values)
+    axes.set_xticks(list(places), list(levels), rotation=30)
+    axes.set_ylim(bottom=0)
+    axes.legend()

@@ -4,10 +4,11 @@ Distances of pixels are root mean squares as a share of the range from black to 
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from ganlab.systems.semantic import PyramidFeatures
 
 
 def change(images: Tensor, reference: Tensor, region: Tensor | None = None) -> Tensor:
@@ -37,8 +38,8 @@ def chroma(images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def kept(
-    conditioner: Any,  # of the pyramid's system
+def feature_change(
+    conditioner: PyramidFeatures,  # of the pyramid's system
     images: Tensor,  # (N, C, H, W)
     features: Mapping[str, Tensor],  # of one reference
     level: str,
@@ -51,7 +52,7 @@ def kept(
 
 
 @torch.no_grad()
-def guesses(conditioner: Any, images: Tensor) -> Tensor:
+def guesses(conditioner: PyramidFeatures, images: Tensor) -> Tensor:
     """The frozen classifier's probabilities, (N, classes), float64 on the CPU."""
     logits = list(conditioner.features(images).values())[-1]
     probabilities: Tensor = logits.cpu().double().softmax(1)

@@ -6,20 +6,16 @@ generator paints what it was trained to paint, so a drawing becomes an image.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganlab.report.tables import Table
-from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings, ImageFile
-from ganlab.studies.pyramid.easel import Easel, checked_options, mean
-from ganlab.studies.pyramid.edits import in_colour, level_named
-from ganlab.studies.pyramid.image_input import named, read_images
-from ganlab.studies.pyramid.measures import chroma, guesses, kept, spread
-from ganlab.studies.question import Question
+from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
+from ganlab.studies.pyramid.image_input import read_images, required
+from ganlab.studies.pyramid.measures import chroma, feature_change, guesses, spread
 
 COLUMNS = [
     *("reference", "class", "same class", "change of features", "spread"),
@@ -28,7 +24,7 @@ COLUMNS = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unnatural(Question):
+class Unnatural(EditQuestion):
     """Paints each of `images` in K variants from one level.
 
     Writes `figures/unnatural.png` (a row a reference) with its numbers, each variant as
@@ -39,47 +35,33 @@ class Unnatural(Question):
     """
 
     images: Sequence[str] | str | None = None  # files, or a folder of them
-    level: str | None = None  # a stage, or `conv5`; None = the coarsest map
     num_variants: int = 4  # of each: latents 0 .. num_variants-1
-    truncation: float | None = None  # latents within this of 0: less diverse, more typical
-    class_names: str | Path | None = None  # text file, a line a class; None = see `Easel.at`
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_options(self.truncation, self.num_variants)
-        named(self.images, "study.images", "image files, or a folder of them")
-
-    def check(self, bench: Bench) -> None:
-        """Read the files."""
-        easel = Easel.at(bench, self.truncation, self.class_names)
-        level_named(self.level, easel.stages)
-        self.read(easel)
+        required(self.images, "study.images", "image files, or a folder of them")
 
     def read(self, easel: Easel) -> dict[str, Tensor]:
         """Name in the table and in files -> reference, (1, C, R, R)."""
-        names, references = read_images(named(self.images, "study.images"), easel.fitting)
+        names, references = read_images(required(self.images, "study.images"), easel.fitting)
         return dict(zip(names, references.split(1), strict=True))
 
-    def run(self, bench: Bench) -> Findings:
-        """Paint each and measure; the first rank's work."""
-        if not bench.ranks.first:
-            return Findings()
-        easel = Easel.at(bench, self.truncation, self.class_names)
-        level, references = level_named(self.level, easel.stages), self.read(easel)
+    def paint(self, easel: Easel, level: str) -> Findings:
+        """Paint each and measure."""
+        references = self.read(easel)
         images = {
             name: easel.variants(easel.conditioner.condition(each, level), self.num_variants)
             for name, each in references.items()
         }
-        rows = [row(easel, name, level, references[name], images[name]) for name in references]
-        shown = [
-            (name, torch.cat([in_colour(references[name]), in_colour(images[name])]))
-            for name in references
+        rows = [
+            [name, *measured(easel, level, each, images[name])] for name, each in references.items()
         ]
-        columns = {column: [each[column] for each in rows] for column in COLUMNS[2:]}
+        shown = [(name, torch.cat([each, images[name]])) for name, each in references.items()]
+        columns = dict(zip(COLUMNS[2:], list(zip(*rows, strict=True))[2:], strict=True))
         text = f"References (left) and {self.num_variants} images of each from {level}"
         notes = self.notes(easel, level)
         return Findings(
-            tables={"table": Table(COLUMNS, rows, caption="Unnatural references", notes=notes)},
+            tables={"table": Table.of(COLUMNS, rows, "Unnatural references", notes)},
             figures={"unnatural": easel.picture(shown, columns, text)},
             images=files(easel, images, level),
             latents={"unnatural": easel.latents(self.num_variants)},
@@ -96,20 +78,18 @@ class Unnatural(Question):
         ]
 
 
-def row(easel: Easel, name: str, level: str, reference: Tensor, images: Tensor) -> dict[str, Any]:
-    """What became of one reference."""
+def measured(easel: Easel, level: str, reference: Tensor, images: Tensor) -> list[Any]:
+    """What became of one reference, in the order of `COLUMNS`."""
     conditioner = easel.conditioner
     guess = int(guesses(conditioner, reference).argmax())
-    same = (guesses(conditioner, images).argmax(1) == guess).double()
-    values = (
+    return [
         easel.class_names[guess],
-        mean(same),
-        mean(kept(conditioner, images, conditioner.features(reference), level)),
+        mean((guesses(conditioner, images).argmax(1) == guess).double()),
+        mean(feature_change(conditioner, images, conditioner.features(reference), level)),
         spread(images),
         mean(chroma(reference)),
         mean(chroma(images)),
-    )
-    return dict(zip(COLUMNS, (name, *values), strict=True))
+    ]
 
 
 def files(easel: Easel, images: Mapping[str, Tensor], level: str) -> Iterator[ImageFile]:

@@ -3,20 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.networks.base import Generator
+from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.randomness import latents_at
+from ganlab.sampling import Sampler
 from ganlab.storage.arrays import read_npy
 from ganlab.studies.address import Latents, addresses, checked
+from ganlab.studies.places import file_named
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
+class LatentSet:
     """Latents, each with an address; the address of a file's row is its number."""
 
     values: Tensor  # (N, Z) latents, or (N, L, W) styles from a file
@@ -32,13 +33,22 @@ class Chosen:
         """`17`, or `row 3` of a file."""
         return [f"row {i}" if self.filed else str(i) for i in self.addresses]
 
+    def __getitem__(self, rows: slice) -> "LatentSet":
+        return LatentSet(self.values[rows], self.addresses[rows], self.source, self.filed)
+
+    def styles(self, sampler: Sampler) -> Tensor:
+        """Their (N, L, W) styles, which a file may hold already."""
+        if self.values.ndim == 3:
+            return self.values
+        return sampler.styles(self.addresses, self.values)
+
 
 def is_array(latents: object) -> bool:
     """Whether this names an `.npy` file."""
     return isinstance(latents, str | Path) and Path(latents).suffix == ".npy"
 
 
-def listed(latents: int | Sequence[int] | str, key: str = "study.latents") -> list[int]:
+def address_list(latents: int | Sequence[int] | str, key: str = "study.latents") -> list[int]:
     """The addresses of a number, a list (repeats are kept), a range `0:8` or a text file.
 
     Raises:
@@ -50,12 +60,12 @@ def listed(latents: int | Sequence[int] | str, key: str = "study.latents") -> li
     return checked([int(index) for index in latents], key)
 
 
-def chosen(
+def latent_set(
     generator: Generator,
     latents: Latents,  # a number, a list, "0:8", a text file of indices, or an .npy of latents
     seed: int,  # of addressed latents
     key: str = "study.latents",  # the option, for messages
-) -> Chosen:
+) -> LatentSet:
     """The latents themselves.
 
     Raises:
@@ -65,27 +75,24 @@ def chosen(
     if latents is None:
         raise ValueError(f"{key} is null; give indices such as [3,17], 0:8, or an .npy of latents")
     if is_array(latents):
-        path = Path(str(latents)).expanduser()
+        path = file_named(str(latents), key)
         values = read_latents(path, generator, key)
-        return Chosen(values, list(range(len(values))), f"rows of {path.name}", filed=True)
-    indices = listed(latents, key)
-    return Chosen(latents_at(generator, indices, seed), indices, f"latents of seed {seed}")
+        return LatentSet(values, list(range(len(values))), f"rows of {path.name}", filed=True)
+    indices = address_list(latents, key)
+    return LatentSet(latents_at(generator, indices, seed), indices, f"latents of seed {seed}")
 
 
 def read_latents(path: Path, generator: Generator, key: str = "study.latents") -> Tensor:
     """The array of an `.npy` file, (N, Z) latents or (N, L, W) styles, as float32.
 
     Raises:
-        FileNotFoundError: there is no such file.
         ValueError: no array, another shape than this generator's, or numbers that are not finite.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{key}={path}: no such file")
     try:
         array = read_npy(path)
     except (OSError, ValueError) as error:
         raise ValueError(f"{key}={path} is no readable NumPy array: {error}") from error
-    shapes, numeric = accepted(generator), array.dtype.kind in "fiu"
+    shapes, numeric = accepted_shapes(generator), array.dtype.kind in "fiu"
     if not numeric or not len(array.shape) or not len(array) or array.shape[1:] not in shapes:
         wanted = " or ".join(f"(N, {', '.join(map(str, shape))})" for shape in shapes)
         found = f"{array.dtype} {array.shape}"
@@ -97,10 +104,9 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
     return torch.from_numpy(values)
 
 
-def accepted(generator: Generator) -> list[tuple[int, ...]]:
+def accepted_shapes(generator: Generator) -> list[tuple[int, ...]]:
     """Shapes of one latent and, where there are styles, of one image's styles."""
-    network: Any = generator
     latent = (int(generator.latent_dim),)
-    if not hasattr(generator, "map"):
+    if not isinstance(generator, StyleGenerator):
         return [latent]
-    return [latent, (int(network.num_styles), int(network.mean_style.shape[-1]))]
+    return [latent, (generator.num_styles, int(generator.mean_style.shape[-1]))]

