@@ -101,7 +101,8 @@ def data() -> None:
             stats()
         case ["check", path, *rest] if len(rest) < 2 and all(map(str.isdigit, rest)):
             problems = check.check(Path(path), *map(int, rest))
-            print(check.report(problems, check.passed_over(Path(path))))
+            place = Path(path)
+            print(check.report(problems, check.passed_over(place), check.labelled(place)))
             sys.exit(1 if problems else 0)
         case _:
             raise ValueError(

@@ -9,7 +9,7 @@ from ganlab.data.decode import Fitting
 from ganlab.data.files import ImageFiles
 from ganlab.data.problems import BrokenData, Problem, report
 
-__all__ = ["check", "passed_over", "report"]
+__all__ = ["check", "labelled", "passed_over", "report"]
 
 ARRAYS = (".npy", ".npz")
 
@@ -30,6 +30,15 @@ def check(path: Path, resolution: int | None = None) -> list[Problem]:
     except BrokenData as error:
         return error.problems
     return [item for item in scan(collection, act) if isinstance(item, Problem)]
+
+
+def labelled(path: Path) -> str:
+    """What classes the images have and where these come from; nothing where there are none."""
+    place = Path(path).expanduser()
+    try:
+        return "" if place.suffix.lower() in ARRAYS else ImageFiles(place).open().labelled()
+    except (BrokenData, FileNotFoundError):
+        return ""
 
 
 def passed_over(path: Path) -> Mapping[str, int]:

@@ -15,9 +15,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from ganlab.data.decode import UnusableImage, normalised
+from ganlab.data.labels import UNLABELLED
 from ganlab.data.problems import Problem
 
-UNLABELLED = -1  # label of a file that lies outside the class folders of its set
 CHUNK = 256  # images in flight while a set is decoded
 Result = TypeVar("Result")
 
@@ -27,6 +27,7 @@ class Collection(ABC):
 
     labels: NDArray[np.int64] | None = None  # (N,)
     class_names: Sequence[str] = ()
+    origin: str = ""  # where labels come from, in words, where that was found out
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -38,6 +39,11 @@ class Collection(ABC):
     @abstractmethod
     def address(self, index: int) -> str:
         """Where one image lies, in words a user can act on."""
+
+    def labelled(self) -> str:
+        """What classes there are and where they come from, in words; nothing to say of none."""
+        number = len(self.class_names)
+        return f"{number:,} classes from {self.origin}" if number and self.origin else ""
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -1,19 +1,22 @@
-"""Image files in a folder or a zip archive; the folder a file lies in is its label."""
+"""Image files in a folder or a zip archive, with their labels."""
 
 import io
 import threading
 import zipfile
+import zlib
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
-import numpy as np
 from PIL import Image
 
-from ganlab.data.collection import UNLABELLED, Collection, hashed
+from ganlab.data.collection import Collection, hashed
 from ganlab.data.decode import UnusableImage
+from ganlab.data.labels import Labels, labels_of
 from ganlab.data.problems import BrokenData, Problem, counted_suffixes
-from ganlab.storage import irregular
+from ganlab.storage import DamagedFile, irregular
+from ganlab.storage.regular import opened
 
 LARGEST = 2**28  # bytes of an archive's member: Pillow's largest image, 89 million pixels of RGB
 SUFFIXES = [
@@ -38,7 +41,7 @@ SUFFIXES = [
 
 
 class Files(Collection):
-    """Named files with the classes their folders stand for; subclasses say how one is opened.
+    """Named files with their classes (`ganlab.data.labels`); subclasses say how one is opened.
 
     `passed_over` counts the files that are not hidden and have another suffix, by suffix.
     """
@@ -47,22 +50,44 @@ class Files(Collection):
         self,
         place: Path,  # the folder or archive
         names: Sequence[str],  # relative paths with forward slashes, in any order
-        labels: bool = True,  # False ignores the folders
+        labels: bool = True,  # False: there are none
     ) -> None:
         self.place = place
         shown = [name for name in names if not _hidden(name)]
         read = {name for name in shown if self.reads(name)}
         self.names = sorted(read)
-        self.passed_over = Counter(_suffix(name) for name in shown if name not in read)
+        others = {*shown} - read
+        self.passed_over = Counter(map(_suffix, others))
         if not self.names:
-            others = f" ({counted_suffixes(self.passed_over)})" if self.passed_over else ""
+            told = f" ({counted_suffixes(self.passed_over)})" if self.passed_over else ""
             fix = f"put {', '.join(SUFFIXES[:4])}, ... files there or change data.path"
-            raise BrokenData([Problem(str(place), f"holds no image files{others}", fix)])
-        parents = [str(PurePosixPath(name).parent) for name in self.names]
-        self.class_names = sorted(set(parents) - {"."}) if labels else []
-        if self.class_names:
-            number = {name: k for k, name in enumerate(self.class_names)}
-            self.labels = np.array([number.get(name, UNLABELLED) for name in parents], np.int64)
+            raise BrokenData([Problem(str(place), f"holds no image files{told}", fix)])
+        ignored = Labels(None, (), "data.labels=false")
+        found = labels_of(self.names, others, self.content) if labels else ignored
+        self.labels, self.class_names, self.origin = found.numbers, found.class_names, found.origin
+        self.label_file = found.file
+        if found.file is not None:
+            self.passed_over -= Counter([_suffix(found.file)])
+
+    @property
+    def keyed(self) -> list[str]:
+        """Names of all files whose content matters."""
+        return self.names if self.label_file is None else [*self.names, self.label_file]
+
+    @abstractmethod
+    def content(self, name: str) -> bytes:
+        """The bytes of a file that is no image.
+
+        Raises:
+            BrokenData: it is no file, or too large.
+        """
+
+    def bounded(self, name: str, size: int, read: Callable[[], bytes]) -> bytes:
+        """What `read` gives, unless it would be more than any file of labels."""
+        if size > LARGEST:
+            reason = f"has {size / 2**20:,.0f} MB, more than any file of labels read here"
+            raise BrokenData([Problem(f"{self.place}/{name}", reason, "set data.labels=false")])
+        return read()
 
     def reads(self, name: str) -> bool:
         """Whether this file is an image, by its name."""
@@ -93,6 +118,14 @@ class FolderFiles(Files):
             reason = "is a link to nothing" if path.is_symlink() else "is not there any more"
             raise UnusableImage(reason, "mend or delete it") from error
 
+    def content(self, name: str) -> bytes:  # noqa: D102
+        path = self.place / name
+        try:
+            with opened(path) as file:
+                return self.bounded(name, path.stat().st_size, file.read)
+        except (DamagedFile, OSError) as error:
+            raise BrokenData([Problem(str(path), str(error), "replace or delete it")]) from error
+
     def fingerprint(self) -> str:  # noqa: D102
         def state(name: str) -> tuple[str, int, int]:
             path = self.place / name
@@ -102,7 +135,7 @@ class FolderFiles(Files):
                 found = path.lstat()
             return name, found.st_size, found.st_mtime_ns
 
-        return hashed(self.place.resolve(), bool(self.class_names), *map(state, self.names))
+        return hashed(self.place.resolve(), bool(self.class_names), *map(state, self.keyed))
 
 
 def files_below(folder: Path, within: str = "", above: Sequence[Path] = ()) -> Iterator[str]:
@@ -143,8 +176,16 @@ class ZipFiles(Files):
         with self.lock:
             return Image.open(io.BytesIO(self.archive.read(member)))
 
+    def content(self, name: str) -> bytes:  # noqa: D102
+        member = self.archive.getinfo(name)
+        try:
+            return self.bounded(name, member.file_size, lambda: self.archive.read(member))
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
+            problem = Problem(f"{self.place}/{name}", str(error), "replace the archive")
+            raise BrokenData([problem]) from error
+
     def fingerprint(self) -> str:  # noqa: D102
-        entries = (self.archive.getinfo(name) for name in self.names)
+        entries = (self.archive.getinfo(name) for name in self.keyed)
         states = [(entry.filename, entry.file_size, entry.CRC) for entry in entries]
         return hashed(bool(self.class_names), *states)
 
@@ -157,7 +198,7 @@ class ImageFiles:
     def __init__(
         self,
         path: str | Path | None,  # the folder, or a file ending in .zip
-        labels: bool = True,  # nested folders are classes
+        labels: bool = True,  # of a file of labels, or of nested folders
         guide: str = "a folder or .zip of images",  # what belongs there and where to get it
     ) -> None:
         self.path, self.labels, self.guide = path, labels, guide

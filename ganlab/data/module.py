@@ -1,5 +1,6 @@
 """The one LightningDataModule: any source, decoded once, streamed to every rank."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -95,6 +96,8 @@ class ImageData(lightning.LightningDataModule):
         if self._dataset is not None:
             return
         collection = self.source.open()
+        if self.world[0] == 0 and (told := collection.labelled()):
+            print(f"{self.name}: {told}", file=sys.stderr)
         if not self._mapped(collection):
             self._dataset = decoded(collection, self.fitting, self.skip_broken)
             return

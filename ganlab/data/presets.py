@@ -48,12 +48,12 @@ def mnist(path: str | None = None, split: str = "train", **options: Any) -> Imag
 
 
 def folder(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
-    """A folder of images; nested folders are classes unless `labels` is off."""
+    """A folder of images, with the labels of a file beside them or of nested folders."""
     return ImageData(ImageFiles(path, labels, "a folder of images"), **options)
 
 
 def zipped(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
-    """A zip archive of images, never unpacked; nested folders are classes as in `folder`."""
+    """A zip archive of images, never unpacked; labels as in `folder`."""
     return ImageData(ImageFiles(path, labels, "a .zip of images"), **options)
 
 

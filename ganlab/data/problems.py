@@ -31,10 +31,12 @@ class BrokenData(ValueError):  # noqa: N818 - the name states the finding
 def report(
     problems: Sequence[Problem],
     passed_over: Mapping[str, int] | None = None,  # suffix -> number of files that are not read
+    labelled: str = "",  # what classes there are
 ) -> str:
-    """Every problem on a line of its own, after a line with their number; then what is not read."""
+    """Every problem on a line of its own, after a line with their number; then what there is."""
     lines = [f"{_counted(len(problems))} found:" if problems else "no problems found"]
     lines += [f"  {item}" for item in problems]
+    lines += [labelled] if labelled else []
     lines += [counted_suffixes(passed_over)] if passed_over else []
     return "\n".join(lines)
 

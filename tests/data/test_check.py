@@ -111,6 +111,7 @@ def test_the_command_counts_what_is_passed_over(pets, monkeypatch, capsys):
     assert end.value.code == 0
     assert capsys.readouterr().out.splitlines() == [
         "no problems found",
+        "2 classes from the folders that images lie in",
         "passed over, not known as images: 1 .heic",
     ]
 

@@ -1,0 +1,216 @@
+"""Labels of image files: from a file of labels beside them, else from the folders they lie in.
+
+Files of labels, in this order: `dataset.json` of the StyleGAN tools; `labels.csv`; `metadata.csv`
+and `metadata.jsonl` of Hugging Face's image folders, where they have a column of labels. They lie
+at the top, or in the one folder that holds everything, and name files relative to themselves.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ganlab.data.problems import BrokenData, Problem
+
+UNLABELLED = -1  # label of a file that lies outside the class folders of its set
+FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "name")
+LABEL_COLUMNS = ("label", "labels", "class", "category")
+MOST_CLASSES = 100_000
+SHOWN = 20  # files that are named of those that one thing is wrong with
+Pair = tuple[str, object]  # a file and its label, as the file of labels has them
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of image files in their order, and where they come from."""
+
+    numbers: NDArray[np.int64] | None  # (N,); None = unlabelled
+    class_names: tuple[str, ...]
+    origin: str  # in words
+    file: str | None = None  # the file of labels, by its relative path
+
+
+def labels_of(
+    names: Sequence[str],  # of the images, relative, with forward slashes
+    others: Collection[str],  # of the other files
+    content: Callable[[str], bytes],  # of one of them
+) -> Labels:
+    """The labels of these images.
+
+    Raises:
+        BrokenData: a file of labels that cannot be read, that leaves images out, has one twice, or
+            names some that are not there.
+    """
+    top = _top([*names, *others])
+    for name, read in READERS.items():
+        if (file := f"{top}{name}") not in others:
+            continue
+        try:
+            pairs = read(content(file))
+            if pairs is not None:
+                found = _by_image([(f"{top}{_plain(path)}", label) for path, label in pairs], names)
+                return _numbered([found[each] for each in names], file)
+        except (ValueError, RecursionError) as error:
+            fix = "mend it, delete it or set data.labels=false"
+            raise BrokenData([Problem(file, str(error), fix)]) from error
+    return _of_folders(names)
+
+
+def _of_folders(names: Sequence[str]) -> Labels:
+    """Each folder that holds images is a class, by its whole path."""
+    parents = [str(PurePosixPath(name).parent) for name in names]
+    class_names = tuple(sorted({*parents} - {"."}))
+    if not class_names:
+        return Labels(None, (), "there are none")
+    number = {name: k for k, name in enumerate(class_names)}
+    numbers = np.array([number.get(name, UNLABELLED) for name in parents], np.int64)
+    return Labels(numbers, class_names, "the folders that images lie in")
+
+
+def _numbered(labels: Sequence[object], file: str) -> Labels:
+    """Whole numbers are the classes themselves; names are numbered in sorted order."""
+    if all(label is None for label in labels):
+        return Labels(None, (), f"{file}, which has none", file)
+    if all(type(label) is int for label in labels):
+        numbers = [int(str(label)) for label in labels]
+        if not 0 <= min(numbers) <= max(numbers) < MOST_CLASSES:
+            raise ValueError(f"has labels outside of 0 .. {MOST_CLASSES - 1:,}")
+        class_names = tuple(map(str, range(max(numbers) + 1)))
+        return Labels(np.array(numbers, np.int64), class_names, file, file)
+    if not all(isinstance(label, (str, int)) and label != "" for label in labels):
+        raise ValueError("has labels that are neither whole numbers nor names")
+    class_names = tuple(sorted({*map(str, labels)}))
+    number = {name: k for k, name in enumerate(class_names)}
+    return Labels(
+        np.array([number[str(each)] for each in labels], np.int64), class_names, file, file
+    )
+
+
+def _by_image(pairs: Sequence[Pair], names: Sequence[str]) -> dict[str, object]:
+    """Image -> label.
+
+    Raises:
+        ValueError: the two lists of files are not the same.
+    """
+    if not pairs:  # the StyleGAN tools' way to say that there are no labels
+        return dict.fromkeys(names)
+    count, wanted = Counter(path for path, _ in pairs), {*names}
+    wrong = {
+        "has no label for": sorted(wanted - {*count}),
+        "names what is no image here:": sorted({*count} - wanted),
+        "has more than one label for": sorted(path for path, n in count.items() if n > 1),
+    }
+    if any(wrong.values()):
+        raise ValueError(
+            "; ".join(f"{what} {_listed(files)}" for what, files in wrong.items() if files)
+        )
+    return dict(pairs)
+
+
+def _listed(files: Sequence[str]) -> str:
+    more = f" and {len(files) - SHOWN:,} more" if len(files) > SHOWN else ""
+    return f"{', '.join(files[:SHOWN])}{more}"
+
+
+def _of_json(data: bytes) -> list[Pair] | None:
+    """`{"labels": [["00000/img.png", 3], ...]}`, null in place of the list for no labels.
+
+    None where it is a file of something else.
+    """
+    content = json.loads(data.decode("utf-8-sig"))
+    if not isinstance(content, dict) or "labels" not in content:
+        return None
+    pairs = content["labels"]
+    if pairs is None:
+        return []
+    if not isinstance(pairs, list) or not all(_is_pair(each) for each in pairs):
+        raise ValueError('is not of the form {"labels": [["file.png", 3], ...]}')
+    return [(path, _hot(label)) for path, label in pairs]
+
+
+def _is_pair(each: object) -> bool:
+    return isinstance(each, list) and len(each) == 2 and isinstance(each[0], str)
+
+
+def _hot(label: object) -> object:
+    """The place of the one in a one-hot vector, which conditional StyleGANs take as well."""
+    if isinstance(label, list) and label.count(1) == 1 and label.count(0) == len(label) - 1:
+        return label.index(1)
+    return label
+
+
+def _of_table(data: bytes) -> list[Pair] | None:
+    """A table with a file and a label in each row; None where it has no column of labels."""
+    rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"))))
+    rows = [[cell.strip() for cell in row] for row in rows if row]
+    head = [cell.lower() for cell in rows[0]] if rows else []
+    file, label = _column(head, FILE_COLUMNS), _column(head, LABEL_COLUMNS)
+    if file is None:
+        raise ValueError(f"has no column {', '.join(FILE_COLUMNS[:-1])} or {FILE_COLUMNS[-1]}")
+    if label is None:
+        return None
+    if short := [n for n, row in enumerate(rows, 1) if len(row) != len(head)]:
+        raise ValueError(f"line {short[0]} has another number of cells than line 1")
+    if not rows[1:]:
+        raise ValueError("has no line below its header")
+    return _as_numbers([(row[file], row[label]) for row in rows[1:]])
+
+
+def _of_labels_csv(data: bytes) -> list[Pair] | None:
+    """A table as above, or without a header: a file and its label in every row."""
+    first = data.decode("utf-8-sig").partition("\n")[0].strip()
+    headless = first.count(",") == 1 and not {*first.lower().split(",")} & {*LABEL_COLUMNS}
+    pairs = _of_table(b"file,label\n" + data.removeprefix(b"\xef\xbb\xbf") if headless else data)
+    if pairs is None:
+        raise ValueError(f"has no column {', '.join(LABEL_COLUMNS[:-1])} or {LABEL_COLUMNS[-1]}")
+    return pairs
+
+
+def _of_lines(data: bytes) -> list[Pair] | None:
+    """One JSON object a line; None where the first has no label."""
+    rows = [json.loads(line) for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError("is not one JSON object a line")
+    file = next((key for key in FILE_COLUMNS if key in rows[0]), None)
+    label = next((key for key in LABEL_COLUMNS if key in rows[0]), None)
+    if label is None:
+        return None
+    if file is None or not all(isinstance(row.get(file), str) and label in row for row in rows):
+        raise ValueError(f"has lines without {file or 'file_name'} or {label}")
+    return [(row[file], row[label]) for row in rows]
+
+
+def _column(head: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((head.index(name) for name in names if name in head), None)
+
+
+def _as_numbers(pairs: list[Pair]) -> list[Pair]:
+    """Labels that are all whole numbers as such: a table holds text alone."""
+    if all(str(label).isdecimal() for _, label in pairs):
+        return [(path, int(str(label))) for path, label in pairs]
+    return pairs
+
+
+def _plain(path: str) -> str:
+    """A relative path as files are listed here."""
+    return path.replace("\\", "/").removeprefix("./")
+
+
+def _top(names: Sequence[str]) -> str:
+    """The one folder that holds everything, with its slash; nothing where there is none."""
+    first, slash, _ = names[0].partition("/")
+    return f"{first}/" if slash and all(name.startswith(f"{first}/") for name in names) else ""
+
+
+READERS = {
+    "dataset.json": _of_json,
+    "labels.csv": _of_labels_csv,
+    "metadata.csv": _of_table,
+    "metadata.jsonl": _of_lines,
+}

@@ -1,0 +1,167 @@
+"""Labels of image files as people have them: a file beside the images, or the images' folders."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ganlab.data import BrokenData, folder, zipped
+from ganlab.data.check import check, labelled
+from ganlab.data.labels import labels_of
+
+NAMES = ["00000/a.png", "00000/b.png", "00001/c.png", "00001/d.png"]
+
+
+def found(file, text, names=NAMES, top=""):
+    data = text if isinstance(text, bytes) else text.encode()
+    names = [f"{top}{name}" for name in names]
+    return labels_of(names, {f"{top}{file}"}, {f"{top}{file}": data}.__getitem__)
+
+
+def stylegan(*labels):
+    return json.dumps({"labels": [list(pair) for pair in zip(NAMES, labels, strict=True)]})
+
+
+TABLE = "file_name,label\n" + "\n".join(map(",".join, zip(NAMES, "5050", strict=True)))
+ROWS = [{"file_name": n, "label": k} for n, k in zip(NAMES, [5, 0, 5, 0], strict=True)]
+LINES = "
+".join(map(json.dumps, ROWS))
+BODY = TABLE.partition("
+")[2]
+HOT = stylegan([0, 1], [1, 0], [0, 1], [1, 0])
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "numbers", "num_classes"),
+    [
+        ("dataset.json", stylegan(5, 0, 5, 0), [5, 0, 5, 0], 6),
+        ("dataset.json", HOT, [1, 0, 1, 0], 2),
+        ("dataset.json", "\ufeff" + stylegan("b", "a", "b", "a"), [1, 0, 1, 0], 2),
+        ("labels.csv", TABLE, [5, 0, 5, 0], 6),
+        ("labels.csv", BODY, [5, 0, 5, 0], 6),
+        ("labels.csv", TABLE.replace("\n", "\r\n").replace("/", "\\"), [5, 0, 5, 0], 6),
+        (
+            "labels.csv",
+            "image,class
+" + BODY.replace("5", "cat"),
+            [1, 0, 1, 0],
+            2,
+        ),
+        ("metadata.csv", TABLE, [5, 0, 5, 0], 6),
+        ("metadata.jsonl", LINES, [5, 0, 5, 0], 6),
+    ],
+)
+@pytest.mark.parametrize("top", ["", "set/"])
+def test_the_files_label_wins_over_the_bucket(file, text, numbers, num_classes, top):
+    labels = found(file, text, top=top)
+    assert labels.numbers.tolist() == numbers
+    assert len(labels.class_names) == num_classes
+    assert labels.origin == labels.file == f"{top}{file}"
+
+
+def test_names_are_numbered_in_sorted_order():
+    rows = map(",".join, zip(NAMES, "bacb", strict=True))
+    labels = found("labels.csv", "
+".join(["file,label", *rows]))
+    assert labels.class_names == ("a", "b", "c")
+    assert labels.numbers.tolist() == [1, 0, 2, 1]
+
+
+def test_the_first_of_the_files_counts():
+    files = {"dataset.json": stylegan(1, 1, 0, 0).encode(), "labels.csv": TABLE.encode()}
+    assert labels_of(NAMES, files, files.__getitem__).numbers.tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("metadata.csv", "file_name,caption\n00000/a.png,a cat\n"),
+        ("metadata.jsonl", '{"file_name": "00000/a.png", "text": "a cat"}\n'),
+        ("dataset.json", '{"title": "pictures of cats"}'),
+    ],
+)
+def test_a_file_without_labels_leaves_them_to_the_folders(file, text):
+    labels = found(file, text)
+    assert labels.numbers.tolist() == [0, 0, 1, 1]
+    assert labels.origin == "the folders that images lie in"
+
+
+def test_a_data_set_that_says_it_has_no_labels_has_none():
+    assert found("dataset.json", '{"labels": null}').numbers is None
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        ("dataset.json", "{", "Expecting"),
+        ("dataset.json", '{"labels": 5}', "not of the form"),
+        ("dataset.json", stylegan([0.5, 0.5], 1, 1, 1), "neither whole numbers nor names"),
+        ("dataset.json", stylegan(None, 1, 1, 1), "neither whole numbers nor names"),
+        ("dataset.json", stylegan(-1, 1, 1, 1), "outside of 0 .. 99,999"),
+        ("dataset.json", stylegan(10**9, 1, 1, 1), "outside of 0 .. 99,999"),
+        ("dataset.json", "[" * 100_000, "recursion"),
+        ("labels.csv", TABLE.rpartition("\n")[0], "has no label for 00001/d.png"),
+        ("labels.csv", TABLE + "\n00001/d.png,0", "more than one label for 00001/d.png"),
+        ("labels.csv", TABLE + "\n00001/e.png,0", "what is no image here: 00001/e.png"),
+        ("labels.csv", TABLE + ",7", "line 5 has another number of cells than line 1"),
+        ("labels.csv", "picture,label\n", "has no column file_name"),
+        ("labels.csv", "file,label\n", "has no line below its header"),
+        ("labels.csv", b"\xff\xfe\x00", "codec can't decode"),
+        ("metadata.jsonl", LINES + "\n[]", "is not one JSON object a line"),
+        ("metadata.jsonl", LINES + '\n{"label": 3}', "has lines without file_name or label"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_one_line_with_the_way_out(file, text, told):
+    with pytest.raises(BrokenData, match=r"set data\.labels=false") as error:
+        found(file, text)
+    assert told in str(error.value)
+    assert str(error.value).startswith(f"{file}: ")
+
+
+def test_many_offenders_are_counted():
+    with pytest.raises(BrokenData, match=r"0019\.png and 80 more"):
+        found("labels.csv", "file,label\nx.png,1", names=[f"{n:04}.png" for n in range(100)])
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_sixty_labels_of_the_stylegan_tools_are_all_right(tmp_path, kind, capfd):
+    """Buckets of 30 images have nothing to do with the three classes."""
+    root, labels = tmp_path / "set", np.random.default_rng(0).integers(0, 3, 60)
+    names = [f"{n // 30:05}/img{n:08}.png" for n in range(60)]
+    for n, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (n, 0, 0)).save(root / name)
+    pairs = [[name, int(label)] for name, label in zip(names, labels, strict=True)]
+    (root / "dataset.json").write_text(json.dumps({"labels": pairs[::-1]}))
+    made = {"folder": lambda: root, "zip": lambda: archived(root)}[kind]()
+    source = {"folder": folder, "zip": zipped}[kind]
+    data = source(str(made), resolution=8, cache_dir=str(tmp_path / "cache"), name="set")
+    data.prepare_data()
+    data.setup()
+    assert data.dataset.labels.tolist() == labels.tolist()
+    assert data.num_classes == 3
+    assert capfd.readouterr().err == "set: 3 classes from dataset.json\n"
+    assert check(made) == []
+    assert labelled(made) == "3 classes from dataset.json"
+    before = source(str(made)).source.open().fingerprint()
+    (root / "dataset.json").write_text(json.dumps({"labels": [[name, 0] for name in names]}))
+    made = {"folder": lambda: root, "zip": lambda: archived(root)}[kind]()
+    assert source(str(made)).source.open().fingerprint() != before
+
+
+def archived(root):
+    return shutil.make_archive(str(root), "zip", root)
+
+
+def test_other_labels_files_are_not_counted_as_passed_over(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("a.png,3\n")
+    (tmp_path / "notes.txt").write_text("")
+    opened = folder(str(tmp_path)).source.open()
+    assert dict(opened.passed_over) == {".txt": 1}
+    assert opened.labels.tolist() == [3]
+    off = folder(str(tmp_path), labels=False).source.open()
+    assert off.labels is None
+    assert dict(off.passed_over) == {".txt": 1, ".csv": 1}
