@@ -26,10 +26,8 @@ def stylegan(*labels):
 
 TABLE = "file_name,label\n" + "\n".join(map(",".join, zip(NAMES, "5050", strict=True)))
 ROWS = [{"file_name": n, "label": k} for n, k in zip(NAMES, [5, 0, 5, 0], strict=True)]
-LINES = "
-".join(map(json.dumps, ROWS))
-BODY = TABLE.partition("
-")[2]
+LINES = "\n".join(map(json.dumps, ROWS))
+BODY = TABLE.partition("\n")[2]
 HOT = stylegan([0, 1], [1, 0], [0, 1], [1, 0])
 
 
@@ -44,8 +42,7 @@ HOT = stylegan([0, 1], [1, 0], [0, 1], [1, 0])
         ("labels.csv", TABLE.replace("\n", "\r\n").replace("/", "\\"), [5, 0, 5, 0], 6),
         (
             "labels.csv",
-            "image,class
-" + BODY.replace("5", "cat"),
+            "image,class\n" + BODY.replace("5", "cat"),
             [1, 0, 1, 0],
             2,
         ),
@@ -63,8 +60,7 @@ def test_the_files_label_wins_over_the_bucket(file, text, numbers, num_classes, 
 
 def test_names_are_numbered_in_sorted_order():
     rows = map(",".join, zip(NAMES, "bacb", strict=True))
-    labels = found("labels.csv", "
-".join(["file,label", *rows]))
+    labels = found("labels.csv", "\n".join(["file,label", *rows]))
     assert labels.class_names == ("a", "b", "c")
     assert labels.numbers.tolist() == [1, 0, 2, 1]
 
