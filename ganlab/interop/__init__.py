@@ -2,6 +2,7 @@
 
 | format | file | reader |
 |---|---|---|
+| genforce's and Hammer's PGGAN and StyleGAN | `.pth`: `generator_smooth`, ..., in `models` or not, or bare | `genforce_progressive` |
 | DCGANs: tutorial, examples, pytorch_GAN_zoo | a state of convolutions and batch norms, bare or in a dict | `dcgan` |
 
 `faces` and `eyes` are such files by name. A new format is one module with `TITLE`,
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ganlab.interop import dcgan, eyes, faces
+from ganlab.interop import dcgan, eyes, faces, genforce_progressive
 from ganlab.interop.foreign import ForeignFile, opened
 
 __all__ = ["FORMATS", "NAMED", "open_foreign", "titles"]
@@ -32,7 +33,7 @@ class Format(Protocol):
         ...
 
 
-FORMATS: Sequence[Format] = (dcgan,)
+FORMATS: Sequence[Format] = (genforce_progressive, dcgan)
 NAMED = {"faces": faces.opened, "eyes": eyes.opened}  # files that a name stands for
 
 

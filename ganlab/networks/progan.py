@@ -6,10 +6,14 @@ learning rate (4.1), pixelwise normalization (4.2), the layers of table 2. Both 
 of maps from 4x4 to the image's size, two convolutions each; level l of growth ends at 4 * 2^l px.
 """
 
+from collections.abc import Mapping
+from typing import cast
+
+import torch
 from torch import Tensor, nn
 
 from ganlab.networks import base
-from ganlab.networks.base import Condition, Images
+from ganlab.networks.base import Condition, Images, one_hot_labels
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.growing import Growing, blend, faded_reals
 from ganlab.nn.minibatch import MinibatchStd
@@ -23,9 +27,11 @@ class Generator(Growing, base.Generator):
 
     `layers` are the LeakyReLUs up to the present level, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before
     the pixelwise normalization. Images are not squashed. A fresh network stands at its last level.
+    A class is one 1 among numbers beside the normalized latent, and both are normalized together.
 
     Raises:
-        ValueError: a resolution that is no power of two from 8, or a width below 1.
+        ValueError: a resolution that is no power of two from 8, a width below 1, or a table of
+            widths for other sizes.
     """
 
     layer_studied = 1  # of each size: neurons of its second one (Choi et al. 2022, section 4.1)
@@ -37,21 +43,25 @@ class Generator(Growing, base.Generator):
         latent_dim: int = 512,  # numbers in a latent
         width: int = 16,  # channels of the finest map, doubled at each coarser one
         max_width: int = 512,  # cap on that doubling
+        widths: Mapping[int, int] | None = None,  # size -> channels; None = by width and max_width
+        num_labels: int = 0,  # classes of a conditional generator; 0 = unconditional
+        tanh: bool = False,  # at the end, after a fade
     ) -> None:
         super().__init__()
-        widths = map_widths("generator", resolution, width, max_width)
+        table = map_widths("generator", resolution, width, max_width, widths)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
+        self.num_labels, self.squash = num_labels, nn.Tanh() if tanh else nn.Identity()
         self.normalize = PixelNorm()
         self.blocks, self.to_image = nn.ModuleList(), nn.ModuleList()
-        incoming = latent_dim
-        for size, outgoing in widths.items():
+        incoming = latent_dim + num_labels
+        for size, outgoing in table.items():
             # table 2: the latent is a 1x1 map, and a padded 4x4 convolution makes 4x4 of it
             kernel, padding = (4, 3) if size == 4 else (3, 1)
             first = Convolution(incoming, outgoing, kernel, padding, norm=True)
             self.blocks.append(nn.Sequential(first, Convolution(outgoing, outgoing, norm=True)))
             self.to_image.append(EqualizedConv2d(outgoing, channels, 1, gain=1.0))
             incoming = outgoing
-        self.start(len(widths))
+        self.start(len(table))
 
     @property
     def layers(self) -> dict[str, nn.Module]:
@@ -62,26 +72,37 @@ class Generator(Growing, base.Generator):
             for i in (0, 1)
         }
 
+    def first_maps(self, latents: Tensor, condition: Condition | None) -> Tensor:
+        """The latent as a map of one pixel, with its class if there are any."""
+        x = self.normalize(latents[:, :, None, None])
+        labels = one_hot_labels(condition, self.num_labels)
+        if labels is None:
+            return x
+        return self.normalize(torch.cat([x, labels[:, :, None, None]], dim=1))
+
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """Map latents to images of the present level, (N, Z) -> (N, C, H, W)."""
-        x = coarser = self.normalize(latents[:, :, None, None])  # (N, Z, 1, 1)
+        x = coarser = self.first_maps(latents, condition)  # (N, Z + num_labels, 1, 1)
         for level in range(self.level + 1):
             coarser = x
             x = self.blocks[level](x if level == 0 else upsample_nearest(x))  # (N, width, H, W)
         image: Tensor = self.to_image[self.level](x)
-        if self.alpha == 1:
-            return image
-        old = upsample_nearest(self.to_image[self.level - 1](coarser))
-        return blend(old, image, self.alpha)  # figure 2
+        if self.alpha < 1:
+            old = upsample_nearest(self.to_image[self.level - 1](coarser))
+            image = blend(old, image, self.alpha)  # figure 2
+        squashed: Tensor = self.squash(image)
+        return squashed
 
 
 class Discriminator(Growing, base.Discriminator):
     """The generator mirrored: averaging halves the maps, minibatch statistics join at 4x4.
 
     `views` reduces reals to the present level and fades them as the generator fades its images.
+    With classes it answers one logit for each besides, which `answers` gives and a score leaves.
 
     Raises:
-        ValueError: a resolution that is no power of two from 8, or a width below 1.
+        ValueError: a resolution that is no power of two from 8, a width below 1, or a table of
+            widths for other sizes.
     """
 
     def __init__(
@@ -90,36 +111,54 @@ class Discriminator(Growing, base.Discriminator):
         channels: int = 3,  # of the image
         width: int = 16,  # channels of the finest map, doubled at each coarser one
         max_width: int = 512,  # cap on that doubling
-        group_size: int = 16,  # samples whose deviation is measured together; at most a batch
+        group_size: int = 16,  # samples whose deviation is measured together, at most a batch;
+        # 0 = without
+        widths: Mapping[int, int] | None = None,  # size -> channels; None = by width and max_width
+        dense_width: int | None = None,  # of the fully connected layer; None = twice that of 4x4
+        num_labels: int = 0,  # classes that it answers a logit for, beside real or fake
+        average_first: bool = False,  # True = a halving layer's activation comes after averaging
     ) -> None:
         super().__init__()
-        widths = map_widths("discriminator", resolution, width, max_width)
-        self.resolution = resolution
+        table = map_widths("discriminator", resolution, width, max_width, widths)
+        self.resolution, self.average_first = resolution, average_first
         self.blocks, self.from_image = nn.ModuleList(), nn.ModuleList()
-        last = min(2 * widths[4], max_width)  # of the fully connected layer
-        for size, wide in widths.items():
+        last = dense_width or min(2 * table[4], max_width)
+        for size, wide in table.items():
             self.from_image.append(Convolution(channels, wide, 1, 0))
             if size == 4:
-                head = Convolution(wide + 1, wide), Convolution(wide, last, 4, 0)
-                self.blocks.append(nn.Sequential(MinibatchStd(group_size), *head))
+                deviation = MinibatchStd(group_size) if group_size else nn.Identity()
+                head = Convolution(wide + bool(group_size), wide), Convolution(wide, last, 4, 0)
+                self.blocks.append(nn.Sequential(deviation, *head))
             else:
-                pair = Convolution(wide, wide), Convolution(wide, widths[size // 2])
+                pair = Convolution(wide, wide), Convolution(wide, table[size // 2])
                 self.blocks.append(nn.Sequential(*pair))
-        self.to_logit = EqualizedConv2d(last, 1, 1, gain=1.0)
-        self.start(len(widths))
+        self.to_logit = EqualizedConv2d(last, 1 + num_labels, 1, gain=1.0)
+        self.start(len(table))
 
     def views(self, images: Tensor) -> Tensor:
         """Reals as the present stage has them, (N, C, R, R) -> (N, C, 4 * 2^level, ...)."""
         return faded_reals(images, 4 * 2**self.level, self.alpha)
 
+    def halved(self, level: int, x: Tensor) -> Tensor:
+        """The two convolutions of a level above 4x4: (N, C, H, W) -> (N, C', H / 2, W / 2)."""
+        if not self.average_first:
+            return downsample_average(self.blocks[level](x))
+        first, second = cast(nn.Sequential, self.blocks[level])
+        assert isinstance(second, Convolution)
+        return second.activation(downsample_average(second.convolution(first(x))))
+
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
         """Score images of the present level, (N, C, H, W) -> (N,) logits."""
+        return self.answers(images)[:, 0]
+
+    def answers(self, images: Images) -> Tensor:
+        """The logit of being real, then those of the classes: (N, 1 + num_labels)."""
         assert isinstance(images, Tensor)
         x = self.from_image[self.level](images)  # (N, width, size, size)
         for level in range(self.level, 0, -1):
-            x = downsample_average(self.blocks[level](x))  # half the size each time
+            x = self.halved(level, x)  # half the size each time
             if level == self.level and self.alpha < 1:
                 old = self.from_image[level - 1](downsample_average(images))
                 x = blend(old, x, self.alpha)
-        logits: Tensor = self.to_logit(self.blocks[0](x)).flatten()  # (N, 1, 1, 1) -> (N,)
+        logits: Tensor = self.to_logit(self.blocks[0](x)).flatten(1)  # (N, 1 + num_labels)
         return logits

@@ -8,13 +8,14 @@ steps of table 1 are switches. Both networks grow: level l ends at 4 * 2^l px.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping as Table
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from ganlab.networks import base
-from ganlab.networks.base import Condition, Images
+from ganlab.networks.base import Condition, Images, one_hot_labels
 from ganlab.nn.blocks import Halving, StyleLayer
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.growing import Growing, blend, faded_reals
@@ -83,26 +84,39 @@ class Generator(Growing, base.StyleGenerator):
         noise: bool = True,  # added in each layer
         blur: bool = True,  # after each enlarging convolution
         norm: Callable[[int], nn.Module] = InstanceNorm,  # channels -> normalization
+        widths: Table[int, int] | None = None,  # size -> channels; None = by width and max_width
+        num_labels: int = 0,  # classes of a conditional generator; 0 = unconditional
+        hidden_dim: int | None = None,  # width within the mapping; None = style_dim
+        repeat_w: bool = True,  # False = the mapping makes a style of its own for each layer
+        noise_per: str = "pixel",  # what noise differs in: pixel, or channel
     ) -> None:
         super().__init__()
         check_switches(input, style, mapping_layers, latent_dim == style_dim)
-        widths = map_widths("generator", resolution, width, max_width)
+        widths = map_widths("generator", resolution, width, max_width, widths)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
+        self.num_labels, self.repeat_w = num_labels, repeat_w
         self.input, self.styled, self.widths = input, style, widths
         self.own_row = int(input == "latent" or not style)  # rows of styles before the layers'
         styled = [size for size in widths for _ in (0, 1)] if style else []
         self.style_sizes = [4] * self.own_row + styled
-        self.mapping = Mapping(latent_dim, style_dim, mapping_layers, mapping_lr_multiplier)
+        self.mapping = Mapping(
+            latent_dim,
+            style_dim if repeat_w else style_dim * self.num_styles,
+            mapping_layers,
+            mapping_lr_multiplier,
+            hidden_dim or style_dim,
+            num_labels,
+        )
         if input == "const":
             self.const = nn.Parameter(torch.ones(widths[4], 4, 4))  # appendix C
         else:  # ProGAN's first layer: a padded 4x4 convolution of a 1x1 map
             self.dense = EqualizedConv2d(style_dim, widths[4], 4, padding=3, bias=False)
         self.blocks, self.to_image = nn.ModuleDict(), nn.ModuleList()
-        incoming = widths[4]
+        incoming, styling = widths[4], style_dim if style else None
         for size, wide in widths.items():
             convolutions = self.convolutions(size, incoming, wide, blur)
             self.blocks[f"{size}x{size}"] = nn.ModuleList(
-                StyleLayer(each, wide, size, norm(wide), noise, style_dim if style else None)
+                StyleLayer(each, wide, size, norm(wide), noise, styling, noise_per)
                 for each in convolutions
             )
             self.to_image.append(EqualizedConv2d(wide, channels, 1, gain=1.0))
@@ -168,8 +182,12 @@ class Generator(Growing, base.StyleGenerator):
         return self.input != "latent" or self.styled
 
     def map(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
-        """The style of every layer, all alike but the latent's own row: (N, Z) -> (N, L, W)."""
-        styles: Tensor = self.mapping(latents)[:, None].expand(-1, self.num_styles, -1)
+        """The style of every layer, with `repeat_w` all alike: (N, Z) -> (N, L, W)."""
+        mapped: Tensor = self.mapping(latents, one_hot_labels(condition, self.num_labels))
+        if self.repeat_w:
+            styles = mapped[:, None].expand(-1, self.num_styles, -1)
+        else:
+            styles = mapped.view(len(mapped), self.num_styles, -1)
         if self.input == "latent":
             styles = torch.cat([latents[:, None], styles[:, 1:]], dim=1)
         return styles
@@ -210,16 +228,18 @@ class Generator(Growing, base.StyleGenerator):
 
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """Map latents to images, (N, Z) -> (N, C, H, W); evaluation takes the constant noise."""
-        return self.synthesize(self.map(latents), "random" if self.training else "const")
+        return self.synthesize(self.map(latents, condition), "random" if self.training else "const")
 
 
 class Discriminator(Growing, base.Discriminator):
     """ProGAN's, with a blur before each halving; minibatch statistics join at 4x4.
 
     `views` reduces reals to the present level and fades them as the generator fades its images.
+    With classes there is a logit for each, and the one of the class told is the score.
 
     Raises:
-        ValueError: a resolution that is no power of two from 8, or a width below 1.
+        ValueError: a resolution that is no power of two from 8, a width below 1, or a table of
+            widths for other sizes.
     """
 
     def __init__(
@@ -228,18 +248,23 @@ class Discriminator(Growing, base.Discriminator):
         channels: int = 3,  # of the image
         width: int = 16,  # channels of the finest map, doubled at each coarser one
         max_width: int = 512,  # cap on that doubling
-        group_size: int = 4,  # samples whose deviation is measured together; at most a batch
+        group_size: int = 4,  # samples whose deviation is measured together, at most a batch;
+        # 0 = without
         blur: bool = True,  # before each halving
+        widths: Table[int, int] | None = None,  # size -> channels; None = by width and max_width
+        dense_width: int | None = None,  # of the fully connected layer; None = twice that of 4x4
+        num_labels: int = 0,  # classes, one of which it must be told; 0 = unconditional
     ) -> None:
         super().__init__()
-        widths = map_widths("discriminator", resolution, width, max_width)
-        self.resolution = resolution
+        widths = map_widths("discriminator", resolution, width, max_width, widths)
+        self.resolution, self.num_labels = resolution, num_labels
+        last = dense_width or min(2 * widths[4], max_width)
         self.blocks, self.from_image = nn.ModuleList(), nn.ModuleList()
         for size, wide in widths.items():
             first = EqualizedConv2d(channels, wide, 1)
             self.from_image.append(nn.Sequential(first, nn.LeakyReLU(0.2)))
             self.blocks.append(
-                self.head(wide, min(2 * wide, max_width), group_size)
+                self.head(wide, last, group_size, max(num_labels, 1))
                 if size == 4
                 else self.halving(wide, widths[size // 2], blur)
             )
@@ -252,16 +277,16 @@ class Discriminator(Growing, base.Discriminator):
         return nn.Sequential(first, nn.LeakyReLU(0.2), Halving(wide, outgoing, blur))
 
     @staticmethod
-    def head(wide: int, last: int, group_size: int) -> nn.Sequential:
-        """4x4 maps to one logit."""
+    def head(wide: int, last: int, group_size: int, logits: int) -> nn.Sequential:
+        """4x4 maps to logits."""
         return nn.Sequential(
-            MinibatchStd(group_size),
-            EqualizedConv2d(wide + 1, wide, 3, padding=1),
+            MinibatchStd(group_size) if group_size else nn.Identity(),
+            EqualizedConv2d(wide + bool(group_size), wide, 3, padding=1),
             nn.LeakyReLU(0.2),
             EqualizedConv2d(wide, last, 4),
             nn.LeakyReLU(0.2),
-            EqualizedConv2d(last, 1, 1, gain=1.0),
-            nn.Flatten(0),  # (N, 1, 1, 1) -> (N,)
+            EqualizedConv2d(last, logits, 1, gain=1.0),
+            nn.Flatten(),  # (N, logits, 1, 1) -> (N, logits)
         )
 
     def views(self, images: Tensor) -> Tensor:
@@ -277,4 +302,5 @@ class Discriminator(Growing, base.Discriminator):
             if level == self.level and self.alpha < 1:
                 old = self.from_image[level - 1](downsample_average(images))
                 x = blend(old, x, self.alpha)
-        return x
+        labels = one_hot_labels(condition, self.num_labels)
+        return x[:, 0] if labels is None else (x * labels).sum(dim=1)

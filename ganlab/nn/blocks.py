@@ -26,10 +26,11 @@ class StyleLayer(nn.Module):
         norm: nn.Module,
         noise: bool,
         style_dim: int | None,  # None = without style
+        noise_per: str = "pixel",  # what noise differs in: pixel or channel
     ) -> None:
         super().__init__()
         self.convolution = convolution
-        self.noise = NoiseInjection(channels, size) if noise else None
+        self.noise = NoiseInjection(channels, size, noise_per) if noise else None
         self.bias = nn.Parameter(torch.zeros(channels))
         self.activation, self.norm = nn.LeakyReLU(0.2), norm
         self.style = StyleModulation(channels, style_dim) if style_dim else None

@@ -97,7 +97,7 @@ def noise_source(
     def source(layer: StyledConv, n: int) -> Tensor | None:
         if noise != "random":
             return layer.noise_const if noise == "const" else None
-        shape = torch.Size((n, 1, layer.size, layer.size))
+        shape = torch.Size((n, *layer.noise_shape))
         return draw(shape) if draw else torch.randn(shape, device=layer.noise_const.device)
 
     return source
@@ -122,7 +122,7 @@ class StyledConv(nn.Module):
         gain: float = 1.0,  # of the output, and of the limit
     ) -> None:
         super().__init__()
-        self.size, self.up, self.noise = size, up, noise
+        self.noise_shape, self.up, self.noise = (1, size, size), up, noise
         self.affine = EqualizedLinear(style_dim, in_channels, gain=1.0, bias_init=1.0)
         self.conv = EqualizedConv2d(in_channels, out_channels, 3, bias=False, gain=1.0)
         self.bias = nn.Parameter(torch.zeros(out_channels))

@@ -38,7 +38,8 @@ class Mapping(nn.Module):
     """Latents to styles: normalized, then fully connected layers with LeakyReLU 0.2.
 
     Karras et al. 2019, section 2 and appendix C: 8 layers that learn a hundred times slower than
-    the rest. Without layers a style is the normalized latent itself.
+    the rest. Without layers a style is the normalized latent itself. A class is a row of a learned
+    matrix, beside the latent and normalized together with it.
 
     Raises:
         ValueError: a negative number of layers; none, and styles of another width than latents; a
@@ -52,25 +53,32 @@ class Mapping(nn.Module):
         num_layers: int = 8,  # 0 = without
         lr_multiplier: float = 0.01,  # relative speed of learning
         hidden_dim: int | None = None,  # width between layers; None = style_dim
+        num_labels: int = 0,  # 0 = latents alone
     ) -> None:
         super().__init__()
         check_mapping("generator", lr_multiplier, latent_dim=latent_dim, style_dim=style_dim)
         if num_layers < 0:
             raise ValueError(f"model.generator.mapping_layers must be at least 0, got {num_layers}")
-        if num_layers == 0 and latent_dim != style_dim:
+        incoming = latent_dim * (2 if num_labels else 1)
+        if num_layers == 0 and incoming != style_dim:
             raise ValueError(
                 f"model.generator.mapping_layers=0 makes styles of latents: style_dim={style_dim} "
-                f"must equal latent_dim={latent_dim}"
+                f"must equal latent_dim={latent_dim}, and num_labels be 0"
             )
-        widths = [latent_dim, *[hidden_dim or style_dim] * (num_layers - 1), style_dim]
+        self.embed = nn.Linear(num_labels, latent_dim, bias=False) if num_labels else None
+        if self.embed is not None:
+            nn.init.normal_(self.embed.weight)
+        widths = [incoming, *[hidden_dim or style_dim] * (num_layers - 1), style_dim]
         self.normalize = PixelNorm()
         self.layers = nn.Sequential()
         for i in range(num_layers):
             linear = EqualizedLinear(widths[i], widths[i + 1], lr_multiplier=lr_multiplier)
             self.layers.extend([linear, nn.LeakyReLU(0.2)])
 
-    def forward(self, latents: Tensor) -> Tensor:
-        """(N, latent_dim) -> (N, style_dim)."""
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """(N, latent_dim) and (N, num_labels), if there are any -> (N, style_dim)."""
+        if self.embed is not None:
+            latents = torch.cat([latents, self.embed(labels)], dim=1)
         styles: Tensor = self.layers(self.normalize(latents))
         return styles
 
@@ -100,24 +108,34 @@ class NoiseInjection(nn.Module):
     """Adds one plane of noise a sample, with a learned strength per channel that starts at 0.
 
     Karras et al. 2019, section 2. `noise_const` is the layer's plane where noise is to be constant.
+    Turned round, `per="channel"` adds one number a channel, with a learned strength per pixel.
+
+    Raises:
+        ValueError: another `per`; names the key of `model.generator`.
     """
 
-    noise_const: Tensor  # (size, size)
+    noise_const: Tensor  # (size, size), or (channels, 1, 1)
 
     def __init__(
         self,
         channels: int,  # of the maps
         size: int,  # H = W of the maps
+        per: str = "pixel",  # what noise differs in: pixel or channel
     ) -> None:
         super().__init__()
-        self.size = size
-        self.strength = nn.Parameter(torch.zeros(channels))
-        self.register_buffer("noise_const", torch.randn(size, size))
+        if per not in ("pixel", "channel"):
+            raise ValueError(f"model.generator.noise_per must be pixel or channel, got {per!r}")
+        pixels = per == "pixel"
+        self.noise_shape = (1, size, size) if pixels else (channels, 1, 1)
+        self.strength = nn.Parameter(torch.zeros(channels if pixels else (size, size)))
+        self.strength_shape = (channels, 1, 1) if pixels else (size, size)
+        const = torch.randn(size, size) if pixels else torch.randn(channels, 1, 1)
+        self.register_buffer("noise_const", const)
 
     def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
         """(N, C, H, W) -> same, with what `source(self, N)` gives."""
         noise = source(self, len(x))
-        return x if noise is None else x + self.strength[:, None, None] * noise
+        return x if noise is None else x + self.strength.view(self.strength_shape) * noise
 
 
 def layer_rows(styles: Tensor) -> list[Tensor]:
