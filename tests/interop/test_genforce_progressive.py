@@ -39,7 +39,9 @@ def assert_alike(ours, expected):
 
 
 def images_of(resolution, n=4):
-    return torch.randn(n, 3, resolution, resolution, generator=torch.Generator().manual_seed(6))
+    """Noise of unlike strength, so that scores differ."""
+    noise = torch.randn(n, 3, resolution, resolution, generator=torch.Generator().manual_seed(6))
+    return noise * (torch.arange(n)[:, None, None, None] + 1)
 
 
 @pytest.mark.parametrize("fused", [False, True])
@@ -148,7 +150,7 @@ def spoilt(make, change):
 G, S = theirs.pggan_generator, theirs.stylegan_generator
 WRONG = {
     "lacks layer3.bias": spoilt(G, lambda s: s.pop("layer3.bias")),
-    r"layer2.weight in shape \[8, 7, 3, 3\]": spoilt(
+    r"layer2.weight in shape \[16, 7, 3, 3\]": spoilt(
         G, lambda s: s.update({"layer2.weight": torch.ones(16, 7, 3, 3)})
     ),
     "a tensor layer9.weight that": spoilt(G, lambda s: s.update({"layer9.weight": torch.ones(3)})),
