@@ -84,12 +84,13 @@ def read(
         ValueError: a tensor that is missing, unknown or of another shape; names it.
     """
     kind, makers = family(generator), MAKERS[family(generator) or ""]
-    mine, critic = tensors(file, generator), discriminator and tensors(file, discriminator)
+    mine = tensors(file, generator)
+    critic = None if discriminator is None else tensors(file, discriminator)
     if kind == "progan":
         told = {**told, "num_labels": labels_of(critic, told), "fused_scale": fused(mine, told)}
     node, weights = translated(file, title, mine, told, makers[0])
     state = {f"generator_ema.{name}": value for name, value in weights.items()}
-    if not critic:
+    if critic is None:
         return checkpoint_of(file, title, node, None, state)
     other, weights = translated(file, title, critic, told, makers[1])
     state |= {f"discriminator.{name}": value for name, value in weights.items()}
