@@ -74,11 +74,11 @@ class Generator(Growing, base.Generator):
 
     def first_maps(self, latents: Tensor, condition: Condition | None) -> Tensor:
         """The latent as a map of one pixel, with its class if there are any."""
-        x = self.normalize(latents[:, :, None, None])
+        x: Tensor = self.normalize(latents[:, :, None, None])
         labels = one_hot_labels(condition, self.num_labels)
-        if labels is None:
-            return x
-        return self.normalize(torch.cat([x, labels[:, :, None, None]], dim=1))
+        if labels is not None:
+            x = self.normalize(torch.cat([x, labels[:, :, None, None]], dim=1))
+        return x
 
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """Map latents to images of the present level, (N, Z) -> (N, C, H, W)."""
@@ -145,7 +145,8 @@ class Discriminator(Growing, base.Discriminator):
             return downsample_average(self.blocks[level](x))
         first, second = cast(nn.Sequential, self.blocks[level])
         assert isinstance(second, Convolution)
-        return second.activation(downsample_average(second.convolution(first(x))))
+        halved: Tensor = second.activation(downsample_average(second.convolution(first(x))))
+        return halved
 
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
         """Score images of the present level, (N, C, H, W) -> (N,) logits."""
