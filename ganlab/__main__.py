@@ -10,7 +10,14 @@ from typing import Any
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.arguments import checkpoint_of, key_of, overlaid, value_of
+from ganlab.arguments import (
+    checkpoint_of,
+    key_of,
+    overlaid,
+    split_flags,
+    value_of,
+    without_packages,
+)
 from ganlab.cli import answered, conf_dir, nearest, run, stopped_by
 from ganlab.grid.process import run_cell, sweeping
 from ganlab.grid.sweep import tabulated
@@ -65,11 +72,13 @@ def layers() -> None:
     ckpt = checkpoint_of(sys.argv[1:])
     if ckpt is None:
         raise ValueError("say which checkpoint: python -m ganlab layers ckpt=<file>")
-    files = {key_of(each): value_of([each], key_of(each)) for each in sys.argv[1:]}
+    _, words = split_flags(sys.argv[1:])
+    files = {key_of(each): value_of([each], key_of(each)) for each in words}
     given = OmegaConf.create({"model": {}})
     for key in (key for key in files if key.startswith("model.")):
         OmegaConf.update(given, key, files[key], force_add=True)
-    system = rebuilt(open_checkpoint(ckpt), [], added(given.model))
+    allowed = files.get("allow_targets", [])
+    system = rebuilt(open_checkpoint(ckpt), allowed, added(given.model))
     print(describe(Sampler.of(system)))
 
 
@@ -123,7 +132,7 @@ def table() -> None:
     from ganlab.grid.people import are_judgements, publish_judgements
     from ganlab.grid.table import Choice
 
-    words = [argument.partition("=") for argument in sys.argv[1:]]
+    words = [argument.partition("=") for argument in without_packages(sys.argv[1:])]
     directories = [Path(word).expanduser() for word, sign, _ in words if not sign]
     said = {key: value for key, sign, value in words if sign}
     into = Path(said.pop("into")) if "into" in said else None
@@ -140,7 +149,7 @@ def report() -> None:
     """
     from ganlab.report.html import write_report
 
-    directories = [Path(argument) for argument in sys.argv[1:]]
+    directories = [Path(argument) for argument in without_packages(sys.argv[1:])]
     missing = [str(directory) for directory in directories if not directory.is_dir()]
     if missing or not directories:
         raise ValueError(f"no such run directory: {', '.join(missing) or 'none given'}")

@@ -18,6 +18,9 @@ VALUED = {  # Hydra's flags that take the next word
     *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
     *("--package", "-p", "--cfg", "-c", "--experimental-rerun"),
 }
+CONFIG_DIR = ("--config-dir", "-cd")  # a user's own configs; so does
+SEARCHED = "hydra.searchpath"
+WHOSE = ("allow_targets", SEARCHED)  # whose parts and configs there are besides ours
 INFO = ("--info", "-i")  # takes the next word if that is one of
 INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -76,6 +79,18 @@ def split_flags(words: Iterable[str]) -> tuple[list[str], list[str]]:
         (flags if taken or word.startswith("-") else overrides).append(word)
         previous = "" if taken else word
     return flags, overrides
+
+
+def without_packages(words: Iterable[str]) -> list[str]:
+    """Words for a command that builds nothing, without those that name users' parts and configs."""
+    flags, overrides = split_flags(words)
+    theirs = {at for at, flag in enumerate(flags) if flag in CONFIG_DIR}
+    kept = [
+        flag
+        for at, flag in enumerate(flags)
+        if not flag.startswith(CONFIG_DIR) and at - 1 not in theirs
+    ]
+    return [*kept, *(word for word in overrides if key_of(word) not in WHOSE)]
 
 
 def arranged(words: Iterable[str], groups: Iterable[str]) -> list[str]:

@@ -91,11 +91,13 @@ def locate(target: str, packages: Sequence[str], extra: Sequence[str] = ()) -> C
         ConfigError: it is elsewhere, merely imported there, not public, missing, or not callable.
     """
     allowed = (*packages, *extra)
+    module_name, _, name = target.rpartition(".")
+    whose = module_name.partition(".")[0]
+    own = whose if whose.isidentifier() and whose not in ("ganlab", "torch") else "your_package"
     refused = ConfigError(
         f"_target_ {target} is not allowed here; targets come from {', '.join(allowed)}. "
-        "To use your own package: allow_targets=[your_package]"
+        f"To use your own package: allow_targets=[{own}]"
     )
-    module_name, _, name = target.rpartition(".")
     if not _within(module_name, allowed):
         raise refused
     found = getattr(_module(module_name, target), name, None)

@@ -161,16 +161,16 @@ def statistics(config: DictConfig) -> tuple[Path, bool]:
     return precomputed(reals[0], data, trainer.strategy.root_device)
 
 
-def generator_of(ckpt: str | Path, extra: Sequence[str] = ()) -> Generator:
+def generator_of(ckpt: str | Path, allow_targets: Sequence[str] = ()) -> Generator:
     """The averaged generator of a checkpoint (a file, or `faces`), for a notebook.
 
-    `extra` names packages besides ours that its recipe may build from.
+    `allow_targets` names packages besides ours that its recipe may build from.
 
     Raises:
         ConfigError: the checkpoint's recipe names what it may not.
         CheckpointError: `ckpt` is missing or of no known kind.
     """
-    generator: Generator = rebuilt(open_checkpoint(ckpt), list(extra)).generator_ema
+    generator: Generator = rebuilt(open_checkpoint(ckpt), list(allow_targets)).generator_ema
     return generator
 
 
@@ -240,7 +240,7 @@ def build_study(settings: Settings) -> Any:
     node, extra = settings["study"], settings["allow_targets"]
     given: Settings = {}
     if node["_target_"] == "ganlab.studies.CircularArtifacts":
-        given["opener"] = partial(generator_of, extra=extra)
+        given["opener"] = partial(generator_of, allow_targets=extra)
     study = build(node, "study", extra, **given)
     return Study(study) if isinstance(study, Question) else study
 

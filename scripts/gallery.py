@@ -184,7 +184,7 @@ def write_page() -> None:
 def main() -> None:
     """Train what is asked for and write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    known = sorted(path.stem for path in EXPERIMENTS.glob("*.yaml"))
+    known = sorted(path.stem for path in EXPERIMENTS.glob("[!_]*.yaml"))
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(known))
     names = parser.parse_args().names or known
     if unknown := sorted(set(names) - set(known)):

@@ -27,7 +27,7 @@ def options(group):
 
 def experiments():
     folder = CONF / "experiment"
-    return [str(p.relative_to(folder).with_suffix("")) for p in sorted(folder.rglob("*.yaml"))]
+    return [str(p.relative_to(folder).with_suffix("")) for p in sorted(folder.rglob("[!_]*.yaml"))]
 
 
 MODELS = options("model")

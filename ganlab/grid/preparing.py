@@ -14,7 +14,7 @@ from ganlab.grid import cell as cells
 from ganlab.grid.cell import Cell, GridError
 from ganlab.grid.naming import cell_values
 from ganlab.processes import external_rank
-from ganlab.runs.provenance import raw_words
+from ganlab.runs.provenance import raw_words, searched
 
 PLAN = ".plan"
 PATIENCE = 600  # seconds that ranks of one cell wait for the first of them
@@ -51,7 +51,10 @@ def composed_cell(config: DictConfig) -> Cell:
         kind=kind,
         grid=Path(hydra.sweep.dir).name,
         values=cell_values(list(grid.get("axes") or []), words),
-        overrides=[word for word in words if not word.startswith(("grid.", "sweep="))],
+        overrides=[
+            *searched(hydra),
+            *(word for word in words if not word.startswith(("grid.", "sweep="))),
+        ],
         choices={key: str(value) for key, value in hydra.runtime.choices.items()},
         config=settings,
         inputs=cells.stamps(settings) if kind == "evaluate" else {},

@@ -10,10 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from ganlab import __version__
+from ganlab.arguments import PLAIN, SEARCHED, quoted
 
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "numpy")
 
@@ -44,7 +46,18 @@ def origin() -> Origin | None:
         return None
     hydra = HydraConfig.get()
     choices = {name: str(value) for name, value in hydra.runtime.choices.items()}
-    return Origin(raw_words(hydra.overrides.task), choices)
+    return Origin([*searched(hydra), *raw_words(hydra.overrides.task)], choices)
+
+
+def searched(hydra: HydraConf) -> list[str]:
+    """The word for the folders and packages that a command line adds to the configs' path."""
+    places = [
+        f"{source.schema}://{source.path}"
+        for source in hydra.runtime.config_sources
+        if "command-line" in source.provider
+    ]
+    shown = [place if PLAIN.fullmatch(place) else quoted(place) for place in places]
+    return [f"{SEARCHED}=[{','.join(shown)}]"] if shown else []
 
 
 def raw_words(words: Any) -> list[str]:

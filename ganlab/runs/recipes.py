@@ -175,6 +175,7 @@ def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = Non
         CheckpointError: the weights do not fit the recipe.
         UntrustedError: its recipe is no plain data, or names a file that `given` does not.
     """
+    check_packages(extra)
     recipe = checkpoint["recipe"]
     for key in ("model", "data"):
         if not isinstance(recipe, dict) or not isinstance(recipe.get(key), dict):

@@ -21,7 +21,16 @@ from hydra.core.object_type import ObjectType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from ganlab.arguments import key_of, parsed, quoted, split_flags, value_of
+from ganlab.arguments import (
+    CONFIG_DIR,
+    SEARCHED,
+    WHOSE,
+    key_of,
+    parsed,
+    quoted,
+    split_flags,
+    value_of,
+)
 from ganlab.cli import conf_dir
 
 Exists = Callable[[str, str], bool]  # whether a config group has an option
@@ -65,9 +74,15 @@ def continued(words: Iterable[str], saved: Iterable[str]) -> list[str]:
         raise UntrustedError(f"the checkpoint says {len(saved)} words of its run, above {MOST}")
     flags, today = split_flags(words)
     said, allowed = {key_of(word) for word in today}, value_of(today, "allow_targets") or []
+    said |= {SEARCHED} if any(flag.startswith(CONFIG_DIR) for flag in flags) else set()
     earlier = [word for word in saved if key_of(word) not in said]
     with options([*flags, *today]) as exists:
-        left = to_leave(earlier, exists, allowed)
+        try:
+            left = to_leave(earlier, exists, allowed)
+        except UntrustedError as error:
+            whose = [spelled(word) for word in earlier if key_of(word) in WHOSE]
+            more = f"; its own command line had {' '.join(whose)}" if whose else ""
+            raise UntrustedError(f"{error}{more}") from error
     kept = [word for word in earlier if word not in left]
     say_left(left)
     for word in kept:
@@ -79,12 +94,12 @@ def continued(words: Iterable[str], saved: Iterable[str]) -> list[str]:
 def options(words: Sequence[str]) -> Iterator[Exists]:
     """Which options there are: ours, and those of the search path that these words give."""
     flags, overrides = split_flags(words)
-    more = [str(each) for each in value_of(overrides, "hydra.searchpath") or []]
+    more = [str(each) for each in value_of(overrides, SEARCHED) or []]
     for flag, value in zip_longest(flags, flags[1:], fillvalue=""):
         name, sign, attached = flag.partition("=")
-        if name in ("--config-dir", "-cd"):
+        if name in CONFIG_DIR:
             more.append(f"file://{Path(attached if sign else value).absolute()}")
-    word = f"hydra.searchpath=[{','.join(map(quoted, more))}]"
+    word = f"{SEARCHED}=[{','.join(map(quoted, more))}]"
 
     def exists(group: str, name: str) -> bool:
         place = PurePosixPath(group, name.removesuffix(".yaml"))

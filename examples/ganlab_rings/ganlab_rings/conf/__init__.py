@@ -1,0 +1,1 @@
+"""Configs, found by `hydra.searchpath=[pkg://ganlab_rings.conf]`."""
