@@ -77,6 +77,7 @@ class Generator(nn.Module):
     channels: int  # C of an image
     num_labels: int = 0  # classes that it must be told one of; 0 = unconditional
     prior: str = "normal"  # of each latent number: N(0, 1), or "uniform" on [-1, 1)
+    layer_studied: int = 0  # of the layers of each size: whose neurons papers look at
 
     def sample_latents(self, n: int, generator: torch.Generator) -> Tensor:
         """Draw (n, Z) from this generator's prior, on the device of `generator`."""
@@ -101,6 +102,11 @@ class Generator(nn.Module):
     def truncated(self, latents: Tensor, threshold: float) -> Tensor:
         """Latents within +-threshold, of a generator that truncates these and no styles."""
         raise NotImplementedError
+
+    @property
+    def points(self) -> dict[str, nn.Module]:
+        """Where maps can be read besides: `<layer>/norm`, `<layer>/style`; none by default."""
+        return {}
 
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Images:
         """Map (N, Z) latents to images."""

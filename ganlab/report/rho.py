@@ -5,24 +5,22 @@ is instance normalization alone, 1 pixel normalization alone.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganlab.networks.base import Generator
+from ganlab.nn.norm import PixelInstanceNorm
 from ganlab.report.distributions import histogram
 from ganlab.report.drawings import Drawing
 
 
 def rho_by_layer(generator: Generator) -> dict[str, Tensor]:
     """`8x8/0` -> (C,) rho on the CPU, to the present level; empty where no norm has a rho."""
-    points: dict[str, Any] = getattr(generator, "points", {})
-    own = {name: getattr(module, "rho", None) for name, module in points.items()}
     return {
-        name.removesuffix("/norm"): rho.detach().cpu()
-        for name, rho in own.items()
-        if rho is not None
+        name.removesuffix("/norm"): module.rho.detach().cpu()
+        for name, module in generator.points.items()
+        if isinstance(module, PixelInstanceNorm)
     }
 
 

@@ -28,7 +28,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `real_or_fake` | `RealOrFake` | `people.trials`; `people.judgements` reads results |
 | `sequential_ablation` | `SequentialAblation` | `neurons.ablation`, `neurons.repair` |
 | `unit_ablation` | `UnitAblation` | `neurons.units` |
-| `neuron_figures` | `NeuronFigures` | `neurons.neuron_maps`; `neurons.map_figures` draws |
+| `neuron_figures` | `NeuronFigures` | `neurons.neuron_maps`; `neurons.figures` draws |
 
 A new study is a `Question` and one file in `conf/study`. What every study stands on (`question`,
 `bench`, `scoring`, `findings`) is here, each family in a package of its own.

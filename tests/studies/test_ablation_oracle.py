@@ -9,10 +9,12 @@ from layer_oracles import KINDS, condition_of, small, walk
 
 from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.sampling import Sampler
-from ganlab.studies.neurons.ablation import Census, ablate, low_rate
-from ganlab.studies.neurons.ablation_grid import (
+from ganlab.studies.neurons.ablation import (
     Ablation,
+    Census,
+    ablate,
     ablation_edits,
+    low_rate,
     neuron_masks,
     share_chosen,
 )

@@ -11,8 +11,8 @@ from study_toys import ConvGenerator, Data, System, suite, trainer
 
 from ganlab.sampling import Sampler
 from ganlab.studies import ActivationRates, Study
+from ganlab.studies.neurons.activation_rates import histograms, rate_table, shares
 from ganlab.studies.neurons.rate_count import PARTIAL, rate_seed_of
-from ganlab.studies.neurons.rate_report import histograms, rate_table, shares
 from ganlab.studies.neurons.rates import FILE, Rates, activation_rates
 from ganlab.systems.conditioning import Labels
 

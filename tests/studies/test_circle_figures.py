@@ -28,12 +28,16 @@ from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at
 from ganlab.run import evaluate, recipe
 from ganlab.sampling import Sampler
 from ganlab.studies.circles import figures as circle_figures
-from ganlab.studies.circles.case import CircleCase
-from ganlab.studies.circles.charts import affine_biases
-from ganlab.studies.circles.figures import FIGURES, drawn_circle_figures
-from ganlab.studies.circles.layers import layer_at, noise_words, under_threshold
-from ganlab.studies.circles.maps import compared_pixels, peak_place, traced
-from ganlab.studies.circles.units import commonest_unit, one_by_one
+from ganlab.studies.circles.case import CircleCase, layer_at, noise_words, under_threshold
+from ganlab.studies.circles.figures import FIGURES, draw_figures
+from ganlab.studies.circles.maps import (
+    affine_biases,
+    commonest_unit,
+    compared_pixels,
+    one_by_one,
+    peak_place,
+    trace,
+)
 
 SEED, KEPT = 3, 3  # of the latents; images that the figures choose from
 SMALL = {"width": 4, "max_width": 12, "latent_dim": 8, "style_dim": 8, "mapping_layers": 2}
@@ -75,7 +79,7 @@ def case_of(generator, worst, points=None):
     """What the study hands to the figures, where the images are given."""
     points = points or {name: generator.points[f"{name}/style"] for name in generator.layers}
     last = list(points)[-1]
-    _, maps = traced(Sampler(generator, SEED), worst, points, [last])
+    _, maps = trace(Sampler(generator, SEED), worst, points, [last])
     place, affected = peak_place(maps[last]), [True] * len(worst)
     sampler = Sampler(generator, SEED)
     return CircleCase(sampler, worst, place, affected, points, num_shown=2)
@@ -83,7 +87,7 @@ def case_of(generator, worst, points=None):
 
 def draw_circle_figures(case, folder):
     """Drawn into a folder, as the writer of findings does; why others are missing."""
-    found, notes = drawn_circle_figures(case)
+    found, notes = draw_figures(case)
     for name, drawing in found.items():
         drawing.save(folder / f"{name}.png")
     return notes

@@ -17,9 +17,14 @@ from ganlab.networks.stylegan import Generator
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.tracing import edited
 from ganlab.sampling import Sampler
-from ganlab.studies.circles.calibration import calibrated
 from ganlab.studies.circles.levels import Levels
-from ganlab.studies.circles.observation import observe, origins, reading_of, reading_points
+from ganlab.studies.circles.observation import (
+    calibrate,
+    observe,
+    origins,
+    reading_of,
+    reading_points,
+)
 from ganlab.studies.circles.spikes import near, places, spikes_of
 from ganlab.studies.neurons.units import ablate_units
 
@@ -52,7 +57,7 @@ def with_plant(amplitude):
 @cache
 def levels():
     """From other images of the generator as it was before the plant."""
-    return calibrated(seen_of(clean(), range(300, 400)), 0.02, minimum=0.1).levels
+    return calibrate(seen_of(clean(), range(300, 400)), 0.02, minimum=0.1).levels
 
 
 @cache
@@ -60,7 +65,7 @@ def negatives():
     """Plain images, strong noise, and bright small objects of the same generator."""
     found = [seen_of(clean(), CLEAN), seen_of(made(noise=2.0), CLEAN)]
     found.append(seen_of(spotted(clean(), PLANTED, positions(32)), PLANTED))
-    return [each.detected(levels()) for each in found]
+    return [each.detect(levels()) for each in found]
 
 
 def test_the_objects_are_bright_and_small():
@@ -78,7 +83,7 @@ def test_auc_grows_with_the_amplitude():
     others = torch.cat([each.score for each in negatives()])
     areas = []
     for amplitude in AMPLITUDES:
-        score = seen_of(with_plant(amplitude), PLANTED).detected(levels()).score
+        score = seen_of(with_plant(amplitude), PLANTED).detect(levels()).score
         truth = [0] * len(others) + [1] * len(score)
         areas.append(roc_auc_score(truth, torch.cat([others, score]).numpy()))
     assert areas == sorted(areas)
@@ -95,7 +100,7 @@ def test_without_a_plant_few_images_are_affected():
 @pytest.mark.parametrize("amplitude", [10, 50])
 def test_image_position_and_unit_are_found(amplitude):
     seen = seen_of(with_plant(amplitude), PLANTED)
-    found = seen.detected(levels())
+    found = seen.detect(levels())
     assert found.affected.double().mean() >= 0.9
     truth = places(torch.tensor(positions(8)), SIZE)
     assert near(found.place, truth)[found.affected].all()
@@ -110,31 +115,31 @@ def test_image_position_and_unit_are_found(amplitude):
 
 def test_without_the_unit_the_artifact_moves_or_goes():
     generator = with_plant(50)
-    before = seen_of(generator, PLANTED).detected(levels())
+    before = seen_of(generator, PLANTED).detect(levels())
     points = reading_points(generator)
     with edited(points, {LAYER: ablate_units([UNIT])}):
-        after = seen_of(generator, PLANTED).detected(levels())
+        after = seen_of(generator, PLANTED).detect(levels())
     moved = ~near(before.place, after.place)
     assert (~after.affected | moved).all()
     assert int(after.affected.sum()) <= 1
     with edited(points, {LAYER: ablate_units([UNIT + 1])}):  # another unit
-        other = seen_of(generator, PLANTED).detected(levels())
+        other = seen_of(generator, PLANTED).detect(levels())
     assert (other.affected & near(before.place, other.place)).double().mean() >= 0.9
 
 
 def test_the_stated_rate_of_false_positives_is_kept():
     rate, num = 0.1, 150
     seen = seen_of(clean(), range(num), seed=11)
-    found = calibrated(seen, rate, minimum=0.1)
+    found = calibrate(seen, rate, minimum=0.1)
     assert 0.05 * num <= found.affected <= rate * num  # as stated, on its own images
-    fresh = seen_of(clean(), range(num), seed=12).detected(found.levels)
+    fresh = seen_of(clean(), range(num), seed=12).detect(found.levels)
     low, high = binom.interval(0.9999, num, rate)
     assert low <= int(fresh.affected.sum()) <= high
 
 
 def test_levels_never_fall_below_the_least():
     """PN's maps are so flat that their own unevenness says nothing."""
-    found = calibrated(seen_of(made(PixelNorm), CLEAN), 0.01)
+    found = calibrate(seen_of(made(PixelNorm), CLEAN), 0.01)
     assert set(found.levels.levels.values()) == {2.5}
     assert found.levels.threshold == 1
     assert found.affected == 0
@@ -184,7 +189,7 @@ def test_layers_are_read_as_far_as_they_go():
 def test_more_resolutions_than_there_are_are_refused():
     seen = seen_of(clean(), [0])
     with pytest.raises(ValueError, match=r"study\.persistence=6 .* 4x4, 8x8, 16x16, 32x32"):
-        seen.detected(Levels(persistence=6))
+        seen.detect(Levels(persistence=6))
 
 
 def test_levels_go_to_a_file_and_back(tmp_path):

@@ -17,7 +17,7 @@ from ganlab.nn.tracing import recorded
 from ganlab.sampling import Sampler
 from ganlab.studies import CircleIncidence, CircularArtifacts
 from ganlab.studies.circles.depth import depths
-from ganlab.studies.circles.incidence import Incidence, seen_by_ranks
+from ganlab.studies.circles.incidence import Incidence, observe_by_ranks
 from ganlab.studies.circles.levels import Levels
 from ganlab.studies.circles.observation import observe, origins, reading_points
 from ganlab.studies.circles.spikes import local_peaks, peaking_share, pooled, spots
@@ -45,7 +45,7 @@ def study(generator, tmp_path_factory):
 def expected(generator):
     points = reading_points(generator)
     seen = observe(Sampler(generator, SEED), range(NUM), points)
-    return seen, seen.detected(Levels(1.8))
+    return seen, seen.detect(Levels(1.8))
 
 
 def rows_of(directory):
@@ -215,7 +215,7 @@ def test_ranks_together_see_what_one_sees(generator):
             one = SimpleNamespace(
                 global_rank=rank, world_size=world, strategy=strategy, is_global_zero=rank == 0
             )
-            seen_by_ranks(Ranks(one), Sampler(generator, SEED, batch_size=2), num, "style")
+            observe_by_ranks(Ranks(one), Sampler(generator, SEED, batch_size=2), num, "style")
         whole = observe(Sampler(generator, SEED), range(num), reading_points(generator))
         torch.testing.assert_close(sum(tables), whole.table, rtol=1e-3, atol=1e-3)
 
@@ -268,4 +268,4 @@ def test_a_growing_generator_is_looked_at_as_far_as_it_is():
     growing.grow_to(Stage(1))  # 8 px
     seen = observe(Sampler(growing, SEED), range(3), reading_points(growing))
     assert seen.layers == ("4x4/0", "4x4/1", "8x8/0", "8x8/1")
-    assert seen.detected(Levels()).score.shape == (3,)
+    assert seen.detect(Levels()).score.shape == (3,)

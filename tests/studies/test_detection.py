@@ -8,8 +8,8 @@ from study_toys import ConvGenerator
 from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.sampling import Sampler
 from ganlab.studies.neurons.ablation import low_rate
+from ganlab.studies.neurons.artifact_detection import Group, detection_table, histogram
 from ganlab.studies.neurons.detection import Ranking, activated_neurons, read_ranking
-from ganlab.studies.neurons.detection_report import Group, detection_table, histogram
 from ganlab.studies.neurons.rates import activation_rates
 
 COUNTS = torch.tensor([3, 9, 3, 0, 9, 3, 1])

@@ -9,10 +9,10 @@ from study_toys import Data, System, trainer
 
 from ganlab.nn.randomness import latents_at
 from ganlab.report.figures import new_figure, styled
+from ganlab.report.panels import draw_rows, heat, panel_figure, picture
 from ganlab.sampling import Sampler
 from ganlab.studies import NeuronFigures, Study
-from ganlab.studies.neurons.artifact_latents import ArtifactChoice
-from ganlab.studies.neurons.panels import draw_rows, heat, panel_figure, picture
+from ganlab.studies.neurons.detection import ArtifactChoice
 from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates
 

@@ -8,7 +8,7 @@ from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 
 from ganlab.sampling import Sampler
 from ganlab.studies import ActivationRates, SequentialAblation, Study
-from ganlab.studies.neurons.ablation_grid import Ablation, ablation_edits
+from ganlab.studies.neurons.ablation import Ablation, ablation_edits
 from ganlab.studies.neurons.ablation_report import PAPER_ROWS
 from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import Rates, activation_rates, digest

@@ -11,7 +11,7 @@ from ganlab.studies.neurons.units import (
     Moments,
     ablate_units,
     peaks,
-    ranked,
+    rank_units,
     region_weights,
     unit_count,
     unit_fids,
@@ -99,8 +99,8 @@ def test_magnitudes_are_those_of_a_walk_through_the_layers():
 
 def test_ranking_puts_what_is_unknown_last():
     values = torch.tensor([2.0, torch.nan, 1.0, 2.0])
-    assert ranked(values) == [2, 0, 3, 1]
-    assert ranked(values, descending=True) == [0, 3, 2, 1]
+    assert rank_units(values) == [2, 0, 3, 1]
+    assert rank_units(values, descending=True) == [0, 3, 2, 1]
 
 
 @pytest.mark.parametrize(("rows", "width"), [(40, 6), (5, 12)])

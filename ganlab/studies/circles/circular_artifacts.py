@@ -3,39 +3,42 @@
 Tan, Wen, Yang: "Systematic Analysis and Removal of Circular Artifacts for StyleGAN".
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
+from torch import Tensor
 
-from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
+from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing, Picture
+from ganlab.report.panels import MARKED, panel_figure, pictures, wrapped
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
-from ganlab.studies.circles.calibration import Calibration, calibrated
 from ganlab.studies.circles.case import CircleCase
 from ganlab.studies.circles.depth import FACTOR, depth_table, depths
-from ganlab.studies.circles.figures import drawn_circle_figures
-from ganlab.studies.circles.grids import Compare, comparison, named_checkpoints
-from ganlab.studies.circles.incidence import Incidence, seen_by_ranks
+from ganlab.studies.circles.figures import draw_figures
+from ganlab.studies.circles.grids import Compare, Opener, comparison, named_checkpoints
+from ganlab.studies.circles.incidence import Incidence, observe_by_ranks
 from ganlab.studies.circles.levels import FILE, MINIMUM, PERSISTENCE, Levels, LevelsGiven
 from ganlab.studies.circles.observation import (
+    Calibration,
     Detected,
     Origin,
+    calibrate,
     origins,
     reading_of,
     reading_points,
 )
-from ganlab.studies.circles.report import draw_montage, draw_scores
 from ganlab.studies.findings import Findings
 from ganlab.studies.places import place_named
 from ganlab.studies.question import Question
 
-Opener = Callable[[str], Generator]  # checkpoint -> its averaged generator
+COLUMNS = 8  # images in a row of the montage
+BINS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,28 +112,36 @@ class CircularArtifacts(Question):
         """Choose levels, look at every image and draw; `result` is the incidence."""
         calibration = self.calibration(bench)
         levels = self.given if calibration is None else calibration.levels
-        seen = seen_by_ranks(bench.ranks, bench.sampler, self.num_images, self.read)
-        found = seen.detected(levels)
+        seen = observe_by_ranks(bench.ranks, bench.sampler, self.num_images, self.read)
+        found = seen.detect(levels)
         incidence = Incidence.of(found, self.confidence)
         facts = {"seed": self.seed, "images_seen": bench.images_seen, "noise": self.noise}
         reading = reading_of(bench.generator, self.read)
         bench.records.extend(incidence.records(levels, reading, **facts))
-        figures: dict[str, Drawing | Picture] = {}
+        drawings: dict[str, Drawing | Picture] = {}
         tables: dict[str, Table] = {}
         if self.compared and self.opener is not None:
             table, grid = comparison(bench, self.compared, self.opener, self.num_shown)
-            tables["compared"], figures["figure13_14_grids"] = table, grid
+            tables["compared"], drawings["figure13_14_grids"] = table, grid
         if not bench.writes:
             return Findings(result=incidence)
-        traced, found = origins(seen, found, levels), on_cpu(found)
-        order = found.worst(len(found.score))
-        drawn, missing = self.drawn(bench, found, order) if self.figures else ({}, [])
-        worst, scores = self.montage(bench, found, order, traced), self.scores(found, calibration)
-        notes = [*self.notes(bench, levels, incidence, calibration), *missing]
+        order = found.worst(self.num_images)
+        every, ranked = origins(seen, found, levels), found.rows(order)
+        traced = [every[row] for row in order]
+        notes = self.notes(bench, levels, incidence, calibration)
+        if self.figures:
+            drawn, missing = self.draw(bench, ranked, order)
+            drawings, notes = drawings | drawn, [*notes, *missing]
+        shown, worst = order[: self.num_worst], ranked.rows(range(len(order))[: self.num_worst])
+        drawings["worst"] = draw_montage(bench.sampler.images(shown), shown, worst, traced)
+        scores = {"this generator": found.score.cpu()}
+        if calibration is not None:
+            scores["calibrated on"] = calibration.scores
+        drawings["scores"] = draw_scores(scores, found.threshold)
         return Findings(
-            tables={"table": self.table(bench, found, order, notes), **tables},
-            figures={"worst": worst, "scores": scores, **drawn, **figures},
-            arrays={"artifacts": listed(found, traced, order, self.seed)},
+            tables={"table": self.table(bench, ranked, order, notes), **tables},
+            figures=drawings,
+            arrays={"artifacts": list_images(ranked, traced, order, self.seed)},
             files={FILE: levels.save},
             result=incidence,
         )
@@ -144,8 +155,8 @@ class CircularArtifacts(Question):
         generator = self.opener(str(self.artifact_free)).to(bench.device)
         seed = 1_000_000 + derived_seed("circle levels", self.seed) % 1_000_000
         sampler = replace(bench.sampler, generator=generator, seed=seed)
-        return calibrated(
-            seen_by_ranks(bench.ranks, sampler, self.num_images, self.read),
+        return calibrate(
+            observe_by_ranks(bench.ranks, sampler, self.num_images, self.read),
             self.false_positive_rate,
             self.given.levels,
             self.given.persistence,
@@ -153,49 +164,30 @@ class CircularArtifacts(Question):
             f"at most {self.false_positive_rate:.2%} may count as affected",
         )
 
-    def montage(
-        self,
-        bench: Bench,
-        found: Detected,
-        order: Sequence[int],
-        traced: Sequence[Origin | None],
-    ) -> Drawing:
-        """The worst images, their artifacts ringed."""
-        worst = order[: self.num_worst]
-        shown = [traced[row] for row in worst]
-        return draw_montage(bench.sampler.images(worst), worst, chosen_rows(found, worst), shown)
-
-    def scores(self, found: Detected, calibration: Calibration | None) -> Drawing:
-        """How the scores are spread."""
-        scores = {"this generator": found.score}
-        if calibration is not None:
-            scores["calibrated on"] = calibration.scores
-        return draw_scores(scores, found.threshold)
-
-    def drawn(
-        self, bench: Bench, found: Detected, order: Sequence[int]
-    ) -> tuple[dict[str, Drawing], list[str]]:
-        """The paper's figures; notes say which are missing and why."""
-        rows = list(order[: self.num_worst])
+    def draw(
+        self, bench: Bench, ranked: Detected, order: Sequence[int]
+    ) -> tuple[dict[str, Drawing | Picture], list[str]]:
+        """The paper's figures of images, the worst first; notes say which are missing and why."""
         case = CircleCase(
             sampler=bench.sampler,
-            worst=rows,
-            place=found.place[rows],
-            affected=found.affected[rows].tolist(),
+            worst=order[: self.num_worst],
+            place=ranked.place[: self.num_worst],
+            affected=ranked.affected[: self.num_worst].tolist(),
             points=reading_points(bench.generator, self.read),
             num_shown=self.num_shown,
         )
-        return drawn_circle_figures(case)
+        found, missing = draw_figures(case)
+        return {**found}, missing
 
     def table(
-        self, bench: Bench, found: Detected, order: Sequence[int], notes: Sequence[str]
+        self, bench: Bench, ranked: Detected, order: Sequence[int], notes: Sequence[str]
     ) -> Table:
         """The table against depth, of affected images or, without any, of the highest scores."""
-        num = int(found.affected.sum())
-        rows = list(order[: min(self.num_traced, num or self.num_traced)])
+        num = int(ranked.affected.sum())
+        rows = order[: min(self.num_traced, num or self.num_traced)]
         of = f"the {len(rows)} highest scores" + ("" if num else "; no image is affected")
         points = reading_points(bench.generator, self.read)
-        layers = depths(bench.sampler, rows, found.place[rows], points)
+        layers = depths(bench.sampler, rows, ranked.place[: len(rows)], points)
         return depth_table(layers, [*notes, f"rows: images with {of}"])
 
     def notes(
@@ -212,14 +204,12 @@ class CircularArtifacts(Question):
             "median; spots: regions of half the peak's height, size and roundness of the largest",
         ]
         if calibration is not None:
-            medians = ", ".join(
-                f"{size} {value:.3g}" for size, value in calibration.medians.items()
-            )
+            medians = [f"{size} {value:.3g}" for size, value in calibration.medians.items()]
             notes.append(
-                f"calibrated: {calibration.affected} of {calibration.num_images} images affected; "
-                f"median contrasts {medians}"
+                f"calibrated: {calibration.affected} of {len(calibration.scores)} images affected; "
+                f"median contrasts {', '.join(medians)}"
             )
-        if not getattr(bench.generator, "points", {}):
+        if not bench.generator.points:
             notes.append(
                 "this generator scales weights instead of normalizing maps (demodulation): there "
                 "is no before and after a norm, and no unit is read after a style"
@@ -227,31 +217,60 @@ class CircularArtifacts(Question):
         return notes
 
 
-def on_cpu(found: Detected) -> Detected:
-    """The same on the CPU."""
-    return replace(found, score=found.score.cpu(), place=found.place.cpu(), last=found.last.cpu())
-
-
-def chosen_rows(found: Detected, rows: Sequence[int]) -> Detected:
-    """Some of the images."""
-    chosen = list(rows)
-    return replace(
-        found, score=found.score[chosen], place=found.place[chosen], last=found.last[chosen]
-    )
-
-
-def listed(
-    found: Detected, traced: Sequence[Origin | None], order: Sequence[int], seed: int
+def list_images(
+    ranked: Detected, traced: Sequence[Origin | None], order: Sequence[int], seed: int
 ) -> dict[str, ArrayLike]:
     """Every image, the worst first: address, score, place, layer and unit of origin."""
-    rows = list(order)
-    origin = [traced[row] for row in rows]
     return {
-        "index": np.asarray(rows),
-        "score": found.score[rows].numpy(),
-        "affected": found.affected[rows].numpy(),
-        "place": found.place[rows].numpy(),
-        "layer": np.asarray([each.layer if each else "" for each in origin]),
-        "unit": np.asarray([each.unit if each else -1 for each in origin]),
-        "seed": np.asarray(seed),
+        "index": order,
+        "score": ranked.score,
+        "affected": ranked.affected,
+        "place": ranked.place,
+        "layer": np.asarray([each.layer if each else "" for each in traced]),
+        "unit": np.asarray([each.unit if each else -1 for each in traced]),
+        "seed": seed,
     }
+
+
+def draw_montage(
+    batch: Tensor,  # (K, C, H, W) in [-1, 1]
+    indices: Sequence[int],  # their addresses
+    found: Detected,  # of these images alone
+    traced: Sequence[Origin | None],  # of these and perhaps more
+) -> Drawing:
+    """The worst images, each with a ring where its peak is; unaffected ones say so."""
+    titles = [
+        f"{index}: {score:.2f}\n" + (f"{origin.layer} #{origin.unit}" if origin else "below")
+        for index, score, origin in zip(indices, found.score.tolist(), traced, strict=False)
+    ]
+    cells = [
+        cell.marked(place) for cell, place in zip(pictures(batch, titles), found.place, strict=True)
+    ]
+    numbers: dict[str, ArrayLike] = {"index": indices, "score": found.score}
+    numbers |= {"affected": found.affected, "place": found.place}
+    numbers["images"] = images.to_uint8(batch)
+    num = int(found.affected.sum())
+    text = f"Images with the highest scores, {num} of {len(batch)} of them affected; ring: the peak"
+    return Drawing(panel_figure(wrapped(cells, COLUMNS), MARKED), numbers, text)
+
+
+def draw_scores(
+    scores: Mapping[str, Tensor],  # name -> (N,); this generator's first, then the calibrating one
+    threshold: float,
+) -> Drawing:
+    """Histograms of scores and the threshold above which an image counts as affected."""
+    top = max(float(values.max()) for values in scores.values())
+    edges = np.linspace(0, max(top, threshold) * 1.05, BINS + 1)
+    numbers: dict[str, ArrayLike] = {"edges": edges, "threshold": threshold}
+    with figures.styled():
+        figure, (axes,) = figures.new_figure(4.6, 2.5)
+        for i, (name, values) in enumerate(scores.items()):
+            share = np.histogram(values.numpy(), edges)[0] / len(values)
+            look = {"color": figures.PALETTE[i], "linestyle": figures.DASHES[i], "fill": False}
+            axes.stairs(share, edges, label=figures.label(name), **look)
+            numbers |= {f"{name}/score": values, f"{name}/share": share}
+        axes.axvline(threshold, color=figures.INK, linewidth=0.8, linestyle=":", label="threshold")
+        axes.set(xlabel="score: least contrast over its level", ylabel="share of images")
+        axes.legend()
+    text = "Scores of images: how far the strongest persisting peak stands above its level"
+    return Drawing(figure, numbers, text)

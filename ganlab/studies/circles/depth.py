@@ -4,9 +4,10 @@ rows = depths(sampler, indices, place, points)                       # a row a l
 depth_table(rows, notes).write(directory)
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +15,11 @@ from torch import Tensor, nn
 from ganlab.nn.tracing import observed
 from ganlab.report.tables import Table
 from ganlab.sampling import Sampler, batched
+from ganlab.studies.circles.maps import commonest
 from ganlab.studies.circles.spikes import (
-    Spot,
+    at,
     local_peaks,
+    over,
     peaking_share,
     pooled,
     quantile,
@@ -54,39 +57,27 @@ class Depth:
     size: float  # of the largest, as a share of the map; a mean
     roundness: float  # of the largest, 1 = round; a mean
 
-
-@dataclass(eq=False)
-class Gathered:
-    """What the hooks note of one layer, a few numbers an image."""
-
-    before: list[Tensor]
-    after: list[Tensor]
-    read: list[Tensor]
-    share: list[Tensor]
-    unit: list[Tensor]
-    spots: list[list[Spot]]
-
-    def row(self, layer: str) -> Depth:
-        """The layer's line of the table."""
-        units = torch.cat(self.unit).tolist()
-        unit, count = min(Counter(units).items(), key=lambda item: (-item[1], item[0]))
-        largest = [found[0] for found in self.spots]
-        return Depth(
+    @classmethod
+    def of(cls, layer: str, noted: Mapping[str, list[Any]]) -> "Depth":
+        """From what the hooks noted of a layer, batch by batch or image by image."""
+        unit, unit_share = commonest(torch.cat(noted["unit"]).tolist())
+        regions, largest = noted["spots"], [found[0] for found in noted["spots"]]
+        return cls(
             layer=layer,
-            before=middle(self.before),
-            after=middle(self.after) if self.after else None,
-            read=middle(self.read),
-            share=float(torch.cat(self.share).double().mean()),
+            before=median(noted["before"]),
+            after=median(noted["after"]) if noted["after"] else None,
+            read=median(noted["read"]),
+            share=float(torch.cat(noted["share"]).double().mean()),
             unit=unit,
-            unit_share=count / len(units),
-            spots=sum(map(len, self.spots)) / len(self.spots),
+            unit_share=unit_share,
+            spots=sum(map(len, regions)) / len(regions),
             size=sum(spot.share for spot in largest) / len(largest),
             roundness=sum(spot.roundness for spot in largest) / len(largest),
         )
 
 
-def middle(values: Sequence[Tensor]) -> float:
-    """The median of a list of (N,)."""
+def median(values: Sequence[Tensor]) -> float:
+    """Of a list of (N,)."""
     return float(torch.cat(list(values)).double().quantile(0.5))
 
 
@@ -94,10 +85,8 @@ def height_at(maps: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Peak around a place over the median, its position, and the magnitude: (N,), (N, 2), maps."""
     magnitude = pooled(maps)
     position = local_peaks(magnitude, place)
-    rows = torch.arange(len(maps), device=maps.device)
-    peak = magnitude[rows, position[:, 0], position[:, 1]]
-    least = torch.finfo(torch.float32).tiny
-    return peak / quantile(magnitude, 0.5).clamp(min=least), position, magnitude
+    peak = at(magnitude[:, None], position)[:, 0]
+    return over(peak, quantile(magnitude, 0.5)), position, magnitude
 
 
 def depths(
@@ -107,36 +96,34 @@ def depths(
     points: Mapping[str, nn.Module],  # of `observation.reading_points`
 ) -> list[Depth]:
     """A row a layer, input to output; nothing of the maps is kept."""
-    generator = sampler.generator
-    named: Mapping[str, nn.Module] = getattr(generator, "points", {})
-    modules = {("read", name): module for name, module in points.items()}
-    modules |= {("before", name): generator.layers[name] for name in points}
-    norms = {name: named[f"{name}/norm"] for name in points if f"{name}/norm" in named}
-    modules |= {("after", name): module for name, module in norms.items()}
-    hooked = {" ".join(key): module for key, module in modules.items()}
-    kept = {name: Gathered([], [], [], [], [], []) for name in points}
+    layers, named = sampler.generator.layers, sampler.generator.points
+    hooked = {f"read {name}": module for name, module in points.items()}
+    hooked |= {f"before {name}": layers[name] for name in points}
+    normed = [name for name in points if f"{name}/norm" in named]
+    hooked |= {f"after {name}": named[f"{name}/norm"] for name in normed}
+    noted: dict[str, dict[str, list[Any]]] = {name: defaultdict(list) for name in points}
     now: list[Tensor] = []  # the batch's places
 
     def look(key: str, received: Tensor, output: Tensor) -> None:
         kind, _, name = key.partition(" ")
         height, position, magnitude = height_at(output, now[-1].to(output.device))
-        getattr(kept[name], kind).append(height.cpu())
+        noted[name][kind].append(height.cpu())
         if kind == "read":
-            kept[name].share.append(peaking_share(output, position, FACTOR).cpu())
-            kept[name].unit.append(strongest_units(output, position)[:, 0].cpu())
-            kept[name].spots.extend(spots(magnitude))
+            noted[name]["share"].append(peaking_share(output, position, FACTOR).cpu())
+            noted[name]["unit"].append(strongest_units(output, position)[:, 0].cpu())
+            noted[name]["spots"].extend(spots(magnitude))
 
     with observed(hooked, list(hooked), look):
         for rows in batched(range(len(indices)), sampler.batch_size):
             now[:] = [place[rows]]
             sampler.batch([indices[row] for row in rows])
-    return [kept[name].row(name) for name in points]
+    return [Depth.of(name, noted[name]) for name in points]
 
 
 def depth_table(rows: Sequence[Depth], notes: Sequence[str] = ()) -> Table:
     """The rows under readable heads; a column that no layer has is left out."""
-    names = [each.name for each in fields(Depth)]
-    shown = [name for name in names if any(getattr(row, name) is not None for row in rows)]
-    cells = [{HEADS[name]: getattr(row, name) for name in shown} for row in rows]
+    cells = [{HEADS[name]: value for name, value in vars(row).items()} for row in rows]
+    shown = [head for head in HEADS.values() if any(row[head] is not None for row in cells)]
+    cells = [{head: row[head] for head in shown} for row in cells]
     caption = "How far the artifact stands above the rest, layer by layer"
-    return Table([HEADS[name] for name in shown], cells, {}, caption, [*notes])
+    return Table(shown, cells, {}, caption, [*notes])

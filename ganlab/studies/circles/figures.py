@@ -16,43 +16,61 @@
 Figures 13 and 14, which need other generators, are in `grids`.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
+from ganlab.report.panels import (
+    MARKED,
+    Panel,
+    Row,
+    panel_figure,
+    picture,
+    pictures,
+    signed_map,
+    wrapped,
+)
 from ganlab.report.rho import rho_by_layer, rho_drawing
-from ganlab.studies.circles.ablations import draw_alone, draw_iterated, draw_one_unit
-from ganlab.studies.circles.case import CircleCase
-from ganlab.studies.circles.charts import affine_biases, draw_biases, draw_intensities
-from ganlab.studies.circles.layers import layer_at, noise_words, side_of, under_threshold
+from ganlab.studies.circles.case import CircleCase, noise_words, side_of
 from ganlab.studies.circles.maps import (
+    State,
+    affine_biases,
+    all_but_one,
     around_norm,
     compared_pixels,
     fresh_noise,
+    one_by_one,
+    standing,
+    state,
     takes_noise,
-    traced,
+    trace,
 )
-from ganlab.studies.circles.panels import drawn_cells, picture, signed_map
-from ganlab.studies.circles.spikes import pixels
-from ganlab.studies.circles.units import State, all_but_one, commonest_unit, one_by_one, state
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NUM_MAPS, NUM_DRAWS, NUM_PAIRS = 15, 5, 4  # of Figures 3, 5 and 11
 ROW = 8  # cells in a row of Figure 3, at most
 NUM_ROWS, EARLY_STEPS, LATE_STEPS, NUM_ALONE = 2, 3, 5, 6  # of Figures 6, 9 and 10
 PAIRED_SIZE = 32  # px of Figure 11's maps
+MARKERS = 64  # more channels than this are a line without markers in Figure 4
+KINDS = {"background": "s", "object": "^", "artifact": "o"}  # pixel -> marker, as they are drawn
 SCALED = "each map on its own scale, dark blue negative, yellow positive"
+RINGED = "ring: where the last layer peaks"
+Numbers = dict[str, ArrayLike]
 
 
 class Omitted(Exception):  # noqa: N818 - a figure that this generator has no use for, not an error
     """Says why."""
 
 
-def drawn_circle_figures(case: CircleCase) -> tuple[dict[str, Drawing], list[str]]:
+def draw_figures(case: CircleCase) -> tuple[dict[str, Drawing], list[str]]:
     """All that this generator allows, by the name of its file; and why others are missing."""
     found, notes = {}, []
     for name, draw in FIGURES.items():
@@ -63,68 +81,72 @@ def drawn_circle_figures(case: CircleCase) -> tuple[dict[str, Drawing], list[str
     return found, notes
 
 
-def maps_layer(case: CircleCase) -> str:
-    """Figures 3, 4, 9 and 10: the first layer of 128x128, or of the highest level there is."""
-    return layer_at(list(case.points), case.map_size)
-
-
-def early_layer(case: CircleCase) -> str:
-    """Figures 6, 7 and 8: the second layer of 8x8."""
-    return layer_at(list(case.points), case.ablate_size, -1)
-
-
-def evenly(num: int, count: int) -> list[int]:
-    """At most `count` of `num` channels, evenly spaced: chosen by number, by nothing they show."""
-    chosen: list[int] = np.linspace(0, num - 1, min(num, count)).round().astype(int).tolist()
-    return chosen
+def marked_drawing(rows: Sequence[Row], numbers: Numbers, caption: str) -> Drawing:
+    """Rows of marked pictures and maps."""
+    return Drawing(panel_figure(rows, MARKED), numbers, caption)
 
 
 def draw_figure_3(case: CircleCase) -> Drawing:
-    """The worst image and maps of it."""
-    index, place, layer = case.worst[0], case.place[0], maps_layer(case)
-    found, maps = traced(case.sampler, [index], case.points, [layer])
-    chosen = evenly(maps[layer].shape[1], NUM_MAPS)
+    """The worst image and maps of it, of channels evenly spaced: chosen by nothing they show."""
+    index, place, layer = case.worst[0], case.place[0], case.layer(case.map_size)
+    found, maps = trace(case.sampler, [index], case.points, [layer])
+    last = maps[layer].shape[1] - 1
+    chosen = np.linspace(0, last, min(last + 1, NUM_MAPS)).round().astype(int).tolist()
     cells = [picture(found[0], f"latent {index}").marked(place)]
     cells += [signed_map(maps[layer][0, unit], f"{unit}") for unit in chosen]
     columns = -(-len(cells) // -(-len(cells) // ROW))  # rows as even as can be
-    rows = [("", cells[start : start + columns]) for start in range(0, len(cells), columns)]
-    numbers: dict[str, Any] = {
-        "index": index,
-        "layer": layer,
-        "place": place.numpy(),
-        "image": images.to_uint8(found[0]).numpy(),
-        "units": chosen,
-        "maps": maps[layer][0, chosen].numpy(),
-    }
-    below = under_threshold([index], case.affected[:1])
-    caption = f"Maps of {layer} of every so many channels (Figure 3), {SCALED}{below}"
-    return Drawing(drawn_cells(rows), numbers, caption)
+    numbers: Numbers = {"index": index, "layer": layer, "place": place, "units": chosen}
+    numbers |= {"image": images.to_uint8(found[0]), "maps": maps[layer][0, chosen]}
+    caption = f"Maps of {layer} of every so many channels (Figure 3), {SCALED}{case.below(1)}"
+    return marked_drawing(wrapped(cells, columns), numbers, caption)
 
 
 def draw_figure_4(case: CircleCase) -> Drawing:
-    """What all channels hold at three pixels."""
-    index, place, layers = case.worst[0], case.place[0], (maps_layer(case), list(case.points)[-1])
-    names = list(dict.fromkeys(layers))
-    _, maps = traced(case.sampler, [index], case.points, names)
-    near, far = (values_at(case, maps[layer][0], place) for layer in layers)
-    numbers: figures.Numbers = {"index": np.array(index), "layers": np.array(layers)}
-    for which, (_, where) in (("near", near), ("far", far)):
-        numbers |= {f"{which}/{kind}/pixel": pixel.numpy() for kind, pixel in where.items()}
-    below = under_threshold([index], case.affected[:1])
+    """What all channels hold at three pixels; panel a leaves the artifact out, b and c have it."""
+    index, place = case.worst[0], case.place[0]
+    layers = (case.layer(case.map_size), list(case.points)[-1])
+    _, maps = trace(case.sampler, [index], case.points, layers)
+    numbers: Numbers = {"index": index, "layers": layers}
+    values = []  # a layer's: kind of pixel -> (C,)
+    for which, layer in zip(("near", "far"), layers, strict=True):
+        where = compared_pixels(place, maps[layer].shape[2:], case.sampler.seed, index)
+        values.append({kind: maps[layer][0, :, y, x] for kind, (y, x) in where.items()})
+        numbers |= {f"{which}/{kind}/pixel": pixel for kind, pixel in where.items()}
+    near, far = values
+    plain = {kind: near[kind] for kind in ("background", "object")}
+    panels = (("a", plain, layers[0]), ("b", near, layers[0]), ("c", far, layers[1]))
+    with figures.styled():
+        figure, line = figures.new_figure(9.6, 2.9, panels=3, columns=3)
+        for axes, (letter, found, layer) in zip(line, panels, strict=True):
+            draw_channels(axes, found)
+            axes.locator_params(axis="x", integer=True)
+            axes.set(title=f"({letter}) {layer}", xlabel="channel")
+            numbers |= {f"{letter}/{kind}": each for kind, each in found.items()}
+        line[0].set_ylabel("magnitude")
     caption = (
         f"Magnitude of every channel at three pixels of latent {index} (Figure 4): the artifact's, "
         "a random one in the middle ninth (object) and a random one on the rim (background); "
-        f"(c) is the last layer{below}"
+        f"(c) is the last layer{case.below(1)}"
     )
-    return draw_intensities(near[0], far[0], layers, numbers, caption)
+    return Drawing(figure, numbers, caption)
 
 
-def values_at(
-    case: CircleCase, maps: Tensor, place: Tensor
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Kind of pixel -> values (C,) of (C, H, W) maps there, and where it is."""
-    where = compared_pixels(place, maps.shape[1:], case.sampler.seed, case.worst[0])
-    return {kind: maps[:, y, x] for kind, (y, x) in where.items()}, where
+def draw_channels(axes: "Axes", values: Mapping[str, Tensor]) -> None:
+    """One line a pixel over channels, with its mean magnitude in the legend."""
+    for place, (kind, marker) in enumerate(KINDS.items()):
+        if kind in values:
+            height = np.abs(values[kind].numpy())
+            axes.plot(
+                height,
+                color=figures.PALETTE[place],
+                linestyle=figures.DASHES[place],
+                linewidth=0.9,
+                marker=marker if len(height) <= MARKERS else None,
+                markersize=2.5,
+                label=f"{kind}, mean {height.mean():.3g}",
+            )
+    axes.legend(fontsize=7)
+    axes.set_ylim(0, 1.3 * axes.get_ylim()[1])  # room for the legend
 
 
 def draw_figure_5(case: CircleCase) -> Drawing:
@@ -133,124 +155,156 @@ def draw_figure_5(case: CircleCase) -> Drawing:
         raise Omitted("this generator has no noise to draw anew")
     index = case.worst[0]
     found = fresh_noise(case.sampler, index, NUM_DRAWS, case.points)
-    cells = [
-        picture(image, f"draw {i}").marked(place)
-        for i, (image, place) in enumerate(zip(found.images, found.place, strict=True))
-    ]
+    draws = pictures(found.images, [f"draw {i}" for i in range(NUM_DRAWS)])
+    cells = [cell.marked(place) for cell, place in zip(draws, found.place, strict=True)]
     cells.append(signed_map(found.spread, f"deviation, to {float(found.spread.max()):.2g}"))
-    numbers: dict[str, Any] = {
-        "index": index,
-        "images": images.to_uint8(found.images).numpy(),
-        "place": found.place.numpy(),
-        "spread": found.spread.numpy(),
-    }
+    numbers: Numbers = {"index": index, "images": images.to_uint8(found.images)}
+    numbers |= {"place": found.place, "spread": found.spread}
     caption = (
-        f"Latent {index} with noise drawn anew (Figure 5); ring: where the last layer peaks; last: "
-        "standard deviation of each pixel (of -1 to 1) over the draws"
-        f"{under_threshold([index], case.affected[:1])}"
+        f"Latent {index} with noise drawn anew (Figure 5); {RINGED}; last: "
+        f"standard deviation of each pixel (of -1 to 1) over the draws{case.below(1)}"
     )
-    return Drawing(drawn_cells([("same latent", cells)]), numbers, caption)
+    return marked_drawing([("same latent", cells)], numbers, caption)
+
+
+def ablation_caption(case: CircleCase, figure: int, num: int) -> str:
+    """Which figure it is, and what is to be known of its `num` images and their noise."""
+    return f"(Figure {figure}; {noise_words(case.sampler)}{case.below(num)}); {RINGED}"
+
+
+def state_numbers(states: Sequence[State]) -> Numbers:
+    """What is shown of each state, in order."""
+    return {
+        "images": images.to_uint8(torch.stack([each.image for each in states])),
+        "place": torch.stack([each.place for each in states]),
+        "prominence": [each.prominence for each in states],
+    }
+
+
+def ringed(states: Sequence[State], titles: Sequence[str], cells: int | None = None) -> list[Panel]:
+    """Images with their rings, and boxes around one of `cells` x `cells` pixels of the layer."""
+    shown = pictures([each.image for each in states], titles)
+    return [
+        cell.marked(each.place, None if cells is None else each.spot, cells or 1)
+        for cell, each in zip(shown, states, strict=True)
+    ]
 
 
 def draw_iterations(case: CircleCase, layer: str, steps: int, figure: int) -> Drawing:
-    """Figures 6 and 9."""
+    """Figures 6 and 9: units switched off one after the other, a row a latent.
+
+    A box is the layer's pixel at the artifact, whose strongest unit goes next.
+    """
     chosen = case.worst[:NUM_ROWS]
-    rows = {index: one_by_one(case.sampler, index, case.points, layer, steps) for index in chosen}
-    below = under_threshold(chosen, case.affected[:NUM_ROWS])
-    words = f"Figure {figure}; {noise_words(case.sampler)}{below}"
-    return draw_iterated(rows, layer, side_of(layer), words)
+    numbers: Numbers = {"indices": chosen, "layer": layer}
+    rows: list[Row] = []
+    for index in chosen:
+        states = one_by_one(case.sampler, index, case.points, layer, steps)
+        titles = ["all units", *(f"- {each.units[-1]}" for each in states[1:])]
+        rows.append((f"latent {index}", ringed(states, titles, side_of(layer))))
+        numbers |= {f"{index}/{name}": each for name, each in state_numbers(states).items()}
+        numbers[f"{index}/units"] = np.array(states[-1].units, dtype=np.int64)
+    caption = (
+        f"Units of {layer} set to zero one after the other, each the strongest at the artifact as "
+        f"it then is {ablation_caption(case, figure, NUM_ROWS)}; box: its pixel in {layer}"
+    )
+    return marked_drawing(rows, numbers, caption)
 
 
 def draw_figure_6(case: CircleCase) -> Drawing:
     """Early units: the artifact moves."""
-    return draw_iterations(case, early_layer(case), EARLY_STEPS, 6)
+    return draw_iterations(case, case.early_layer, EARLY_STEPS, 6)
 
 
 def draw_figure_9(case: CircleCase) -> Drawing:
     """Late units: it changes its look."""
-    return draw_iterations(case, late_layer(case), LATE_STEPS, 9)
-
-
-def late_layer(case: CircleCase) -> str:
-    """Figures 9 and 10: the first layer of 128x128, or of the highest level there is."""
-    return layer_at(list(case.points), case.late_ablate_size)
-
-
-def unit_of(case: CircleCase) -> tuple[int, float]:
-    """Figures 7 and 8: the unit of the early layer that most of the worst images have in common."""
-    layer = early_layer(case)
-    return commonest_unit(case.sampler, case.worst, case.points, layer)
+    return draw_iterations(case, case.layer(case.late_ablate_size), LATE_STEPS, 9)
 
 
 def draw_figure_7(case: CircleCase) -> Drawing:
-    """One early unit in several images."""
-    layer, (unit, share) = early_layer(case), unit_of(case)
-    chosen = case.worst[: case.num_shown]
-
-    def without(index: int, units: tuple[int, ...]) -> State:
-        return state(case.sampler, index, case.points, layer, units)
-
-    pairs = {index: (without(index, ()), without(index, (unit,))) for index in chosen}
-    below = under_threshold(chosen, case.affected[: case.num_shown])
-    words = f"Figure 7; {noise_words(case.sampler)}{below}"
-    return draw_one_unit(pairs, unit, share, layer, words)
+    """The same early unit switched off in several images."""
+    layer, (unit, share), chosen = case.early_layer, case.common_unit, case.worst[: case.num_shown]
+    befores, afters = (
+        [state(case.sampler, index, case.points, layer, units) for index in chosen]
+        for units in ((), (unit,))
+    )
+    pairs = zip(befores, afters, strict=True)
+    moved = [float((before.place - after.place).norm()) for before, after in pairs]
+    numbers: Numbers = {"indices": chosen, "layer": layer, "unit": unit}
+    numbers |= {"share": share, "moved": moved}
+    for name, states in (("before", befores), ("after", afters)):
+        numbers |= {f"{name}/{key}": each for key, each in state_numbers(states).items()}
+    caption = (
+        f"Unit {unit} of {layer} set to zero: the strongest at the artifact in {share:.0%} of "
+        f"these images {ablation_caption(case, 7, case.num_shown)}; moved: in shares of the side"
+    )
+    first = ringed(befores, [f"latent {index}" for index in chosen])
+    second = ringed(afters, [f"moved {distance:.2f}" for distance in moved])
+    return marked_drawing([("all units", first), (f"without {unit}", second)], numbers, caption)
 
 
 def draw_figure_8(case: CircleCase) -> Drawing:
-    """Its biases among all."""
-    layer = early_layer(case)
+    """|b_sigma| over |b_mu|, a dot a channel, the unit of Figure 7 ringed."""
+    layer = case.early_layer
     try:
         b_mu, b_sigma = affine_biases(case.generator, layer)
     except ValueError as error:
         raise Omitted(str(error)) from error
-    return draw_biases(b_mu, b_sigma, unit_of(case)[0], layer)
+    x, y, unit = b_mu.abs().numpy(), b_sigma.abs().numpy(), case.common_unit[0]
+    with figures.styled():
+        figure, (axes,) = figures.new_figure(3.6, 2.9)
+        axes.scatter(x, y, s=9, color=figures.PALETTE[0], linewidths=0)
+        ring = axes.scatter(x[unit], y[unit], s=110, linewidths=1.6, label=f"unit {unit}")
+        ring.set(facecolors="none", edgecolors=figures.PALETTE[1])
+        axes.set(xlabel="|b_mu|", ylabel="|b_sigma|, the 1 included", title=layer)
+        axes.legend(loc="best")
+    numbers: Numbers = {"b_mu": b_mu, "b_sigma": b_sigma, "unit": unit, "layer": layer}
+    caption = (
+        f"Biases of scale and shift of every channel of {layer} (Figure 8); ringed: unit {unit}, "
+        "the strongest at the artifact of most images"
+    )
+    return Drawing(figure, numbers, caption)
 
 
 def draw_figure_10(case: CircleCase) -> Drawing:
     """All late units but one."""
-    index, layer = case.worst[0], late_layer(case)
+    index, layer = case.worst[0], case.layer(case.late_ablate_size)
     whole, alone = all_but_one(case.sampler, index, case.points, layer, NUM_ALONE)
-    below = under_threshold([index], case.affected[:1])
-    words = f"Figure 10; {noise_words(case.sampler)}{below}"
-    return draw_alone(index, whole, alone, layer, words)
-
-
-def standing(maps: Tensor, place: Tensor) -> Tensor:
-    """Magnitude at a place over the median magnitude of each map, (C, H, W), (2,) -> (C,)."""
-    y, x = pixels(place, maps.shape[1:])
-    medians = maps.abs().flatten(1).median(1).values.clamp(min=torch.finfo(maps.dtype).tiny)
-    return maps[:, y, x].abs() / medians
+    states = [whole, *alone.values()]
+    cells = ringed(states, ["all units", *(f"{unit} alone" for unit in alone)])
+    numbers = state_numbers(states) | {"index": index, "layer": layer}
+    numbers["units"] = np.array(list(alone), dtype=np.int64)
+    caption = (
+        f"All units of {layer} but one set to zero, for those strongest at the artifact "
+        f"{ablation_caption(case, 10, 1)}"
+    )
+    return marked_drawing([(f"latent {index}", cells)], numbers, caption)
 
 
 def draw_figure_11(case: CircleCase) -> Drawing:
     """Maps that have the artifact over maps that do not, each before and after the norm."""
-    index, place = case.worst[0], case.place[0]
-    layer = layer_at(list(case.points), PAIRED_SIZE)
-    if f"{layer}/norm" not in getattr(case.generator, "points", {}):
+    index, layer = case.worst[0], case.layer(PAIRED_SIZE)
+    if f"{layer}/norm" not in case.generator.points:
         raise Omitted("this generator's layers have no norm to look before and after")
     pair = around_norm(case.sampler, index, layer)
-    heights = [standing(maps, place) for maps in pair]
+    heights = [standing(maps, case.place[0]) for maps in pair]
     order = heights[1].argsort(descending=True, stable=True).tolist()
     few = max(1, min(NUM_PAIRS, len(order) // 2))
-    rows, numbers = [], {"index": np.array(index), "layer": np.array(layer)}
+    rows: list[Row] = []
+    numbers: Numbers = {"index": index, "layer": layer}
     for group, units in (("artifact", order[:few]), ("other", order[-few:])):
-        numbers[f"{group}/units"] = np.array(units)
+        numbers[f"{group}/units"] = units
         for when, maps, height in zip(("before", "after"), pair, heights, strict=True):
-            titles = [f"{unit}: x{height[unit]:.3g}" for unit in units]
-            cells = [
-                signed_map(maps[unit], title).marked(place)
-                for unit, title in zip(units, titles, strict=True)
-            ]
-            rows.append((f"{group} maps\n{when}", cells))
-            numbers[f"{group}/{when}"] = maps[units].numpy()
-            numbers[f"{group}/{when}/standing"] = height[units].numpy()
-    below = under_threshold([index], case.affected[:1])
+            cells = [signed_map(maps[unit], f"{unit}: x{height[unit]:.3g}") for unit in units]
+            rows.append((f"{group} maps\n{when}", [cell.marked(case.place[0]) for cell in cells]))
+            numbers[f"{group}/{when}"] = maps[units]
+            numbers[f"{group}/{when}/standing"] = height[units]
     caption = (
         f"Maps of {layer} of latent {index} before and after its norm (Figure 11), {SCALED}: those "
         "where the artifact stands highest above the median magnitude (x times) after it, and "
-        f"those where it stands lowest{below}"
+        f"those where it stands lowest{case.below(1)}"
     )
-    return Drawing(drawn_cells(rows), numbers, caption)
+    return marked_drawing(rows, numbers, caption)
 
 
 def draw_figure_15(case: CircleCase) -> Drawing:

@@ -7,20 +7,19 @@ table, drawing = comparison(bench, compared, generator_of)          # inside `ru
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ganlab.networks.base import Generator
 from ganlab.nn import norm as norms
-from ganlab.report import figures, images
+from ganlab.report import images
 from ganlab.report.directions import way_of
 from ganlab.report.drawings import Drawing
+from ganlab.report.panels import MARKED, Row, panel_figure, pictures
 from ganlab.report.tables import Table
 from ganlab.sampling import Sampler
 from ganlab.studies.bench import Bench
-from ganlab.studies.circles.panels import Cell, drawn_cells, picture
 from ganlab.studies.directions import chosen_monitor
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 
@@ -37,9 +36,9 @@ NAMES = {
 
 def norm_name(generator: Generator) -> str:
     """What its layers normalize with, by its first norm; its paper where it has no such points."""
-    points: Mapping[str, Any] = getattr(generator, "points", {})
-    found = (NAMES.get(type(module)) for name, module in points.items() if name.endswith("/norm"))
-    return next((name for name in found if name), type(generator).__module__.rpartition(".")[2])
+    norms_of = (module for name, module in generator.points.items() if name.endswith("/norm"))
+    found = filter(None, (NAMES.get(type(module)) for module in norms_of))
+    return next(found, type(generator).__module__.rpartition(".")[2])
 
 
 def named_checkpoints(compare: Compare) -> list[tuple[str | None, Path]]:
@@ -116,7 +115,7 @@ def comparison(
     Without scores where there is no suite.
     """
     generators = generators_of(bench, compared, opener)
-    scores = {each.name: scored(bench, each) for each in generators}
+    scores = {each.name: score(bench, each) for each in generators}
     rows = [
         {
             "generator": each.name,
@@ -128,11 +127,11 @@ def comparison(
     ]
     ways = {metric: way for metric in scores[generators[0].name] if (way := way_of(metric))}
     table = Table(list(rows[0]), rows, ways, "Generators on the same latents")
-    pictures = {each.name: each.sampler.images(range(num_shown)) for each in generators}
-    return table, draw_grids(pictures, scores, range(num_shown))
+    shown = {each.name: each.sampler.images(range(num_shown)) for each in generators}
+    return table, draw_grids(shown, scores, range(num_shown))
 
 
-def scored(bench: Bench, one: Compared) -> dict[str, float]:
+def score(bench: Bench, one: Compared) -> dict[str, float]:
     """Metric -> value over the bench's latents; nothing without a suite. Recorded, if new."""
     if bench.suite is None:
         return {}
@@ -144,20 +143,19 @@ def scored(bench: Bench, one: Compared) -> dict[str, float]:
 
 
 def draw_grids(
-    pictures: Mapping[str, Tensor],  # generator -> (N, C, H, W), the same latents
+    shown: Mapping[str, Tensor],  # generator -> (N, C, H, W), the same latents
     scores: Mapping[str, Mapping[str, float]],  # generator -> metric -> value; empty = not scored
     indices: Sequence[int],  # addresses of those latents
 ) -> Drawing:
     """Figures 13 and 14 as one: a row a generator, with the first FID beside it."""
     metrics = list(next(iter(scores.values())))
     monitor = chosen_monitor(metrics, None) if metrics else None
-    rows: list[tuple[str, list[Cell]]] = []
-    numbers: figures.Numbers = {"indices": np.array(list(indices))}
-    for name, batch in pictures.items():
+    rows: list[Row] = []
+    numbers: dict[str, ArrayLike] = {"indices": list(indices)}
+    for name, batch in shown.items():
         caption = name if monitor is None else f"{name}\n{monitor}\n{scores[name][monitor]:.4g}"
-        titles = ["" if rows else str(index) for index in indices]
-        rows.append((caption, [picture(x, t) for x, t in zip(batch, titles, strict=True)]))
-        numbers[f"{name}/images"] = images.to_uint8(batch).numpy()
-        numbers |= {f"{name}/{metric}": np.array(v) for metric, v in scores[name].items()}
+        rows.append((caption, pictures(batch, None if rows else indices)))
+        numbers[f"{name}/images"] = images.to_uint8(batch)
+        numbers |= {f"{name}/{metric}": value for metric, value in scores[name].items()}
     text = "The same latents in generators that differ in their norm (Figures 13 and 14)"
-    return Drawing(drawn_cells(rows), numbers, text)
+    return Drawing(panel_figure(rows, MARKED), numbers, text)

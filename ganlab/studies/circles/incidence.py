@@ -70,7 +70,7 @@ class Incidence:
         ]
 
 
-def seen_by_ranks(
+def observe_by_ranks(
     ranks: Ranks,
     sampler: Sampler,
     num: int,  # latents 0 .. num-1
@@ -124,12 +124,12 @@ class CircleIncidence(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Look, unless the run stopped before its length."""
-        if pl_module.images_seen < 1000 * getattr(pl_module, "kimg", 0):
+        if pl_module.images_seen < 1000 * pl_module.kimg:
             return
         sampler = Sampler.of(pl_module, self.seed, batch_size=self.batch_size)
-        seen = seen_by_ranks(Ranks(trainer), sampler, self.num_images, self.read)
+        seen = observe_by_ranks(Ranks(trainer), sampler, self.num_images, self.read)
         try:
-            found = Incidence.of(seen.detected(self.levels), self.confidence)
+            found = Incidence.of(seen.detect(self.levels), self.confidence)
         except ValueError as error:  # a run too short to grow so far keeps its other results
             warnings.warn(f"no incidence of artifacts: {error}", stacklevel=2)
             return

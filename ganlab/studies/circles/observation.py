@@ -6,23 +6,25 @@ counts as affected when such a spot persists over consecutive resolutions at mat
 
     points = reading_points(generator)                        # layer -> module that is read there
     seen = observe(Sampler(generator), range(2000), points)
-    found = seen.detected(Levels(2.5))
+    found = seen.detect(Levels(2.5))
     found.affected.double().mean()                            # the incidence
     origins(seen, found, Levels(2.5))                         # layer and unit of each
+    calibrate(seen_with_pn, false_positive_rate=0.01).levels # from a rate of false positives
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import ceil
 
 import torch
 from torch import Tensor, nn
 
-from ganlab.networks.base import Generator
+from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.tracing import Reached, observed
 from ganlab.sampling import Edits, Sampler, batched
-from ganlab.studies.circles.levels import Levels, size_of
+from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven, size_of
 from ganlab.studies.circles.spikes import Spikes, places, same_place, spikes_of
 
 READ = ("style", "norm", "activation")  # where a layer can be read, from its output on
@@ -40,27 +42,24 @@ def reading_points(generator: Generator, read: str = "style") -> dict[str, nn.Mo
     """
     if read not in READ:
         raise ValueError(f"study.read must be one of {', '.join(READ)}, got {read!r}")
-    points: Mapping[str, nn.Module] = getattr(generator, "points", {})
-    if not points and not hasattr(generator, "affines"):
+    points = generator.points
+    if not isinstance(generator, StyleGenerator):
         raise ValueError(
             f"circular artifacts are looked for in style layers, and {type(generator).__module__} "
             "has none: give a checkpoint of model=stylegan or stylegan2"
         )
-    ways = [f"/{way}" for way in READ[READ.index(read) : -1]]
     found: dict[str, nn.Module] = {}
     for name, activation in generator.layers.items():
-        chosen = [points[name + way] for way in ways if name + way in points]
-        found[name] = chosen[0] if chosen else activation
+        ways = [f"{name}/{way}" for way in READ[READ.index(read) : -1]]
+        found[name] = next((points[way] for way in ways if way in points), activation)
     return found
 
 
 def reading_of(generator: Generator, read: str = "style") -> str:
     """How `reading_points` reads this generator, in words."""
-    points: Mapping[str, nn.Module] = getattr(generator, "points", {})
-    for way in READ[READ.index(read) : -1]:
-        if any(name.endswith(f"/{way}") for name in points):
-            return f"after the {way}"
-    return "after the activation"
+    ways = {name.rpartition("/")[2] for name in generator.points}
+    chosen = [way for way in READ[READ.index(read) : -1] if way in ways]
+    return f"after the {[*chosen, 'activation'][0]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +80,11 @@ class Detected:
         """Rows of the images with the highest scores, the highest first, equals by order."""
         order: list[int] = self.score.argsort(descending=True, stable=True)[:num].tolist()
         return order
+
+    def rows(self, rows: Sequence[int]) -> "Detected":
+        """Some of the images, in this order, on the CPU."""
+        score, place, last = (x[list(rows)].cpu() for x in (self.score, self.place, self.last))
+        return Detected(score, place, last, self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +114,7 @@ class Seen:
         """Peak over the 90% quantile in every layer, (N, L)."""
         return torch.stack([self.spikes(i).contrast for i in range(len(self.layers))], dim=1)
 
-    def detected(self, levels: Levels) -> Detected:
+    def detect(self, levels: Levels) -> Detected:
         """Look for a peak that persists.
 
         Raises:
@@ -198,24 +202,65 @@ def origins(seen: Seen, found: Detected, levels: Levels) -> list[Origin | None]:
     From the layer in which the peak was found last, back through layers that peak at the same
     place, as long as they stand out by their level times the threshold.
     """
-    spikes = [seen.spikes(i).cpu() for i in range(len(seen.layers))]
+    seen = replace(seen, table=seen.table.cpu())
+    spikes = [seen.spikes(i) for i in range(len(seen.layers))]
     limits = [levels.of(name) * levels.threshold for name in seen.layers]
     out = [spike.contrast > limit for spike, limit in zip(spikes, limits, strict=True)]
-    rows: list[Origin | None] = []
-    for row, (affected, last) in enumerate(
-        zip(found.affected.tolist(), found.last.tolist(), strict=True)
-    ):
-        layer = last
-        while layer > 0 and out[layer - 1][row] and _handed_on(seen, spikes, layer - 1, row):
+    handed = [
+        same_place(finer.place, coarser.place, size)
+        for (coarser, finer), size in zip(pairwise(spikes), seen.sizes, strict=False)
+    ]  # whether the next layer peaks at the same place
+    rows: list[Origin | None] = [None] * len(seen.table)
+    for row in found.affected.nonzero()[:, 0].tolist():
+        layer = int(found.last[row])
+        while layer > 0 and out[layer - 1][row] and handed[layer - 1][row]:
             layer -= 1
-        spike = spikes[layer]
-        y, x = spike.position[row].tolist()
-        unit = int(spike.unit[row])
-        rows.append(Origin(seen.layers[layer], unit, (y, x)) if affected else None)
+        y, x = spikes[layer].position[row].tolist()
+        rows[row] = Origin(seen.layers[layer], int(spikes[layer].unit[row]), (y, x))
     return rows
 
 
-def _handed_on(seen: Seen, spikes: list[Spikes], layer: int, row: int) -> bool:
-    """Whether the next layer peaks at the same place."""
-    finer, coarser = spikes[layer + 1].place[row], spikes[layer].place[row]
-    return bool(same_place(finer, coarser, seen.sizes[layer]))
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How levels were chosen on a generator that is taken to be free of artifacts."""
+
+    levels: Levels
+    scores: Tensor  # (N,) of these images, in units of the levels
+    medians: Mapping[str, float]  # size -> median contrast
+
+    @property
+    def affected(self) -> int:
+        """How many of the images count as affected."""
+        return int((self.scores > self.levels.threshold).sum())
+
+
+def calibrate(
+    seen: Seen,  # images of a generator that is taken to be free of artifacts, as one with PN
+    false_positive_rate: float = 0.01,  # at most this share of them may count as affected
+    minimum: LevelsGiven = MINIMUM,  # levels are never below this
+    persistence: int = PERSISTENCE,
+    source: str = "calibrated",
+) -> Calibration:
+    """Levels by which at most a given share of artifact-free images counts as affected.
+
+    A size's level is the median contrast of these images, so that layers that peak by nature
+    (coarse ones little, fine ones of few channels much) count alike; the threshold is the quantile
+    of their scores. Levels never fall below `minimum` and the threshold never below 1: PN flattens
+    maps so much that their small unevenness would make the levels.
+
+    Raises:
+        ValueError: a rate outside (0, 1).
+    """
+    if not 0 < false_positive_rate < 1:
+        raise ValueError(
+            f"study.false_positive_rate must be between 0 and 1, got {false_positive_rate}"
+        )
+    floor, contrasts = Levels(minimum), seen.contrasts().cpu()
+    medians = {
+        size_of(seen.layers[i]): float(contrasts[:, i].double().quantile(0.5)) for i in seen.steps
+    }
+    levels = {size: max(floor.of(size), median) for size, median in medians.items()}
+    scores = seen.detect(Levels(levels, 1.0, persistence)).score.cpu()
+    rank = max(1, ceil((1 - false_positive_rate) * len(scores)))  # so many are not above it
+    threshold = max(1.0, float(scores.kthvalue(rank).values))
+    return Calibration(Levels(levels, threshold, persistence, source), scores, medians)

@@ -14,7 +14,7 @@ the pixel's middle: places of layers of different sizes can be compared.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import ceil
 
 import torch
@@ -41,16 +41,17 @@ class Spikes:
     @property
     def prominence(self) -> Tensor:
         """Peak over median, (N,)."""
-        return self.peak / self.median.clamp(min=torch.finfo(self.median.dtype).tiny)
+        return over(self.peak, self.median)
 
     @property
     def contrast(self) -> Tensor:
         """Peak over the 90% quantile, (N,): high for a peak that is small as well as strong."""
-        return self.peak / self.high.clamp(min=torch.finfo(self.high.dtype).tiny)
+        return over(self.peak, self.high)
 
-    def cpu(self) -> "Spikes":
-        """The same on the CPU."""
-        return Spikes(**{each.name: getattr(self, each.name).cpu() for each in fields(self)})
+
+def over(peak: Tensor, level: Tensor) -> Tensor:
+    """Peaks per level, finite where a map is 0 all over."""
+    return peak / level.clamp(min=torch.finfo(level.dtype).tiny)
 
 
 def pooled(maps: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from ganlab.networks.base import Condition, Discriminator
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
+from ganlab.report.panels import Row, panel_figure, picture
 from ganlab.sampling import evaluating
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -22,7 +23,6 @@ from ganlab.studies.images.guided_gradients import (
     strongest_filters,
 )
 from ganlab.studies.neurons.layers import as_list
-from ganlab.studies.neurons.panels import Panel, panel_figure, picture
 from ganlab.studies.question import Question
 from ganlab.studies.reals import stored_images
 
@@ -141,7 +141,7 @@ def draw_guided(
     filters: Sequence[int],
 ) -> Drawing:
     """`guided_backprop.png` and its numbers: images, indices and gradients of each group."""
-    rows: list[tuple[str, Sequence[Panel | None]]] = []
+    rows: list[Row] = []
     numbers: dict[str, Any] = {"filters": np.asarray(filters), "layer": np.asarray(layer)}
     for group, found in zip(groups, gradients, strict=True):
         for index, image, maps in zip(group.indices, group.images, found, strict=True):

@@ -14,6 +14,7 @@ from ganlab.features.pixels import quantized
 from ganlab.metrics.suite import short
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
+from ganlab.report.panels import Panel, panel_figure, picture
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -24,7 +25,6 @@ from ganlab.studies.images.copies import (
     neighbours_of,
     neighbours_of_held_out,
 )
-from ganlab.studies.neurons.panels import Panel, panel_figure, picture
 from ganlab.studies.places import place_named
 from ganlab.studies.question import FeatureQuestion
 from ganlab.studies.reals import (

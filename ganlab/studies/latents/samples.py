@@ -14,8 +14,7 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.findings import File, Findings, ImageFile
 from ganlab.studies.latents.latent_set import LatentSet, address_list, is_array, latent_set
 from ganlab.studies.latents.pictures import LatentQuestion
-from ganlab.studies.neurons.artifact_latents import is_detection
-from ganlab.studies.neurons.detection import read_ranking
+from ganlab.studies.neurons.detection import is_detection, read_ranking
 
 FORMS = ("png", "zip", "npz")
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from ganlab.report.tables import Table
 from ganlab.studies.directions import better, direction
-from ganlab.studies.neurons.ablation_grid import Ablation, Outcome
+from ganlab.studies.neurons.ablation import Ablation, Outcome
 from ganlab.studies.neurons.repair import Repair
 
 NONE = "None"  # Table 1's column of the unablated score
 SILENCED = "silenced"  # what is tabulated where nothing is scored
+REPAIR = ["ablation", "layers", SILENCED, "distance", "spread", "spread kept", "recognized"]
 
 
 def grid_table(
@@ -62,30 +63,22 @@ def cell_table(
     notes: Sequence[str] = (),
 ) -> Table:
     """One row a cell: what was ablated, how much of it, and every score."""
-    first = {"ablation": NONE, SILENCED: 0.0, **baseline}
-    rows = [first] + [
-        {
-            "ablation": outcome.ablation.label,
-            "layers": outcome.column,
-            "chosen": outcome.chosen,
-            SILENCED: outcome.silenced,
-            **outcome.values,
-        }
-        for outcome in outcomes
-    ]
-    columns = ["ablation", "layers", "chosen", SILENCED, *baseline]
+    columns = ["ablation", "layers", "chosen", SILENCED]
+    rows: list[dict[str, Any]] = [{"ablation": NONE, SILENCED: 0.0, **baseline}]
+    for each in outcomes:
+        cells = (each.ablation.label, each.column, each.chosen, each.silenced)
+        rows.append({**dict(zip(columns, cells, strict=True)), **each.values})
     best = {} if monitor is None else {monitor: direction(monitor)}
     chosen = "chosen: share of the layers' neurons that the rate selects"
-    return Table(columns, rows, best, "Every cell of the ablation grid", [*notes, chosen])
+    caption = "Every cell of the ablation grid"
+    return Table([*columns, *baseline], rows, best, caption, [*notes, chosen])
 
 
 def selection_notes(outcomes: Sequence[Outcome]) -> list[str]:
     """Which cells are no test of anything: those whose rate selects no neuron, or every one."""
     notes = []
-    for share, what in (
-        (0.0, "no neuron, so images are as without ablation"),
-        (1.0, "every neuron"),
-    ):
+    shares = {0.0: "no neuron, so images are as without ablation", 1.0: "every neuron"}
+    for share, what in shares.items():
         cells = [f"{e.ablation.label} on {e.column}" for e in outcomes if e.chosen == share]
         if cells:
             notes.append(f"selects {what}: {'; '.join(cells)}")
@@ -95,32 +88,21 @@ def selection_notes(outcomes: Sequence[Outcome]) -> list[str]:
 def repair_table(outcomes: Sequence[Outcome], notes: Sequence[str] = ()) -> Table:
     """Repaired or replaced: how far the images went, and how much of their variety is left."""
     measured = [(each, each.repair) for each in outcomes if each.repair is not None]
-    columns = ["ablation", "layers", SILENCED, "distance", "spread", "spread kept", "recognized"]
     if not measured:
-        return Table(columns, [], caption="Nothing was measured", notes=[*notes])
+        return Table(REPAIR, [], caption="Nothing was measured", notes=[*notes])
     found = measured[0][1]
-    rows = [repair_row(Repair(0.0, found.spread_before, found.spread_before, 1.0), NONE)]
-    rows += [
-        repair_row(found, each.ablation.label, each.column, each.silenced)
-        for each, found in measured
-    ]
+    plain = Repair(0.0, found.spread_before, found.spread_before, 1.0)
+    cells: list[tuple[Any, ...]] = [(NONE, None, 0.0, *repair_cells(plain))]
+    for each, repair in measured:
+        cells.append((each.ablation.label, each.column, each.silenced, *repair_cells(repair)))
+    rows = [dict(zip(REPAIR, row, strict=True)) for row in cells]
     caption = "Repair or replacement: images with neurons ablated beside the same images without"
-    return Table(columns, rows, caption=caption, notes=[*repair_notes(found), *notes])
+    return Table(REPAIR, rows, caption=caption, notes=[*repair_notes(found), *notes])
 
 
-def repair_row(
-    found: Repair, label: str, layers: str | None = None, silenced: float = 0.0
-) -> dict[str, Any]:
-    """One row of the repair table."""
-    return {
-        "ablation": label,
-        "layers": layers,
-        SILENCED: silenced,
-        "distance": found.distance,
-        "spread": found.spread,
-        "spread kept": found.spread_kept,
-        "recognized": found.recognized,
-    }
+def repair_cells(found: Repair) -> tuple[float, float, float, float]:
+    """The last cells of a row of the repair table."""
+    return found.distance, found.spread, found.spread_kept, found.recognized
 
 
 def repair_notes(found: Repair) -> list[str]:

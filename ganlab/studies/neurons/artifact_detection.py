@@ -1,36 +1,55 @@
 """`study=artifact_detection`: images with many activated LR neurons (Choi et al. 2022, Table 2)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ganlab.report import figures, images
+from ganlab.report.directions import way_of
+from ganlab.report.drawings import Drawing, Picture
+from ganlab.report.panels import draw_stacked
+from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.neurons.ablation import low_rate
-from ganlab.studies.neurons.artifact_latents import ranked_latents
-from ganlab.studies.neurons.detection import FILE, Ranking
-from ganlab.studies.neurons.detection_report import (
-    Group,
-    detection_table,
-    draw_detection,
-    grid_of_end,
-)
-from ganlab.studies.neurons.layers import Layer, as_list, early_layers, select_layers
-from ganlab.studies.neurons.rate_count import RateCount
+from ganlab.studies.neurons.detection import FILE, Ranking, rank_latents
+from ganlab.studies.neurons.layers import Layer
+from ganlab.studies.neurons.rate_count import RateQuestion
 from ganlab.studies.neurons.rates import checked_rate
-from ganlab.studies.question import Question
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BINS = 60
+BESIDE = 16  # images beside the histogram at each end
+BLUE, GREY, RED = figures.PALETTE[0], "#9aa3ad", figures.PALETTE[1]  # as the paper's boxes
+LOOKS = ((BLUE, "//"), (GREY, ""), (RED, "\\\\"))  # fewest, between, most
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some of the ranked images, as one row of Table 2."""
+
+    title: str  # `bottom 2000`
+    counts: Tensor  # (K,) int64, activated LR neurons of each image
+    values: Mapping[str, float] = field(default_factory=dict)  # metric -> score; empty = unscored
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactDetection(Question):
+class ArtifactDetection(RateQuestion):
     """Ranks images by their activated LR neurons and scores both ends of the ranking.
 
     Writes `ranking.npz` (address and count of every latent, sorted), `table.*` (Table 2, with as
     many random images for reference), `figures/artifact_detection.png` (Figure 2) and grids of both
     ends, `figures/top.png` and `figures/bottom.png`. No truncation (section 4.1).
+
+    Rates are counted as the options of `RateQuestion` say: `num_latents`, `rate_seed`,
+    `rates_file`, `save_every` and `noise`.
 
     Raises:
         ValueError: ends that overlap, a bad rate, or a layer that the network lacks.
@@ -42,65 +61,45 @@ class ArtifactDetection(Question):
     num_samples: int = 50_000  # ranked latents, addresses 0 .. num_samples-1
     num: int = 2000  # images of either end that are scored
     num_shown: int = 64  # at most so many of either end in a grid
-    num_latents: int = 30_000  # N of eq. 1
-    rate_seed: int | None = None  # of the counted latents; None = derived from seed
-    rates_file: str | Path | None = None  # rates.safetensors or its folder; None = count
-    noise: str = "fixed"  # of all images; random = drawn for each, keyed by its latent
-    save_every: int = 2000  # latents between two savings of the counts
-
-    noise_told = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.count, checked_rate(self.rate)
+        checked_rate(self.rate)
         if min(self.num, self.num_shown) < 1 or 2 * self.num > self.num_samples:
             raise ValueError(
                 f"study.num={self.num} and study.num_shown={self.num_shown} must be at least 1, "
                 f"and both ends must fit into study.num_samples={self.num_samples}"
             )
 
-    @property
-    def count(self) -> RateCount:
-        """What rates are counted on."""
-        given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
-        return RateCount(*given)
-
     def check(self, bench: Bench) -> None:
         """Refuse layers that are not there, rates that do not fit, and too few images to score."""
-        self.count.check(bench, self.layers_of(bench))
+        self.count.check(bench, self.count.layers(bench, self.layers))
         bench.scoring.check_sizes(self.num)
-
-    def layers_of(self, bench: Bench) -> list[str]:
-        """The chosen layers, or the early ones."""
-        if self.layers is None:
-            return early_layers(self.count.sampler(bench))
-        return select_layers(bench.generator, as_list(self.layers))
 
     def run(self, bench: Bench) -> Findings:
         """Count, rank and score both ends; `result` is the ranking and the rows of the table."""
-        layers = self.layers_of(bench)
+        layers = self.count.layers(bench, self.layers)
         rates = self.count.rates(bench, layers).rates
         masks = {name: low_rate(rates[name], self.rate, self.include_dead) for name in layers}
-        ranking = ranked_latents(bench, masks, self.num_samples)
-        groups = self.scored(bench, ranking)
+        ranking = rank_latents(bench, masks, self.num_samples)
+        groups = self.groups(bench, ranking)
         if not bench.writes:
             return Findings(result=(ranking, groups))
         shown = min(self.num_shown, self.num)
-        ends = {"top": ranking.top(shown), "bottom": ranking.bottom(shown)}
-        images = {which: bench.sampler.images(indices) for which, indices in ends.items()}
-        grids = {
-            which: grid_of_end(images[which], which, indices, ranking)
-            for which, indices in ends.items()
-        }
-        drawn = draw_detection(ranking, self.num, images["top"], images["bottom"])
+        top = bench.sampler.images(ranking.top(shown))
+        bottom = bench.sampler.images(ranking.bottom(shown))
         return Findings(
             tables={"table": detection_table(groups, self.notes(masks))},
-            figures={**grids, "artifact_detection": drawn},
+            figures={
+                "top": grid_of_end(top, "top", ranking),
+                "bottom": grid_of_end(bottom, "bottom", ranking),
+                "artifact_detection": draw_detection(ranking, self.num, top, bottom),
+            },
             files={FILE: ranking.save},
             result=(ranking, groups),
         )
 
-    def scored(self, bench: Bench, ranking: Ranking) -> list[Group]:
+    def groups(self, bench: Bench, ranking: Ranking) -> list[Group]:
         """The rows of Table 2: the fewest, the most, and the first latents as random ones."""
         counts = torch.empty_like(ranking.count)
         counts[ranking.index] = ranking.count  # by address
@@ -110,11 +109,11 @@ class ArtifactDetection(Question):
             "random": list(range(self.num)),
         }
         return [
-            Group(f"{name} {self.num}", counts[indices], self.scores(bench, name, indices))
+            Group(f"{name} {self.num}", counts[indices], self.score(bench, name, indices))
             for name, indices in chosen.items()
         ]
 
-    def scores(self, bench: Bench, name: str, indices: Sequence[int]) -> dict[str, float]:
+    def score(self, bench: Bench, name: str, indices: Sequence[int]) -> dict[str, float]:
         """Score these latents and record it; nothing without reals, nothing twice."""
         if bench.suite is None:
             return {}
@@ -144,3 +143,76 @@ class ArtifactDetection(Question):
         if self.suite is None:
             notes.append("no scores: there are no reals to compare with (study.suite is null)")
         return notes
+
+
+def detection_table(groups: Sequence[Group], notes: Sequence[str] = ()) -> Table:
+    """Table 2: one row a group, its LR neurons and every score, the best of each score marked."""
+    scores = list(dict.fromkeys(name for group in groups for name in group.values))
+    columns = ["images", "LR neurons", "fewest", "most"]
+    rows = []
+    for group in groups:
+        least, most = (int(each) for each in group.counts.aminmax())
+        cells = (group.title, float(group.counts.double().mean()), least, most)
+        rows.append({**dict(zip(columns, cells, strict=True)), **group.values})
+    best = {name: way for name in scores if (way := way_of(name))}
+    caption = "Images with the fewest and with the most activated LR neurons"
+    return Table([*columns, *scores], rows, best, caption, [*notes])
+
+
+def histogram(ranking: Ranking, num: int) -> figures.Numbers:
+    """Figure 2: images by their activated LR neurons: the `num` fewest, the most, those between."""
+    counts = ranking.count.numpy()
+    edges = np.linspace(counts.min(), max(counts.max(), counts.min() + 1), BINS + 1)
+    parts = {"top": counts[:num], "between": counts[num:-num], "bottom": counts[-num:]}
+    numbers: figures.Numbers = {"edges": edges}
+    return numbers | {name: np.histogram(part, edges)[0] for name, part in parts.items()}
+
+
+def draw_detection(
+    ranking: Ranking,
+    num: int,  # images of an end
+    top: Tensor,  # (K, C, H, W) in [-1, 1], the first of the ranking
+    bottom: Tensor,  # (K, C, H, W), the last of it, from the end
+) -> Drawing:
+    """Figure 2: the histogram between images of its two ends; the numbers go beside it."""
+    bars, few, many = histogram(ranking, num), bottom[:BESIDE], top[:BESIDE]
+    numbers: dict[str, ArrayLike] = {**bars}
+    numbers |= {"bottom_index": ranking.bottom(len(few)), "bottom_images": images.to_uint8(few)}
+    numbers |= {"top_index": ranking.top(len(many)), "top_images": images.to_uint8(many)}
+    titles = {"bottom": f"fewest {num:,}", "between": "between", "top": f"most {num:,}"}
+    with figures.styled():
+        figure, (left, middle, right) = figures.new_figure(9.0, 2.9, 3, 3)
+        frame(left, few, "the fewest LR neurons", BLUE)
+        parts = {title: bars[name] for name, title in titles.items()}
+        draw_stacked(middle, bars["edges"], parts, LOOKS, room=1.45)
+        middle.set(xlabel="activated LR neurons", ylabel="images")
+        middle.legend(loc="upper center", ncols=2, columnspacing=0.9, handlelength=1.3)
+        frame(right, many, "the most LR neurons", RED)
+    caption = f"{len(ranking):,} images by their number of activated LR neurons"
+    return Drawing(figure, numbers, caption)
+
+
+def frame(axes: "Axes", batch: Tensor, title: str, colour: str) -> None:
+    """A grid of (N, C, H, W) images in a coloured frame."""
+    axes.imshow(images.grid(batch), interpolation="nearest")
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title)
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=True, color=colour, linewidth=2.5)
+
+
+def grid_of_end(
+    batch: Tensor,  # (K, C, H, W) in [-1, 1]
+    which: str,  # top or bottom
+    ranking: Ranking,
+) -> Picture:
+    """A grid of one end of the ranking, with pixels and indices beside it."""
+    top = which == "top"
+    indices = ranking.top(len(batch)) if top else ranking.bottom(len(batch))
+    counts = ranking.count if top else ranking.count.flip(0)
+    numbers: dict[str, ArrayLike] = {"index": indices, "count": counts[: len(batch)]}
+    numbers["images"] = images.to_uint8(batch)
+    most = "most" if top else "fewest"
+    text = f"Latents of seed {ranking.seed} with the {most} activated LR neurons, row by row"
+    return Picture(images.grid(batch), numbers, text, images.cells_text(batch))

@@ -76,17 +76,14 @@ class Counting:
         """Activated and near-zero counts (if asked for) and how many latents, over all ranks."""
         active, num = self.active.counts()
         near = self.near.counts()[0] if self.near is not None else {}
-        return _on_cpu(active), _on_cpu(near), num
+        active, near = ({name: n.cpu() for name, n in counts.items()} for counts in (active, near))
+        return active, near, num
 
     def resume(self, active: Counts, near: Counts, num_latents: int) -> None:
         """Go on from `counts()`; in a distributed run on one rank alone, as ranks add up."""
         self.active.add(active, num_latents)
         if self.near is not None:
             self.near.add(near, num_latents)
-
-
-def _on_cpu(counts: Counts) -> Counts:
-    return {name: count.cpu() for name, count in counts.items()}
 
 
 @dataclass(frozen=True)

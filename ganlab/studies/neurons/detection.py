@@ -8,9 +8,10 @@ worst = Sampler(generator).images(ranking.top(64))                # the most LR 
 """
 
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,13 @@ from ganlab.nn.tracing import Reached, recorded
 from ganlab.report.atomic import replace_file
 from ganlab.sampling import Sampler, batched, checked_noise
 from ganlab.storage.arrays import ArrayArchive
+from ganlab.studies.address import Latents, addresses
+from ganlab.studies.bench import Bench
+from ganlab.studies.neurons.ablation import low_rate
+from ganlab.studies.neurons.layers import Layer
+from ganlab.studies.neurons.rate_count import RateCount, RateQuestion
+from ganlab.studies.neurons.rates import digest
+from ganlab.studies.places import place_named
 
 FILE = "ranking.npz"
 ENDS = ("top", "bottom")  # the most LR neurons, the fewest
@@ -116,7 +124,7 @@ class Ranking:
             FileNotFoundError: there is none.
             ValueError: it is no ranking.
         """
-        path = Path(path).expanduser()
+        path = place_named(path, key)
         path = path / FILE if path.is_dir() else path
         if not path.is_file():
             raise FileNotFoundError(f"{key}={path}: no such file; run study=artifact_detection")
@@ -168,3 +176,129 @@ def read_ranking(
     if not 1 <= num <= len(ranking):
         raise ValueError(f"{key}={path} ranks {len(ranking)} latents, {num} were asked for")
     return ranking.top(num) if which == "top" else ranking.bottom(num)
+
+
+def is_detection(latents: Latents, key: str = "study.latents") -> bool:
+    """Whether this names a run of `study=artifact_detection`, or its file."""
+    if not isinstance(latents, str):
+        return False
+    path = place_named(latents, key)
+    return path.suffix == Path(FILE).suffix or path.is_dir()
+
+
+@dataclass(frozen=True)
+class ArtifactChoice:
+    """Which images a study is about: those that activate most LR neurons of the early layers.
+
+    Section 4.1 of the paper. Latents that are given are taken instead.
+
+    Raises:
+        ValueError: latents that are none, a bad rate or number, or a detection on another seed.
+    """
+
+    count: RateCount
+    latents: Latents  # addresses, "0:1300", a file, a detection run; None = found here
+    num_artifacts: int  # images with most LR neurons that are taken
+    num_samples: int  # latents of the count's scored seed among which they are found
+    layers: Sequence[Layer] | None  # None = the early layers
+    rate: float  # R of the neurons counted
+    include_dead: bool  # never-activated neurons count as LR
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.num_artifacts <= self.num_samples:
+            raise ValueError(
+                f"study.num_artifacts={self.num_artifacts} must be from 1 to study.num_samples="
+                f"{self.num_samples}"
+            )
+        _ = self.given
+
+    @cached_property
+    def given(self) -> list[int] | None:
+        """The addresses, where nothing is to be found."""
+        return None if self.latents is None else self.read(self.latents, "top")
+
+    def read(
+        self, latents: int | Sequence[int] | str, which: str, key: str = "study.latents"
+    ) -> list[int]:
+        """Given addresses; of a detection run its `num_artifacts` at the top or bottom."""
+        if is_detection(latents):
+            return read_ranking(str(latents), which, self.num_artifacts, self.count.seed, key)
+        return addresses(latents, key)
+
+    def __len__(self) -> int:
+        return self.num_artifacts if self.given is None else len(self.given)
+
+    def check(self, bench: Bench) -> None:
+        """Refuse early what a detection found on another generator, or with other noise."""
+        if not is_detection(self.latents):
+            return
+        ranking = Ranking.load(str(self.latents))
+        if (ranking.generator, ranking.noise) != (digest(bench.generator), bench.sampler.noise):
+            raise ValueError(
+                f"study.latents={self.latents} ranks images of another generator, or with "
+                "other noise; run study=artifact_detection on this one, or leave it out"
+            )
+
+    def layers_of(self, bench: Bench) -> list[str]:
+        """The layers whose LR neurons are counted, by name; none where nothing is to be found."""
+        if self.given is not None:
+            return []
+        return self.count.layers(bench, self.layers, key="study.detection_layers")
+
+    def choose(self, bench: Bench, rates: Mapping[str, Tensor]) -> Sequence[int]:
+        """Addresses of the images the study is about, those with most LR neurons first."""
+        if self.given is not None:
+            return self.given
+        return self.ranking(bench, rates).top(self.num_artifacts)
+
+    def ranking(self, bench: Bench, rates: Mapping[str, Tensor]) -> Ranking:
+        """All `num_samples` latents by their activated LR neurons; kept as `ranking.npz`."""
+        layers = self.layers_of(bench)
+        low = {name: low_rate(rates[name], self.rate, self.include_dead) for name in layers}
+        ranking = rank_latents(bench, low, self.num_samples)
+        if bench.directory is not None and bench.ranks.first:
+            ranking.save(bench.directory / FILE)
+        return ranking
+
+    def describe(self, bench: Bench, num: int) -> str:
+        """What `num` latents are, for a note."""
+        if is_detection(self.latents):
+            return f"the top {num} latents (seed {self.count.seed}) of {self.latents}"
+        if self.given is not None:
+            return f"{num} given latents of seed {self.count.seed}"
+        return (
+            f"the {num} of {self.num_samples} latents of seed {self.count.seed} that activate "
+            f"most LR neurons (R = {self.rate:g}) of {', '.join(self.layers_of(bench))}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactQuestion(RateQuestion):
+    """A question about the images that activate most LR neurons: which these are."""
+
+    latents: Latents = None  # addresses, "0:1300", a file, a detection run; None = found here
+    num_artifacts: int = 1300  # images with most LR neurons that are taken
+    num_samples: int = 50_000  # latents of `seed` among which they are found
+    detection_layers: Sequence[Layer] | None = None  # None = the early layers
+    include_dead: bool = True  # never-activated neurons count as LR (the paper's text)
+    num_shown: int = 8  # images in figures of before and after: the first of the latents
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_shown < 1:
+            raise ValueError(f"study.num_shown={self.num_shown} must be at least 1")
+
+    def choice(self, rate: float) -> ArtifactChoice:
+        """These images, found by the LR neurons of a rate R."""
+        found = (self.num_artifacts, self.num_samples, self.detection_layers, rate)
+        return ArtifactChoice(self.count, self.latents, *found, self.include_dead)
+
+
+def rank_latents(bench: Bench, masks: Mapping[str, Tensor], num: int) -> Ranking:
+    """Latents 0 .. num-1 by how many of the masks' neurons they activate, all ranks together."""
+    counts: list[Tensor] = []
+    if share := bench.ranks.share(range(num)):
+        indices = bench.ranks.watched(share, "LR neurons")
+        counts = [activated_neurons(bench.sampler, indices, masks)]
+    together = bench.ranks.joined(counts).cpu()
+    return Ranking.of(together, bench.seed, digest(bench.generator), bench.sampler.noise)

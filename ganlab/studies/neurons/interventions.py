@@ -8,8 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ganlab.features import Extractor
-from ganlab.nn.tracing import Edit
-from ganlab.sampling import EditsAt
+from ganlab.sampling import Edits, EditsAt
 from ganlab.studies.bench import Bench
 from ganlab.studies.neurons.ablation import Census, share_silenced
 from ganlab.studies.neurons.repair import Repair, repair, tapped
@@ -34,14 +33,14 @@ class Interventions:
 
     def __init__(self, bench: Bench, indices: Sequence[int], extractor: Extractor | None) -> None:
         self.bench, self.indices = bench, indices
-        self.extractor: Any = features_from(bench, extractor)
+        self.extractor: Any = extractor if bench.suite is None else bench.suite.extractor
         if isinstance(self.extractor, nn.Module):
             self.extractor.to(bench.device)
 
     @cached_property
     def plain(self) -> Measured:
         """The baseline, on record."""
-        values, features = self.passed("baseline", None)
+        values, features = self.evaluate("baseline", None)
         self.bench.record(values)
         compared = None if features is None else repair(features, features)
         return Measured(values, features, repair=compared)
@@ -51,15 +50,17 @@ class Interventions:
         """The metric that decides what is best; None where nothing is scored."""
         return self.bench.monitor(self.plain.values)
 
-    def measured(self, title: str, edits: EditsAt, census: Census) -> Measured:
+    def measure(self, title: str, edits: Edits | EditsAt, census: Census) -> Measured:
         """The same images under these edits, which the census watches."""
         before = self.plain.features
-        values, features = self.passed(title, edits)
+        values, features = self.evaluate(title, edits)
         counts = self.bench.ranks.sum(census.counts)
         compared = None if before is None or features is None else repair(before, features)
         return Measured(values, features, share_silenced(counts), compared)
 
-    def passed(self, title: str, edits: EditsAt | None) -> tuple[dict[str, float], Tensor | None]:
+    def evaluate(
+        self, title: str, edits: Edits | EditsAt | None
+    ) -> tuple[dict[str, float], Tensor | None]:
         """Scores, and features in the order of the latents, all ranks together."""
         bench = self.bench
         if self.extractor is None:
@@ -83,16 +84,6 @@ class Interventions:
         if self.extractor is None:
             notes.append("no extractor: repair and replacement are not told apart")
         return notes
-
-
-def features_from(bench: Bench, extractor: Extractor | None) -> Any:
-    """What compares the images: the suite's extractor where there is one, for one pass."""
-    return extractor if bench.suite is None else bench.suite.extractor
-
-
-def every(edits: dict[str, Edit]) -> EditsAt:
-    """The same edits for all latents."""
-    return lambda indices: edits
 
 
 def preflight(suite: object | None, extractor: Extractor | None) -> None:

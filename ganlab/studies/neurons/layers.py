@@ -56,45 +56,34 @@ def layer_shapes(
 
 def describe(sampler: Sampler) -> str:
     """Position, name, shape and number of neurons of every layer, as a Markdown table."""
-    shapes = layer_shapes(sampler)
-    rows = [
-        {
-            "index": index,
-            "layer": name,
-            "shape": " x ".join(map(str, shape)),
-            "neurons": prod(shape),
-        }
-        for index, (name, shape) in enumerate(shapes.items())
+    columns = ["index", "layer", "shape", "neurons"]
+    cells = [
+        (index, name, " x ".join(map(str, shape)), prod(shape))
+        for index, (name, shape) in enumerate(layer_shapes(sampler).items())
     ]
-    return Table(["index", "layer", "shape", "neurons"], rows).markdown()
-
-
-def layer_name(generator: Generator, layer: Layer) -> str:
-    """The name of a layer given by name or by position.
-
-    Raises:
-        ValueError: no such layer; the message lists those there are.
-    """
-    names = list(generator.layers)
-    if isinstance(layer, str) and layer in names:
-        return layer
-    if isinstance(layer, int) and 0 <= layer < len(names):
-        return names[layer]
-    raise ValueError(f"study.layers: no layer {layer}; this network has {listing(generator)}")
+    return Table(columns, [dict(zip(columns, row, strict=True)) for row in cells]).markdown()
 
 
 def select_layers(
-    generator: Generator, layers: Sequence[Layer], key: str = "study.layers"
+    generator: Generator,
+    layers: Sequence[Layer],  # by name or by position
+    key: str = "study.layers",  # the option that holds them, for messages
 ) -> list[str]:
     """Names of the chosen layers in network order, each once.
 
     Raises:
-        ValueError: an empty choice, or a layer the network does not have.
+        ValueError: an empty choice, or a layer the network does not have; the message lists those
+            there are.
     """
-    chosen = {layer_name(generator, layer) for layer in layers}
-    if not chosen:
+    names = list(generator.layers)
+    by_word: dict[Layer, str] = {**dict(enumerate(names)), **{name: name for name in names}}
+    known = (isinstance(layer, int | str) and layer in by_word for layer in layers)
+    if unknown := [layer for layer, here in zip(layers, known, strict=True) if not here]:
+        raise ValueError(f"{key}: no layer {unknown[0]}; this network has {listing(generator)}")
+    if not layers:
         raise ValueError(f"{key} is empty; this network has {listing(generator)}")
-    return [name for name in generator.layers if name in chosen]
+    chosen = {by_word[layer] for layer in layers}
+    return [name for name in names if name in chosen]
 
 
 def latent_independent(sampler: Sampler, num_latents: int = 4) -> list[str]:
@@ -127,6 +116,6 @@ def early_layers(sampler: Sampler, num_sizes: int = 3) -> list[str]:
     by_size: dict[str, list[str]] = {}
     for name in default_layers(sampler):
         by_size.setdefault(name.rpartition("/")[0], []).append(name)
-    studied = getattr(sampler.generator, "layer_studied", 0)
+    studied = sampler.generator.layer_studied
     chosen = [names[min(studied, len(names) - 1)] for names in by_size.values()]
     return chosen[:num_sizes]

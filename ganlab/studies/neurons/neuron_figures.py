@@ -14,50 +14,48 @@ Figure 2 is a part of `study=artifact_detection`.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from ganlab.report.drawings import Drawing
-from ganlab.sampling import batched
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.neurons.ablation_figures import draw_before_after, draw_figure_5
-from ganlab.studies.neurons.ablation_grid import (
-    Ablation,
-    ablation_edits,
-    checked_rates,
-    neuron_masks,
+from ganlab.studies.neurons.ablation import Ablation, ablation_edits, checked_rates, neuron_masks
+from ganlab.studies.neurons.detection import ArtifactChoice, ArtifactQuestion, is_detection
+from ganlab.studies.neurons.figures import (
+    Sample,
+    draw_before_after,
+    draw_figure_1,
+    draw_figure_3,
+    draw_figure_4,
+    draw_figure_5,
 )
-from ganlab.studies.neurons.artifact_latents import ArtifactChoice, is_detection
-from ganlab.studies.neurons.layers import Layer, as_list, early_layers, select_layers
-from ganlab.studies.neurons.map_figures import Sample, draw_figure_1, draw_figure_3, draw_figure_4
+from ganlab.studies.neurons.layers import Layer, as_list, select_layers
 from ganlab.studies.neurons.neuron_maps import (
-    Activated,
     Masks,
     activated_counts,
     neuron_maps,
     passage,
 )
-from ganlab.studies.neurons.rate_count import RateCount
 from ganlab.studies.neurons.rates import checked_rate
-from ganlab.studies.question import Question
 
 Rates = Mapping[str, Tensor]  # layer -> (C, H, W)
 
 
 @dataclass(frozen=True, kw_only=True)
-class NeuronFigures(Question):
+class NeuronFigures(ArtifactQuestion):
     """Draws Figures 1, 3, 4, 5 and 6 for the images with most and with fewest LR neurons.
 
     Normal images are those that activate fewest LR neurons of the early layers, artifact images
     those that activate most, unless both are given. Every figure has its numbers beside it.
+
+    Further options: of the images `latents`, `num_artifacts`, `num_samples`, `detection_layers`,
+    `include_dead` and `num_shown` (`ArtifactQuestion`; `num_shown` is of Figure 6), of the rates
+    `num_latents`, `rate_seed`, `rates_file`, `save_every` and `noise` (`RateQuestion`).
     """
 
-    latents: Latents = None  # artifact images, or a detection run; None = found here
-    normal: Latents = None  # normal images, given in the same way; None = found likewise
+    normal: Latents = None  # normal images, given as `latents` are; None = found likewise
     rate: float = 0.3  # R: a neuron activated at most this often is an LR neuron
     layers: Sequence[Layer] | None = None  # of Figures 1, 3, 5, 6; None = the early ones
     followed: Sequence[Layer] | None = None  # of Figure 4; None = one of each size
@@ -65,18 +63,6 @@ class NeuronFigures(Question):
     rates: Sequence[float] = (0.1, 0.3, 0.5, 0.7)  # of Figure 5
     num_compared: int = 200  # images of each kind in the bars of Figure 1
     num_samples_shown: int = 2  # images of each kind in Figure 1, samples in Figure 5
-    num_artifacts: int = 1300  # images taken from either end of a detection
-    num_samples: int = 50_000  # latents of `seed` among which they are found
-    detection_layers: Sequence[Layer] | None = None  # None = the early layers
-    include_dead: bool = True  # never-activated neurons count as LR (the paper's text)
-    num_shown: int = 8  # images in Figure 6
-    noise: str = "fixed"  # of all images; random = drawn for each, keyed by its latent
-    num_latents: int = 30_000  # N of eq. 1
-    rate_seed: int | None = None  # of the counted latents; None = derived from seed
-    rates_file: str | Path | None = None  # rates.safetensors or its folder; None = count
-    save_every: int = 2000  # latents between two savings of the counts
-
-    noise_told = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,20 +78,11 @@ class NeuronFigures(Question):
                 "study.num_compared and study.num_samples_shown must be at least 1, and "
                 "study.rates must hold a rate"
             )
-        if self.num_shown < 1:
-            raise ValueError(f"study.num_shown={self.num_shown} must be at least 1")
-
-    @property
-    def count(self) -> RateCount:
-        """What rates are counted on."""
-        given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
-        return RateCount(*given)
 
     @cached_property
     def artifacts(self) -> ArtifactChoice:
         """The artifact images."""
-        found = (self.num_artifacts, self.num_samples, self.detection_layers, self.rate)
-        return ArtifactChoice(self.count, self.latents, *found, self.include_dead)
+        return self.choice(self.rate)
 
     @cached_property
     def shown_rates(self) -> list[float]:
@@ -142,21 +119,17 @@ class NeuronFigures(Question):
 
     def ablated_layers(self, bench: Bench) -> list[str]:
         """The layers whose neurons are counted and switched off."""
-        if self.layers is None:
-            return early_layers(self.count.sampler(bench))
-        return select_layers(bench.generator, as_list(self.layers))
+        return self.count.layers(bench, self.layers)
 
     def followed_layers(self, bench: Bench) -> list[str]:
         """The columns of Figure 4: StyleGAN2's 0, 1, 3, 5, 7, or their like."""
-        if self.followed is None:
-            return early_layers(self.count.sampler(bench), num_sizes=5)
-        return select_layers(bench.generator, as_list(self.followed))
+        return self.count.layers(bench, self.followed, num_sizes=5, key="study.followed")
 
     def mapped(self, bench: Bench) -> str:
         """The layer of Figure 1's maps."""
         if self.map_layer is None:
             return self.ablated_layers(bench)[-1]
-        return select_layers(bench.generator, [self.map_layer])[0]
+        return self.count.layers(bench, [self.map_layer], key="study.map_layer")[-1]
 
     def run(self, bench: Bench) -> Findings:
         """Find rates and images, and draw, on the first rank."""
@@ -188,7 +161,7 @@ class NeuronFigures(Question):
         }
         of_layers = {name: low[name] for name in layers}
         counts = {
-            name: counted(bench, found[: self.num_compared], of_layers)
+            name: activated_counts(bench.sampler, found[: self.num_compared], of_layers)
             for name, found in kinds.items()
         }
         general, rare = groups["normal"][0], groups["artifact"][0]
@@ -227,13 +200,3 @@ def sample(bench: Bench, index: int, low: Masks, high: Masks) -> Sample:
         for masks in (low, high)
     ]
     return Sample(index, bench.sampler.images([index])[0], *maps)
-
-
-def counted(bench: Bench, indices: Sequence[int], low: Masks) -> Activated:
-    """Counts of these images, in batches."""
-    parts = [
-        activated_counts(bench.sampler, batch, low) for batch in batched(indices, bench.batch_size)
-    ]
-    return Activated(
-        torch.cat([part.activated for part in parts]), torch.cat([part.chosen for part in parts])
-    )

@@ -61,18 +61,18 @@ class Activated:
 
 def activated_counts(
     sampler: Sampler,
-    indices: Sequence[int],  # addresses of the latents, one batch of them
+    indices: Sequence[int],  # addresses of the latents
     chosen: Masks,  # the neurons counted, by layer
 ) -> Activated:
     """Counts for each image and layer, the layers in the order of `chosen`, on the CPU."""
+    masks = {name: mask.to(sampler.place).flatten() for name, mask in chosen.items()}
+    activated, hit = [], []
     with recorded(sampler.generator.layers, list(chosen)) as activations:
-        sampler.batch(indices)
-    on = {name: (activations[name] > 0).flatten(1) for name in chosen}
-    hit = [on[name] & mask.to(on[name].device).flatten() for name, mask in chosen.items()]
-    return Activated(
-        torch.stack([each.sum(1) for each in on.values()], 1).cpu(),
-        torch.stack([each.sum(1) for each in hit], 1).cpu(),
-    )
+        for _ in sampler.batches(indices):
+            on = {name: (activations[name] > 0).flatten(1) for name in chosen}
+            activated.append(torch.stack([on[name].sum(1) for name in masks], 1).cpu())
+            hit.append(torch.stack([(on[n] & mask).sum(1) for n, mask in masks.items()], 1).cpu())
+    return Activated(torch.cat(activated), torch.cat(hit))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,8 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from math import ceil
 from pathlib import Path
@@ -14,12 +12,17 @@ from ganlab.nn.randomness import derived_seed
 from ganlab.sampling import Sampler
 from ganlab.studies.bench import Bench
 from ganlab.studies.neurons.counting import Counting, Key, load_partial, portions, save_partial
-from ganlab.studies.neurons.layers import layer_shapes
+from ganlab.studies.neurons.layers import (
+    Layer,
+    as_list,
+    early_layers,
+    layer_shapes,
+    select_layers,
+)
 from ganlab.studies.neurons.rates import FILE, Rates, digest
-from ganlab.studies.places import place_named
+from ganlab.studies.question import Question
 
 PARTIAL = "rates.partial.safetensors"  # counts of a run that was stopped
-Shapes = Callable[[], Mapping[str, tuple[int, ...]]]  # of the layers' outputs, when asked
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class RateCount:
     rate_seed: int | None  # of the counted latents; None = derived from seed
     rates_file: str | Path | None  # rates.safetensors or its folder; None = count
     save_every: int  # latents between two savings of the counts
-    near_zero: bool = False  # count too on how many latents rounding could decide
+    near_zero: bool  # count too on how many latents rounding could decide
 
     def __post_init__(self) -> None:
         if min(self.num_latents, self.save_every) < 1:
@@ -57,6 +60,18 @@ class RateCount:
         """The latents that rates are counted on."""
         return replace(bench.sampler, seed=self.counted_seed)
 
+    def layers(
+        self,
+        bench: Bench,
+        chosen: Sequence[Layer] | None,  # names or positions; None = the early layers
+        num_sizes: int = 3,  # of the early layers
+        key: str = "study.layers",  # the option that holds `chosen`, for messages
+    ) -> list[str]:
+        """The chosen layers by name, in network order."""
+        if chosen is None:
+            return early_layers(self.sampler(bench), num_sizes)
+        return select_layers(bench.generator, as_list(chosen), key)
+
     def key(self, bench: Bench, layers: Sequence[str]) -> Key:
         """What the rates are to be counted on."""
         noise = bench.sampler.noise
@@ -65,27 +80,57 @@ class RateCount:
     def check(self, bench: Bench, layers: Sequence[str]) -> None:
         """Refuse a file of rates that does not fit."""
         if self.rates_file is not None:
-            key, shapes = self.key(bench, layers), self.shapes(bench, layers)
-            place_named(self.rates_file, "study.rates_file")
-            find_rates(key, self.num_latents, self.rates_file, None, shapes)
-
-    def shapes(self, bench: Bench, layers: Sequence[str]) -> Shapes:
-        """Tells what the rates of each layer are shaped as, at the cost of an image."""
-        return partial(layer_shapes, self.sampler(bench), layers)
+            self.find(bench, self.key(bench, layers))
 
     def rates(self, bench: Bench, layers: Sequence[str]) -> Rates:
         """Rates of these layers: a file that matches, else counted by all ranks and kept."""
         key = self.key(bench, layers)
-        shapes = self.shapes(bench, layers)
-        found = find_rates(key, self.num_latents, self.rates_file, bench.directory, shapes)
-        found = bench.ranks.agreed(found)  # ranks may see different disks
-        return self.counted(bench, key) if found is None else found
+        found = bench.ranks.agreed(self.find(bench, key))  # ranks may see different disks
+        return self.count_anew(bench, key) if found is None else found
 
-    def counted(self, bench: Bench, key: Key) -> Rates:
+    def find(self, bench: Bench, key: Key) -> Rates | None:
+        """Rates on disk that were counted on the same things, or None.
+
+        Raises:
+            FileNotFoundError: `rates_file` does not exist.
+            ValueError: `rates_file` does not match; the message says in what.
+        """
+        if self.rates_file is not None:
+            rates = Rates.load(self.rates_file)
+            if different := self.differences(bench, key, rates):
+                raise ValueError(
+                    f"study.rates_file={self.rates_file} cannot be used: {'; '.join(different)}. "
+                    "Match the study to it, or leave study.rates_file out to count anew"
+                )
+            return rates
+        if bench.directory is None or not (bench.directory / FILE).is_file():
+            return None
+        try:
+            rates = Rates.load(bench.directory)
+        except ValueError as error:  # nobody asked for this file: counting anew costs time only
+            warnings.warn(f"{error}; the rates are counted anew", stacklevel=2)
+            return None
+        return None if self.differences(bench, key, rates) else rates
+
+    def differences(self, bench: Bench, key: Key, rates: Rates) -> list[str]:
+        """What keeps these rates from being those of the key; [] if nothing."""
+        shapes = layer_shapes(self.sampler(bench), key.layers)
+        wanted = (key.generator, self.num_latents, key.seed, key.layers, key.noise, key.near_zero)
+        return rates.differences(*wanted, shapes)
+
+    def count_anew(self, bench: Bench, key: Key) -> Rates:
         """Count, each rank its share of the latents, and write `rates.safetensors`."""
         counting = Counting(self.sampler(bench), key.layers, key.near_zero)
-        with kept_if_stopped(bench):
-            self.count(bench, counting, key, self.resumed(bench, counting, key))
+        try:
+            self.count(bench, counting, key, self.resume(bench, counting, key))
+        except KeyboardInterrupt:  # nothing else says how to go on
+            if bench.writes:
+                print(
+                    "stopped; the counts so far are kept: the same command goes on with "
+                    f"hydra.run.dir={bench.directory}",
+                    file=sys.stderr,
+                )
+            raise
         counted, near = counting.rates(), counting.counts()[1]
         rates = Rates(counted, self.num_latents, key.seed, key.generator, key.noise, near)
         if bench.directory is not None and bench.ranks.first:
@@ -95,7 +140,7 @@ class RateCount:
                 path.unlink(missing_ok=True)
         return rates
 
-    def resumed(self, bench: Bench, counting: Counting, key: Key) -> int:
+    def resume(self, bench: Bench, counting: Counting, key: Key) -> int:
         """Take up the counts of a run that was stopped; how many latents they are of."""
         found = None
         if bench.directory is not None and bench.ranks.first:
@@ -124,19 +169,28 @@ class RateCount:
                 save_partial(bench.directory / PARTIAL, key, active, near, done)
 
 
-@contextmanager
-def kept_if_stopped(bench: Bench) -> Iterator[None]:
-    """Say on Ctrl-C how to go on, as nothing else does."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        if bench.directory is not None and bench.ranks.first:
-            print(
-                "stopped; the counts so far are kept: the same command goes on with "
-                f"hydra.run.dir={bench.directory}",
-                file=sys.stderr,
-            )
-        raise
+@dataclass(frozen=True, kw_only=True)
+class RateQuestion(Question):
+    """A question about neurons by their activation rates: what these are counted on."""
+
+    noise: str = "fixed"  # of all images; random = drawn for each, keyed by its latent
+    num_latents: int = 30_000  # N of eq. 1
+    rate_seed: int | None = None  # of the counted latents; None = derived from seed
+    rates_file: str | Path | None = None  # rates.safetensors or its folder; None = count
+    save_every: int = 2000  # latents between two savings of the counts
+
+    noise_told = True
+    near_zero = False  # whether to count too on how many latents rounding could decide
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.count
+
+    @property
+    def count(self) -> RateCount:
+        """What rates are counted on."""
+        given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
+        return RateCount(*given, self.near_zero)
 
 
 def rate_seed_of(seed: int, rate_seed: int | None) -> int:
@@ -154,35 +208,3 @@ def rate_seed_of(seed: int, rate_seed: int | None) -> int:
             "choose another, or leave it out"
         )
     return rate_seed
-
-
-def find_rates(
-    key: Key,
-    num_latents: int,
-    rates_file: str | Path | None,  # must match
-    directory: Path | None,  # its rates.safetensors is taken if it matches
-    shapes: Shapes = dict,  # of the layers; asked of a file
-) -> Rates | None:
-    """Rates on disk that were counted on the same things, or None.
-
-    Raises:
-        FileNotFoundError: `rates_file` does not exist.
-        ValueError: `rates_file` does not match; the message says in what.
-    """
-    wanted = (key.generator, num_latents, key.seed, key.layers, key.noise, key.near_zero)
-    if rates_file is not None:
-        rates = Rates.load(rates_file)
-        if different := rates.differences(*wanted, shapes()):
-            raise ValueError(
-                f"study.rates_file={rates_file} cannot be used: {'; '.join(different)}. "
-                "Match the study to it, or leave study.rates_file out to count anew"
-            )
-        return rates
-    if directory is None or not (directory / FILE).is_file():
-        return None
-    try:
-        rates = Rates.load(directory)
-    except ValueError as error:  # nobody asked for this file: counting anew costs time only
-        warnings.warn(f"{error}; the rates are counted anew", stacklevel=2)
-        return None
-    return None if rates.differences(*wanted, shapes()) else rates

@@ -20,6 +20,7 @@ from ganlab.sampling import Sampler, checked_noise
 from ganlab.storage.tensors import packed, read_tensors
 from ganlab.studies.neurons.counting import NEAR, Counting, check_counts
 from ganlab.studies.neurons.layers import Layer, default_layers, select_layers
+from ganlab.studies.places import place_named
 
 FORMAT = "ganlab.rates/2"
 FILE = "rates.safetensors"
@@ -140,7 +141,7 @@ class Rates:
             FileNotFoundError: there is none.
             ValueError: it is no file of activation rates, is damaged, or holds what none can be.
         """
-        path = Path(path).expanduser()
+        path = place_named(path, "study.rates_file")
         path = path / FILE if path.is_dir() else path
         if not path.is_file():
             raise FileNotFoundError(

@@ -9,7 +9,6 @@ forward pass a batch in which every layer of the set is ablated before the next 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from torch import Tensor
 
@@ -18,34 +17,24 @@ from ganlab.networks import stylegan2
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
 from ganlab.sampling import EditsAt
-from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.neurons import interventions
-from ganlab.studies.neurons.ablation import Census
-from ganlab.studies.neurons.ablation_figures import draw_before_after
-from ganlab.studies.neurons.ablation_grid import (
+from ganlab.studies.neurons import ablation_report, interventions
+from ganlab.studies.neurons.ablation import (
     KINDS,
     Ablation,
+    Census,
     Outcome,
     ablation_edits,
     ablation_rows,
     neuron_masks,
     share_chosen,
 )
-from ganlab.studies.neurons.ablation_report import (
-    cell_table,
-    grid_table,
-    paper_table,
-    repair_table,
-    selection_notes,
-)
-from ganlab.studies.neurons.artifact_latents import ArtifactChoice
+from ganlab.studies.neurons.detection import ArtifactChoice, ArtifactQuestion
+from ganlab.studies.neurons.figures import draw_before_after
 from ganlab.studies.neurons.interventions import Interventions
 from ganlab.studies.neurons.layers import Layer, as_list, checked_sets, early_layers, select_layers
-from ganlab.studies.neurons.rate_count import RateCount
 from ganlab.studies.neurons.rates import checked_rate
-from ganlab.studies.question import Question
 
 COLUMNS = ((0,), (1,), (2,), (0, 1), (0, 1, 2), (0, 1, 2, 3))  # Table 1's, among the early layers
 Rates = Mapping[str, Tensor]  # layer -> (C, H, W)
@@ -53,13 +42,17 @@ Sets = Sequence[tuple[str, ...]]  # layer sets, by names in network order
 
 
 @dataclass(frozen=True, kw_only=True)
-class SequentialAblation(Question):
+class SequentialAblation(ArtifactQuestion):
     """Scores every cell of the grid beside the unablated images, and shows before and after.
 
     Writes `table.*` (Table 1: the monitored score by ablation and layer set), `cells.*` (every
     score of every cell with the shares of neurons chosen and silenced), `repair.*` (repaired or
     replaced), `paper.*` (the printed Table 1 beside ours, for StyleGAN2) and
     `figures/ablation.png`. No truncation (section 4.1).
+
+    Further options: of the images `latents`, `num_artifacts`, `num_samples`, `detection_layers`,
+    `include_dead` and `num_shown` (`ArtifactQuestion`), of the rates `num_latents`, `rate_seed`,
+    `rates_file`, `save_every` and `noise` (`RateQuestion`).
 
     Raises:
         ValueError: a bad rate, quantile, kind or share, or a layer that the network lacks.
@@ -74,40 +67,19 @@ class SequentialAblation(Question):
     kinds: Sequence[str] = KINDS  # some of low, high, random
     random_share: float = 0.3  # of each image's activated neurons
     extractor: Extractor | None = None  # features where `suite` is null; None = compare none
-    latents: Latents = None  # addresses, "0:1300", a file, a detection run; None = found here
-    num_artifacts: int = 1300  # images with most LR neurons that are taken
-    num_samples: int = 50_000  # latents of `seed` among which they are found
-    detection_layers: Sequence[Layer] | None = None  # None = the early layers
     detection_rate: float = 0.3  # R of the neurons counted
-    include_dead: bool = True  # never-activated neurons count as LR (the paper's text)
-    num_shown: int = 8  # images in figures of before and after: the first of the latents
-    noise: str = "fixed"  # of all images; random = drawn for each, keyed by its latent
-    num_latents: int = 30_000  # N of eq. 1
-    rate_seed: int | None = None  # of the counted latents; None = derived from seed
-    rates_file: str | Path | None = None  # rates.safetensors or its folder; None = count
-    save_every: int = 2000  # latents between two savings of the counts
 
-    noise_told = True
     baseline = False  # it is that of the artifact images
 
     def __post_init__(self) -> None:
         super().__post_init__()
         checked_rate(self.detection_rate, "study.detection_rate")
-        if self.num_shown < 1:
-            raise ValueError(f"study.num_shown={self.num_shown} must be at least 1")
         _ = self.artifacts, self.ablations, self.named_sets
-
-    @property
-    def count(self) -> RateCount:
-        """What rates are counted on."""
-        given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
-        return RateCount(*given)
 
     @cached_property
     def artifacts(self) -> ArtifactChoice:
         """The images that are ablated."""
-        found = (self.num_artifacts, self.num_samples, self.detection_layers, self.detection_rate)
-        return ArtifactChoice(self.count, self.latents, *found, self.include_dead)
+        return self.choice(self.detection_rate)
 
     @cached_property
     def ablations(self) -> list[Ablation]:
@@ -159,7 +131,7 @@ class SequentialAblation(Question):
         """Find rates and latents and score the grid; `result` is its cells, row by row."""
         sets = self.sets_of(bench)
         rates = self.count.rates(bench, self.counted_layers(bench)).rates
-        indices = self.artifacts.found(bench, rates)
+        indices = self.artifacts.choose(bench, rates)
         scored = Interventions(bench, indices, self.extractor)
         _ = scored.plain  # first on record
         cells = [self.cell(scored, row, layers, rates) for row in self.ablations for layers in sets]
@@ -167,7 +139,7 @@ class SequentialAblation(Question):
             return Findings(result=cells)
         notes = [*scored.left_out(), *self.notes(bench, cells, sets, len(indices))]
         shown = sets[-2] if self.named_sets is None and len(sets) > 5 else sets[-1]
-        drawing = self.drawn(bench, shown, rates, indices[: self.num_shown])
+        drawing = self.draw(bench, shown, rates, indices[: self.num_shown])
         tables = self.tables(bench, cells, scored, notes)
         return Findings(tables=tables, figures={"ablation": drawing}, result=cells)
 
@@ -177,7 +149,7 @@ class SequentialAblation(Question):
         """Score one cell on the baseline's latents and record it."""
         census, bench = Census(), scored.bench
         title = f"{ablation.label} on {', '.join(layers)}"
-        found = scored.measured(title, self.edits(bench, ablation, layers, rates, census), census)
+        found = scored.measure(title, self.edits(bench, ablation, layers, rates, census), census)
         chosen = None
         if ablation.kind != "random":
             chosen = share_chosen(neuron_masks(ablation, rates, layers, self.include_dead))
@@ -202,17 +174,17 @@ class SequentialAblation(Question):
         """Every table, by the name of its files."""
         plain, monitor = scored.plain.values, scored.monitor
         found = {
-            "table": grid_table(cells, plain, monitor, notes),
-            "cells": cell_table(cells, plain, monitor, notes),
+            "table": ablation_report.grid_table(cells, plain, monitor, notes),
+            "cells": ablation_report.cell_table(cells, plain, monitor, notes),
         }
         if scored.extractor is not None:
-            found["repair"] = repair_table(cells, notes)
+            found["repair"] = ablation_report.repair_table(cells, notes)
         if isinstance(bench.generator, stylegan2.Generator):
             names = list(bench.generator.layers)
-            found["paper"] = paper_table(cells, plain, monitor, names)
+            found["paper"] = ablation_report.paper_table(cells, plain, monitor, names)
         return found
 
-    def drawn(
+    def draw(
         self, bench: Bench, layers: Sequence[str], rates: Rates, indices: Sequence[int]
     ) -> Drawing:
         """Images before and after every ablation of one layer set: the paper's {0, 1, 3}."""
@@ -231,9 +203,9 @@ class SequentialAblation(Question):
             f"LR: rate ≤ R, HR: rate > R; never-activated neurons {dead} as LR",
             *(["q: R is this quantile of each layer's rates"] if by_quantile else []),
             *(["Table 1's sets with layers that this network lacks are left out"] * left_out),
-            *selection_notes(cells),
+            *ablation_report.selection_notes(cells),
             f"rates: {self.num_latents} latents of seed {self.count.counted_seed}",
-            f"images: {self.artifacts.described(bench, num)}; no truncation, {self.noise} noise, "
+            f"images: {self.artifacts.describe(bench, num)}; no truncation, {self.noise} noise, "
             "averaged generator",
             "silenced: share of the layers' activated neurons set to 0, over all images",
         ]

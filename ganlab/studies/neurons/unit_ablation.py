@@ -4,62 +4,67 @@ Bau et al. 2018 (GAN Dissection, arXiv:1811.10597), section 4.3: units that make
 found and set to zero, and the score improves until units that are needed go too.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from ganlab.features import Extractor
+from ganlab.report import figures
 from ganlab.report.drawings import Drawing
+from ganlab.report.tables import Table
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
+from ganlab.studies.directions import direction
 from ganlab.studies.findings import Findings
 from ganlab.studies.neurons import interventions
 from ganlab.studies.neurons.ablation import Census
-from ganlab.studies.neurons.ablation_figures import draw_before_after
-from ganlab.studies.neurons.artifact_latents import ArtifactChoice
-from ganlab.studies.neurons.interventions import Interventions, every
-from ganlab.studies.neurons.layers import Layer, as_list
-from ganlab.studies.neurons.rate_count import RateCount
+from ganlab.studies.neurons.ablation_report import SILENCED, repair_notes
+from ganlab.studies.neurons.detection import ArtifactChoice
+from ganlab.studies.neurons.figures import draw_before_after
+from ganlab.studies.neurons.interventions import Interventions
+from ganlab.studies.neurons.layers import as_list
+from ganlab.studies.neurons.repair import Repair
 from ganlab.studies.neurons.unit_ranking import Ranked, UnitRanking
-from ganlab.studies.neurons.unit_report import Step, draw_steps, step_table
-from ganlab.studies.neurons.units import Region, ablate_units
-from ganlab.studies.question import Question
+from ganlab.studies.neurons.units import ablate_units
+
+NAMED = 12  # units of a step that the table names
+
+
+@dataclass(frozen=True)
+class Step:
+    """The score with the first `num` units of the ranking switched off."""
+
+    num: int
+    values: Mapping[str, float] = field(default_factory=dict)  # metric -> score
+    silenced: float = 0.0  # share of the layer's activated neurons that were set to zero
+    repair: Repair | None = None  # against the same images with all units
 
 
 @dataclass(frozen=True, kw_only=True)
-class UnitAblation(Question):
+class UnitAblation(UnitRanking):
     """Switches off more and more units of one layer and scores the same latents after each step.
 
     Writes `table.*`, `figures/unit_ablation.png` (the curve) and `figures/units.png` (before and
     after). Units are switched off in any images, by default the first ones.
 
+    Further options: of the units `layer`, `ranking`, `units`, `descending`, `region`, `num_ranked`,
+    `num_top` and `ranked_on` (`UnitRanking`), of the rates `num_latents`, `rate_seed`,
+    `rates_file`, `save_every` and `noise` (`RateQuestion`).
+
     Raises:
         ValueError: more units than there are, or what `UnitRanking` refuses.
     """
 
-    layer: Layer = 0  # name or position
-    ranking: str = "rate"  # rate, magnitude, fid, random; given where `units` is
-    units: Sequence[int] | None = None  # these, in this order
-    descending: bool | None = None  # highest first; None = as the ranking does
     steps: Sequence[int] | None = None  # units switched off; None = 1, 2, 4, ... to half
-    region: Region | None = None  # top, left, bottom, right in [0, 1]; None = everywhere
-    num_ranked: int = 10_000  # latents of `rate_seed` for magnitude and fid
-    num_top: int | None = None  # images a unit's FID is of; None = a twentieth of them
-    ranked_on: Latents = None  # magnitude: these latents of `seed` instead
     extractor: Extractor | None = None  # features where `suite` is null; None = compare none
-    latents: Latents = (
-        None  # scored: addresses, "0:1300", a file, a detection run; None = the first
-    )
+    latents: Latents = None  # scored: addresses, "0:9", a file, a detection run; None = the first
     num_artifacts: int = 1300  # images taken of a detection run, those with most LR neurons
     num_shown: int = 8  # images in the figure of before and after: the first of the latents
-    noise: str = "fixed"  # of all images; random = drawn for each, keyed by its latent
-    num_latents: int = 30_000  # N of eq. 1
-    rate_seed: int | None = None  # of the counted latents; None = derived from seed
-    rates_file: str | Path | None = None  # rates.safetensors or its folder; None = count
-    save_every: int = 2000  # latents between two savings of the counts
 
-    noise_told = True
     baseline = False  # it is that of the chosen images
 
     def __post_init__(self) -> None:
@@ -68,36 +73,13 @@ class UnitAblation(Question):
             raise ValueError(f"study.num_shown={self.num_shown} must be at least 1")
         if self.asked is not None and (not self.asked or self.asked[0] < 1):
             raise ValueError(f"study.steps must be numbers of units from 1, got {self.asked}")
-        _ = self.artifacts, self.ranks
-
-    @property
-    def count(self) -> RateCount:
-        """What rates are counted on."""
-        given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
-        return RateCount(*given)
+        _ = self.artifacts
 
     @cached_property
     def artifacts(self) -> ArtifactChoice:
         """The images, where they are given."""
         most = max(self.num_artifacts, 1)
         return ArtifactChoice(self.count, self.latents, self.num_artifacts, most, (), 0.0, True)
-
-    @cached_property
-    def ranks(self) -> UnitRanking:
-        """How units are ranked."""
-        given = None if self.units is None else as_list(self.units)
-        return UnitRanking(
-            count=self.count,
-            suite=self.suite,
-            layer=self.layer,
-            by=self.ranking if given is None else "given",
-            units=given,
-            descending=self.descending,
-            region=self.region,
-            num_ranked=self.num_ranked,
-            num_top=self.num_top,
-            ranked_on=self.ranked_on,
-        )
 
     @cached_property
     def asked(self) -> list[int] | None:
@@ -117,9 +99,9 @@ class UnitAblation(Question):
 
     def check(self, bench: Bench) -> None:
         """Refuse units that are not there, and rates and latents that do not fit."""
-        self.count.check(bench, [self.ranks.layer_of(bench)])
+        self.count.check(bench, [self.layer_of(bench)])
         self.artifacts.check(bench)
-        self.chosen_steps(self.ranks.check(bench))
+        self.chosen_steps(self.num_units(bench))
         interventions.check(bench, self.extractor, len(self.indices))
 
     def chosen_steps(self, num_units: int) -> list[int]:
@@ -139,24 +121,21 @@ class UnitAblation(Question):
 
     def run(self, bench: Bench) -> Findings:
         """Rank the units, then score with more and more of them gone; `result` is both."""
-        layer, scored = (
-            self.ranks.layer_of(bench),
-            Interventions(bench, self.indices, self.extractor),
-        )
-        found = self.ranks.ranked(bench, scored.extractor)
-        plain = scored.plain
-        steps = [Step(0, plain.values, 0.0, plain.repair)]
+        layer = self.layer_of(bench)
+        scored = Interventions(bench, self.indices, self.extractor)
+        found = self.rank(bench, scored.extractor)
+        steps = [Step(0, scored.plain.values, 0.0, scored.plain.repair)]
         for num in self.chosen_steps(len(found.order)):
             steps.append(self.step(scored, layer, found.order, num))
         if not bench.writes:
             return Findings(result=(found, steps))
-        title, monitor = f"Units of {layer} switched off by {self.ranks.by}", scored.monitor
+        title, monitor = f"Units of {layer} switched off by {self.by}", scored.monitor
         notes = [*scored.left_out(), *self.notes(bench)]
         return Findings(
             tables={"table": step_table(steps, found.order, monitor, title, notes)},
             figures={
                 "unit_ablation": draw_steps(steps, found.order, found.values, monitor, title),
-                "units": self.drawn(bench, layer, found, steps),
+                "units": self.draw(bench, layer, found, steps),
             },
             result=(found, steps),
         )
@@ -164,13 +143,13 @@ class UnitAblation(Question):
     def step(self, scored: Interventions, layer: str, order: Sequence[int], num: int) -> Step:
         """Score the latents without the first `num` units and record it."""
         census = Census()
-        edits = every({layer: census.watching(ablate_units(order[:num]))})
-        title = f"{num} units of {layer} by {self.ranks.by}"
-        found = scored.measured(title, edits, census)
+        edits = {layer: census.watching(ablate_units(order[:num]))}
+        title = f"{num} units of {layer} by {self.by}"
+        found = scored.measure(title, edits, census)
         scored.bench.record(found.values, intervention=title)
         return Step(num, found.values, found.silenced, found.repair)
 
-    def drawn(self, bench: Bench, layer: str, found: Ranked, steps: Sequence[Step]) -> Drawing:
+    def draw(self, bench: Bench, layer: str, found: Ranked, steps: Sequence[Step]) -> Drawing:
         """The first images with more and more units gone."""
         shown = self.indices[: self.num_shown]
         pictures = {"all units": bench.sampler.images(shown)}
@@ -183,9 +162,66 @@ class UnitAblation(Question):
         """What a reader of the table must know."""
         images = f"the first {len(self.indices)} latents of seed {self.seed}"
         if self.artifacts.given is not None:
-            images = self.artifacts.described(bench, len(self.indices))
+            images = self.artifacts.describe(bench, len(self.indices))
         return [
-            f"ranking: {self.ranks.note()}",
+            f"ranking: {self.ranking_note()}",
             f"images: {images}; no truncation, {self.noise} noise, averaged generator",
             "a unit is set to zero at every position, whatever its sign",
         ]
+
+
+def step_table(
+    steps: Sequence[Step],
+    order: Sequence[int],  # units, the first to go first
+    monitor: str | None,  # whose best step is marked
+    title: str,
+    notes: Sequence[str] = (),
+) -> Table:
+    """One row a step: how many units, which came last, every score, what the images became."""
+    rows = [step_row(step, order, steps[i - 1].num if i else 0) for i, step in enumerate(steps)]
+    best = {} if monitor is None else {monitor: direction(monitor)}
+    found = steps[-1].repair
+    said = [*(repair_notes(found) if found else []), *notes]
+    return Table(list(rows[-1]), rows, best, title, said)
+
+
+def step_row(step: Step, order: Sequence[int], previous: int) -> dict[str, Any]:
+    """One row of the table."""
+    added = [str(unit) for unit in order[previous : step.num]]
+    text = ", ".join(added[:NAMED]) + (", ..." if len(added) > NAMED else "")
+    row = {"units": step.num, "added": text, SILENCED: step.silenced, **step.values}
+    if step.repair is not None:
+        row |= {
+            "distance": step.repair.distance,
+            "spread kept": step.repair.spread_kept,
+            "recognized": step.repair.recognized,
+        }
+    return row
+
+
+def draw_steps(
+    steps: Sequence[Step],
+    order: Sequence[int],
+    unit_values: Tensor | None,  # (C,) what units were ranked by
+    monitor: str | None,  # None = the spread kept, or what is silenced, is drawn
+    title: str,
+) -> Drawing:
+    """The monitored score over the number of units switched off.
+
+    The numbers are those of every step, the order of the units, and what they were ranked by.
+    """
+    name, heights = monitor or SILENCED, [step.silenced for step in steps]
+    if monitor is not None:
+        heights = [step.values[monitor] for step in steps]
+    elif steps[-1].repair is not None:
+        name = "spread kept"
+        heights = [step.repair.spread_kept if step.repair else float("nan") for step in steps]
+    units = [step.num for step in steps]
+    figure, _ = figures.curves(
+        {name: (units, heights)}, xlabel="units switched off", ylabel=name, title=title, log=False
+    )
+    numbers: dict[str, ArrayLike] = {"units": units, name: heights, "order": order}
+    numbers[SILENCED] = [step.silenced for step in steps]
+    if unit_values is not None:
+        numbers["unit_values"] = unit_values
+    return Drawing(figure, numbers, title)

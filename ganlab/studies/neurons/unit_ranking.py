@@ -18,19 +18,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.metrics import FrechetDistance, Suite
+from ganlab.metrics import FrechetDistance
 from ganlab.nn.randomness import keyed_generator
 from ganlab.nn.tracing import recorded
 from ganlab.studies.address import Latents, addresses
 from ganlab.studies.bench import Bench
-from ganlab.studies.neurons.layers import Layer, select_layers
-from ganlab.studies.neurons.rate_count import RateCount
+from ganlab.studies.neurons.layers import Layer, as_list
+from ganlab.studies.neurons.rate_count import RateQuestion
 from ganlab.studies.neurons.units import (
     Moments,
     Region,
     checked_region,
     peaks,
-    ranked,
+    rank_units,
     unit_count,
     unit_fids,
     unit_magnitudes,
@@ -49,27 +49,26 @@ class Ranked:
     values: Tensor | None = None  # (C,) what they were ranked by
 
 
-@dataclass(frozen=True)
-class UnitRanking:
-    """How the units of one layer are ranked, or which are given.
+@dataclass(frozen=True, kw_only=True)
+class UnitRanking(RateQuestion):
+    """A question about the units of one layer: how they are ranked, or which are given.
 
     Raises:
         ValueError: an unknown ranking, a bad region or number, or FIDs without reals.
     """
 
-    count: RateCount
-    suite: Suite | None
-    layer: Layer
-    by: str  # rate, magnitude, fid, random, given
-    units: list[int] | None  # given, in this order
-    descending: bool | None  # highest first; None = as the ranking does
-    region: Region | None  # of magnitude; None = everywhere
-    num_ranked: int  # latents of magnitude and fid
-    num_top: int | None  # images a unit's FID is of; None = a twentieth of them
-    ranked_on: Latents  # of magnitude: these latents of the scored seed instead
+    layer: Layer = 0  # name or position
+    ranking: str = "rate"  # rate, magnitude, fid, random; given where `units` is
+    units: Sequence[int] | None = None  # these, in this order
+    descending: bool | None = None  # highest first; None = as the ranking does
+    region: Region | None = None  # of magnitude: top, left, bottom, right; None = everywhere
+    num_ranked: int = 10_000  # latents of `rate_seed` for magnitude and fid
+    num_top: int | None = None  # images a unit's FID is of; None = a twentieth of them
+    ranked_on: Latents = None  # magnitude: these latents of `seed` instead
 
     def __post_init__(self) -> None:
-        if self.by not in RANKINGS or (self.by == "given" and self.units is None):
+        super().__post_init__()
+        if self.by not in RANKINGS or (self.by == "given" and self.given is None):
             known = [name for name in RANKINGS if name != "given"]
             raise ValueError(
                 f"study.ranking must be {', '.join(known)}, or study.units a list of units, "
@@ -87,6 +86,16 @@ class UnitRanking:
                 f"study.num_top={self.top} must be from 2 to study.num_ranked={self.num_ranked}"
             )
         _ = self.named, checked_region(self.region)
+
+    @cached_property
+    def given(self) -> list[int] | None:
+        """The units, where they are given."""
+        return None if self.units is None else as_list(self.units)
+
+    @property
+    def by(self) -> str:
+        """What the units are ranked by, in a word."""
+        return self.ranking if self.given is None else "given"
 
     @property
     def top(self) -> int:
@@ -108,10 +117,9 @@ class UnitRanking:
 
     def layer_of(self, bench: Bench) -> str:
         """The layer's name."""
-        (name,) = select_layers(bench.generator, [self.layer])
-        return name
+        return self.count.layers(bench, [self.layer], key="study.layer")[0]
 
-    def check(self, bench: Bench) -> int:
+    def num_units(self, bench: Bench) -> int:
         """How many units can be switched off: the layer's, or those given.
 
         Raises:
@@ -119,20 +127,20 @@ class UnitRanking:
         """
         name = self.layer_of(bench)
         count = unit_count(bench.sampler, name)
-        if self.units is None:
+        if self.given is None:
             return count
-        wrong = [unit for unit in self.units if not 0 <= unit < count]
-        if wrong or not self.units or len(set(self.units)) < len(self.units):
+        wrong = [unit for unit in self.given if not 0 <= unit < count]
+        if wrong or not self.given or len(set(self.given)) < len(self.given):
             raise ValueError(
                 f"study.units must be different units of {name}, from 0 to {count - 1}, "
-                f"got {self.units}"
+                f"got {self.given}"
             )
-        return len(self.units)
+        return len(self.given)
 
-    def ranked(self, bench: Bench, extractor: Any) -> Ranked:
+    def rank(self, bench: Bench, extractor: Any) -> Ranked:
         """The units in the order they go; the extractor is for FIDs."""
-        if self.units is not None:
-            return Ranked(self.units)
+        if self.given is not None:
+            return Ranked(self.given)
         layer = self.layer_of(bench)
         if self.by == "random":
             rng = keyed_generator("unit ablation", bench.seed, layer)
@@ -144,7 +152,7 @@ class UnitRanking:
         else:
             values = self.fids(bench, layer, extractor)
         highest_first = RANKINGS[self.by] if self.descending is None else self.descending
-        return Ranked(ranked(values, highest_first), values)
+        return Ranked(rank_units(values, highest_first), values)
 
     def magnitudes(self, bench: Bench, layer: str) -> Tensor:
         """Mean |a| of each unit in the region, over all ranks."""
@@ -168,15 +176,14 @@ class UnitRanking:
 
     def real_moments(self) -> Moments:
         """Mean and covariance of the reals, as the suite's FID has them."""
-        metric = self.distance
-        assert metric is not None
-        state: Any = metric.real_state()
+        assert self.distance is not None
+        state: Any = self.distance.real_state()
         num, total = state["real_features_num_samples"], state["real_features_sum"]
         mean = total / num
         scatter = state["real_features_cov_sum"] - total.outer(mean)
         return Moments.of(mean, scatter / (num - 1))
 
-    def note(self) -> str:
+    def ranking_note(self) -> str:
         """By what the units were ranked, and on which latents."""
         seed = self.count.counted_seed
         drawn = f"{self.num_ranked} latents of seed {seed}"

@@ -4,7 +4,7 @@ Bau et al.: "GAN Dissection: Visualizing and Understanding Generative Adversaria
 (arXiv:1811.10597), sections 3.2 and 4.3. Unlike the ablation of neurons, a unit is set to zero at
 every position and whatever its sign.
 
-    order = ranked(unit_rates(rates["8x8/0"]))                       # rarest units first
+    order = rank_units(unit_rates(rates["8x8/0"]))                       # rarest units first
     edits = {"8x8/0": ablate_units(order[:20])}
     images = Sampler(generator, seed).images(indices, edits)
 """
@@ -84,14 +84,11 @@ def unit_magnitudes(
     A sum over images, so that the shares of several processes add up. Of a fully connected layer
     there is no region: its magnitudes are those of its neurons.
     """
-    total: Tensor | None = None
+    total = torch.zeros(unit_count(sampler, layer), dtype=torch.float64)
     with recorded(sampler.generator.layers, [layer]) as activations:
         for _ in sampler.batches(indices):
-            found = _regional(activations[layer].abs(), region).sum(0)
-            total = found if total is None else total + found
-    if total is None:  # a process without images
-        return torch.zeros(unit_count(sampler, layer), dtype=torch.float64)
-    return total.cpu()
+            total += _regional(activations[layer].abs(), region).sum(0).cpu()
+    return total
 
 
 def _regional(values: Tensor, region: Region | None) -> Tensor:
@@ -109,7 +106,7 @@ def unit_count(sampler: Sampler, layer: str) -> int:
     return activations[layer].shape[1]
 
 
-def ranked(values: Tensor, descending: bool = False) -> list[int]:
+def rank_units(values: Tensor, descending: bool = False) -> list[int]:
     """Units by value, NaN last whichever way; equal values by number."""
     last = values.nan_to_num(nan=-torch.inf if descending else torch.inf)
     return last.argsort(descending=descending, stable=True).tolist()
