@@ -52,7 +52,7 @@ def walk_progan(generator, latents, fire, condition, noise):
 
 
 def walk_stylegan2(generator, latents, fire, condition, noise):
-    style = generator.mapping(latents, condition)  # (N, W), the same for every layer
+    style = generator.map(latents, condition)[:, 0]  # (N, W), the same for every layer
     x, image = generator.const.expand(len(latents), -1, -1, -1), None
     for size, block in generator.blocks.items():
         for i, layer in enumerate(block.convs):

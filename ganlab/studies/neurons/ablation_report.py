@@ -1,7 +1,6 @@
 """An ablation grid as tables: Table 1, every cell, repair or replacement, and the paper's own."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ganlab.report.tables import Table
 from ganlab.studies.directions import better, direction
@@ -21,7 +20,7 @@ def grid_table(
 ) -> Table:
     """Table 1: one row an ablation, one column a layer set, the best of each column marked."""
     columns = list(dict.fromkeys(outcome.column for outcome in outcomes))
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, object]] = {}
     for outcome in outcomes:
         row = rows.setdefault(outcome.ablation.label, {"ablation": outcome.ablation.label})
         row[outcome.column] = outcome.silenced if monitor is None else outcome.values[monitor]
@@ -64,7 +63,7 @@ def cell_table(
 ) -> Table:
     """One row a cell: what was ablated, how much of it, and every score."""
     columns = ["ablation", "layers", "chosen", SILENCED]
-    rows: list[dict[str, Any]] = [{"ablation": NONE, SILENCED: 0.0, **baseline}]
+    rows: list[dict[str, object]] = [{"ablation": NONE, SILENCED: 0.0, **baseline}]
     for each in outcomes:
         cells = (each.ablation.label, each.column, each.chosen, each.silenced)
         rows.append({**dict(zip(columns, cells, strict=True)), **each.values})
@@ -92,7 +91,7 @@ def repair_table(outcomes: Sequence[Outcome], notes: Sequence[str] = ()) -> Tabl
         return Table(REPAIR, [], caption="Nothing was measured", notes=[*notes])
     found = measured[0][1]
     plain = Repair(0.0, found.spread_before, found.spread_before, 1.0)
-    cells: list[tuple[Any, ...]] = [(NONE, None, 0.0, *repair_cells(plain))]
+    cells: list[tuple[object, ...]] = [(NONE, None, 0.0, *repair_cells(plain))]
     for each, repair in measured:
         cells.append((each.ablation.label, each.column, each.silenced, *repair_cells(repair)))
     rows = [dict(zip(REPAIR, row, strict=True)) for row in cells]
@@ -138,7 +137,7 @@ def paper_table(
     """The printed Table 1, under each of its rows what was found here."""
     titles = {positions: ", ".join(map(str, positions)) for positions in PAPER_SETS}
     ours = {(each.ablation, each.layers): each.values.get(monitor or "") for each in outcomes}
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, object]] = []
     for ablation, printed in PAPER_ROWS.items():
         here = [
             ours.get((ablation, tuple(names[i] for i in positions if i < len(names))))

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -111,7 +110,7 @@ def rate_table(
     return Table(list(rows[0]), rows, caption=caption, notes=notes)
 
 
-def rate_row(name: str, values: Tensor, rate: float) -> dict[str, Any]:
+def rate_row(name: str, values: Tensor, rate: float) -> dict[str, object]:
     """One layer's row of the table."""
     alive = {f"0 < rate ≤ {low:g}": (values > 0) & (values <= low) for low in (rate, 0.1)}
     high = {f"rate > {rate:g}": values > rate, "rate ≥ 0.9": values >= 0.9}

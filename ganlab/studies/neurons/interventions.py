@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ganlab.features import Extractor
 from ganlab.sampling import Edits, EditsAt
@@ -33,8 +32,8 @@ class Interventions:
 
     def __init__(self, bench: Bench, indices: Sequence[int], extractor: Extractor | None) -> None:
         self.bench, self.indices = bench, indices
-        self.extractor: Any = extractor if bench.suite is None else bench.suite.extractor
-        if isinstance(self.extractor, nn.Module):
+        self.extractor = extractor if bench.suite is None else bench.suite.extractor
+        if self.extractor is not None:
             self.extractor.to(bench.device)
 
     @cached_property

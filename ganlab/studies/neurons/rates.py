@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +82,7 @@ def built(module: nn.Module) -> str:
     return f"{kind.__name__}({sorted(told.items())})"
 
 
-def is_plain(value: Any) -> bool:
+def is_plain(value: object) -> bool:
     """Whether a value says the same in every process: numbers, words and containers of them."""
     if isinstance(value, Mapping):
         return all(map(is_plain, [*value, *value.values()]))

@@ -7,7 +7,6 @@ found and set to zero, and the score improves until units that are needed go too
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -123,7 +122,7 @@ class UnitAblation(UnitRanking):
         """Rank the units, then score with more and more of them gone; `result` is both."""
         layer = self.layer_of(bench)
         scored = Interventions(bench, self.indices, self.extractor)
-        found = self.rank(bench, scored.extractor)
+        found = self.rank(bench)
         steps = [Step(0, scored.plain.values, 0.0, scored.plain.repair)]
         for num in self.chosen_steps(len(found.order)):
             steps.append(self.step(scored, layer, found.order, num))
@@ -185,7 +184,7 @@ def step_table(
     return Table(list(rows[-1]), rows, best, title, said)
 
 
-def step_row(step: Step, order: Sequence[int], previous: int) -> dict[str, Any]:
+def step_row(step: Step, order: Sequence[int], previous: int) -> dict[str, object]:
     """One row of the table."""
     added = [str(unit) for unit in order[previous : step.num]]
     text = ", ".join(added[:NAMED]) + (", ..." if len(added) > NAMED else "")

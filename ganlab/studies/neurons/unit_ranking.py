@@ -137,8 +137,8 @@ class UnitRanking(RateQuestion):
             )
         return len(self.given)
 
-    def rank(self, bench: Bench, extractor: Any) -> Ranked:
-        """The units in the order they go; the extractor is for FIDs."""
+    def rank(self, bench: Bench) -> Ranked:
+        """The units in the order they go."""
         if self.given is not None:
             return Ranked(self.given)
         layer = self.layer_of(bench)
@@ -150,7 +150,7 @@ class UnitRanking(RateQuestion):
         elif self.by == "magnitude":
             values = self.magnitudes(bench, layer)
         else:
-            values = self.fids(bench, layer, extractor)
+            values = self.fids(bench, layer)
         highest_first = RANKINGS[self.by] if self.descending is None else self.descending
         return Ranked(rank_units(values, highest_first), values)
 
@@ -162,26 +162,23 @@ class UnitRanking(RateQuestion):
         total = unit_magnitudes(sampler, share, layer, self.region)
         return bench.ranks.sum(total) / len(indices)
 
-    def fids(self, bench: Bench, layer: str, extractor: Any) -> Tensor:
+    def fids(self, bench: Bench, layer: str) -> Tensor:
         """Unit-specific FIDs, from one pass over `num_ranked` latents."""
+        assert self.suite is not None
+        assert self.distance is not None
         tops, features = [], []
         sampler = self.count.sampler(bench)
         with recorded(bench.generator.layers, [layer]) as activations:
             for images in bench.images("unit peaks", range(self.num_ranked), sampler=sampler):
                 tops.append(peaks(activations[layer]))
-                features.append(extractor(images.float())["features"])
+                features.append(self.suite.extractor(images.float())["features"])
         units = bench.ranks.watched(range(unit_count(bench.sampler, layer)), "unit FIDs")
         whole, theirs = bench.ranks.joined(tops), bench.ranks.joined(features)
-        return unit_fids(whole, theirs, self.real_moments(), self.top, units)
-
-    def real_moments(self) -> Moments:
-        """Mean and covariance of the reals, as the suite's FID has them."""
-        assert self.distance is not None
         state: Any = self.distance.real_state()
         num, total = state["real_features_num_samples"], state["real_features_sum"]
-        mean = total / num
-        scatter = state["real_features_cov_sum"] - total.outer(mean)
-        return Moments.of(mean, scatter / (num - 1))
+        scatter = state["real_features_cov_sum"] - total.outer(total / num)
+        reals = Moments.of(total / num, scatter / (num - 1))
+        return unit_fids(whole, theirs, reals, self.top, units)
 
     def ranking_note(self) -> str:
         """By what the units were ranked, and on which latents."""
