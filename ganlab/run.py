@@ -16,6 +16,7 @@ from ganlab.callbacks.curves import CurvesCut
 from ganlab.checks.ranges import shown
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
+from ganlab.data import ImageData
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
@@ -135,6 +136,8 @@ def evaluate(config: DictConfig) -> Settings:
     relabel(settings)
     trainer = build_trainer(settings, [study])
     datamodule = build_data(settings)
+    if isinstance(datamodule, ImageData) and isinstance(study, Study) and not study.scores:
+        datamodule.defer()  # a checkpoint paints where its training images are not
     with recorded_run(settings, trainer, system, [study]) as outcome, interruptible():
         outcome |= sources(system, datamodule)
         with lost_ranks_named(trainer):

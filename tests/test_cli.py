@@ -5,6 +5,7 @@ import json
 import os
 import pickle
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -326,6 +327,22 @@ def test_resume_and_evaluation_need_no_other_word_and_leave_the_record_true(tmp_
     assert scored["config"]["data"]["num"] == 150
     done = command("evaluate.py", ckpt, "data=fashion_mnist", f"hydra.run.dir={tmp_path}/other")
     assert "data.channels=1, but the checkpoint's generator was trained at 3" in done.stderr
+
+
+def test_a_checkpoint_paints_where_its_training_images_are_not(complaint, tmp_path):
+    images = pictures(tmp_path / "images", 8)
+    run = tmp_path / "trained"
+    words = [word for word in TINY if not word.startswith("data")]
+    words += [*folder_of(images), "data.batch_size=8", "logger=csv", f"hydra.run.dir={run}"]
+    done = command("train.py", *words)
+    assert done.returncode == 0, done.stderr
+    shutil.rmtree(images)
+    ckpt = f"ckpt={run}/checkpoints/last.ckpt"
+    for study in ("study=samples", "study=activation_rates study.num_latents=4"):
+        done = command("evaluate.py", ckpt, *study.split(), f"hydra.run.dir={tmp_path}/painted")
+        assert done.returncode == 0, done.stderr
+    told = complaint("evaluate.py", ckpt, "study=scores", "features=classifier")
+    assert f"data.path={images} does not exist" in told
 
 
 def test_unknown_command_names_the_nearest():

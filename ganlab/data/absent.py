@@ -37,9 +37,8 @@ class NoImages(lightning.LightningDataModule):
         return 1
 
     def test_dataloader(self) -> Iterable[Batch]:
-        """One black image, float in [-1, 1]."""
-        image = torch.full((1, self.channels, self.resolution, self.resolution), -1.0)
-        return _Once(Batch(image, None, torch.zeros(1, dtype=torch.int64)))
+        """One black image."""
+        return blank_pass(self.resolution, self.channels)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
@@ -56,6 +55,12 @@ class NoImages(lightning.LightningDataModule):
             "real images are needed and this checkpoint names none: give some, as in "
             f"data=folder data.path=<folder> data.resolution={self.resolution}, or study.suite=null"
         )
+
+
+def blank_pass(resolution: int, channels: int) -> Iterable[Batch]:
+    """One black image, float in [-1, 1], (1, C, H, W): a test pass has to have something."""
+    image = torch.full((1, channels, resolution, resolution), -1.0)
+    return _Once(Batch(image, None, torch.zeros(1, dtype=torch.int64)))
 
 
 class _Once:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from ganlab.data.absent import blank_pass
 from ganlab.data.batch import Batch
 from ganlab.data.collection import Collection, Source, hashed
 from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
@@ -58,11 +59,20 @@ class ImageData(lightning.LightningDataModule):
         self.num_eval: int | None = None
         self.batch_size_at: Callable[[int], int] | None = None
         self._dataset: ImageDataset | None = None
+        self._deferred = False
         self._checked: Path | None = None  # the mapped file that was found whole, or written
+
+    def defer(self) -> None:
+        """Open the images only when they are first asked for: the test pass has one black image."""
+        self._deferred = True
 
     @property
     def dataset(self) -> ImageDataset:
         """The decoded images; raises RuntimeError before `setup`."""
+        if self._dataset is None and self._deferred:
+            self._deferred = False
+            self.prepare_data()
+            self.setup()
         if self._dataset is None:
             raise RuntimeError("images are there after prepare_data() and setup()")
         return self._dataset
@@ -85,6 +95,8 @@ class ImageData(lightning.LightningDataModule):
 
     def prepare_data(self) -> None:
         """Fetch what is missing and decode what is shared; Lightning runs it once per machine."""
+        if self._deferred:
+            return
         self.source.prepare()
         collection = self.source.open()
         if self._mapped(collection):
@@ -93,7 +105,7 @@ class ImageData(lightning.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Load the images, from the mapped file where there is one; every rank runs it."""
         local_batch(self.batch_size, self.world[1])
-        if self._dataset is not None:
+        if self._dataset is not None or self._deferred:
             return
         collection = self.source.open()
         if self.world[0] == 0 and (told := collection.labelled()):
@@ -124,6 +136,8 @@ class ImageData(lightning.LightningDataModule):
 
         Rank r of w gets images r, r + w, ...; nothing is padded or repeated.
         """
+        if self._deferred:
+            return blank_pass(self.resolution, self.channels)
         return _TestBatches(self, self.eval_images(self.num_eval))
 
     def eval_images(self, num: int | None) -> int:
@@ -132,6 +146,9 @@ class ImageData(lightning.LightningDataModule):
         Raises:
             ValueError: more images are asked for than exist.
         """
+        if self._deferred:
+            self.num_eval = num
+            return 1
         existing = len(self.dataset)
         if num is not None and not 0 < num <= existing:
             raise ValueError(

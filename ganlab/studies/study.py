@@ -44,6 +44,11 @@ class Study(Callback):
         )
 
     @property
+    def scores(self) -> bool:
+        """Whether generated images are compared with those of a test pass."""
+        return self.question.suite is not None
+
+    @property
     def records(self) -> list[dict[str, Any]]:
         """One per value, as in result.json."""
         return self.scoring.records

@@ -4,8 +4,9 @@ from types import SimpleNamespace
 import lightning
 import pytest
 import torch
+from PIL import Image
 
-from ganlab.data import ImageData, synthetic
+from ganlab.data import ImageData, folder, synthetic
 
 
 def ready(num=10, rank=0, world_size=1, **options):
@@ -181,3 +182,25 @@ def test_through_the_real_trainer(tmp_path):
     assert torch.cat([batch.index for batch in recorder.tested]).tolist() == list(range(6))
     assert all(batch.image.is_floating_point() for batch in recorder.tested)
     assert data.position == 8
+
+
+def test_deferred_images_are_opened_when_they_are_asked_for(tmp_path):
+    """What only paints works where the images are not; what looks at one finds all of them."""
+    data = folder(str(tmp_path / "later"), resolution=8, channels=1)
+    data.defer()
+    data.prepare_data()
+    data.setup()
+    (blank,) = data.test_dataloader()
+    assert blank.image.shape == (1, 1, 8, 8)
+    assert blank.image.unique().tolist() == [-1]
+    (tmp_path / "later").mkdir()
+    Image.new("L", (8, 8), 9).save(tmp_path / "later" / "a.png")
+    assert len(data.dataset) == 1
+    assert [len(batch.image) for batch in data.test_dataloader()] == [1]
+
+
+def test_deferred_images_that_are_not_there_are_named_when_they_are_asked_for(tmp_path):
+    data = folder(str(tmp_path / "nowhere"))
+    data.defer()
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        _ = data.dataset
