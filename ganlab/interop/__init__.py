@@ -2,6 +2,9 @@
 
 | format | file | reader |
 |---|---|---|
+| NVIDIA's StyleGAN2 | `.pkl`: `G`, `D`, `G_ema` | `nvidia_stylegan2` |
+| rosinality's StyleGAN2 | `.pt`: `g_ema`, `g`, `d`, `latent_avg` | `rosinality_stylegan2` |
+| genforce's and Hammer's StyleGAN2 | `.pth`: `generator_smooth`, ..., in `models` or not | `genforce_stylegan2` |
 | genforce's and Hammer's PGGAN and StyleGAN | `.pth`: `generator_smooth`, ..., in `models` or not, or bare | `genforce_progressive` |
 | DCGANs: tutorial, examples, pytorch_GAN_zoo | a state of convolutions and batch norms, bare or in a dict | `dcgan` |
 
@@ -13,7 +16,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ganlab.interop import dcgan, eyes, faces, genforce_progressive
+from ganlab.interop import (
+    dcgan,
+    eyes,
+    faces,
+    genforce_progressive,
+    genforce_stylegan2,
+    nvidia_stylegan2,
+    rosinality_stylegan2,
+)
 from ganlab.interop.foreign import ForeignFile, opened
 
 __all__ = ["FORMATS", "NAMED", "open_foreign", "titles"]
@@ -33,7 +44,13 @@ class Format(Protocol):
         ...
 
 
-FORMATS: Sequence[Format] = (genforce_progressive, dcgan)
+FORMATS: Sequence[Format] = (
+    nvidia_stylegan2,
+    rosinality_stylegan2,
+    genforce_stylegan2,
+    genforce_progressive,
+    dcgan,
+)
 NAMED = {"faces": faces.opened, "eyes": eyes.opened}  # files that a name stands for
 
 

@@ -1,15 +1,19 @@
 """What every reader of other projects' files shares: the file, opened safely, and the recipe."""
 
-import warnings
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ganlab.features.weights import sha256_of
-from ganlab.storage.archive import read_archive
+from ganlab.storage import DamagedFile
+from ganlab.storage.archive import CompressedArchive
+from ganlab.storage.pickles import RefusedPickle
+from ganlab.storage.untrusted import read_untrusted
 
 Node = dict[str, Any]  # part of a config: a `_target_` and its arguments
 
@@ -19,21 +23,36 @@ class ForeignFile:
     """The plain content of a file and where it comes from."""
 
     place: str  # as the user named it, for messages
-    content: Any  # dicts, lists, numbers, tensors on the CPU
+    content: Any  # dicts, lists, numbers, tensors on the CPU, and records of objects
     source: Mapping[str, str] = field(default_factory=dict)  # name, file, sha256, licence ...
 
     def wrong(self, problem: str) -> ValueError:
         """The error that names this file."""
         return ValueError(f"ckpt={self.place} {problem}")
 
+    def tensors(self, state: Mapping[Any, Any], name: str) -> dict[str, Tensor]:
+        """A state dict of this file, once it is known to be one.
+
+        Raises:
+            ValueError: names what else it holds.
+        """
+        for key, value in state.items():
+            if not isinstance(key, str) or not isinstance(value, Tensor):
+                raise self.wrong(f"holds {name}.{key}, which is no tensor")
+        return dict(state)
+
 
 def opened(path: Path) -> ForeignFile | None:
-    """A file of tensors and plain containers; None where it is no such file."""
+    """A file of tensors and plain containers; None where it is no such file.
+
+    Raises:
+        ValueError: it asks for more than that, and was not opened.
+    """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the one about TorchScript
-            content = read_archive(path, older=True)
-    except Exception:  # pickled objects, other kinds of file, no file: the caller's error says it
+        content = read_untrusted(path)
+    except RefusedPickle as error:
+        raise ValueError(f"ckpt={path} was not opened for safety: {error}") from error
+    except (DamagedFile, CompressedArchive, OSError):  # the caller's error says it
         return None
     source = {"name": path.stem, "file": str(path), "sha256": sha256_of(path)}
     return ForeignFile(str(path), content, source)
@@ -45,11 +64,13 @@ def checkpoint_of(
     generator: Node,
     discriminator: Node | None,  # None = the file has none
     weights: Mapping[str, Tensor],  # of a `systems.pretrained.Pretrained` of these networks
+    left: Sequence[str] = (),  # what else the file holds, by name
 ) -> dict[str, Any]:
     """A checkpoint as `systems.checkpoint` writes one, for a generator that was trained elsewhere.
 
     Its data is `ganlab.data.NoImages`: which images it was trained on is not in the file.
     """
+    say_wild(file, weights)
     images = {"resolution": generator["resolution"], "channels": generator["channels"]}
     recipe = {
         "model": {
@@ -62,6 +83,26 @@ def checkpoint_of(
         "metrics": None,
         "seed": 0,
         "precision": "32-true",
-        "source": {**file.source, "format": form},
+        "source": {
+            **file.source,
+            "format": form,
+            **({"left_out": ", ".join(left)} if left else {}),
+        },
     }
     return {"recipe": recipe, "images_seen": 0, "state_dict": dict(weights)}
+
+
+def prefixed(network: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The state of one of a system's networks, as the system names it."""
+    return {f"{network}.{name}": value for name, value in weights.items()}
+
+
+def say_wild(file: ForeignFile, weights: Mapping[str, Tensor]) -> None:
+    """Say in one line which weights hold NaN or infinity."""
+    wild = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    if wild:
+        more = f" and {len(wild) - 1} more" if len(wild) > 1 else ""
+        print(
+            f"note: ckpt={file.place} has NaN or infinite numbers in {wild[0]}{more}",
+            file=sys.stderr,
+        )

@@ -130,11 +130,11 @@ class Generator(base.StyleGenerator):
         check_choice("generator", label_norm=(label_norm, LABEL_NORMS))
         widths = map_widths("generator", resolution, width, max_width, widths, smallest=4)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
+        self.num_labels = num_labels
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of maps a style scales
         sizes = {"latent_dim": latent_dim, "style_dim": style_dim, "mapping_layers": mapping_layers}
         check_mapping("generator", mapping_lr_multiplier, **sizes)
         check_clamp("generator", clamp)
-        self.num_labels = num_labels
         self.mapping = JointMapping(
             latent_dim,
             style_dim,
