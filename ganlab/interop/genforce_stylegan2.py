@@ -170,8 +170,8 @@ def inward(hammer: bool, name: str, value: Tensor) -> Tensor:
     """Their values in our shapes."""
     value = value if hammer else of_tensorflow(name, value, inwards=True)
     if name.endswith(".noise_const"):
-        return value[0, 0]
-    return value[0] if name == "const" else value
+        return value.squeeze(0).squeeze(0)
+    return value.squeeze(0) if name == "const" else value
 
 
 def outward(hammer: bool, name: str, value: Tensor) -> Tensor:

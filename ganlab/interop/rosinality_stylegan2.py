@@ -136,12 +136,11 @@ def filters(network: str, resolution: int, architecture: str) -> dict[str, float
 def inward(name: str, value: Tensor) -> Tensor:
     """Without the leading dimensions of one that broadcasting takes."""
     if name.endswith(".noise_const"):
-        return value[0, 0]
-    if name.endswith(".noise_strength"):
-        return value[0]
+        return value.squeeze(0).squeeze(0)
     if name.endswith(".to_image.bias"):
-        return value[0, :, 0, 0]
-    return value[0] if name == "const" or name.endswith(".conv.weight") else value
+        return value.squeeze(0).squeeze(-1).squeeze(-1)
+    whole = name == "const" or name.endswith((".conv.weight", ".noise_strength"))
+    return value.squeeze(0) if whole else value
 
 
 def outward(name: str, value: Tensor) -> Tensor:
