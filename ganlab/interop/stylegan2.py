@@ -21,7 +21,7 @@ from ganlab.nn.resample import fir_kernel
 State = dict[str, Tensor]
 Names = dict[str, str]  # our name of a tensor -> theirs
 
-RESOLUTIONS = [2**power for power in range(2, 13)]
+RESOLUTIONS: list[int] = [2**power for power in range(2, 13)]
 LAYERS = 64  # of a mapping network, at most
 DENSE = {"weight": "weight", "bias": "bias"}
 TAPS = (1.0, 3.0, 3.0, 1.0)
@@ -252,7 +252,8 @@ def mean_style(built: nn.Module, weights: State) -> Tensor:
         number = mapping.embed.weight.shape[1]
         labels = torch.eye(number)[torch.arange(MEAN_OF) % number]
     with torch.no_grad():
-        return mapping(latents, labels).mean(dim=0)
+        mean: Tensor = mapping(latents, labels).mean(dim=0)
+    return mean
 
 
 def exported(dialect: Dialect, network: str, node: Node, weights: Mapping[str, Tensor]) -> State:
