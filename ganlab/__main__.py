@@ -1,4 +1,4 @@
-"""`python -m ganlab <command>`: train, evaluate, table, layers, data, report."""
+"""`python -m ganlab <command>`: train, evaluate, layers, info, convert, table, data, report."""
 
 import inspect
 import os
@@ -29,6 +29,9 @@ USAGE = """usage: python -m ganlab <command> ...
   table <grid> [<grid>]   (re)build table and index.html of grids: rows= columns= metrics= into=
   table <file.json> ...   what people found on real_or_fake.html: rows=person into=
   layers ckpt=<file>      index, name, shape and number of neurons of every layer
+  info ckpt=<file>        format, networks, labels and state of any checkpoint, and its layers
+  convert in=<file> out=<file> [layout=<project>]
+                          a generator into a .safetensors, or a StyleGAN2 into a project's names
   data check <path> [res] list every image that training would stumble over; count other files
   data stats ...          keep statistics of the reals; data= metrics= features= as in train
   report <dir> [<dir>]    (re)build report.html of a run, with the studies named after it"""
@@ -65,21 +68,56 @@ def layers() -> None:
     does not say of its network, such as `model.nonlinearity=tanh`, may follow.
     """
     from ganlab.runs.recipes import open_checkpoint, rebuilt
-    from ganlab.runs.remembered import added
     from ganlab.sampling import Sampler
     from ganlab.studies.neurons.layers import describe
 
-    ckpt = checkpoint_of(sys.argv[1:])
+    ckpt, allowed, given = opened_with(sys.argv[1:], "layers")
+    print(describe(Sampler.of(rebuilt(open_checkpoint(ckpt), allowed, given))))
+
+
+def opened_with(
+    words: list[str], command: str
+) -> tuple[str, list[str], dict[str, Any] | None]:
+    """The checkpoint that words name, packages it may build from, and what they say of its model.
+
+    Raises:
+        ValueError: they name none.
+    """
+    from ganlab.runs.remembered import added
+
+    ckpt = checkpoint_of(words)
     if ckpt is None:
-        raise ValueError("say which checkpoint: python -m ganlab layers ckpt=<file>")
-    _, words = split_flags(sys.argv[1:])
-    files = {key_of(each): value_of([each], key_of(each)) for each in words}
+        raise ValueError(f"say which checkpoint: python -m ganlab {command} ckpt=<file>")
+    _, overrides = split_flags(words)
+    said = {key_of(each): value_of([each], key_of(each)) for each in overrides}
     given = OmegaConf.create({"model": {}})
-    for key in (key for key in files if key.startswith("model.")):
-        OmegaConf.update(given, key, files[key], force_add=True)
-    allowed = files.get("allow_targets", [])
-    system = rebuilt(open_checkpoint(ckpt), allowed, added(given.model))
-    print(describe(Sampler.of(system)))
+    for key in (key for key in said if key.startswith("model.")):
+        OmegaConf.update(given, key, said[key], force_add=True)
+    return ckpt, said.get("allow_targets", []), added(given.model)
+
+
+def info() -> None:
+    """Print what a checkpoint of any format is, and the layers of its generator.
+
+    `ckpt=` and what may follow it are as in `layers`.
+    """
+    from ganlab.runs.description import described
+
+    print(described(*opened_with(sys.argv[1:], "info")))
+
+
+def convert() -> None:
+    """Write the generator of a checkpoint of any format, and its discriminator, into a new file.
+
+    `in=` is a checkpoint, `out=` a `.safetensors` of ours, or with `layout=nvidia`, `rosinality`,
+    `genforce` or `hammer` the plain state dicts of a StyleGAN2 by that project's names.
+    """
+    from ganlab.runs.conversion import convert
+
+    given = {key_of(word): value_of([word], key_of(word)) for word in sys.argv[1:]}
+    if "in" not in given or "out" not in given or given.keys() - {"in", "out", "layout"}:
+        raise ValueError("usage: python -m ganlab convert in=<file> out=<file> [layout=<project>]")
+    print(convert(str(given["in"]), Path(str(given["out"])).expanduser(), given.get("layout")))
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
@@ -157,7 +195,7 @@ def report() -> None:
 
 
 def resumed(words: list[str]) -> list[str]:
-    """The command line of a resume, with what its run was started with."""
+    """The command line of a resume, with what its run was started with, or of a run from a file."""
     from ganlab.run import resumed
 
     return resumed(words)
@@ -169,6 +207,8 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "train": train,
     "evaluate": evaluate,
     "layers": layers,
+    "info": info,
+    "convert": convert,
     "data": data,
     "table": table,
     "report": report,

@@ -119,7 +119,7 @@ class Again(BaseException):
 
 def run(
     main: Callable[[], Any],  # a `@hydra.main` function
-    rearrange: Callable[[list[str]], list[str]] | None = None,  # asked only if a ckpt is given
+    rearrange: Callable[[list[str]], list[str]] | None = None,  # asked only if a file is given
     around: Callable[[], AbstractContextManager[None]] = nullcontext,  # what concludes a sweep
 ) -> None:
     """Answer a mistake with one line and exit code 1, an early Ctrl-C with one line and 130."""
@@ -148,8 +148,8 @@ def _read(
 ) -> Again | None:
     """Hand the words to Hydra; what it is to be asked instead, if anything."""
     words = arranged(words, groups())
-    continues = any(key_of(word) == "ckpt" for word in words)
-    if rearrange is not None and continues and value_of(words, "resume") != "auto":  # refused later
+    reads = any(key_of(word) in ("ckpt", "init") for word in words)
+    if rearrange is not None and reads and value_of(words, "resume") != "auto":  # refused later
         try:
             words = rearrange(words)
         except EXPECTED as error:

@@ -35,6 +35,7 @@ from ganlab.runs.ending import (
     way_on,
 )
 from ganlab.runs.held import Held
+from ganlab.runs.initial import resumed, take_networks
 from ganlab.runs.locks import lost
 from ganlab.runs.parts import Parts
 from ganlab.runs.provenance import config_hash, provenance
@@ -46,7 +47,6 @@ from ganlab.runs.recipes import (
     open_checkpoint,
     rebuilt,
     refuse_other_networks,
-    resumed,
     with_saved_defaults,
     without_reals,
 )
@@ -85,10 +85,7 @@ def train(config: DictConfig) -> Settings:
             mend_last(Path(settings["ckpt"]))
             return older | {"exit_code": 0}
     refuse_too_large(settings)
-    system = build_system(settings)
-    if checkpoint is not None:
-        refuse_other_networks(checkpoint, system)
-    system.exact_resume = not forced
+    system = system_to_train(settings, checkpoint)
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
     preflight([*callbacks, getattr(system, "conditioner", None)])
     folder = Path(settings["run_dir"]) / "checkpoints"
@@ -192,6 +189,21 @@ def recipe(name: str, *overrides: str) -> LightningModule:
     return system
 
 
+def system_to_train(settings: Settings, checkpoint: Settings | None) -> Any:
+    """The system of a config, with the networks of `init=` where it begins from a file.
+
+    Raises:
+        ConfigError: the networks are not those of the checkpoint, or of the file.
+    """
+    system = build_system(settings)
+    if checkpoint is None:
+        take_networks(system, settings["init"])
+    else:
+        refuse_other_networks(checkpoint, system)
+    system.exact_resume = settings["resume"] != "force"
+    return system
+
+
 def hand_over(trainer: Trainer, ckpt: str | None, checkpoint: Settings | None) -> None:
     """Let Lightning take up what was read and checked here, instead of the file once more."""
     if checkpoint is not None:
@@ -262,6 +274,7 @@ def sources(system: System, datamodule: Any) -> Settings:
     found = {
         "model": source["name"] if source else choices.get("model"),
         "source": source,
+        "begun_from": system.recipe.get("begun_from"),
         "data_source": getattr(getattr(datamodule, "source", None), "record", None),
     }
     return {key: value for key, value in found.items() if value}

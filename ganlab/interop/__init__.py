@@ -2,6 +2,7 @@
 
 | format | file | reader |
 |---|---|---|
+| ganlab's own generators | `.safetensors` of `python -m ganlab convert` | `converted` |
 | NVIDIA's StyleGAN2 | `.pkl`: `G`, `D`, `G_ema` | `nvidia_stylegan2` |
 | rosinality's StyleGAN2 | `.pt`: `g_ema`, `g`, `d`, `latent_avg` | `rosinality_stylegan2` |
 | genforce's and Hammer's StyleGAN2 | `.pth`: `generator_smooth`, ..., in `models` or not | `genforce_stylegan2` |
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ganlab.interop import (
+    converted,
     dcgan,
     eyes,
     faces,
@@ -26,8 +28,9 @@ from ganlab.interop import (
     rosinality_stylegan2,
 )
 from ganlab.interop.foreign import ForeignFile, opened
+from ganlab.interop.unknown import said_of
 
-__all__ = ["FORMATS", "NAMED", "open_foreign", "titles"]
+__all__ = ["FORMATS", "NAMED", "open_foreign", "titles", "unlike"]
 
 
 class Format(Protocol):
@@ -67,9 +70,16 @@ def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:
     named = NAMED.get(str(ckpt))
     file = opened(Path(ckpt).expanduser()) if named is None else named()
     if file is None:
-        return None
+        path = Path(ckpt).expanduser()
+        return converted.read(path) if converted.is_one(path) else None
     known = next((each for each in FORMATS if each.recognised(file.content)), None)
     return None if known is None else known.checkpoint(file)
+
+
+def unlike(ckpt: str | Path) -> str:
+    """Of a file that no format knows: its tensors, the nearest layout and what differs; or ""."""
+    file = opened(Path(ckpt).expanduser())
+    return "" if file is None else said_of(file.content)
 
 
 def titles() -> str:

@@ -22,7 +22,7 @@ from ganlab.config import (
     differences,
     resolved,
 )
-from ganlab.interop import NAMED, open_foreign, titles
+from ganlab.interop import NAMED, open_foreign, titles, unlike
 from ganlab.runs.provenance import origin
 from ganlab.runs.remembered import (
     READ,
@@ -42,6 +42,7 @@ from ganlab.systems.system import System
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 WATCHED = ("scores", "callbacks")  # what looks at a run: compared where both runs have it
 NO_IMAGES = "ganlab.data.NoImages"  # the data of a checkpoint that comes without any
+OF_A_START = ("ckpt=", "resume=", "init=")  # words that are no part of what a run is
 # Keys that may change between a run and its continuation: they only move or lengthen it.
 FREE = ("model.kimg", "data.path", "data.cache_dir", "data.memory_budget_mb")
 # Keys of what looks at a run that may change in the middle of it. Scores are compared by name, so
@@ -110,7 +111,8 @@ def open_checkpoint(ckpt: str | Path) -> Settings:
     except CheckpointError as error:
         foreign = open_foreign(ckpt)
         if foreign is None and Path(ckpt).expanduser().is_file():
-            raise CheckpointError(f"{error}; of other formats {titles()} is read") from error
+            said = f"; {listing}" if (listing := unlike(ckpt)) else ""
+            raise CheckpointError(f"{error}; of other formats {titles()} is read{said}") from error
         if foreign is None:
             raise
         return foreign
@@ -145,7 +147,7 @@ def recipe_of(settings: Settings) -> Settings:
     kept["overrides"], kept["choices"] = [], {}
     if started := origin():
         words = started.overrides
-        kept["overrides"] = [word for word in words if not word.startswith(("ckpt=", "resume="))]
+        kept["overrides"] = [word for word in words if not word.startswith(OF_A_START)]
         kept["choices"] = {key: str(started.choices.get(key)) for key in ("model", "data")}
     return kept
 

@@ -1,0 +1,76 @@
+"""What is said of a file that fits no format: its tensors, the nearest layout, what differs."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from ganlab.interop import genforce_stylegan2, nvidia_stylegan2, rosinality_stylegan2
+from ganlab.interop.persistent import networks
+from ganlab.storage.pickles import Record
+
+SHOWN = 3  # names of a kind
+LEVELS = 3  # of containers that are looked into
+LAYOUTS: Mapping[str, tuple[str, ...]] = {
+    "NVIDIA's StyleGAN2": tuple(nvidia_stylegan2.generator(8).values()),
+    "rosinality's StyleGAN2": tuple(rosinality_stylegan2.generator(8).values()),
+    "genforce's StyleGAN2": tuple(genforce_stylegan2.generator(8, False).values()),
+    "Hammer's StyleGAN2": tuple(genforce_stylegan2.generator(8, True).values()),
+    "the PyTorch DCGAN tutorial's": (
+        *("main.0.weight", "main.1.weight", "main.1.bias", "main.1.running_mean"),
+        *("main.1.running_var", "main.1.num_batches_tracked"),
+    ),
+}
+
+
+def said_of(content: Any) -> str:
+    """One line; of a file without tensors what there is instead."""
+    found = sorted(set(tensors(content)))
+    if not found:
+        kinds = sorted({each.name for each in objects(content)})
+        return f"it holds no tensors{f' but objects of {kinds[0]}' if kinds else ''}"
+    forms = {form(name) for name in found}
+    likeness = {
+        title: len(forms & {form(name) for name in names}) / len({form(name) for name in names})
+        for title, names in LAYOUTS.items()
+    }
+    nearest = max(likeness, key=lambda title: likeness[title])
+    known = {form(name) for name in LAYOUTS[nearest]}
+    missing = [name for name in LAYOUTS[nearest] if form(name) not in forms]
+    extra = [name for name in found if form(name) not in known]
+    parts = [f"of its {len(found)} tensors the first are {listed(found)}"]
+    if likeness[nearest] == 0:
+        return f"{parts[0]}, called like those of no format here"
+    parts.append(f"nearest is {nearest}")
+    parts += [f"which also has {listed(missing)}"] if missing else []
+    parts += [f"and which lacks {listed(extra)}"] if extra else []
+    return ", ".join(parts)
+
+
+def form(name: str) -> str:
+    """A name without its numbers and the prefix of wrappers."""
+    return re.sub(r"\d+", "#", name.removeprefix("module."))
+
+
+def listed(names: list[str]) -> str:
+    """The first of some names, as Python quotes them."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(f"{name!a:.60}" for name in names[:SHOWN]) + more
+
+
+def tensors(content: Any, level: int = 0) -> Iterator[str]:
+    """Names of tensors, without those of the containers that hold them."""
+    for network in networks(content).values():
+        yield from network.state
+    for key, value in content.items() if isinstance(content, dict) else ():
+        if isinstance(value, Tensor):
+            yield str(key)
+        elif level < LEVELS:
+            yield from tensors(value, level + 1)
+
+
+def objects(content: Any) -> Iterator[Record]:
+    """Records at the top."""
+    inside = content.values() if isinstance(content, dict) else [content]
+    return (each for each in inside if isinstance(each, Record))

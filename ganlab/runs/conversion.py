@@ -1,0 +1,157 @@
+"""`python -m ganlab convert in=<ckpt> out=<file>`: a generator into another file.
+
+`out=x.safetensors` is ours, with the recipe in it; `layout=nvidia`, `rosinality`, `genforce` or
+`hammer` makes plain state dicts by that project's names of a StyleGAN2.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ganlab.interop import converted, genforce_stylegan2, nvidia_stylegan2, rosinality_stylegan2
+from ganlab.interop.stylegan2 import Dialect, exported
+from ganlab.report.atomic import replace_file
+from ganlab.runs.recipes import open_checkpoint, rebuilt
+from ganlab.storage.archive import write_archive
+
+State = dict[str, Tensor]
+STYLEGAN2 = {
+    network: f"ganlab.networks.stylegan2.{network.title()}"
+    for network in ("generator", "discriminator")
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Another project's file."""
+
+    dialect: Dialect
+    keys: Mapping[str, str]  # our network -> its key in the file
+    holds: Mapping[str, Mapping[str, tuple[Any, ...]]]  # what its code builds: network, option
+
+
+PLAIN = {"clamp": (None,), "noise": (True,)}
+LAYOUTS = {
+    "nvidia": Layout(
+        nvidia_stylegan2.DIALECT,
+        {"generator": "G_ema", "discriminator": "D"},
+        {"generator": {"label_norm": ("apart",)}, "discriminator": {"class_logits": (False,)}},
+    ),
+    "rosinality": Layout(
+        rosinality_stylegan2.DIALECT,
+        {"generator": "g_ema", "discriminator": "d"},
+        {
+            "generator": PLAIN | {"architecture": ("skip",), "num_labels": (0,)},
+            "discriminator": {"architecture": ("resnet",), "num_labels": (0,), "clamp": (None,)},
+        },
+    ),
+    "genforce": Layout(
+        genforce_stylegan2.DIALECTS[genforce_stylegan2.TITLE],
+        {"generator": "generator_smooth", "discriminator": "discriminator"},
+        {
+            "generator": PLAIN | {"architecture": ("skip", "orig"), "label_norm": ("together",)},
+            "discriminator": {"clamp": (None,), "class_logits": (True,)},
+        },
+    ),
+    "hammer": Layout(
+        genforce_stylegan2.DIALECTS[genforce_stylegan2.HAMMER],
+        {"generator": "generator_smooth", "discriminator": "discriminator"},
+        {"generator": {"label_norm": ("apart",), "noise": (True,)}, "discriminator": {}},
+    ),
+}
+OF_LABELS = ("label_norm", "class_logits")
+DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "generator": {"architecture": "skip", "noise": True, "label_norm": "apart", "num_labels": 0},
+    "discriminator": {"architecture": "resnet", "class_logits": False, "num_labels": 0},
+}
+
+
+def convert(source: str, target: Path, layout: str | None = None) -> str:
+    """Write the generator of a checkpoint, and its discriminator; what was written, in a line.
+
+    Raises:
+        ValueError: an unknown layout, or a network that it has no place for.
+        OSError: the file cannot be written.
+    """
+    checkpoint = alone(open_checkpoint(source))
+    rebuilt(checkpoint, [])  # refused here rather than where the new file is opened
+    model = checkpoint["recipe"]["model"]
+    if layout is None and target.suffix != converted.EXTENSION:
+        raise ValueError(
+            f"out={target}: say layout={', '.join(LAYOUTS)} for another project's file, or name a "
+            f"{converted.EXTENSION}"
+        )
+    if layout is None:
+        replace_file(target, converted.content_of(checkpoint))
+        return f"{target}: {converted.TITLE}, {len(checkpoint['state_dict'])} tensors"
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout={layout} should be one of {', '.join(LAYOUTS)}")
+    content = by_layout(LAYOUTS[layout], model, checkpoint["state_dict"])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_archive(content, target)
+    return f"{target}: {LAYOUTS[layout].dialect.title}, {', '.join(content)}"
+
+
+def alone(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint with nothing but what an evaluation needs: the averaged generator and D.
+
+    Raises:
+        ValueError: a state that is more than tensors.
+    """
+    recipe = checkpoint["recipe"]
+    model = {
+        "_target_": "ganlab.systems.pretrained.Pretrained",
+        "generator": recipe["model"]["generator"],
+        "discriminator": recipe["model"].get("discriminator"),
+    }
+    state = {
+        name: value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith(("generator_ema.", "discriminator."))
+    }
+    if odd := [name for name, value in state.items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"{odd[0]} is no tensor: a network that grows cannot be converted")
+    node = model["generator"]
+    images = {"resolution": node["resolution"], "channels": node["channels"]}
+    kept = {
+        "model": model,
+        "data": {"_target_": "ganlab.data.NoImages", "name": "none", **images},
+        "features": None,
+        "metrics": None,
+        "seed": 0,
+        "precision": "32-true",
+        "source": recipe.get("source"),
+    }
+    return {"recipe": kept, "images_seen": checkpoint["images_seen"], "state_dict": state}
+
+
+def by_layout(layout: Layout, model: Mapping[str, Any], state: State) -> dict[str, Any]:
+    """The state dicts of another project's file.
+
+    Raises:
+        ValueError: names the option or the tensor that it has no place for.
+    """
+    content: dict[str, Any] = {}
+    for network, key in layout.keys.items():
+        node = model[network]
+        if node is None:
+            continue
+        if node["_target_"] != STYLEGAN2[network]:
+            raise ValueError(f"{layout.dialect.title} holds no {node['_target_']}")
+        told = node.get("num_labels") or 0
+        for option, values in layout.holds[network].items():
+            if option in OF_LABELS and not told:
+                continue
+            value = node.get(option, DEFAULTS[network].get(option))
+            if value not in values:
+                raise ValueError(
+                    f"{layout.dialect.title} has no place for {network}.{option}={value}"
+                )
+        prefix = "generator_ema." if network == "generator" else "discriminator."
+        weights = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
+        content[key] = exported(layout.dialect, network, node, weights)
+    mean = content[layout.keys["generator"]].pop("latent_avg", None)
+    return content if mean is None else content | {"latent_avg": mean}

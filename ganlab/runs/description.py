@@ -1,0 +1,59 @@
+"""`python -m ganlab info ckpt=<file>`: what a checkpoint of any format is, and what is in it."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ganlab.features.weights import sha256_of
+from ganlab.runs.recipes import open_checkpoint, rebuilt
+from ganlab.sampling import Sampler
+from ganlab.studies.neurons.layers import describe
+from ganlab.systems.pretrained import Pretrained
+
+OURS = "ganlab's checkpoint"
+
+
+def described(ckpt: str, extra: list[str], given: dict[str, Any] | None = None) -> str:
+    """Format, model, sizes, labels, state of training, and the table of layers.
+
+    `extra` and `given` are as in `recipes.rebuilt`.
+
+    Raises:
+        CheckpointError, ValueError: it cannot be opened; see `recipes.open_checkpoint`.
+    """
+    checkpoint = open_checkpoint(ckpt)
+    system = rebuilt(checkpoint, extra, given)
+    recipe, source = checkpoint["recipe"], system.recipe.get("source") or {}
+    generator, discriminator = system.generator_ema, system.discriminator
+    node = recipe["model"]["generator"]
+    facts = {
+        "format": source.get("format", OURS),
+        "file": source.get("file", ckpt),
+        "sha256": source.get("sha256") or sha256_of(Path(ckpt).expanduser()),
+        "generator": f"{node['_target_']}, {count(generator)}",
+        "discriminator": "none" if discriminator is None else count(discriminator),
+        "images": f"{generator.channels} x {generator.resolution} x {generator.resolution}",
+        "latents": str(generator.latent_dim),
+        "labels": str(generator.num_labels or "none"),
+        "training": trained(checkpoint, system),
+        "options": ", ".join(f"{k}={v}" for k, v in node.items() if k != "_target_"),
+        "left out": source.get("left_out", "nothing"),
+    }
+    width = max(map(len, facts))
+    lines = [f"{name:<{width}}  {value}" for name, value in facts.items()]
+    return "\n".join([*lines, "", describe(Sampler.of(system))])
+
+
+def count(network: nn.Module) -> str:
+    """Trainable numbers of a network."""
+    return f"{sum(each.numel() for each in network.parameters()):,} parameters"
+
+
+def trained(checkpoint: dict[str, Any], system: Any) -> str:
+    """How far training came, and whether it can go on."""
+    if isinstance(system, Pretrained):
+        return "trained elsewhere; train.py init= begins a run from it"
+    goes_on = "optimizer_states" in checkpoint
+    state = "with optimizers, so that it can go on" if goes_on else "without optimizers"
+    return f"{checkpoint['images_seen'] / 1000:g} kimg, {state}"

@@ -1,0 +1,114 @@
+"""`init=<file>`: a new run from the networks of a file, a checkpoint's or another project's.
+
+The file's architecture becomes words of the run, so that a resume has it and needs no file.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ganlab.arguments import checkpoint_of, key_of, quoted, value_of
+from ganlab.cli import conf_dir
+from ganlab.config import ConfigError
+from ganlab.runs import recipes
+from ganlab.runs.recipes import open_checkpoint
+from ganlab.systems.gan import GAN
+
+SHARED = {"resolution": "data.resolution", "channels": "data.channels"}
+
+
+def resumed(words: list[str]) -> list[str]:
+    """The words of a resume, for which no file is read again, or of a run from a file.
+
+    Raises:
+        ConfigError: see `words_of`.
+        CheckpointError, UntrustedError: see `recipes.resumed`.
+    """
+    if checkpoint_of(words) is None:
+        return words_of(words)
+    return recipes.resumed([word for word in words if key_of(word) != "init"])
+
+
+def words_of(words: list[str]) -> list[str]:
+    """The words of a run with the architecture of the file that `init=` names.
+
+    Raises:
+        ConfigError: a word that contradicts the file; names it.
+    """
+    if (place := value_of(words, "init")) is None:
+        return words
+    model = open_checkpoint(place)["recipe"]["model"]
+    said = {key_of(word) for word in words}
+    name = model["generator"]["_target_"].split(".")[-2]
+    chosen = value_of(words, "model") if "model" in said else name
+    if chosen != name and (conf_dir() / "model" / f"{chosen}.yaml").is_file():
+        raise ConfigError(f"model={chosen}, but init={place} holds networks of model={name}")
+    added = [] if "model" in said else [f"model={name}"]
+    for key, value in architecture(model).items():
+        if key not in said:
+            added.append(f"++{key}={spelled(value)}")
+        elif value_of(words, key) != value:
+            raise ConfigError(
+                f"{key}={value_of(words, key)}, but the networks of init={place} have "
+                f"{spelled(value)}: leave it out"
+            )
+    return [*words, *added]
+
+
+def architecture(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys of what the networks are built with."""
+    found: dict[str, Any] = {}
+    for network in ("generator", "discriminator"):
+        for option, value in (model.get(network) or {}).items():
+            if option in SHARED:
+                found[SHARED[option]] = value
+            elif option != "_target_":
+                found[f"model.{network}.{option}"] = value
+    if labels := model["generator"].get("num_labels"):
+        target = {"_target_": "ganlab.systems.conditioning.Labels", "num_labels": labels}
+        found["model.conditioner"] = target
+    return found
+
+
+def spelled(value: Any) -> str:
+    """A plain value in Hydra's grammar."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{spelled(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(spelled, value)) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return quoted(value) if isinstance(value, str) else repr(value)
+
+
+def take_networks(system: Any, place: str | None) -> None:
+    """Give a new system the weights of a file: G and its average, and D where there is one.
+
+    Without a file it keeps its own.
+
+    Raises:
+        ConfigError: the system's networks are others.
+    """
+    if place is None:
+        return
+    checkpoint = open_checkpoint(place)
+    if not isinstance(system, GAN):
+        raise ConfigError(
+            f"init={place} begins a GAN, and model._target_ is {type(system).__name__}"
+        )
+    pairs: list[tuple[str, nn.Module]] = [("generator_ema", system.generator_ema)]
+    pairs += [("generator_ema", system.generator), ("discriminator", system.discriminator)]
+    for name, network in pairs:
+        prefix = f"{name}."
+        state = checkpoint["state_dict"].items()
+        weights = {key.removeprefix(prefix): v for key, v in state if key.startswith(prefix)}
+        if not weights:
+            continue
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ConfigError(f"init={place} holds another {name} than model=: {error}") from error
+    source = checkpoint["recipe"].get("source") or {"file": str(Path(place).absolute())}
+    system.recipe["begun_from"] = {key: str(value) for key, value in source.items()}
