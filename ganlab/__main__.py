@@ -75,9 +75,7 @@ def layers() -> None:
     print(describe(Sampler.of(rebuilt(open_checkpoint(ckpt), allowed, given))))
 
 
-def opened_with(
-    words: list[str], command: str
-) -> tuple[str, list[str], dict[str, Any] | None]:
+def opened_with(words: list[str], command: str) -> tuple[str, list[str], dict[str, Any] | None]:
     """The checkpoint that words name, packages it may build from, and what they say of its model.
 
     Raises:
