@@ -181,6 +181,20 @@ def marks(panel: Panel, height: int, width: int) -> list[Any]:
     return found
 
 
+def draw_grid(
+    axes: "Axes",
+    batch: Tensor,  # (N, 1 or 3, H, W) in [-1, 1]
+    title: str,
+    colour: str | None = None,  # of the frame; None = without one
+) -> None:
+    """Many images as one picture, row by row."""
+    axes.imshow(images.grid(batch), interpolation="nearest")
+    axes.set(xticks=[], yticks=[], title=title)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set(visible=colour is not None, color=colour, linewidth=2.5)
+
+
 def draw_stacked(
     axes: "Axes",
     edges: NDArray[Any],  # (bins + 1,)

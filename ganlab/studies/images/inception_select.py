@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
+from ganlab.report.panels import draw_grid
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -140,11 +141,7 @@ def draw_selection(
     with figures.styled():
         figure, panels = figures.new_figure(9.0, 3.1, 3, 3)
         for axes, (name, batch) in zip(panels, pictures.items(), strict=False):
-            axes.imshow(images.grid(batch), interpolation="nearest")
-            axes.set(xticks=[], yticks=[], title=name)
-            axes.grid(visible=False)
-            for spine in axes.spines.values():
-                spine.set(visible=False)
+            draw_grid(axes, batch, name)
             numbers[f"{name}/images"] = images.to_uint8(batch).numpy()
             numbers[f"{name}/indices"] = np.asarray(indices[name])
         panels[2].hist(values, 40, color=figures.PALETTE[0])

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from ganlab.report import figures, images
 from ganlab.report.directions import way_of
 from ganlab.report.drawings import Drawing, Picture
-from ganlab.report.panels import draw_stacked
+from ganlab.report.panels import draw_grid, draw_stacked
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -21,9 +20,6 @@ from ganlab.studies.neurons.detection import FILE, Ranking, rank_latents
 from ganlab.studies.neurons.layers import Layer
 from ganlab.studies.neurons.rate_count import RateQuestion
 from ganlab.studies.neurons.rates import checked_rate
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 BINS = 60
 BESIDE = 16  # images beside the histogram at each end
@@ -182,24 +178,14 @@ def draw_detection(
     titles = {"bottom": f"fewest {num:,}", "between": "between", "top": f"most {num:,}"}
     with figures.styled():
         figure, (left, middle, right) = figures.new_figure(9.0, 2.9, 3, 3)
-        frame(left, few, "the fewest LR neurons", BLUE)
+        draw_grid(left, few, "the fewest LR neurons", BLUE)
         parts = {title: bars[name] for name, title in titles.items()}
         draw_stacked(middle, bars["edges"], parts, LOOKS, room=1.45)
         middle.set(xlabel="activated LR neurons", ylabel="images")
         middle.legend(loc="upper center", ncols=2, columnspacing=0.9, handlelength=1.3)
-        frame(right, many, "the most LR neurons", RED)
+        draw_grid(right, many, "the most LR neurons", RED)
     caption = f"{len(ranking):,} images by their number of activated LR neurons"
     return Drawing(figure, numbers, caption)
-
-
-def frame(axes: "Axes", batch: Tensor, title: str, colour: str) -> None:
-    """A grid of (N, C, H, W) images in a coloured frame."""
-    axes.imshow(images.grid(batch), interpolation="nearest")
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(title)
-    axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set(visible=True, color=colour, linewidth=2.5)
 
 
 def grid_of_end(
