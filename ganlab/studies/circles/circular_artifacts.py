@@ -132,7 +132,8 @@ class CircularArtifacts(Question):
         if self.figures:
             drawn, missing = self.draw(bench, ranked, order)
             drawings, notes = drawings | drawn, [*notes, *missing]
-        shown, worst = order[: self.num_worst], ranked.rows(range(len(order))[: self.num_worst])
+        shown = order[: self.num_worst]
+        worst = ranked.rows(range(len(shown)))
         drawings["worst"] = draw_montage(bench.sampler.images(shown), shown, worst, traced)
         scores = {"this generator": found.score.cpu()}
         if calibration is not None:

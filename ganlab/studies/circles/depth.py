@@ -28,18 +28,8 @@ from ganlab.studies.circles.spikes import (
 )
 
 FACTOR = 10.0  # times its own median: a channel that peaks (section "A Case Study")
-HEADS = {
-    "layer": "layer",
-    "before": "before norm",
-    "after": "after norm",
-    "read": "as read",
-    "share": "channels over 10x",
-    "unit": "top unit",
-    "unit_share": "images with it",
-    "spots": "spots",
-    "size": "size",
-    "roundness": "roundness",
-}
+HEADS: tuple[str, ...] = ("layer", "before norm", "after norm", "as read", "channels over 10x")
+HEADS += ("top unit", "images with it", "spots", "size", "roundness")  # of the fields of `Depth`
 
 
 @dataclass(frozen=True)
@@ -122,8 +112,7 @@ def depths(
 
 def depth_table(rows: Sequence[Depth], notes: Sequence[str] = ()) -> Table:
     """The rows under readable heads; a column that no layer has is left out."""
-    cells = [{HEADS[name]: value for name, value in vars(row).items()} for row in rows]
-    shown = [head for head in HEADS.values() if any(row[head] is not None for row in cells)]
-    cells = [{head: row[head] for head in shown} for row in cells]
+    columns = zip(HEADS, zip(*(vars(row).values() for row in rows), strict=True), strict=True)
+    shown = {head: cells for head, cells in columns if any(cell is not None for cell in cells)}
     caption = "How far the artifact stands above the rest, layer by layer"
-    return Table(shown, cells, {}, caption, [*notes])
+    return Table.of(list(shown), zip(*shown.values(), strict=True), caption, notes)

@@ -94,9 +94,8 @@ def repair_table(outcomes: Sequence[Outcome], notes: Sequence[str] = ()) -> Tabl
     cells: list[tuple[object, ...]] = [(NONE, None, 0.0, *repair_cells(plain))]
     for each, repair in measured:
         cells.append((each.ablation.label, each.column, each.silenced, *repair_cells(repair)))
-    rows = [dict(zip(REPAIR, row, strict=True)) for row in cells]
     caption = "Repair or replacement: images with neurons ablated beside the same images without"
-    return Table(REPAIR, rows, caption=caption, notes=[*repair_notes(found), *notes])
+    return Table.of(REPAIR, cells, caption, [*repair_notes(found), *notes])
 
 
 def repair_cells(found: Repair) -> tuple[float, float, float, float]:
@@ -135,22 +134,16 @@ def paper_table(
     names: Sequence[str],  # of the generator's layers
 ) -> Table:
     """The printed Table 1, under each of its rows what was found here."""
-    titles = {positions: ", ".join(map(str, positions)) for positions in PAPER_SETS}
+    sets = [tuple(names[i] for i in positions if i < len(names)) for positions in PAPER_SETS]
     ours = {(each.ablation, each.layers): each.values.get(monitor or "") for each in outcomes}
-    rows: list[dict[str, object]] = []
+    rows: list[tuple[object, ...]] = []
     for ablation, printed in PAPER_ROWS.items():
-        here = [
-            ours.get((ablation, tuple(names[i] for i in positions if i < len(names))))
-            for positions in PAPER_SETS
-        ]
-        rows.append({"ablation": ablation.label, "of": "paper", NONE: PAPER_NONE})
-        rows.append({"ablation": ablation.label, "of": "here", NONE: baseline.get(monitor or "")})
-        for title, first, second in zip(titles.values(), printed, here, strict=True):
-            rows[-2][title], rows[-1][title] = first, second
+        here = [ours.get((ablation, layers)) for layers in sets]
+        rows.append((ablation.label, "paper", PAPER_NONE, *printed))
+        rows.append((ablation.label, "here", baseline.get(monitor or ""), *here))
+    columns = ["ablation", "of", NONE, *(", ".join(map(str, each)) for each in PAPER_SETS)]
     caption = "Choi et al. 2022, Table 1 (StyleGAN2, FFHQ at 1024 px, Inception FID), and here"
-    return Table(
-        ["ablation", "of", NONE, *titles.values()], rows, caption=caption, notes=PAPER_NOTES
-    )
+    return Table.of(columns, rows, caption, PAPER_NOTES)
 
 
 PAPER_NOTES = [

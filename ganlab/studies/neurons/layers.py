@@ -61,7 +61,7 @@ def describe(sampler: Sampler) -> str:
         (index, name, " x ".join(map(str, shape)), prod(shape))
         for index, (name, shape) in enumerate(layer_shapes(sampler).items())
     ]
-    return Table(columns, [dict(zip(columns, row, strict=True)) for row in cells]).markdown()
+    return Table.of(columns, cells).markdown()
 
 
 def select_layers(
