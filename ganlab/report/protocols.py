@@ -94,7 +94,7 @@ def mark_protocols(
     notes = [f"{letter}: {protocol_text(stamp)}" for stamp, letter in letters.items()]
     notes += [UNLIKE.format(", ".join(mixed))] if mixed else []
     alike = {column: stamps[0] for column, stamps in by_column.items() if column not in mixed}
-    notes += _notes(alike, named=bool(mixed) or len(set(alike.values())) > 1)
+    notes += protocol_notes(alike, named=bool(mixed) or len(set(alike.values())) > 1)
     best = {column: way for column, way in table.best.items() if column not in mixed}
     return replace(table, best=best, notes=[*table.notes, *notes], marks=table.marks | marks)
 
@@ -111,8 +111,8 @@ def _cells(table: Table, records: Sequence[Iterable[Record]]) -> dict[tuple[int,
     return cells
 
 
-def _notes(columns: Mapping[str, Stamp], named: bool) -> list[str]:
-    """One note for each protocol; `named` says which columns it holds for."""
+def protocol_notes(columns: Mapping[str, Stamp], named: bool) -> list[str]:
+    """One note for each protocol of these columns; `named` says which of them it holds for."""
     groups: dict[Stamp, list[str]] = {}
     for column, stamp in columns.items():
         groups.setdefault(stamp, []).append(column)

@@ -10,6 +10,13 @@ from ganlab.studies.findings import Findings
 from ganlab.studies.reals import require_features
 
 
+def at_least(least: int, **options: int) -> None:
+    """Raise ValueError, naming the option, where one of these is less."""
+    for name, value in options.items():
+        if value < least:
+            raise ValueError(f"study.{name} must be at least {least}, got {value}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Question(Terms):
     """A question asked of a trained generator: `run` answers it at a bench.

@@ -15,7 +15,7 @@ from ganlab.metrics import Suite
 from ganlab.nn.growing import unfinished
 from ganlab.nn.randomness import derived_seed
 from ganlab.report.directions import Ways
-from ganlab.report.protocols import protocol_stamp, protocol_text
+from ganlab.report.protocols import protocol_notes, protocol_stamp
 from ganlab.report.tables import Table
 from ganlab.sampling import Sampler
 from ganlab.studies.directions import chosen_monitor
@@ -131,12 +131,8 @@ def score_table(records: Sequence[dict[str, Any]]) -> Table:
     first = records[0]
     values = {record["metric"]: record["value"] for record in records}
     row = {"images_seen": first["images_seen"], "seed": first["seed"], **values}
-    measured: dict[str, list[str]] = {}
-    for record in records:
-        measured.setdefault(protocol_text(protocol_stamp(record)), []).append(record["metric"])
-    notes = list(measured)
-    if len(measured) > 1:
-        notes = [f"{', '.join(names)}: {text}" for text, names in measured.items()]
+    stamps = {record["metric"]: protocol_stamp(record) for record in records}
+    notes = protocol_notes(stamps, named=len(set(stamps.values())) > 1)
     return Table([*row], [row], caption="Scores of the averaged generator", notes=notes)
 
 

@@ -26,7 +26,7 @@ from ganlab.studies.images.copies import (
     neighbours_of_held_out,
 )
 from ganlab.studies.places import place_named
-from ganlab.studies.question import FeatureQuestion
+from ganlab.studies.question import FeatureQuestion, at_least
 from ganlab.studies.reals import (
     has_mirrors,
     mirrored_images,
@@ -70,12 +70,8 @@ class NearestNeighbours(FeatureQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.num, self.num_held_out, self.num_shown) < 1 or self.num_neighbours < 2:
-            raise ValueError(
-                f"study.num={self.num}, study.num_held_out={self.num_held_out} and "
-                f"study.num_shown={self.num_shown} must be at least 1, study.num_neighbours="
-                f"{self.num_neighbours} at least 2"
-            )
+        at_least(1, num=self.num, num_held_out=self.num_held_out, num_shown=self.num_shown)
+        at_least(2, num_neighbours=self.num_neighbours)
         if not (0 < self.quantile < 1 and 0 < self.confidence < 1):
             raise ValueError(
                 f"study.quantile={self.quantile}, study.confidence={self.confidence}: must be in "

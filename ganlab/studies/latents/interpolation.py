@@ -25,6 +25,7 @@ from ganlab.studies.latents.latent_set import LatentSet, latent_set
 from ganlab.studies.latents.paths import WALKS, positions, smoothness, step_lengths, walked
 from ganlab.studies.latents.pictures import LatentQuestion, rows_of, spaces_of
 from ganlab.studies.neurons.layers import as_list
+from ganlab.studies.question import at_least
 
 COLUMNS = ["space", "walk", "measure", "mean step", "largest step", "unevenness", "detour"]
 FPS = 16
@@ -52,11 +53,7 @@ class Interpolation(LatentQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_steps < 2 or self.num_shown < 2:
-            raise ValueError(
-                f"study.num_steps={self.num_steps} and study.num_shown={self.num_shown} must be "
-                "at least 2"
-            )
+        at_least(2, num_steps=self.num_steps, num_shown=self.num_shown)
         if self.animation is not None:
             checked_format(self.animation)
 

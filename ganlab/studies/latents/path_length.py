@@ -25,7 +25,7 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.latents.paths import great_circle
 from ganlab.studies.neurons.layers import as_list
-from ganlab.studies.question import FeatureQuestion
+from ganlab.studies.question import FeatureQuestion, at_least
 
 COLUMNS = ["space", "sampling", "metric", "path length", "median", "num_paths", "seed"]
 SPACES, SAMPLINGS = ("z", "w"), ("full", "end")
@@ -47,8 +47,7 @@ class PathLength(FeatureQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_paths < 1:
-            raise ValueError(f"study.num_paths must be at least 1, got {self.num_paths}")
+        at_least(1, num_paths=self.num_paths)
 
     def check(self, bench: Bench) -> None:
         """Refuse paths that cannot be walked, and fetch the weights, before anything is scored."""

@@ -15,6 +15,7 @@ from ganlab.studies.findings import File, Findings, ImageFile
 from ganlab.studies.latents.latent_set import LatentSet, address_list, is_array, latent_set
 from ganlab.studies.latents.pictures import LatentQuestion
 from ganlab.studies.neurons.detection import is_detection, read_ranking
+from ganlab.studies.question import at_least
 
 FORMS = ("png", "zip", "npz")
 
@@ -41,11 +42,9 @@ class Samples(LatentQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.num, self.num_shown) < 1 or self.form not in FORMS:
-            raise ValueError(
-                "study.num and study.num_shown must be at least 1, study.form one of "
-                f"{', '.join(FORMS)}, got {self.num}, {self.num_shown} and {self.form}"
-            )
+        at_least(1, num=self.num, num_shown=self.num_shown)
+        if self.form not in FORMS:
+            raise ValueError(f"study.form must be one of {', '.join(FORMS)}, got {self.form}")
         if self.indices is not None and self.latents is not None:
             raise ValueError("study.indices and study.latents are two answers: give one of them")
         _ = self.named

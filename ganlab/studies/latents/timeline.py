@@ -23,6 +23,7 @@ from ganlab.studies.findings import Findings
 from ganlab.studies.latents.latent_set import LatentSet, address_list, latent_set
 from ganlab.studies.latents.pictures import LatentQuestion, rows_of
 from ganlab.studies.places import file_named, place_named
+from ganlab.studies.question import at_least
 from ganlab.systems.checkpoint import load_checkpoint
 
 AVERAGED = "generator_ema."
@@ -52,8 +53,7 @@ class Timeline(LatentQuestion):
         super().__post_init__()
         if self.checkpoints is not None and self.grids is not None:
             raise ValueError("study.checkpoints and study.grids are two answers: give one of them")
-        if self.moments < 1:
-            raise ValueError(f"study.moments must be at least 1, got {self.moments}")
+        at_least(1, moments=self.moments)
         if self.pages:
             _ = self.count
 

@@ -41,7 +41,7 @@ from ganlab.studies.people.trials import (
     trials_of,
 )
 from ganlab.studies.pyramid.edits import levels_named, pyramid_features
-from ganlab.studies.question import Question
+from ganlab.studies.question import Question, at_least
 from ganlab.studies.reals import random_positions, require_images, stored_images
 from ganlab.studies.scoring import score_table
 from ganlab.systems.semantic import PyramidFeatures
@@ -82,8 +82,7 @@ class RealOrFake(Question):
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self.announced, self.judged
-        if self.break_every < 0:
-            raise ValueError(f"study.break_every must be at least 0, got {self.break_every}")
+        at_least(0, break_every=self.break_every)
 
     @cached_property
     def announced(self) -> Protocol:

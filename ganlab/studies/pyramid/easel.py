@@ -26,7 +26,7 @@ from ganlab.studies.pyramid.edits import (
     told_alike,
 )
 from ganlab.studies.pyramid.image_input import fitting_of
-from ganlab.studies.question import Question
+from ganlab.studies.question import Question, at_least
 from ganlab.studies.reals import has_content
 from ganlab.systems.semantic import PyramidFeatures
 
@@ -144,8 +144,7 @@ class EditQuestion(PyramidQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_variants < 1:
-            raise ValueError(f"study.num_variants must be at least 1, got {self.num_variants}")
+        at_least(1, num_variants=self.num_variants)
 
     def check(self, bench: Bench) -> None:
         """Read the files, and refuse a level that there is not."""

@@ -24,7 +24,7 @@ from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.findings import Findings
 from ganlab.studies.pyramid.easel import Easel, PyramidQuestion
 from ganlab.studies.pyramid.edits import levels_named
-from ganlab.studies.question import FeatureQuestion
+from ganlab.studies.question import FeatureQuestion, at_least
 from ganlab.studies.reals import mirrored_images, num_images, random_positions, require_images
 
 # Shocher et al. 2020, table 1: FID of 6,000 images; VGG-16, Places365. Stage -> printed level, FID.
@@ -105,11 +105,7 @@ class PyramidLevels(PyramidQuestion, FeatureQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.num, self.num_pairs, self.num_shown) < 1:
-            raise ValueError(
-                f"study.num={self.num}, study.num_pairs={self.num_pairs} and study.num_shown="
-                f"{self.num_shown} must be at least 1"
-            )
+        at_least(1, num=self.num, num_pairs=self.num_pairs, num_shown=self.num_shown)
         suite = self.suite
         if suite is not None and (suite.num_real, suite.num_fake) != (self.num, self.num):
             raise ValueError(
