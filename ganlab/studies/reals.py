@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from ganlab.data.absent import NoImages
 from ganlab.data.batch import Batch
+from ganlab.features import Extractor
 from ganlab.metrics import RealCache, Suite, real_key
 from ganlab.metrics.cache import Key
 from ganlab.nn.randomness import keyed_generator
@@ -185,7 +186,7 @@ def require_images(trainer: Trainer, study: str, purpose: str) -> None:
         )
 
 
-def require_features(extractor: Any, study: str) -> None:
+def require_features(extractor: Extractor | None, study: str) -> None:
     """Raise ValueError where neither the checkpoint nor the command line names features."""
     if extractor is None:
         raise ValueError(

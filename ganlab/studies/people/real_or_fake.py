@@ -40,7 +40,7 @@ from ganlab.studies.people.trials import (
     read_levels,
     trials_of,
 )
-from ganlab.studies.pyramid.edits import levels_named, pyramid_features
+from ganlab.studies.pyramid.edits import levels_named, pyramid_features, stages_of
 from ganlab.studies.question import Question, at_least
 from ganlab.studies.reals import random_positions, require_images, stored_images
 from ganlab.studies.scoring import score_table
@@ -102,8 +102,7 @@ class RealOrFake(Question):
             return
         if pyramid_features(bench.system) is not None:
             require_images(bench.trainer, "real_or_fake", "paints from references")
-            generator: Any = bench.generator
-            levels_named(self.levels, generator.stages)
+            levels_named(self.levels, stages_of(bench.generator))
         elif self.levels is not None:
             raise ValueError("study.levels names levels of a semantic pyramid, and this is none")
         elif self.announced.name != "paired":
@@ -143,8 +142,7 @@ class RealOrFake(Question):
             return read_levels(self.images, self.announced, self.seed)
         num, conditioner = self.announced.num, bench.system.conditioner
         if features := pyramid_features(bench.system):
-            generator: Any = bench.generator
-            chosen = levels_named(self.levels, generator.stages)
+            chosen = levels_named(self.levels, stages_of(bench.generator))
             return pyramid_levels(bench.sampler, features, bench.data, chosen, num)
         fakes = images.cells(bench.sampler.images(range(num)))
         if self.announced.name == "paired":

@@ -23,6 +23,7 @@ from ganlab.studies.pyramid.edits import (
     latents_within,
     level_named,
     pyramid_features,
+    stages_of,
     told_alike,
 )
 from ganlab.studies.pyramid.image_input import fitting_of
@@ -68,9 +69,7 @@ class Easel:
     @property
     def stages(self) -> Mapping[str, tuple[int, ...]]:
         """Level -> shape of its features, fine to coarse."""
-        generator: Any = self.bench.generator  # a mirror of the stages
-        stages: Mapping[str, tuple[int, ...]] = generator.stages
-        return stages
+        return stages_of(self.bench.generator)
 
     @property
     def fitting(self) -> Fitting:

@@ -29,6 +29,12 @@ def pyramid_features(system: System) -> PyramidFeatures | None:
     return system.conditioner if isinstance(system.conditioner, PyramidFeatures) else None
 
 
+def stages_of(generator: Any) -> Mapping[str, tuple[int, ...]]:
+    """Level -> shape of its features, fine to coarse, of a generator that mirrors them."""
+    stages: Mapping[str, tuple[int, ...]] = generator.stages
+    return stages
+
+
 def level_named(
     level: str | None,  # a stage's name, or the paper's `conv5` for `pool5`; None = see below
     stages: Mapping[str, tuple[int, ...]],  # name -> shape of its features, fine to coarse

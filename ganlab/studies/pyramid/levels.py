@@ -6,12 +6,13 @@ others masked; FID against these very images.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ganlab.features import Extractor
 from ganlab.metrics.suite import short
 from ganlab.report import figures
 from ganlab.report.directions import UNSAID, Ways
@@ -26,6 +27,9 @@ from ganlab.studies.pyramid.easel import Easel, PyramidQuestion
 from ganlab.studies.pyramid.edits import levels_named
 from ganlab.studies.question import FeatureQuestion, at_least
 from ganlab.studies.reals import mirrored_images, num_images, random_positions, require_images
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Shocher et al. 2020, table 1: FID of 6,000 images; VGG-16, Places365. Stage -> printed level, FID.
 PAPER = {
@@ -278,7 +282,7 @@ def level_table(
     return Table.of(columns, rows, caption, [*notes, *([paper] if printed else [])])
 
 
-def level_notes(records: Sequence[Mapping[str, Any]], extractor: Any, data: str) -> list[str]:
+def level_notes(records: Sequence[Mapping[str, Any]], extractor: Extractor, data: str) -> list[str]:
     """What was compared with what."""
     stamps = list(dict.fromkeys(protocol_stamp(record) for record in records))
     notes = [protocol_text(stamp) for stamp in stamps]
@@ -311,7 +315,7 @@ def draw_levels(
     return Drawing(figure, numbers, "Quality and diversity by the level painted from")
 
 
-def _draw(axes: Any, levels: Sequence[str], lines: Mapping[str, Sequence[float]]) -> None:
+def _draw(axes: "Axes", levels: Sequence[str], lines: Mapping[str, Sequence[float]]) -> None:
     places = range(len(levels))
     for i, (name, values) in enumerate(lines.items()):
         figures.draw_points(axes, i, name, places, values)
