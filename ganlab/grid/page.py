@@ -26,8 +26,7 @@ from ganlab.report import charts, html, timeline
 from ganlab.report.atomic import replace_file
 from ganlab.report.directions import way_of, ways_of
 from ganlab.report.reading import BROKEN, spoken
-from ganlab.report.spread import Mean
-from ganlab.report.tables import Table
+from ganlab.report.tables import Mean, Table
 
 TEMPLATE = Path(__file__).parent / "template"
 ARROWS = {"min": "↓", "max": "↑", None: ""}

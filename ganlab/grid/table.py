@@ -17,8 +17,7 @@ from ganlab.grid.records import CONDITIONS, CellRecord, Score, axes_of
 from ganlab.grid.settings import is_seed, telling
 from ganlab.report.directions import is_spread, way_of, ways_of
 from ganlab.report.protocols import mark_protocols, protocol_stamp, protocol_text
-from ganlab.report.spread import Mean
-from ganlab.report.tables import Table
+from ganlab.report.tables import Mean, Table
 
 Key = tuple[tuple[str, Any], ...]  # (axis, value), one row
 

@@ -93,19 +93,21 @@ def _chart(
 ) -> Chart:
     kimg = found.images_seen / 1000
     series = {n: (kimg[np.isfinite(v)], v[np.isfinite(v)]) for n, v in columns.items()}
-    ends = ", ".join(f"{name} ends at {y[-1]:.4g}" for name, (_, y) in series.items())
     title = _TITLES.get(group, group)
     last = max(x[-1] for x, _ in series.values())
-    summary = f"{title} up to {last:g} kimg: {ends}"
+    summary = f"{title} up to {last:g} kimg: {_ends(series)}"
     log = False if group in _SHARES else None
     return Chart(title, _svg(identity, series, summary, log), summary)
 
 
 def overlay(identity: str, title: str, series: Series) -> Chart:
     """One chart of several runs: name -> (kimg, values), finite points only."""
-    ends = ", ".join(f"{name} ends at {np.asarray(y)[-1]:.4g}" for name, (_, y) in series.items())
-    summary = f"{title} of {len(series)} runs: {ends}"
+    summary = f"{title} of {len(series)} runs: {_ends(series)}"
     return Chart(title, _svg(identity, series, summary, None), summary)
+
+
+def _ends(series: Series) -> str:
+    return ", ".join(f"{name} ends at {np.asarray(y)[-1]:.4g}" for name, (_, y) in series.items())
 
 
 def _svg(identity: str, series: Series, summary: str, log: bool | None) -> str:

@@ -12,6 +12,7 @@ import io
 import math
 import numbers
 import re
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +27,31 @@ from ganlab.report.markup import (
     plain_text,
     split_markdown_row,
 )
-from ganlab.report.spread import Mean
 
 MISSING = "\N{EN DASH}"  # shown for a value that a row does not have
 DIGITS = 4  # significant digits of a column's largest value
+
+
+class Mean(float):
+    """The mean of several values, itself a number; shown as `mean ± std` in every form."""
+
+    spread: float  # sample standard deviation, n - 1 in the denominator
+    count: int
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> float:
+        """The mean of one or more values; a single one stays the plain number it is.
+
+        A value that is not finite makes mean and spread so.
+        """
+        if len(values) == 1:
+            return float(values[0])
+        centre = sum(values) / len(values)
+        mean = cls(centre)
+        finite = centre - centre == 0  # neither NaN nor infinite
+        mean.spread = statistics.stdev(values) if finite else float("nan")
+        mean.count = len(values)
+        return mean
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ def at_least(least: int, **options: int) -> None:
     """Raise ValueError, naming the option, where one of these is less."""
     for name, value in options.items():
         if value < least:
-            raise ValueError(f"study.{name} must be at least {least}, got {value}")
+            raise ValueError(f"study.{name} must be at least {least}, got study.{name}={value}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ class Samples(LatentQuestion):
         super().__post_init__()
         at_least(1, num=self.num, num_shown=self.num_shown)
         if self.form not in FORMS:
-            raise ValueError(f"study.form must be one of {', '.join(FORMS)}, got {self.form}")
+            raise ValueError(f"give study.form one of {', '.join(FORMS)}, not {self.form}")
         if self.indices is not None and self.latents is not None:
             raise ValueError("study.indices and study.latents are two answers: give one of them")
         _ = self.named

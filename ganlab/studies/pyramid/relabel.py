@@ -19,6 +19,7 @@ from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
 from ganlab.studies.pyramid.edits import label_named
 from ganlab.studies.pyramid.image_input import read_image, required
 from ganlab.studies.pyramid.measures import feature_change, guesses
+from ganlab.studies.question import at_least
 
 COLUMNS = ["label", "recognized", "p(label)", "p(original)", "change of features"]
 
@@ -44,8 +45,7 @@ class Relabel(EditQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_labels < 1:
-            raise ValueError(f"study.num_labels={self.num_labels} must be at least 1")
+        at_least(1, num_labels=self.num_labels)
         required(self.image, "study.image")
 
     def read(self, easel: Easel) -> Tensor:
