@@ -3,8 +3,6 @@
 The page needs nothing but itself: no address is fetched, no script but its own runs.
 """
 
-import base64
-import hashlib
 import io
 from collections.abc import Sequence
 from contextlib import suppress
@@ -25,6 +23,7 @@ from ganlab.grid.table import Choice, grid_table
 from ganlab.report import charts, html, timeline
 from ganlab.report.atomic import replace_file
 from ganlab.report.directions import way_of, ways_of
+from ganlab.report.markup import html_page, picture_address
 from ganlab.report.reading import BROKEN, spoken
 from ganlab.report.tables import Mean, Table
 
@@ -100,18 +99,13 @@ def page_of(
     home: Path,  # where the page stands, for its links
 ) -> str:
     """The page as text."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    script = (TEMPLATE / "index.js").read_text(encoding="utf-8")
-    style = (html.TEMPLATE / "report.css").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
-    )
     axes, labels = axes_of(records), labels_of(records)
     axes += telling(records, axes)
     scores = list(dict.fromkeys(s["metric"] for r in records for s in plain(r)))
     ways = ways_of(s for r in records for s in plain(r))
-    return environment.get_template("index.html.j2").render(
+    return html_page(
+        TEMPLATE / "index.html.j2",
+        [html.TEMPLATE / "report.css"],
         title=title,
         commands=[str(grid["command"]) for grid in grids if grid.get("command")],
         counts=counted(records),
@@ -123,9 +117,6 @@ def page_of(
             for record in records
         ],
         charts=overlaid(records),
-        style=style + (TEMPLATE / "index.css").read_text(encoding="utf-8"),
-        script=script,
-        policy=f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'",
     )
 
 
@@ -192,7 +183,7 @@ def thumbnail(directory: Path) -> str:
             small.thumbnail((THUMBNAIL, THUMBNAIL))
             data = io.BytesIO()
             small.save(data, format="PNG")
-            return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+            return picture_address(data.getvalue())
     return ""
 
 

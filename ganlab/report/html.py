@@ -7,14 +7,13 @@ The page is built from the files on disk alone. It holds its pictures, refers to
 its content policy forbids the browser to fetch or to run anything else.
 """
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ganlab.report import facts, results
 from ganlab.report.atomic import replace_file
+from ganlab.report.markup import html_page
 from ganlab.report.parts import parts_table
 from ganlab.report.reading import Section, read_section
 
@@ -37,24 +36,10 @@ def write_report(
         raise FileNotFoundError(f"{directory} does not exist: there is no run to report on")
     folders = [directory, *map(Path, include)]
     sections = [read_section(folder, f"part-{i}") for i, folder in enumerate(folders)]
-    page = _page(sections, title or facts.page_title(sections[0]))
-    return replace_file(directory / NAME, page.encode("utf-8", "replace"))
-
-
-def _page(sections: list[Section], title: str) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    script = (TEMPLATE / "report.js").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
-    )
-    return environment.get_template("report.html.j2").render(
-        title=title,
-        parts=[_part(section, i) for i, section in enumerate(sections)],
-        style=(TEMPLATE / "report.css").read_text(encoding="utf-8"),
-        script=script,
-        policy=f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'",
-    )
+    title = title or facts.page_title(sections[0])
+    parts = [_part(section, i) for i, section in enumerate(sections)]
+    text = html_page(TEMPLATE / "report.html.j2", title=title, parts=parts)
+    return replace_file(directory / NAME, text.encode("utf-8", "replace"))
 
 
 def _part(section: Section, index: int) -> dict[str, Any]:

@@ -1,7 +1,12 @@
-"""Escaping of text for Markdown, LaTeX and HTML, and the way back from our own Markdown tables."""
+"""Text for Markdown, LaTeX and HTML, and the way back from our own Markdown tables; whole pages."""
 
+import base64
+import hashlib
 import re
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
+from typing import Any
 
 # GitHub reads these as markup; backslash escapes keep the file readable as plain text too, so only
 # what would really be interpreted is escaped: `fid10k_classifier` and `[0, 1, 3]` stay as they are.
@@ -89,3 +94,28 @@ def split_markdown_row(line: str) -> list[str]:
     cells = re.split(r"(?<!\\)((?:\\\\)*)\|", line.strip())
     joined = [a + b for a, b in zip(cells[0::2], [*cells[1::2], ""], strict=True)]
     return [cell.strip() for cell in joined[1:-1]]
+
+
+def html_page(template: Path, styles: Sequence[Path] = (), **facts: Any) -> str:
+    """The page of `x.html.j2`, inside which are `x.css`, after other styles, and `x.js`.
+
+    It needs nothing but itself: `policy` forbids the browser to run anything but this script, and
+    to fetch anything. Facts are escaped.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    base = template.with_suffix("").with_suffix("")
+    script = base.with_suffix(".js").read_text(encoding="utf-8")
+    texts = [path.read_text(encoding="utf-8") for path in (*styles, base.with_suffix(".css"))]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(
+        loader=FileSystemLoader(template.parent), autoescape=True, undefined=StrictUndefined
+    )
+    return environment.get_template(template.name).render(
+        **facts, style="".join(texts), script=script, policy=f"'sha256-{digest}'"
+    )
+
+
+def picture_address(png: bytes) -> str:
+    """A PNG file as a data: address, with which it stands inside a page."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"

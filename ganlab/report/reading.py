@@ -1,6 +1,5 @@
 """What a run or study directory holds, read without trusting that any of it is there or whole."""
 
-import base64
 import csv
 import io
 import re
@@ -13,6 +12,7 @@ from typing import Any, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from ganlab.report import charts, parts, results, timeline
+from ganlab.report.markup import picture_address
 from ganlab.report.tables import ShownTable, parse_markdown, read_csv
 
 Value = TypeVar("Value")
@@ -150,8 +150,9 @@ def _picture(path: Path, name: str, moment: str) -> Picture:
             data, size = (path.read_bytes(), image.size) if fits else _reduced(image)
     except BROKEN as error:
         raise ValueError(f"{name} is not a whole picture ({_reason(error)})") from None
-    source = f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
-    return Picture(source, size[0], size[1], name, caption or spoken(path.stem), moment)
+    return Picture(
+        picture_address(data), size[0], size[1], name, caption or spoken(path.stem), moment
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -5,7 +5,6 @@ and the answers leave it only as a file that the person downloads. Who looks int
 the truth there.
 """
 
-import base64
 import hashlib
 import io
 import json
@@ -21,6 +20,7 @@ from PIL import Image
 from ganlab.networks.base import Condition
 from ganlab.report import images
 from ganlab.report.images import Pixels
+from ganlab.report.markup import html_page, picture_address
 from ganlab.sampling import Sampler
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -187,12 +187,6 @@ def page_of(
     smooth: bool = True,  # enlarge smoothly; False = each pixel a square
 ) -> str:
     """The real-or-fake test as one HTML page."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    script = (TEMPLATE / "real_or_fake.js").read_text(encoding="utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE), autoescape=True, undefined=StrictUndefined
-    )
     study = {
         "title": title,
         "model": model,
@@ -204,16 +198,14 @@ def page_of(
         "images": [data_address(image) for image in images],
     }
     study["test"] = hashlib.sha256(json.dumps(study, sort_keys=True).encode()).hexdigest()[:16]
-    return environment.get_template("real_or_fake.html.j2").render(
+    return html_page(
+        TEMPLATE / "real_or_fake.html.j2",
         title=title,
         protocol=protocol.name,
         seconds=spoken_seconds(protocol.seconds),
         num_trials=len(trials),
         smooth=smooth,
         study=inside_script(study),
-        style=(TEMPLATE / "real_or_fake.css").read_text(encoding="utf-8"),
-        script=script,
-        policy=f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'",
     )
 
 
@@ -234,7 +226,7 @@ def data_address(pixels: Pixels) -> str:
     """A picture as PNG in a data: address, without any metadata that could tell its origin."""
     data = io.BytesIO()
     Image.fromarray(pixels).save(data, format="PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode('ascii')}"
+    return picture_address(data.getvalue())
 
 
 def pyramid_levels(
