@@ -24,6 +24,7 @@ from ganlab.studies.people.trials import (
     trials_of,
     unrelated,
 )
+from ganlab.systems.conditioning import Conditioner
 
 
 def flat(value, side=4):
@@ -172,7 +173,7 @@ def test_fakes_are_the_first_latents_and_reals_are_of_the_data(tmp_path):
 
 
 def test_a_conditioner_that_knows_references_makes_pairs(tmp_path):
-    class References:
+    class References(Conditioner):
         def references(self, indices):
             return smooth(torch.tensor([[i / 10] * 4 for i in indices]))
 
