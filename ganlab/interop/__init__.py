@@ -29,6 +29,9 @@ from ganlab.interop import (
 )
 from ganlab.interop.foreign import ForeignFile, opened
 from ganlab.interop.unknown import said_of
+from ganlab.storage import DamagedFile
+from ganlab.storage.archive import CompressedArchive
+from ganlab.storage.untrusted import read_untrusted
 
 __all__ = ["FORMATS", "NAMED", "open_foreign", "titles", "unlike"]
 
@@ -77,9 +80,17 @@ def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:
 
 
 def unlike(ckpt: str | Path) -> str:
-    """Of a file that no format knows: its tensors, the nearest layout and what differs; or ""."""
-    file = opened(Path(ckpt).expanduser())
-    return "" if file is None else said_of(file.content)
+    """Of a file that no format knows: its tensors, the nearest layout and what differs.
+
+    Of a damaged one the damage; "" where there is nothing to be said.
+    """
+    try:
+        content = read_untrusted(Path(ckpt).expanduser())
+    except DamagedFile as error:
+        return f"read as one of those, {error}"
+    except (CompressedArchive, OSError):
+        return ""
+    return said_of(content)
 
 
 def titles() -> str:

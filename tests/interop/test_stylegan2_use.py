@@ -16,6 +16,7 @@ from ganlab.config import ConfigError
 from ganlab.interop import open_foreign
 from ganlab.run import generator_of, resumed, train
 from ganlab.runs.recipes import open_checkpoint, rebuilt
+from ganlab.runs.remembered import UntrustedError
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -129,6 +130,18 @@ def test_a_file_of_no_format_is_listed_beside_the_nearest(tmp_path):
     assert "'conv1.conv.modulation.weight'" in said
     assert "which lacks 'conv1.conv.affine.bias'" in said
     assert "\n" not in said
+
+
+def test_damage_of_a_file_of_others_is_said(faces, tmp_path):
+    (tmp_path / "cut").write_bytes(faces.read_bytes()[:-5000])
+    with pytest.raises(CheckpointError, match="read as one of those, (it is cut short|a frame of)"):
+        open_checkpoint(tmp_path / "cut")
+
+
+def test_the_files_architecture_holds_in_an_evaluation(faces, tmp_path):
+    word = "+model.generator.style_dim=9"
+    with pytest.raises(UntrustedError, match=r"model\.generator\.style_dim: the model is the"):
+        evaluated(faces, tmp_path / "run", "study=samples", word)
 
 
 def test_a_safetensors_of_others_is_refused(tmp_path):

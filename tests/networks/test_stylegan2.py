@@ -353,3 +353,60 @@ class TestLabels:
         generator, latents = small_generator().eval(), torch.randn(N, 6)
         told = generator(latents, Condition(label=torch.zeros(N, dtype=torch.long)))
         assert torch.equal(told, generator(latents))
+
+
+@pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
+class TestArchitectures:
+    def test_every_parameter_of_the_generator_is_used(self, architecture):
+        generator = small_generator(architecture=architecture, widths={4: 7, 8: 5, 16: 3})
+        with torch.no_grad():
+            for conv in generator.styled_convs().values():
+                conv.noise_strength.fill_(1.0)
+        generator(torch.randn(N, 6)).square().sum().backward()
+        assert all(each.grad is not None for each in generator.parameters())
+        images = [name for name in generator.affines if name.endswith("image")]
+        assert len(images) == (3 if architecture == "skip" else 1)
+
+    def test_every_parameter_of_the_discriminator_is_used(self, architecture):
+        critic = small_discriminator(architecture=architecture, widths={4: 8, 8: 5, 16: 3})
+        critic(torch.randn(N, 2, 16, 16)).sum().backward()
+        assert all(each.grad is not None for each in critic.parameters())
+
+
+def test_four_pixels_are_a_resolution():
+    generator = small_generator(resolution=4, widths=None)
+    images = generator(torch.randn(N, 6))
+    assert images.shape == (N, 2, 4, 4)
+    critic = small_discriminator(resolution=4)
+    assert critic(images).shape == (N,)
+
+
+def test_an_unknown_architecture_is_refused_by_its_key():
+    with pytest.raises(
+        ValueError, match=r"model\.generator\.architecture must be one of orig, skip"
+    ):
+        small_generator(architecture="dense")
+    with pytest.raises(ValueError, match=r"model\.discriminator\.widths must give channels"):
+        small_discriminator(widths={4: 2, 8: 2})
+
+
+def test_the_projection_may_have_a_width_of_its_own_and_no_layers():
+    """Without layers a label is its normalized embedding."""
+    critic = small_discriminator(num_labels=3, mapping_layers=0, label_dim=6, dense_width=5)
+    label = torch.tensor([0, 2, 1, 1])
+    features = {}
+    critic.to_logit.register_forward_hook(lambda _, __, out: features.update(x=out))
+    with torch.no_grad():
+        found = critic(torch.randn(N, 2, 16, 16), Condition(label=label))
+        rows = critic.label_mapping.embed(torch.eye(3)[label])
+    rows = rows / rows.square().mean(dim=1, keepdim=True).add(1e-8).sqrt()
+    torch.testing.assert_close(found, (features["x"] * rows).sum(dim=1) / 6**0.5)
+
+
+def test_a_logit_a_class_is_chosen_by_the_label_soft_or_not():
+    critic = small_discriminator(num_labels=3, class_logits=True)
+    images = torch.randn(N, 2, 16, 16)
+    with torch.no_grad():
+        each = [critic(images, Condition(label=torch.full((N,), k))) for k in range(3)]
+        soft = critic(images, Condition(label=torch.tensor([0.5, 0.25, 0.0]).repeat(N, 1)))
+    torch.testing.assert_close(soft, 0.5 * each[0] + 0.25 * each[1])
