@@ -85,6 +85,7 @@ RANGES: dict[str, Range] = {
     "num_nodes": Range(1, 2**16),
     # data and scores
     **dict.fromkeys(("batch_size", "batch_sizes"), BATCH),
+    "max_pixels": Range(1, 2**40),
     "memory_budget_mb": Range(0, 10**9),
     "memory_mb": Range(1, 10**6),
     **dict.fromkeys(("num", "num_real", "num_fake", "num_held_out", "subset_size"), IMAGES),

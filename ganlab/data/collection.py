@@ -7,6 +7,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Generic, Protocol, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from ganlab.data.decode import UnusableImage, normalised
+from ganlab.data.decode import UnusableImage, admit, normalised
 from ganlab.data.labels import UNLABELLED
 from ganlab.data.problems import Problem
 
@@ -102,10 +103,11 @@ def hashed(*parts: object) -> str:
 def scan(
     collection: Collection,
     act: Callable[[Image.Image], Result],  # what to do with each normalised image
+    admit: Callable[[Image.Image], None] = admit,  # looks at each before its pixels are read
 ) -> Iterator[Result | Problem]:
     """`act` on every image in order, on several threads; a `Problem` in place of a broken one."""
-    one = _Reader(collection, act)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    one = _Reader(collection, act, admit)
+    with unlimited(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         bar = tqdm(total=len(collection), desc="reading images", delay=2, leave=False, disable=None)
         with bar:
             for start in range(0, len(collection), CHUNK):
@@ -114,9 +116,24 @@ def scan(
                 bar.update(len(chunk))
 
 
+@contextmanager
+def unlimited() -> Iterator[None]:
+    """Leave it to `admit` how many pixels are too many, instead of to Pillow, which cannot say."""
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 class _Reader(Generic[Result]):
-    def __init__(self, collection: Collection, act: Callable[[Image.Image], Result]) -> None:
-        self.collection, self.act = collection, act
+    def __init__(
+        self,
+        collection: Collection,
+        act: Callable[[Image.Image], Result],
+        admit: Callable[[Image.Image], None],
+    ) -> None:
+        self.collection, self.act, self.admit = collection, act, admit
 
     def __call__(self, index: int) -> Result | Problem:
         labels, path = self.collection.labels, self.collection.address(index)
@@ -125,6 +142,7 @@ class _Reader(Generic[Result]):
                 if labels is not None and labels[index] == UNLABELLED:
                     fix = "move it into a class folder or set data.labels=false"
                     raise UnusableImage("has no class folder although other images have one", fix)
+                self.admit(image)
                 return self.act(normalised(image))
         except UnusableImage as error:
             return Problem(path, str(error), error.fix)

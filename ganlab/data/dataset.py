@@ -183,7 +183,7 @@ def _good(
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Fitted images with their numbers; every image is read before broken ones are reported."""
     problems: list[Problem] = []
-    for index, item in enumerate(scan(collection, fitting)):
+    for index, item in enumerate(scan(collection, fitting, fitting.admit)):
         if isinstance(item, Problem):
             problems.append(item)
         else:

@@ -1,6 +1,6 @@
 """From an image file's many forms to one: uint8, (C, H, W), square, at the resolution asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,9 @@ from PIL import Image, ImageOps
 FITS = ("crop", "pad", "stretch")
 FILTERS = ("box", "bilinear", "hamming", "bicubic", "lanczos")  # Pillow's, all anti-aliased
 MODES = {1: "L", 3: "RGB"}
+MAX_PIXELS = 178_956_970  # of an image file; Pillow's own limit too
+LARGE = 2**26  # pixels from which a JPEG is decoded no finer than what it becomes takes
+FINER = 4  # times the resolution, which leaves the filter to decide
 WIDENED = ("PNG", "PPM")  # formats whose 16-bit greys Pillow may open as 32-bit ones, mode I
 
 
@@ -54,6 +57,22 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, image).convert("L" if grey else "RGB")
 
 
+def admit(image: Image.Image, max_pixels: int = MAX_PIXELS, side: int | None = None) -> None:
+    """Prepare an opened file to be read: a large JPEG no finer than 4 times `side`, if given.
+
+    Raises:
+        UnusableImage: it has more pixels than are read.
+    """
+    width, height = image.size
+    if width * height > max_pixels:
+        raise UnusableImage(
+            f"{width}x{height} px are more than data.max_pixels={max_pixels}",
+            f"set data.max_pixels={width * height}, or save it smaller",
+        )
+    if side is not None and width * height > LARGE and image.format == "JPEG":
+        image.draft(None, (FINER * side, FINER * side))
+
+
 @dataclass(frozen=True)
 class Fitting:
     """Normalised image -> (C, resolution, resolution) uint8 array.
@@ -71,6 +90,7 @@ class Fitting:
     fit: str = "crop"  # crop | pad | stretch
     filter: str = "lanczos"  # box | bilinear | hamming | bicubic | lanczos
     enlarge: bool = False  # accept images smaller than the resolution
+    max_pixels: int = field(default=MAX_PIXELS, repr=False)  # of a file; says nothing of the result
 
     def __post_init__(self) -> None:
         r = self.resolution
@@ -83,6 +103,10 @@ class Fitting:
         if self.filter not in FILTERS:
             names = ", ".join(FILTERS)
             raise ValueError(f"data.filter={self.filter} must be one of {names} (anti-aliased)")
+
+    def admit(self, image: Image.Image) -> None:
+        """Look at an opened file before its pixels are read; raises `UnusableImage`."""
+        admit(image, self.max_pixels, self.resolution)
 
     def __call__(self, image: Image.Image) -> NDArray[np.uint8]:
         """Fit one image; raises `UnusableImage` when it is too small and `enlarge` is off."""

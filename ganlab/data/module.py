@@ -13,7 +13,7 @@ from ganlab.data.absent import blank_pass
 from ganlab.data.batch import Batch
 from ganlab.data.collection import Collection, Source, hashed
 from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
-from ganlab.data.decode import Fitting
+from ganlab.data.decode import MAX_PIXELS, Fitting
 from ganlab.data.sampler import ImageStream, local_batch
 from ganlab.downloads import cache_dir as user_cache
 from ganlab.nn.randomness import keyed_generator
@@ -43,12 +43,13 @@ class ImageData(lightning.LightningDataModule):
         seed: int = 0,  # of the order of images and of the flips
         skip_broken: bool = False,  # leave unusable images out instead of refusing the set
         enlarge: bool = False,  # accept images smaller than the resolution
+        max_pixels: int = MAX_PIXELS,  # a larger image file is refused before it is read
         memory_budget_mb: float = 2048,  # a decoded set above this is memory-mapped
         cache_dir: str | None = None,  # of mapped files; default <user cache>/ganlab/images
         name: str = "images",  # the data set's name in results
     ) -> None:
         super().__init__()
-        self.fitting = Fitting(resolution, channels, fit, filter, enlarge)
+        self.fitting = Fitting(resolution, channels, fit, filter, enlarge, max_pixels)
         local_batch(batch_size, 1)
         self.source, self.name = source, name
         self.resolution, self.channels, self.batch_size = resolution, channels, batch_size

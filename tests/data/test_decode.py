@@ -17,6 +17,23 @@ def pixel(image, place=(0, 0)):
     return normalised(image).convert("RGB").getpixel(place)
 
 
+def test_a_large_jpeg_is_decoded_no_finer_than_it_takes(tmp_path, monkeypatch):
+    """Nearly the same pixels, a sixteenth of the memory; a small one is read as it is."""
+    across = np.tile(np.linspace(0, 255, 512).astype(np.uint8), (384, 1))
+    Image.fromarray(across).save(tmp_path / "a.jpg", quality=95)
+    fitting, found = Fitting(16, 1), []
+    for large in (10**9, 100_000):
+        monkeypatch.setattr("ganlab.data.decode.LARGE", large)
+        with Image.open(tmp_path / "a.jpg") as image:
+            fitting.admit(image)
+            image.load()
+            found.append((image.size, fitting(image).astype(float)))
+    (whole, pixels), (reduced, like) = found
+    assert whole == (512, 384)
+    assert reduced == (128, 96)
+    assert np.abs(pixels - like).max() <= 2
+
+
 def test_greyscale_stays_grey_and_becomes_rgb_by_repetition():
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
     image = normalised(reopened(Image.fromarray(grey), "PNG"))

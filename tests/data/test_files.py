@@ -108,6 +108,23 @@ def test_a_folder_of_broken_files_only_cannot_be_skipped(pets, load):
         load(pets, skip_broken=True)
 
 
+def test_a_photograph_larger_than_the_limit_is_named_with_the_words_that_admit_it(tmp_path, load):
+    (tmp_path / "large").mkdir()
+    Image.new("L", (64, 48), 7).save(tmp_path / "large" / "a.png")
+    told = r"a\.png: 64x48 px are more than data\.max_pixels=3071 \(set data\.max_pixels=3072"
+    with pytest.raises(BrokenData, match=told):
+        load(tmp_path / "large", max_pixels=3071)
+    assert len(load(tmp_path / "large", max_pixels=3072).dataset) == 1
+
+
+def test_pillows_own_limit_does_not_bound_what_may_be_read(tmp_path, load, monkeypatch):
+    (tmp_path / "large").mkdir()
+    Image.new("L", (64, 48), 7).save(tmp_path / "large" / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    assert len(load(tmp_path / "large").dataset) == 1
+    assert Image.MAX_IMAGE_PIXELS == 100
+
+
 def test_every_offender_is_named_however_many(tmp_path, load):
     (tmp_path / "many").mkdir()
     for k in range(33):
