@@ -205,8 +205,8 @@ def draw_stacked(
     """A histogram whose bars are split into parts."""
     base = np.zeros(len(edges) - 1)
     for (name, heights), (colour, hatch) in zip(parts.items(), looks, strict=True):
-        bars = axes.bar(edges[:-1], heights, np.diff(edges), base, align="edge", label=name)
-        for bar in bars:
-            bar.set(color=colour, hatch=hatch, edgecolor="white", linewidth=0)
+        look: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": "white"}
+        look |= {"linewidth": 0, "label": name}
+        axes.bar(edges[:-1], heights, np.diff(edges), base, align="edge", **look)
         base = base + heights
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, room * max(base.max(), 1e-9)))
