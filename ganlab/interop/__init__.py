@@ -4,9 +4,12 @@
 |---|---|---|
 | ganlab's own generators | `.safetensors` of `python -m ganlab convert` | `converted` |
 | NVIDIA's StyleGAN2 | `.pkl`: `G`, `D`, `G_ema` | `nvidia_stylegan2` |
+| NVIDIA's StyleGAN3 | `.pkl`: `G`, `D`, `G_ema` | `nvidia_stylegan3` |
+| NVIDIA's TensorFlow ProGAN, StyleGAN, StyleGAN2 | `.pkl`: `(G, D, Gs)` | `nvidia_tensorflow` |
 | rosinality's StyleGAN2 | `.pt`: `g_ema`, `g`, `d`, `latent_avg` | `rosinality_stylegan2` |
 | genforce's and Hammer's StyleGAN2 | `.pth`: `generator_smooth`, ..., in `models` or not | `genforce_stylegan2` |
-| genforce's and Hammer's PGGAN and StyleGAN | `.pth`: `generator_smooth`, ..., in `models` or not, or bare | `genforce_progressive` |
+| genforce's and Hammer's PGGAN and StyleGAN | `.pth`: the same, or a bare state | `genforce_progressive` |
+| BMSG-GAN's MSG-GAN | `.pth`: a state with `rgb_converters` | `bmsg_gan` |
 | DCGANs: tutorial, examples, pytorch_GAN_zoo | a state of convolutions and batch norms, bare or in a dict | `dcgan` |
 
 `faces` and `eyes` are such files by name. A new format is one module with `TITLE`,
@@ -18,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ganlab.interop import (
+    bmsg_gan,
     converted,
     dcgan,
     eyes,
@@ -25,6 +29,8 @@ from ganlab.interop import (
     genforce_progressive,
     genforce_stylegan2,
     nvidia_stylegan2,
+    nvidia_stylegan3,
+    nvidia_tensorflow,
     rosinality_stylegan2,
 )
 from ganlab.interop.foreign import ForeignFile, opened
@@ -52,9 +58,12 @@ class Format(Protocol):
 
 FORMATS: Sequence[Format] = (
     nvidia_stylegan2,
+    nvidia_stylegan3,
+    nvidia_tensorflow,
     rosinality_stylegan2,
     genforce_stylegan2,
     genforce_progressive,
+    bmsg_gan,
     dcgan,
 )
 NAMED = {"faces": faces.opened, "eyes": eyes.opened}  # files that a name stands for

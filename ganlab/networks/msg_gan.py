@@ -1,11 +1,16 @@
 """Multi-scale gradients: every scale of the generator is an image that the discriminator sees.
 
 Karnewar, Wang: "MSG-GAN: Multi-Scale Gradients for Generative Adversarial Networks"
-(arXiv:1903.06048), section 2 and figure 2, with what the authors' code fixes. Nothing grows: all
-scales train at once. `Generator` has the layers of ProGAN (Karras et al., arXiv:1710.10196),
+(arXiv:1903.06048), section 2 and figure 2, with what the authors' code fixes. Two things are as in
+the ProGAN that the paper builds on, and not as in that code: latents are normalized, so that their
+length says nothing, and so is the first layer's output, as every other layer's (`normalize` and
+`first_norm` false are the code's own way, for its networks). Nothing grows: all scales train at
+once. `Generator` has the layers of ProGAN (Karras et al., arXiv:1710.10196),
 `StyleGenerator` those of StyleGAN (Karras et al., arXiv:1812.04948); one discriminator serves both,
 for StyleGAN's with `blur=True`. Images run coarse to fine, 4x4 first.
 """
+
+from collections.abc import Mapping as Table
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +26,8 @@ from ganlab.nn.progressive import Convolution, map_widths
 from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
 from ganlab.nn.style import Mapping
 
-COMBINES = ("simple", "lin_cat", "cat_lin")
+COMBINES = ("simple", "lin_cat", "cat_lin", "half")
+DEVIATIONS = ("all", "last")
 
 
 class Generator(base.Generator):
@@ -41,17 +47,21 @@ class Generator(base.Generator):
         latent_dim: int = 512,  # numbers in a latent
         width: int = 16,  # channels of the finest map, doubled at each coarser one
         max_width: int = 512,  # cap on that doubling
+        widths: Table[int, int] | None = None,  # size -> channels; None = by width and max_width
+        normalize: bool = True,  # latents, to unit root mean square
+        first_norm: bool = True,  # after the layer that makes 4x4 of the latent
     ) -> None:
         super().__init__()
-        widths = map_widths("generator", resolution, width, max_width)
+        table = map_widths("generator", resolution, width, max_width, widths)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
-        self.normalize = PixelNorm()
+        self.normalize = PixelNorm() if normalize else nn.Identity()
         self.blocks, self.to_image = nn.ModuleDict(), nn.ModuleList()
         incoming = latent_dim
-        for size, wide in widths.items():
+        for size, wide in table.items():
             # the latent is a 1x1 map, and a padded 4x4 convolution makes 4x4 of it
             kernel, padding = (4, 3) if size == 4 else (3, 1)
-            first = Convolution(incoming, wide, kernel, padding, norm=True)
+            norm = size > 4 or first_norm
+            first = Convolution(incoming, wide, kernel, padding, norm=norm)
             block = nn.Sequential(first, Convolution(wide, wide, norm=True))
             self.blocks[f"{size}x{size}"] = block
             self.to_image.append(EqualizedConv2d(wide, channels, 1, gain=1.0))
@@ -174,7 +184,8 @@ class Combine(nn.Module):
     """How an image joins the discriminator's maps of its size: phi of section 2.
 
     simple: [maps; image]. lin_cat: [maps; r(image)], r a 1x1 convolution to half as many maps.
-    cat_lin: r([maps; image]), r a 1x1 convolution back to as many maps.
+    cat_lin: r([maps; image]), r a 1x1 convolution back to as many maps. half: [r(image); maps],
+    each half of the block's width, as the authors' code has it.
 
     Raises:
         ValueError: another name.
@@ -183,7 +194,7 @@ class Combine(nn.Module):
     def __init__(
         self,
         method: str,
-        maps: int,  # channels of the main path
+        maps: int,  # channels of the main path, or with half of the whole
         channels: int,  # of the image
     ) -> None:
         super().__init__()
@@ -192,18 +203,20 @@ class Combine(nn.Module):
                 f"model.discriminator.combine must be one of {', '.join(COMBINES)}, got {method!r}"
             )
         half = max(1, maps // 2)
-        self.out_channels = maps + {"simple": channels, "lin_cat": half, "cat_lin": 0}[method]
+        added = {"simple": channels, "lin_cat": half, "cat_lin": 0, "half": 0}
+        self.out_channels, self.image_first = maps + added[method], method == "half"
         self.before: nn.Module = nn.Identity()
         self.after: nn.Module = nn.Identity()
-        if method == "lin_cat":
+        if method in ("lin_cat", "half"):
             self.before = EqualizedConv2d(channels, half, 1, gain=1.0)
         elif method == "cat_lin":
             self.after = EqualizedConv2d(maps + channels, maps, 1, bias=False, gain=1.0)
 
     def forward(self, x: Tensor, image: Tensor) -> Tensor:
         """(N, maps, H, W) and (N, channels, H, W) -> (N, out_channels, H, W)."""
-        maps: Tensor = self.after(torch.cat([x, self.before(image)], dim=1))
-        return maps
+        parts = [x, self.before(image)]
+        joined: Tensor = self.after(torch.cat(parts[::-1] if self.image_first else parts, dim=1))
+        return joined
 
 
 class DownBlock(nn.Module):
@@ -238,11 +251,12 @@ class DownBlock(nn.Module):
 class Discriminator(base.Discriminator):
     """Takes the images of every scale: the finest at its input, each other joined at its size.
 
-    The deviation over a minibatch is measured at every scale, as in the paper's tables.
+    The deviation over a minibatch is measured at every scale, as in the paper's tables, or at the
+    last alone, as in the authors' code.
 
     Raises:
-        ValueError: a resolution that is no power of two from 8, a width below 1, or an unknown
-            combine function.
+        ValueError: a resolution that is no power of two from 8, a width below 1, a table of widths
+            for other sizes, or an unknown combine function or deviation.
     """
 
     def __init__(
@@ -254,17 +268,28 @@ class Discriminator(base.Discriminator):
         combine: str = "simple",  # or lin_cat, cat_lin: how an image joins the maps of its size
         blur: bool = False,  # True = filter before going down, as StyleGAN's
         group_size: int = 4,  # samples whose deviation is measured together; 0 = none
+        widths: Table[int, int] | None = None,  # size -> channels; None = by width and max_width
+        deviation: str = "all",  # scales at which it is measured, or last: at 4x4 alone
+        image_activation: bool = True,  # of the maps made of the finest image
     ) -> None:
         super().__init__()
-        widths = map_widths("discriminator", resolution, width, max_width)
-        self.from_image = Convolution(channels, widths[resolution], 1, 0)
-        self.blocks = nn.ModuleList()
-        for size in sorted(widths, reverse=True)[:-1]:
-            wide, outgoing = widths[size], widths[size // 2]
+        if deviation not in DEVIATIONS:
+            raise ValueError(
+                f"model.discriminator.deviation must be {' or '.join(DEVIATIONS)}, got "
+                f"{deviation!r}"
+            )
+        table = map_widths("discriminator", resolution, width, max_width, widths)
+        self.from_image = Convolution(channels, table[resolution], 1, 0)
+        if not image_activation:
+            self.from_image.activation = nn.Identity()
+        self.blocks, group = nn.ModuleList(), group_size if deviation == "all" else 0
+        for size in sorted(table, reverse=True)[:-1]:
+            wide, next_ = table[size], table[size // 2]
+            outgoing = next_ - next_ // 2 if combine == "half" else next_
             join = None if size == resolution else Combine(combine, wide, channels)
             incoming = wide if join is None else join.out_channels
-            self.blocks.append(DownBlock(join, incoming, wide, outgoing, blur, group_size))
-        self.combine, last = Combine(combine, widths[4], channels), widths[4]
+            self.blocks.append(DownBlock(join, incoming, wide, outgoing, blur, group))
+        self.combine, last = Combine(combine, table[4], channels), table[4]
         self.head = nn.Sequential(
             MinibatchStd(group_size) if group_size else nn.Identity(),
             Convolution(self.combine.out_channels + bool(group_size), last),

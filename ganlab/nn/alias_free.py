@@ -118,7 +118,7 @@ class FilteredLeakyReLU(nn.Module):
         clamp: float | None,
     ) -> None:
         super().__init__()
-        rate = max(incoming.rate, outgoing.rate) * filters.upsampling
+        self.size, rate = outgoing.size, max(incoming.rate, outgoing.rate) * filters.upsampling
         self.up, self.down = rate // incoming.rate, rate // outgoing.rate
         up_taps = filters.taps * self.up if self.up > 1 else 1
         down_taps = filters.taps * self.down if self.down > 1 else 1

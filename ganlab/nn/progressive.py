@@ -56,7 +56,7 @@ class Convolution(nn.Module):
     ) -> None:
         super().__init__()
         self.convolution = EqualizedConv2d(incoming, outgoing, kernel_size, padding=padding)
-        self.activation = nn.LeakyReLU(0.2)
+        self.activation: nn.Module = nn.LeakyReLU(0.2)
         self.norm = PixelNorm() if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:

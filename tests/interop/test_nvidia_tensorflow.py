@@ -1,0 +1,151 @@
+"""Variables of TensorFlow's networks, made of genforce's states by the way back."""
+
+import genforce_networks as theirs
+import pytest
+import torch
+from pickled import tensorflow_bytes
+from torch.nn import functional as F
+
+from ganlab.interop import open_foreign
+from ganlab.networks.base import Condition
+from ganlab.runs.recipes import rebuilt
+
+Z = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
+LABEL = torch.tensor([0, 2, 1, 2])
+ONE_HOT = F.one_hot(LABEL, 3).float()
+
+
+def axes(name, value):
+    """In TensorFlow's order."""
+    if name.endswith("weight") and value.ndim == 4:
+        return value.permute(2, 3, 1, 0).contiguous()
+    return value.T.contiguous() if name.endswith("weight") and value.ndim == 2 else value
+
+
+def dense(weight):
+    """A padded convolution (C, Z, 4, 4) as a dense layer (Z, 16 C)."""
+    return weight.flip(2, 3).permute(1, 0, 2, 3).reshape(weight.shape[1], -1)
+
+
+def pggan_variables(state, fused):
+    top = sum(name.startswith("output") for name in state) // 2 - 1
+    found = {"lod": state["lod"]}
+    for b in range(top + 1):
+        size, up = f"{4 * 2**b}x{4 * 2**b}", "Conv0_up" if fused else "Conv0"
+        names = {f"layer{2 * b}": f"{size}/{up}" if b else f"{size}/Dense"}
+        names[f"layer{2 * b + 1}"] = f"{size}/Conv1" if b else f"{size}/Conv"
+        names[f"output{b}"] = f"ToRGB_lod{top - b}"
+        for ours, name in names.items():
+            weight = state[f"{ours}.weight"]
+            plain = dense(weight) if name == "4x4/Dense" else axes("weight", weight)
+            found[f"{name}/weight"], found[f"{name}/bias"] = plain, state[f"{ours}.bias"]
+    return found
+
+
+def discriminator_variables(state, fused=True):
+    top = sum(name.startswith("input") for name in state) // 2 - 1
+    found = {"lod": state["lod"]}
+    for i in range(top + 1):
+        size, down = (
+            f"{4 * 2 ** (top - i)}x{4 * 2 ** (top - i)}",
+            "Conv1_down" if fused else "Conv1",
+        )
+        names = {f"input{i}": f"FromRGB_lod{i}"}
+        names[f"layer{2 * i}"] = f"{size}/Conv0" if i < top else f"{size}/Conv"
+        names[f"layer{2 * i + 1}"] = f"{size}/{down}" if i < top else f"{size}/Dense0"
+        if i == top:
+            names[f"layer{2 * i + 2}"] = f"{size}/Dense1"
+        for ours, name in names.items():
+            found[f"{name}/weight"] = axes("weight", state[f"{ours}.weight"])
+            found[f"{name}/bias"] = state[f"{ours}.bias"]
+    return found
+
+
+def stylegan_network(state):
+    mapping, synthesis = {}, {"lod": state["synthesis.lod"]}
+    top = sum(name.startswith("synthesis.output") for name in state) // 2 - 1
+    for name, value in state.items():
+        kind, _, rest = name.partition(".")
+        layer, _, leaf = rest.partition(".")
+        if kind == "mapping":
+            known = {"label_weight": "LabelConcat/weight"}
+            key = known.get(rest) or f"Dense{layer.removeprefix('dense')}/{leaf}"
+            mapping[key] = value if rest in known else axes(leaf, value)
+        elif layer.startswith("output"):
+            synthesis[f"ToRGB_lod{top - int(layer[6:])}/{leaf}"] = axes(leaf, value)
+        elif layer.startswith("layer") and not leaf.startswith("blur"):
+            n, size = int(layer[5:]), 4 * 2 ** (int(layer[5:]) // 2)
+            module = ("Conv1" if n > 1 else "Conv") if n % 2 else ("Conv0_up" if n else "Const")
+            leaves = {"style.weight": "StyleMod/weight", "style.bias": "StyleMod/bias"}
+            leaves["apply_noise.weight"] = "Noise/weight"
+            key = f"{size}x{size}/{module}/{leaves.get(leaf, leaf)}"
+            key = f"noise{n}" if leaf == "apply_noise.noise" else key
+            synthesis[key] = value if "noise" in leaf else axes(leaf, value)
+    parts = {"mapping": {"variables": mapping}, "synthesis": {"variables": synthesis}}
+    return {"variables": {"dlatent_avg": state["truncation.w_avg"]}, "components": parts}
+
+
+def system_of(tmp_path, networks, **options):
+    path = tmp_path / "file.bin"
+    path.write_bytes(tensorflow_bytes(networks, **options))
+    found = open_foreign(path)
+    return rebuilt(found, []), found["recipe"]["source"]["format"]
+
+
+def assert_alike(ours, expected):
+    assert ours.shape == expected.shape
+    assert expected.std() > 0.01
+    assert (ours - expected).abs().max() < 1e-4 * expected.std()
+
+
+def images_of(resolution):
+    noise = torch.randn(4, 3, resolution, resolution, generator=torch.Generator().manual_seed(6))
+    return noise * (torch.arange(4)[:, None, None, None] + 1)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize(("where", "protocol"), [("tfutil", 2), ("dnnlib.tflib.network", 4)])
+@torch.no_grad()
+def test_progan(tmp_path, fused, where, protocol):
+    g, d = theirs.pggan_generator(fused=fused), theirs.pggan_discriminator()
+    other = pggan_variables(theirs.pggan_generator(fused=fused, seed=9), fused)
+    critic = {"variables": discriminator_variables(d, fused)}
+    networks = [{"variables": other}, critic, {"variables": pggan_variables(g, fused)}]
+    system, title = system_of(tmp_path, networks, where=where, protocol=protocol)
+    assert title == "NVIDIA's TensorFlow ProGAN"
+    assert_alike(system.generator_ema(Z), theirs.pggan_images(g, Z, fused=fused))
+    images = images_of(32)
+    expected = theirs.pggan_scores(d, images, fused, group_size=4)[:, 0]
+    assert_alike(system.discriminator(images), expected)
+
+
+@pytest.mark.parametrize("labels", [0, 3])
+@pytest.mark.parametrize("resolution", [32, 128])
+@torch.no_grad()
+def test_stylegan(tmp_path, labels, resolution):
+    base = 8 * resolution
+    g = theirs.stylegan_generator(resolution, labels=labels, base=base)
+    d = theirs.stylegan_discriminator(resolution, labels=labels, base=base)
+    network, critic = stylegan_network(g), {"variables": discriminator_variables(d)}
+    system, title = system_of(tmp_path, [network, critic, network])
+    assert title == "NVIDIA's TensorFlow StyleGAN"
+    told, label = (Condition(label=LABEL), ONE_HOT) if labels else (None, None)
+    styles = theirs.stylegan_styles(g, Z, label)
+    assert_alike(system.generator_ema(Z, told), theirs.stylegan_images(g, styles))
+    assert torch.equal(system.generator_ema.mean_style[0], g["truncation.w_avg"])
+    images = images_of(resolution)
+    assert_alike(system.discriminator(images, told), theirs.stylegan_scores(d, images, label))
+
+
+def test_other_networks_of_tensorflow_are_named(tmp_path):
+    empty = {"variables": {"conv/weight": torch.ones(3)}}
+    with pytest.raises(ValueError, match="no ProGAN, StyleGAN or StyleGAN2"):
+        system_of(tmp_path, [empty] * 3)
+
+
+def test_labels_of_a_progan_are_refused(tmp_path):
+    g, d = theirs.pggan_generator(labels=3), theirs.pggan_discriminator(labels=3)
+    variables = {"variables": pggan_variables(g, False)}
+    critic = {"variables": discriminator_variables(d, False)}
+    with pytest.raises(ValueError, match="ProGAN with labels"):
+        system_of(tmp_path, [variables, critic, variables])
