@@ -12,7 +12,7 @@
 | BMSG-GAN's MSG-GAN | `.pth`: a state with `rgb_converters` | `bmsg_gan` |
 | DCGANs: tutorial, examples, pytorch_GAN_zoo | a state of convolutions and batch norms, bare or in a dict | `dcgan` |
 
-`faces` and `eyes` are such files by name. A new format is one module with `TITLE`,
+`unbuilt` knows formats whose networks are not built here, and says why. `faces` and `eyes` are such files by name. A new format is one module with `TITLE`,
 `recognised(content)` and `checkpoint(file)`, and its place in `FORMATS`.
 """  # noqa: E501
 
@@ -32,6 +32,7 @@ from ganlab.interop import (
     nvidia_stylegan3,
     nvidia_tensorflow,
     rosinality_stylegan2,
+    unbuilt,
 )
 from ganlab.interop.foreign import ForeignFile, opened
 from ganlab.interop.unknown import said_of
@@ -64,6 +65,7 @@ FORMATS: Sequence[Format] = (
     genforce_stylegan2,
     genforce_progressive,
     bmsg_gan,
+    unbuilt,
     dcgan,
 )
 NAMED = {"faces": faces.opened, "eyes": eyes.opened}  # files that a name stands for

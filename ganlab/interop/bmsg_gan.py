@@ -9,8 +9,6 @@ state of a generator, or a dict of `generator` and `discriminator`.
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from ganlab.interop.fitting import State, Translated, fitted
 from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
 from ganlab.networks.msg_gan import Discriminator, Generator
@@ -62,9 +60,7 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
 
 def read(file: ForeignFile, state: dict[str, Any], make: Any) -> tuple[dict[str, Any], State]:
     """Config and state of one network."""
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise file.wrong(f"holds {name}, which is no tensor")
+    state = file.tensors(state, make.__name__)
     try:
         found: Translated = make(state)
     except KeyError as error:

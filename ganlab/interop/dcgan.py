@@ -9,22 +9,25 @@ is `networks.dcgan` under other names, and the shapes say which it is:
   tensors (ReLU, Dropout);
 - pytorch_GAN_zoo's: `formatLayer`, `main.batchNorm0`, `main.convTranspose1`, ..., `main.outlayer`.
 
-A file is the state of a generator, or a dict that holds it under one of the names of `GENERATORS`;
-a `module.` of wrappers over devices is no part of a name. A file that says `num_labels` has a
-class, as one 1 among so many numbers, after the latent.
+A file is the state of a generator, the generator pickled whole (of which nothing is run), or a dict
+that holds either under one of the names of `GENERATORS`; a `module.` of wrappers over devices is no
+part of a name. A file that says `num_labels` has a class, as one 1 among so many numbers, after the
+latent.
 """
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ganlab.interop.foreign import ForeignFile, Node, checkpoint_of
+from ganlab.interop.foreign import ForeignFile, Node, checkpoint_of, prefixed
+from ganlab.interop.persistent import attributes_of, tensors
 from ganlab.networks import dcgan
+from ganlab.storage.pickles import Record
 
 TITLE = "a DCGAN's, as the PyTorch tutorial's"
 GENERATORS = (  # the averaged one first
@@ -63,9 +66,10 @@ class Module:
 
 def recognised(content: Any) -> bool:
     """Whether there is a network of convolutions and batch norms inside, by names and shapes."""
+    content = _plain(content)
     if not isinstance(content, Mapping):
         return False
-    parts = (content, *(content.get(name) for name in (*GENERATORS, *DISCRIMINATORS)))
+    parts = (content, *(_plain(content.get(name)) for name in (*GENERATORS, *DISCRIMINATORS)))
     wrapped = bool({"netG_state_dict", "netD_state_dict"} & set(content))
     return wrapped or any(_looks_like_one(part) for part in parts)
 
@@ -76,29 +80,34 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     Raises:
         ValueError: no generator, or one that is no DCGAN; says which tensor.
     """
-    theirs = _named(file.content, GENERATORS)
-    if theirs is None and _looks_like_one(file.content):
-        theirs = file.content
+    content = _plain(file.content)
+    theirs = _named(content, GENERATORS)
+    if theirs is None and _looks_like_one(content):
+        theirs = content
     if theirs is None:
         raise file.wrong("has no netG_state_dict, or generator by another name: it makes no images")
     generator, weights = _generator(file, _modules(file, theirs))
-    weights = {f"generator_ema.{name}": value for name, value in weights.items()}
-    theirs = _named(file.content, DISCRIMINATORS)
+    weights = prefixed("generator_ema", weights)
+    theirs = _named(content, DISCRIMINATORS)
     if theirs is None:
         return checkpoint_of(file, TITLE, generator, None, weights)
     try:
         critic, found = _discriminator(file, _modules(file, theirs), generator["resolution"])
     except ValueError as error:
-        left = replace(file, source={**file.source, "left_out": f"discriminator: {error}"})
-        return checkpoint_of(left, TITLE, generator, None, weights)
-    weights |= {f"discriminator.{name}": value for name, value in found.items()}
+        return checkpoint_of(file, TITLE, generator, None, weights, [f"discriminator: {error}"])
+    weights |= prefixed("discriminator", found)
     return checkpoint_of(file, TITLE, generator, critic, weights)
 
 
 def _named(content: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     """The first network by one of these names."""
-    found = (content[name] for name in names if isinstance(content.get(name), Mapping))
-    return next(found, None)
+    found = (_plain(content.get(name)) for name in names)
+    return next((each for each in found if isinstance(each, Mapping)), None)
+
+
+def _plain(value: Any) -> Any:
+    """A network that was pickled whole as its state; all else as it is."""
+    return tensors(attributes_of(value)) if isinstance(value, Record) else value
 
 
 def _bare(name: str) -> str:
@@ -152,8 +161,10 @@ def _refuse_kernels(file: ForeignFile, convolutions: list[Module], first: Module
 
 def _labels(content: Any) -> int:
     """How many numbers after the latent say the class, if the file tells."""
+    if not isinstance(content, Mapping):
+        return 0
     config = content.get("config")
-    places = (content, config if isinstance(config, Mapping) else {})
+    places = (content, config if isinstance(config, Mapping) else attributes_of(config))
     given = [place[name] for place in places for name in LABELS if name in place]
     return next((n for n in given if isinstance(n, int) and n > 0), 0)
 

@@ -63,7 +63,7 @@ def checkpoint_of(
     form: str,  # the format's title
     generator: Node,
     discriminator: Node | None,  # None = the file has none
-    weights: Mapping[str, Tensor],  # of a `systems.pretrained.Pretrained` of these networks
+    weights: Mapping[str, Any],  # of a `systems.pretrained.Pretrained` of these networks
     left: Sequence[str] = (),  # what else the file holds, by name
 ) -> dict[str, Any]:
     """A checkpoint as `systems.checkpoint` writes one, for a generator that was trained elsewhere.
@@ -92,14 +92,15 @@ def checkpoint_of(
     return {"recipe": recipe, "images_seen": 0, "state_dict": dict(weights)}
 
 
-def prefixed(network: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def prefixed(network: str, weights: Mapping[str, Any]) -> dict[str, Any]:
     """The state of one of a system's networks, as the system names it."""
     return {f"{network}.{name}": value for name, value in weights.items()}
 
 
-def say_wild(file: ForeignFile, weights: Mapping[str, Tensor]) -> None:
+def say_wild(file: ForeignFile, weights: Mapping[str, Any]) -> None:
     """Say in one line which weights hold NaN or infinity."""
-    wild = [name for name, value in weights.items() if not torch.isfinite(value).all()]
+    tensors = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
+    wild = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
     if wild:
         more = f" and {len(wild) - 1} more" if len(wild) > 1 else ""
         print(

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ganlab.interop.fitting import State, Translated, fitted
-from ganlab.interop.foreign import ForeignFile, checkpoint_of
+from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
+from ganlab.interop.genforce_stylegan2 import models
 from ganlab.networks import progan, stylegan
 from ganlab.nn.resample import fir_kernel
 
@@ -25,21 +26,6 @@ FUSED_FROM = 128  # px, with fused_scale=auto
 GENERATORS = ("generator_smooth", "generator")
 Names = dict[str, str]  # our name of a tensor -> theirs
 PARTS = ("weight", "bias")
-
-
-def models(content: Any) -> dict[str, dict[str, Any]]:
-    """The state dicts of the zoo's, a run's or a bare file, without prefixes of wrappers."""
-    if not isinstance(content, Mapping):
-        return {}
-    inner = content.get("models")
-    found = inner if isinstance(inner, Mapping) else content
-    if any(isinstance(value, Tensor) for value in found.values()):
-        found = {"generator_smooth": found}
-    return {
-        str(key): {str(name).removeprefix("module."): each for name, each in value.items()}
-        for key, value in found.items()
-        if isinstance(value, Mapping)
-    }
 
 
 def generator_of(content: Any) -> str | None:
@@ -84,25 +70,17 @@ def read(
         ValueError: a tensor that is missing, unknown or of another shape; names it.
     """
     kind, makers = family(generator), MAKERS[family(generator) or ""]
-    mine = tensors(file, generator)
-    critic = None if discriminator is None else tensors(file, discriminator)
+    mine = file.tensors(generator, "generator")
+    critic = None if discriminator is None else file.tensors(discriminator, "discriminator")
     if kind == "progan":
         told = {**told, "num_labels": labels_of(critic, told), "fused_scale": fused(mine, told)}
     node, weights = translated(file, title, mine, told, makers[0])
-    state = {f"generator_ema.{name}": value for name, value in weights.items()}
+    state = prefixed("generator_ema", weights)
     if critic is None:
         return checkpoint_of(file, title, node, None, state)
     other, weights = translated(file, title, critic, told, makers[1])
-    state |= {f"discriminator.{name}": value for name, value in weights.items()}
+    state |= prefixed("discriminator", weights)
     return checkpoint_of(file, title, node, other, state)
-
-
-def tensors(file: ForeignFile, state: Mapping[str, Any]) -> State:
-    """A state dict of this file, once it is known to be one."""
-    for name, value in state.items():
-        if not isinstance(value, Tensor):
-            raise file.wrong(f"holds {name}, which is no tensor")
-    return dict(state)
 
 
 Make = Callable[[State, Mapping[str, Any]], tuple[Names, Translated]]

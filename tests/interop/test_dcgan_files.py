@@ -1,3 +1,5 @@
+import os
+
 import pytest
 import torch
 from torch import nn
@@ -7,7 +9,6 @@ from ganlab.interop import open_foreign
 from ganlab.nn.randomness import latents_at
 from ganlab.runs.recipes import rebuilt
 from ganlab.sampling import Sampler
-from ganlab.systems.checkpoint import CheckpointError
 
 SIZES = [(10, 4, 3, 64), (7, 2, 1, 64), (5, 2, 3, 128)]
 
@@ -132,13 +133,32 @@ def test_unknown_files_are_nobodys(tmp_path):
     assert open_foreign(tmp_path / "text.tar") is None
 
 
-def test_pickled_objects_are_never_opened(tmp_path):
-    path = written(tmp_path / "module.pth", {"netG_state_dict": generator()})
-    assert open_foreign(path) is None
-    from ganlab.runs.recipes import open_checkpoint
+def test_a_network_pickled_whole_is_read_as_data(tmp_path):
+    network = lively(generator())
+    plain = open_foreign(written(tmp_path / "plain.pth", state(network)))
+    for content in (network, {"netG_state_dict": network}):
+        found = open_foreign(written(tmp_path / "module.pth", content))
+        for name, value in plain["state_dict"].items():
+            assert torch.equal(found["state_dict"][name], value)
 
-    with pytest.raises(CheckpointError, match="not opened for safety"):
-        open_checkpoint(path)
+
+class Config:
+    """pytorch_GAN_zoo's options, an object without a class of its own here."""
+
+
+def test_an_object_of_options_says_the_labels(tmp_path):
+    config = Config()
+    config.categoryVectorDim = 3
+    content = {"config": config, "avgG": ZooGenerator(9).state_dict()}
+    found = open_foreign(written(tmp_path / "zoo.pt", content))
+    arguments = found["recipe"]["model"]["generator"]
+    assert (arguments["latent_dim"], arguments["num_labels"]) == (6, 3)
+
+
+def test_an_object_that_names_code_is_not_opened(tmp_path):
+    path = written(tmp_path / "module.pth", {"netG": os.system})
+    with pytest.raises(ValueError, match="not opened for safety"):
+        open_foreign(path)
 
 
 def test_reading_draws_no_random_number(tiny):

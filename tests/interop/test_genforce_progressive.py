@@ -155,7 +155,9 @@ WRONG = {
     ),
     "a tensor layer9.weight that": spoilt(G, lambda s: s.update({"layer9.weight": torch.ones(3)})),
     "lod is 9.0 and there are 4": spoilt(G, lambda s: s.update({"lod": torch.tensor(9.0)})),
-    "holds layer1.bias, which is no tensor": spoilt(G, lambda s: s.update({"layer1.bias": 1})),
+    "holds generator.layer1.bias, which is no tensor": spoilt(
+        G, lambda s: s.update({"layer1.bias": 1})
+    ),
     "lacks truncation.w_avg": spoilt(S, lambda s: s.pop("truncation.w_avg")),
     "another filter in synthesis.layer2.blur.kernel": spoilt(
         S, lambda s: s["synthesis.layer2.blur.kernel"].mul_(1.1)

@@ -1,0 +1,85 @@
+"""Formats that are known and whose networks are not built here: each says by what it differs.
+
+pytorch_GAN_zoo's PGAN, and rosinality's style-based-gan and progressive-gan, are not layer for
+layer the networks of the papers that they follow, so no options of the networks here make them.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from ganlab.interop.foreign import ForeignFile
+from ganlab.interop.persistent import attributes_of, tensors
+from ganlab.storage.pickles import Record
+
+TITLE = "of a project whose networks are not built here"
+EXTENSION = ""
+SHOWN = 6  # names that the message lists
+
+
+@dataclass(frozen=True)
+class Unbuilt:
+    """A format by the beginnings of names that its generator has."""
+
+    title: str
+    beginnings: tuple[str, ...]
+    difference: str
+
+
+KNOWN = (
+    Unbuilt(
+        "pytorch_GAN_zoo's PGAN",
+        ("formatLayer.module.", "scaleLayers.", "toRGBLayers."),
+        "its gain multiplies biases too, its first layer is a dense one with a bias a pixel, and "
+        "its images have sqrt(2) times the published gain",
+    ),
+    Unbuilt(
+        "rosinality's style-based-gan",
+        ("generator.progression.", "generator.to_rgb.", "style."),
+        "its bias comes before the blur and its noise after it, enlarging is fused with a quarter "
+        "of the published weight, and the mapping has no learning rate of its own",
+    ),
+    Unbuilt(
+        "rosinality's progressive-gan",
+        ("label_embed.", "progression.", "to_rgb."),
+        "its pixel norm comes before the activation, its classes are embedded beside the latent, "
+        "and its discriminator measures the deviation of the images themselves",
+    ),
+)
+
+
+def states(content: Any) -> Iterator[list[str]]:
+    """Names of each network that may be inside, without the prefixes of wrappers."""
+    parts = [content, *(content.values() if isinstance(content, Mapping) else ())]
+    for part in parts:
+        state = tensors(attributes_of(part)) if isinstance(part, Record) else part
+        if isinstance(state, Mapping):
+            yield [name.removeprefix("module.") for name in state if isinstance(name, str)]
+
+
+def found(content: Any) -> tuple[Unbuilt, list[str]] | None:
+    """The format, and the names of the generator that shows it."""
+    for names in states(content):
+        for known in KNOWN:
+            if all(any(name.startswith(each) for name in names) for each in known.beginnings):
+                return known, names
+    return None
+
+
+def recognised(content: Any) -> bool:
+    """Whether it is one of them."""
+    return found(content) is not None
+
+
+def checkpoint(file: ForeignFile) -> NoReturn:
+    """No checkpoint.
+
+    Raises:
+        ValueError: always; says by what the format differs, and the first names in the file.
+    """
+    known, names = found(file.content) or (KNOWN[0], [])
+    listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" * (len(names) > SHOWN))
+    raise file.wrong(
+        f"is {known.title}, whose networks are not built here: {known.difference}. "
+        f"It holds {listed}"
+    )
