@@ -1,14 +1,18 @@
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import open_dict
 from pickled import Persistent, nvidia_bytes
 from resampled import plain_resample
 from scipy import signal as dsp
 from scipy import special
 from torch.nn import functional as F
 
+from ganlab.cli import conf_dir
 from ganlab.interop import open_foreign
 from ganlab.networks.base import Condition
 from ganlab.networks.stylegan3 import schedule
+from ganlab.run import evaluate
 from ganlab.runs.recipes import rebuilt
 
 RES, Z, W, LAYERS = 32, 6, 5, 6
@@ -228,3 +232,19 @@ def test_reading_draws_no_random_number(tmp_path):
     before = torch.get_rng_state()
     open_foreign(path)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.usefixtures("own_cache")
+@pytest.mark.parametrize("study", ["activation_rates", "style_mixing"])
+def test_studies_take_it(tmp_path, study):
+    path = written(tmp_path / "a.pkl", {"G_ema": generator(drawn())})
+    words = [f"ckpt={path}", f"study={study}"]
+    words += ["study.num_latents=8"] if study == "activation_rates" else []
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("evaluate", words)
+    with open_dict(config):
+        config.run_dir = str(tmp_path / "run")
+    result = evaluate(config)
+    assert result["status"] == "done"
+    assert result["source"]["format"] == "NVIDIA's StyleGAN3"
+    assert list((tmp_path / "run" / "figures").glob("*.png"))

@@ -176,3 +176,16 @@ def test_other_resolutions_are_refused(network, key, resolution):
 def test_a_width_of_nothing_is_refused():
     with pytest.raises(ValueError, match=r"model\.generator\.width"):
         Generator(width=0)
+
+
+@pytest.mark.parametrize("network", [Generator, Discriminator])
+@pytest.mark.parametrize("widths", [[], [0, 4], [8] * 6])
+def test_widths_that_cannot_be_are_refused_by_their_key(network, widths):
+    with pytest.raises(ValueError, match=rf"model\.{network.__name__.lower()}\.widths"):
+        network(resolution=32, widths=widths)
+
+
+def test_a_table_of_widths_begins_where_its_length_says():
+    generator = Generator(resolution=28, channels=1, latent_dim=5, widths=[9, 6])
+    assert list(generator.layers) == ["7x7/0", "14x14/0"]
+    assert generator(torch.randn(3, 5)).shape == (3, 1, 28, 28)

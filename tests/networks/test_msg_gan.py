@@ -294,3 +294,23 @@ def test_the_generator_learns_from_every_scale(loss):
     loss.generator(discriminator(images), relative).backward()
     for to_image in generator.to_image:
         assert to_image.weight.grad.any()
+
+
+def test_the_authors_own_rules_are_options():
+    """Raw latents, no norm after the first layer; half a block's maps made of its image."""
+    generator = small(Generator, normalize=False, first_norm=False)
+    z = latents(generator)
+    with recorded(generator.layers) as outputs:
+        generator(z)
+    made = torch.nn.functional.conv_transpose2d(
+        z[:, :, None, None],
+        generator.blocks["4x4"][0].convolution.weight.flip(2, 3).transpose(0, 1) * (2 / 192) ** 0.5,
+    )
+    expected = torch.nn.functional.leaky_relu(made, 0.2)
+    torch.testing.assert_close(outputs["4x4/0"], expected, atol=1e-5, rtol=1e-5)
+    discriminator = judge(combine="half", deviation="last", image_activation=False)
+    stds = [m for m in discriminator.modules() if isinstance(m, MinibatchStd)]
+    assert len(stds) == 1
+    assert discriminator(discriminator.views(reals())).shape == (4,)
+    with pytest.raises(ValueError, match=r"model\.discriminator\.deviation must be all or last"):
+        judge(deviation="first")

@@ -191,3 +191,14 @@ class TestMix:
         mixed = copy_styles(source, target, [1, 4])
         for layer in range(L):
             assert torch.equal(mixed[:, layer], (source if layer in (1, 4) else target)[:, layer])
+
+
+def test_noise_per_channel_is_one_number_a_channel_times_a_strength_a_pixel():
+    layer = NoiseInjection(3, 4, per="channel")
+    nn.init.normal_(layer.strength)
+    noise, x = torch.randn(2, 3, 1, 1), torch.randn(2, 3, 4, 4)
+    out = layer(x, lambda module, n: noise)
+    assert layer.noise_shape == (3, 1, 1)
+    torch.testing.assert_close(out, x + layer.strength[None, None] * noise)
+    with pytest.raises(ValueError, match=r"model\.generator\.noise_per"):
+        NoiseInjection(3, 4, per="row")

@@ -54,7 +54,8 @@ class Counting:
         def count(name: str, received: Tensor, output: Tensor) -> None:
             active[name] = self.active.count(output)
             if self.near is not None:
-                near[name] = self.near.count(received)
+                same = received.shape == output.shape  # else the layer resamples: see its output
+                near[name] = self.near.count(received if same else output)
 
         with observed(self.sampler.generator.layers, self.layers, count, stop=True):
             for batch in batched(indices, self.sampler.batch_size):
