@@ -5,8 +5,6 @@ import sys
 import types
 from contextlib import contextmanager
 
-CALL = "_reconstruct_persistent_obj"
-
 
 @contextmanager
 def modules(*names):
@@ -22,46 +20,6 @@ def modules(*names):
                 del sys.modules[name]
             else:
                 sys.modules[name] = module
-
-
-class Persistent:
-    """A network as `torch_utils.persistence` pickles one: a call with source and state."""
-
-    def __init__(self, state, arguments=(), options=None, source=""):
-        self.state, self.arguments = state, arguments
-        self.options, self.source = options or {}, source
-
-    def __reduce__(self):
-        function = sys.modules["torch_utils.persistence"].__dict__[CALL]
-        attributes = nested(self.state)
-        attributes |= {"_init_args": self.arguments, "_init_kwargs": self.options}
-        meta = {"type": "class", "version": 6, "module_src": self.source, "class_name": "Generator"}
-        return function, ({**meta, "state": attributes},)
-
-
-def nested(state):
-    """A state dict as the attributes of modules within modules."""
-    here = {name: value for name, value in state.items() if "." not in name}
-    inner = {}
-    for name, value in state.items():
-        if "." in name:
-            first, _, rest = name.partition(".")
-            inner.setdefault(first, {})[rest] = value
-    buffers = {"freqs", "phases", "transform", "w_avg", "magnitude_ema"}
-    kept = {name: value for name, value in here.items() if name in buffers}
-    return {
-        "_parameters": {name: value for name, value in here.items() if name not in buffers},
-        "_buffers": kept,
-        "_modules": {name: Persistent(part) for name, part in inner.items()},
-    }
-
-
-def nvidia_bytes(content):
-    """A pickle of NVIDIA's PyTorch repositories."""
-    with modules("torch_utils", "torch_utils.persistence") as made:
-        exec(f"def {CALL}(meta): pass", made["torch_utils.persistence"].__dict__)
-        made["torch_utils.persistence"].__dict__[CALL].__module__ = "torch_utils.persistence"
-        return pickle.dumps(content)
 
 
 def tensorflow_bytes(networks, where="dnnlib.tflib.network", protocol=4):

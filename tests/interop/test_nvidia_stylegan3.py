@@ -2,10 +2,10 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
-from pickled import Persistent, nvidia_bytes
 from resampled import plain_resample
 from scipy import signal as dsp
 from scipy import special
+from stylegan2_files import persistent, write_nvidia
 from torch.nn import functional as F
 
 from ganlab.cli import conf_dir
@@ -152,14 +152,13 @@ def images_of(state, w, radial=False, clamp=256.0, scale=0.25):
 
 
 def written(path, content):
-    path.write_bytes(nvidia_bytes(content))
-    return path
+    return write_nvidia(path, **content)
 
 
 def generator(state, labels=0, **options):
     options = {"channel_base": 128, "channel_max": 7, "num_layers": LAYERS, **options}
     arguments = {"z_dim": Z, "c_dim": labels, "w_dim": W, "img_resolution": RES, "img_channels": 3}
-    return Persistent(state, (), {**arguments, **options}, SOURCE)
+    return persistent("Generator", state, {**arguments, **options}, SOURCE)
 
 
 @pytest.mark.parametrize("radial", [False, True])

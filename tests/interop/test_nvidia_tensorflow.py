@@ -2,6 +2,7 @@
 
 import genforce_networks as theirs
 import pytest
+import stylegan2_files
 import torch
 from pickled import tensorflow_bytes
 from torch.nn import functional as F
@@ -149,3 +150,60 @@ def test_labels_of_a_progan_are_refused(tmp_path):
     critic = {"variables": discriminator_variables(d, False)}
     with pytest.raises(ValueError, match="ProGAN with labels"):
         system_of(tmp_path, [variables, critic, variables])
+
+
+def stylegan2_network(state):
+    mapping, synthesis = {}, {}
+    leaves = {"style.weight": "mod_weight", "style.bias": "mod_bias"}
+    for name, value in state.items():
+        kind, _, rest = name.partition(".")
+        layer, _, leaf = rest.partition(".")
+        if kind == "mapping":
+            known = {"label_weight": "LabelConcat/weight"}
+            key = known.get(rest) or f"Dense{layer.removeprefix('dense')}/{leaf}"
+            mapping[key] = value if rest in known else axes(leaf, value)
+        elif layer == "early_layer":
+            synthesis["4x4/Const/const"] = value
+        elif layer.startswith("output"):
+            size = 4 * 2 ** int(layer[6:])
+            synthesis[f"{size}x{size}/ToRGB/{leaves.get(leaf, leaf)}"] = axes(leaf, value)
+        elif layer.startswith("layer") and not leaf.startswith("filter"):
+            n = int(layer[5:])
+            size = 4 * 2 ** ((n + 1) // 2)
+            module = ("Conv0_up" if n % 2 else "Conv1") if n else "Conv"
+            key = f"{size}x{size}/{module}/{leaves.get(leaf, leaf)}"
+            synthesis[f"noise{n}" if leaf == "noise" else key] = axes(leaf, value)
+    parts = {"mapping": {"variables": mapping}, "synthesis": {"variables": synthesis}}
+    return {"variables": {"dlatent_avg": state["truncation.w_avg"]}, "components": parts}
+
+
+def stylegan2_variables(state, resolution=16):
+    found, top = {}, resolution.bit_length() - 3
+    for name, value in state.items():
+        layer, _, leaf = name.partition(".")
+        if leaf not in ("weight", "bias"):
+            continue
+        n = int("".join(filter(str.isdigit, layer)))
+        i = n if not layer.startswith("layer") else min(n // 2, top)
+        size = f"{4 * 2 ** (top - i)}x{4 * 2 ** (top - i)}"
+        module = {"input": "FromRGB", "skip_layer": "Skip"}.get(layer.rstrip("0123456789"))
+        down, up = ("Dense0", "Conv") if i == top else ("Conv1_down", "Conv0")
+        module = module or (down if n % 2 else up)
+        key = "Output" if layer == f"layer{2 * top + 2}" else f"{size}/{module}"
+        found[f"{key}/{leaf}"] = axes(leaf, value)
+    return {"variables": found}
+
+
+@pytest.mark.parametrize("labels", [0, 3])
+def test_stylegan2_is_genforces_under_other_names(tmp_path, labels):
+    """Whose images are compared with a second implementation where its reader is tested."""
+    g, _ = stylegan2_files.genforce_generator(labels=labels)
+    d, _ = stylegan2_files.genforce_discriminator(labels=labels)
+    network = stylegan2_network(g)
+    system, title = system_of(tmp_path, [network, stylegan2_variables(d), network])
+    assert title == "NVIDIA's TensorFlow StyleGAN2"
+    torch.save({"generator_smooth": g, "discriminator": d}, tmp_path / "file.pth")
+    expected = rebuilt(open_foreign(tmp_path / "file.pth"), []).state_dict()
+    found = system.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
