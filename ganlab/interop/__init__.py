@@ -12,8 +12,9 @@
 | BMSG-GAN's MSG-GAN | `.pth`: a state with `rgb_converters` | `bmsg_gan` |
 | DCGANs: tutorial, examples, pytorch_GAN_zoo | a state of convolutions and batch norms, bare or in a dict | `dcgan` |
 
-`unbuilt` knows formats whose networks are not built here, and says why. `faces` and `eyes` are such files by name. A new format is one module with `TITLE`,
-`recognised(content)` and `checkpoint(file)`, and its place in `FORMATS`.
+`unbuilt` knows formats whose networks are not built here, and says why. `faces` and `eyes` are such
+files by name. A new format is one module with `TITLE`, `recognised(content)` and
+`checkpoint(file)`, and its place in `FORMATS`.
 """  # noqa: E501
 
 from collections.abc import Sequence
@@ -65,7 +66,6 @@ FORMATS: Sequence[Format] = (
     genforce_stylegan2,
     genforce_progressive,
     bmsg_gan,
-    unbuilt,
     dcgan,
 )
 NAMED = {"faces": faces.opened, "eyes": eyes.opened}  # files that a name stands for
@@ -86,7 +86,8 @@ def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:
     if file is None:
         path = Path(ckpt).expanduser()
         return converted.read(path) if converted.is_one(path) else None
-    known = next((each for each in FORMATS if each.recognised(file.content)), None)
+    formats: Sequence[Format] = (unbuilt, *FORMATS)
+    known = next((each for each in formats if each.recognised(file.content)), None)
     return None if known is None else known.checkpoint(file)
 
 

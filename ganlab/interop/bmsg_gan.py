@@ -14,7 +14,6 @@ from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
 from ganlab.networks.msg_gan import Discriminator, Generator
 
 TITLE = "BMSG-GAN's"
-EXTENSION = ".pth"
 GAIN = 2**0.5
 GENERATORS = ("GAN_GEN_SHADOW", "generator", "GAN_GEN")
 DISCRIMINATORS = ("GAN_DIS", "discriminator")

@@ -21,7 +21,6 @@ from ganlab.networks import progan, stylegan
 from ganlab.nn.resample import fir_kernel
 
 TITLE = "genforce's PGGAN or StyleGAN"
-EXTENSION = ".pth"
 FUSED_FROM = 128  # px, with fused_scale=auto
 GENERATORS = ("generator_smooth", "generator")
 Names = dict[str, str]  # our name of a tensor -> theirs

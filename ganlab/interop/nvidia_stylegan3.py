@@ -21,7 +21,6 @@ from ganlab.interop.stylegan2 import imported
 from ganlab.networks.stylegan3 import Generator
 
 TITLE = "NVIDIA's StyleGAN3"
-EXTENSION = ".pkl"
 LAYER = re.compile(r"synthesis\.(L(\d+)_(\d+)_(\d+))\.weight")
 POSITIONS = ("z_dim", "c_dim", "w_dim", "img_resolution", "img_channels")
 OPTIONS = {  # theirs -> ours

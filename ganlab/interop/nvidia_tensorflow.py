@@ -22,7 +22,6 @@ from ganlab.interop.persistent import attributes_of
 from ganlab.storage.pickles import Record
 
 TITLE = "NVIDIA's TensorFlow ProGAN, StyleGAN or StyleGAN2"
-EXTENSION = ".pkl"
 NETWORK = re.compile(r"(\w+\.)*(tfutil|network|tflib)\.Network")
 TOLD = {  # arguments that no variable says -> as genforce_progressive knows them
     "fused_scale": "fused_scale",

@@ -13,7 +13,6 @@ from ganlab.interop.persistent import attributes_of, tensors
 from ganlab.storage.pickles import Record
 
 TITLE = "of a project whose networks are not built here"
-EXTENSION = ""
 SHOWN = 6  # names that the message lists
 
 
