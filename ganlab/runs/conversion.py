@@ -150,6 +150,8 @@ def by_layout(layout: Layout, model: Mapping[str, Any], state: State) -> dict[st
                 raise ValueError(
                     f"{layout.dialect.title} has no place for {network}.{option}={value}"
                 )
+        if network == "generator" and key == "g_ema" and node["latent_dim"] != node["style_dim"]:
+            raise ValueError(f"{layout.dialect.title} has latents as wide as styles")
         prefix = "generator_ema." if network == "generator" else "discriminator."
         weights = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
         content[key] = exported(layout.dialect, network, node, weights)

@@ -101,8 +101,10 @@ NVIDIA = {
 }
 
 
-CASES = [(name, later, 2.0 if later else None) for name in NVIDIA for later in (False, True)]
-CASES += [("skip", False, 2.0), ("resnet", True, None)]
+CASES = [(name, True, 2.0) for name in NVIDIA]
+CASES += [("labels", False, None), ("skip", False, 2.0), ("resnet", True, None)]
+OTHERS = [(name, False, None) for name in NVIDIA if name != "labels"]
+CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in OTHERS]
 
 
 @pytest.mark.parametrize(("name", "later", "clamp"), CASES)

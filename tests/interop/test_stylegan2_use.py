@@ -3,6 +3,7 @@
 import json
 import sys
 
+import hostile_pickles
 import pytest
 import stylegan2_files as files
 import torch
@@ -136,6 +137,15 @@ def test_damage_of_a_file_of_others_is_said(faces, tmp_path):
     (tmp_path / "cut").write_bytes(faces.read_bytes()[:-5000])
     with pytest.raises(CheckpointError, match=r"read as one of those, (it is|a frame)"):
         open_checkpoint(tmp_path / "cut")
+
+
+@pytest.mark.parametrize("name", ["doubled keys", "doubled lists", "shape of 10^9", "stride 0"])
+def test_hostile_archives_are_refused_where_checkpoints_are_opened(tmp_path, name):
+    content, message = hostile_pickles.files(".")[name]
+    zipped = content if content.startswith(b"PK") else hostile_pickles.zipped(content)
+    (tmp_path / "file").write_bytes(zipped)
+    with pytest.raises(ValueError, match=message):
+        open_checkpoint(tmp_path / "file")
 
 
 def test_the_files_architecture_holds_in_an_evaluation(faces, tmp_path):
