@@ -168,10 +168,23 @@ STUDIES = {
 Command = tuple[str, list[str]]  # name and words after `python -m ganlab`
 
 
+def options(group: str) -> dict[str, str]:
+    """What there is besides of a config group in this script's checkout, with no words."""
+    folder = Path(__file__).parents[1] / "conf" / group
+    return {path.stem: "" for path in sorted(folder.glob("[!_]*.yaml"))}
+
+
+def studies() -> dict[str, str]:
+    """Each study with its words; one that has none here looks at a DCGAN as its config says."""
+    said = {word for words in STUDIES.values() for word in words.split()}
+    more = [name for name in options("study") if f"study={name}" not in said]
+    return STUDIES | {name: f"dcgan study={name}" for name in more}
+
+
 def commands() -> list[Command]:
     """All of them in an order in which each finds what it reads: `dcgan`, ..., `study/samples`."""
     found: list[Command] = []
-    for model, words in MODELS.items():
+    for model, words in (options("model") | MODELS).items():
         start = ["train", f"model={model}", *TRAINING.split(), *words.split()]
         last, place = f"ckpt=runs/{model}/checkpoints/last.ckpt", f"hydra.run.dir=runs/{model}"
         found += [
@@ -179,7 +192,7 @@ def commands() -> list[Command]:
             (f"{model}/resumed", ["train", last, "kimg=0.5"]),
             (f"{model}/ranks", [*start, "kimg=0.5", *TWO_RANKS.split(), f"{place}_two"]),
         ]
-    for name, words in STUDIES.items():
+    for name, words in studies().items():
         model, *rest = words.split()
         ckpt = f"ckpt=runs/{model}/checkpoints/last.ckpt"
         found.append((f"study/{name}", ["evaluate", ckpt, *rest, f"hydra.run.dir=study/{name}"]))
@@ -192,7 +205,7 @@ def chosen(only: Sequence[str]) -> list[Command]:
     named = [c for c in every if not only or any(c[0].startswith(name) for name in wanted)]
     if unknown := [n for n in wanted if not any(c[0].startswith(n) for c in every)]:
         sys.exit(f"error: no command begins with {', '.join(unknown)}")
-    read = {words.split()[0] for n, words in STUDIES.items() if f"study/{n}" in dict(named)}
+    read = {words.split()[0] for n, words in studies().items() if f"study/{n}" in dict(named)}
     needed = {name for model in read for name in (model, f"{model}/resumed")}
     needed |= {name.removesuffix("/resumed") for name, _ in named if name.endswith("/resumed")}
     return [c for c in every if c in named or c[0] in needed]

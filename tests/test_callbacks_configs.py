@@ -1,10 +1,12 @@
 """Every choice of loggers and callbacks composes and builds, from the project's own YAML."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
+from ganlab import callbacks
 from ganlab.config import build, resolved
 from ganlab.loggers import CSVLog, Guarded
 
@@ -52,11 +54,32 @@ def test_any_choice_of_loggers_writes_the_csv_too(composed, tmp_path, choice, na
 def test_the_default_callbacks_are_built_from_their_config(composed, tmp_path):
     nodes = resolved(composed("callbacks=default"))["callbacks"]
     pictures = ["sample_grid", "scales", "reconstructions"]
-    assert list(nodes) == [*pictures, "progress", "throughput", "health", "rho", "metrics_log"]
+    ours = ["progress", "throughput", "health", "rho", "metrics_log"]
+    assert [name for name in nodes if name in (*pictures, *ours)] == [*pictures, *ours]
+    assert list(nodes)[-1] == "metrics_log"
     built = {name: build(node, "callbacks") for name, node in nodes.items()}
     assert built["sample_grid"].directory == tmp_path / "samples"
     assert {built[name].every_images for name in pictures} == {4000}
-    assert {built[name].every_images for name in list(nodes)[3:]} == {1000}
+    assert {built[name].every_images for name in ours} == {1000}
+
+
+def test_every_callback_of_the_package_is_among_the_default_ones(composed):
+    nodes = resolved(composed("callbacks=default"))["callbacks"]
+    parts = {name: getattr(callbacks, name) for name in callbacks.__all__}
+    kinds = {f"ganlab.callbacks.{name}" for name, part in parts.items() if inspect.isclass(part)}
+    assert {node["_target_"] for node in nodes.values()} == kinds
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in (ROOT / "conf/logger").glob("*.yaml"))
+)
+def test_every_logger_writes_the_csv_too_and_fails_no_run(composed, name):
+    built = {
+        key: build(node, "logger")
+        for key, node in resolved(composed(f"logger={name}"))["logger"].items()
+    }
+    assert isinstance(built.pop("csv"), CSVLog)
+    assert all(isinstance(logger, Guarded) for logger in built.values())
 
 
 def test_nobody_watches_with_callbacks_none(composed):

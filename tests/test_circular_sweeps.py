@@ -11,13 +11,7 @@ from ganlab.grid.records import CellRecord, scores_of
 from ganlab.grid.table import Choice, grid_table
 from ganlab.run import evaluate, train
 
-NORMS = {
-    "in": "InstanceNorm",
-    "pn": "PixelNorm",
-    "pin": "PixelInstanceNorm",
-    "switchable": "SwitchableNorm",
-    "none": "NoNorm",
-}
+ROWS = sorted(path.stem for path in (conf_dir() / "experiment" / "norms").glob("[!_]*.yaml"))
 TINY = [
     *("data=synthetic", "data.num=48", "data.resolution=16", "data.batch_size=16", "kimg=0.032"),
     *("sample_every_kimg=0.032", "checkpoint_every_kimg=0.032", "log_every_kimg=0.032"),
@@ -40,16 +34,17 @@ def composed(name, directory, *overrides):
     return config
 
 
-@pytest.mark.parametrize("row", [*NORMS, "stylegan2"])
+@pytest.mark.parametrize("row", ROWS)
 def test_a_cell_trains_the_norm_it_is_named_after(row, tmp_path):
     """The sweep's own choice of experiment, for its keys, does not win over the cell's."""
     config = composed("train", tmp_path, "sweep=norms", f"experiment=norms/{row}")
     generator = OmegaConf.to_container(config.model.generator)
-    if row == "stylegan2":
-        assert generator["_target_"] == "ganlab.networks.stylegan2.Generator"
-    else:
+    norm = conf_dir() / "model" / "norm" / f"{row}.yaml"
+    if norm.is_file():
         assert generator["_target_"] == "ganlab.networks.stylegan.Generator"
-        assert generator["norm"]["_target_"] == f"ganlab.nn.norm.{NORMS[row]}"
+        assert generator["norm"]["_target_"] == OmegaConf.load(norm)._target_
+    else:  # a model's name
+        assert generator["_target_"] == f"ganlab.networks.{row}.Generator"
     assert config.callbacks.circles.num_images == 2000
     assert config.kimg == composed("train", tmp_path, "sweep=norms").kimg
 

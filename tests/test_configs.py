@@ -1,5 +1,6 @@
 """Every config composes; every recipe trains, samples, checkpoints, restores, evaluates."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ TRAIN_GROUPS = [
     "features",
     "metrics",
     "model",
-    "model/loss",
+    *sorted(f"model/{path.name}" for path in (CONF / "model").iterdir() if path.is_dir()),
     "callbacks",
     "trainer",
     "logger",
@@ -65,11 +66,21 @@ def settings_of(name, overrides):
     return settings
 
 
+def choosing(group):
+    """The words that choose a model with a choice of this group, where the default one has none."""
+    _, _, part = group.partition("/")
+    if not part or part == "loss":
+        return []
+    listed = re.compile(rf"^ *- (override )?{part}:", re.MULTILINE)
+    having = (path for path in sorted((CONF / "model").glob("[!_]*.yaml")))
+    return [f"model={next(p.stem for p in having if listed.search(p.read_text()))}"]
+
+
 @pytest.mark.parametrize(
     ("group", "option"), [(group, option) for group in TRAIN_GROUPS for option in options(group)]
 )
 def test_every_option_of_train_composes_and_fits_its_signature(group, option):
-    settings_of("train", [f"{group}={option}"])
+    settings_of("train", [*choosing(group), f"{group}={option}"])
 
 
 @pytest.mark.parametrize(

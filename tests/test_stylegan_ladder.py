@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ganlab.cli import conf_dir, one_line
 from ganlab.config import differences
@@ -239,11 +239,19 @@ def test_a_grid_of_norms_trains_every_one(tmp_path):
     assert [result["status"] for result in results] == ["done"] * 4
 
 
+def has_norm(path):
+    defaults = OmegaConf.load(path).get("defaults", [])
+    return any(isinstance(each, DictConfig) and "norm" in each for each in defaults)
+
+
 def test_a_model_without_a_norm_says_so():
     with pytest.raises(Exception, match="model/norm") as caught:
         composed("model=dcgan", "model/norm=pin")
     said = one_line(caught.value)
-    assert said == "this model has no choice of model/norm; those that have: stylegan"
+    listed = [path for path in sorted((CONF / "model").glob("[!_]*.yaml")) if has_norm(path)]
+    having = ", ".join(path.stem for path in listed)
+    assert "stylegan" in having.split(", ")
+    assert said == f"this model has no choice of model/norm; those that have: {having}"
 
 
 def test_pin_stays_in_the_unit_interval_and_its_run_leaves_the_histogram(tmp_path):

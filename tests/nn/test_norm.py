@@ -72,8 +72,17 @@ def test_a_sample_does_not_depend_on_its_batch(norm):
     built, x = norm(6).double(), maps(4, 6, 5, 5)
     for parameter in built.parameters():
         nn.init.uniform_(parameter, 0.2, 0.8)
-    alone = torch.cat([built(sample) for sample in x.split(1)])
-    torch.testing.assert_close(alone, built(x))
+    for mode in (True, False):
+        built.train(mode)
+        alone = torch.cat([built(sample) for sample in x.split(1)])
+        torch.testing.assert_close(alone, built(x))
+
+
+def test_a_norm_that_mixes_the_batch_would_be_noticed():
+    """In training; in evaluation too where it takes statistics of the batch at hand."""
+    for mixing in (nn.BatchNorm2d, partial(nn.BatchNorm2d, track_running_stats=False)):
+        with pytest.raises(AssertionError):
+            test_a_sample_does_not_depend_on_its_batch(mixing)
 
 
 @pytest.mark.parametrize("norm", NORMS)
