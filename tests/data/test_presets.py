@@ -59,7 +59,7 @@ def test_preset_says_only_where_it_differs(path):
 
 
 def needs_files(path):
-    """Whether a set is of a user's files: it has a `path`, and nothing inside the package for it."""
+    """Whether a set is of a user's files: it has a `path`, and the package no images for it."""
     own = OmegaConf.load(path)
     return "path" in own and path.stem != "fashion_mnist"
 
