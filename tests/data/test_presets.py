@@ -64,7 +64,7 @@ def needs_files(path):
     return "path" in own and path.stem != "fashion_mnist"
 
 
-@pytest.mark.parametrize("path", filter(needs_files, CONFIGS), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", list(filter(needs_files, CONFIGS)), ids=lambda path: path.stem)
 def test_missing_files_say_what_belongs_there(path):
     with pytest.raises(FileNotFoundError, match=r"data\.path is not set; it takes .{10}") as caught:
         built(path).prepare_data()
