@@ -40,8 +40,10 @@ class SampleGrid(Observer):
         self.directory, self.seed = Path(directory), seed
         self.num, self.columns, self.batch_size = num, columns, batch_size
         self.timeline_columns, self.timeline_rows = timeline_columns, timeline_rows
-        for name in ("num", "columns", "batch_size", "timeline_columns", "timeline_rows"):
-            if getattr(self, name) < 1:
+        counts = {"num": num, "columns": columns, "batch_size": batch_size}
+        counts |= {"timeline_columns": timeline_columns, "timeline_rows": timeline_rows}
+        for name, count in counts.items():
+            if count < 1:
                 raise ValueError(f"callbacks.sample_grid.{name} must be at least 1")
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:

@@ -1,7 +1,6 @@
 """How the scales of a generator that makes several agree with each other."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from lightning import Trainer
@@ -10,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ganlab.callbacks.series import PictureSeries
-from ganlab.networks.base import Condition
+from ganlab.networks.base import Condition, Generator
 from ganlab.nn.randomness import derived_seed
 from ganlab.report.images import Pixels, labelled_grid
 from ganlab.sampling import Sampler
@@ -19,15 +18,15 @@ from ganlab.systems.training import Training
 
 @torch.no_grad()
 def scales(
-    generator: Any, latents: Tensor, condition: Condition | None = None
+    generator: Generator, latents: Tensor, condition: Condition | None = None
 ) -> dict[str, Tensor]:
     """Caption -> (N, C, H, W), coarse to fine; empty for a generator of single images.
 
-    A generator that has a `chain` shows its steps (a Laplacian pyramid: the enlarged image, the
+    A generator with a `chain` shows its steps (a Laplacian pyramid: the enlarged image, the
     detail painted on it, their sum), another its images at each size.
     """
-    if hasattr(generator, "chain"):
-        return dict(generator.chain(latents))
+    if chain := generator.chain(latents):
+        return chain
     images = generator(latents, condition)
     if not isinstance(images, list):
         return {}

@@ -121,13 +121,16 @@ class Generated:
         if not (pixels.exists() and description.exists()):
             return False
         try:
-            expected = json.loads(read_text(description)).get(CHECKSUM)
+            described = json.loads(read_text(description))
+            if not isinstance(described, dict):
+                raise DamagedFile("its description is no mapping")
+            expected = described.get(CHECKSUM)
             images = self._images(pixels)
             if expected is None:
                 warnings.warn(f"{pixels} has no checksum: delete it if in doubt", stacklevel=2)
             elif digest_of(images).hexdigest() != expected:
                 raise DamagedFile("its checksum does not agree")
-        except (OSError, ValueError, AttributeError, RecursionError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             text = f"the generated images in {pixels} are damaged ({error}) and are drawn anew"
             warnings.warn(text, stacklevel=2)
             return False

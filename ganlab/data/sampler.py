@@ -64,11 +64,11 @@ class ImageStream:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue at a stored position; raises ValueError if it belongs to another stream."""
-        for name in ("seed", "num_images"):
-            if state[name] != getattr(self, name):
+        for name, own in (("seed", self.seed), ("num_images", self.num_images)):
+            if state[name] != own:
                 raise ValueError(
                     f"the stored position belongs to a stream with {name}={state[name]}, "
-                    f"not {getattr(self, name)}: the same images cannot follow"
+                    f"not {own}: the same images cannot follow"
                 )
         self.position = state["position"]
 

@@ -84,14 +84,14 @@ class Mixed(nn.Module):
                     self.add_module(name, Convolution(width, channels, kernel, last))
                 width = sum(channels for _, channels, _ in _side_by_side(step))
         self.pool = pool
-        if projection is not None:
-            self.branch_pool = Convolution(in_channels, projection, 1)
+        made = None if projection is None else Convolution(in_channels, projection, 1)
+        self.branch_pool = made  # torchvision's name
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to the concatenated paths."""
         outputs = [self._follow(path, x) for path in self.paths]
         pooled = self.pool(x)
-        outputs.append(self.branch_pool(pooled) if hasattr(self, "branch_pool") else pooled)
+        outputs.append(pooled if self.branch_pool is None else self.branch_pool(pooled))
         return torch.cat(outputs, 1)
 
     def _follow(self, path: list[list[str]], x: Tensor) -> Tensor:

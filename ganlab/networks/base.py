@@ -108,6 +108,10 @@ class Generator(nn.Module):
         """Where maps can be read besides: `<layer>/norm`, `<layer>/style`; none by default."""
         return {}
 
+    def chain(self, latents: Tensor) -> dict[str, Tensor]:
+        """Caption -> (N, C, H, W), the steps of an image in the making; empty if there are none."""
+        return {}
+
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Images:
         """Map (N, Z) latents to images."""
         raise NotImplementedError
@@ -154,6 +158,14 @@ class StyleGenerator(Generator):
         """Let `mean_style` follow a batch of unmixed styles, (N, L, W)."""
         mean = styles[:, 0].mean(dim=0).to(self.mean_style)
         self.mean_style.lerp_(mean, 1 - self.mean_style_decay)
+
+
+class Encoder(nn.Module):
+    """Images to codes: (N, C, H, W) -> mean and log variance, (N, Z) each."""
+
+    latent_dim: int  # Z
+    resolution: int  # H = W
+    channels: int  # C
 
 
 class Discriminator(nn.Module):

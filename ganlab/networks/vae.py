@@ -8,10 +8,12 @@ other; any generator with a normal prior can be the decoder.
 
 from torch import Tensor, nn
 
+from ganlab.networks import base
+
 RESOLUTIONS = (32, 64, 128, 256)
 
 
-class Encoder(nn.Module):
+class Encoder(base.Encoder):
     """Strided convolutions, batch norm (not at the input) and LeakyReLU 0.2, then two heads.
 
     Raises:

@@ -24,6 +24,7 @@ from ganlab.runs.provenance import origin, started
 from ganlab.runs.remembered import spelled, to_repeat
 from ganlab.slurm import AGAIN, requeue
 from ganlab.systems.checkpoint import CheckpointError, Checkpointing, load_checkpoint
+from ganlab.systems.scorer import Scorer
 from ganlab.systems.signals import ECHO, STOPS
 from ganlab.systems.system import System
 
@@ -216,7 +217,7 @@ def conclude(
     A run that ended before its first new image leaves an older result as it was.
     """
     directory = Path(settings["run_dir"])
-    records = [record for each in callbacks for record in getattr(each, "records", [])]
+    records = [record for each in callbacks if isinstance(each, Scorer) for record in each.records]
     outcome |= {"scores": records}
     older = result_of(directory)
     nothing_new = older.get("images_seen", -1) >= outcome["images_seen"]

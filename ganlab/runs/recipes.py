@@ -226,12 +226,17 @@ def numbers(state: Settings) -> int:
     return sum(value.numel() for value in state.values() if isinstance(value, torch.Tensor))
 
 
+def shapes(state: Settings) -> dict[str, tuple[int, ...]]:
+    """Name -> shape; () for what is no tensor."""
+    return {
+        name: tuple(value.shape) if isinstance(value, torch.Tensor) else ()
+        for name, value in state.items()
+    }
+
+
 def misfit(checkpoint: Settings, system: Any) -> str | None:
     """The first weight whose shape differs, in one phrase; None where all fit."""
-    saved, wanted = (
-        {name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
-        for state in (checkpoint["state_dict"], system.state_dict())
-    )
+    saved, wanted = shapes(checkpoint["state_dict"]), shapes(system.state_dict())
     for name in dict.fromkeys([*wanted, *saved]):
         if saved.get(name) != wanted.get(name):
             there, here = (state.get(name, "missing") for state in (saved, wanted))

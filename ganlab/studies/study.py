@@ -3,17 +3,18 @@
 import sys
 from typing import Any, cast
 
-from lightning import Callback, LightningModule, Trainer
+from lightning import LightningModule, Trainer
 
 from ganlab.data.batch import Batch
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings, write
 from ganlab.studies.question import Question
 from ganlab.studies.scoring import Scoring, undisturbed
+from ganlab.systems.scorer import Scorer
 from ganlab.systems.system import System
 
 
-class Study(Callback):
+class Study(Scorer):
     """Runs one study at test time: reals from the test pass, then the question at its bench.
 
     The pass over the data fills the real statistics of the suite; without one nothing is read.

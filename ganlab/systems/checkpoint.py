@@ -10,6 +10,7 @@ from typing import Any
 
 from lightning import Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.plugins import TorchCheckpointIO
 
 from ganlab import __version__
 from ganlab.cli import SharedError
@@ -19,6 +20,7 @@ from ganlab.storage.archive import CompressedArchive, read_archive
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
 from ganlab.systems.schema import DESCRIBED, complaint, overgrown
+from ganlab.systems.scorer import scorers
 from ganlab.systems.signals import Stops
 from ganlab.systems.state import FORMAT, gathered
 from ganlab.systems.training import Training
@@ -99,6 +101,12 @@ def agreed(verdict: str | None) -> str | None:
     return next((each for each in gathered(verdict) if each is not None), None)
 
 
+class Writer(TorchCheckpointIO):
+    """Writes checkpoints and raises nothing."""
+
+    failure: str | None = None  # why the newest file was not written; None = it was
+
+
 class Checkpointing(Checkpoint):
     """Writes `last.ckpt` every K kimg, at the end, and on a signal to stop or an exception.
 
@@ -147,9 +155,8 @@ class Checkpointing(Checkpoint):
         self.stops.take()
         begun = trainer.ckpt_path  # a branch has another run's file: its best is one of its own
         if begun and Path(begun).resolve().parent != self.directory.resolve():
-            for callback in trainer.callbacks:  # type: ignore[attr-defined]
-                if hasattr(callback, "improved"):
-                    callback.best = None
+            for callback in scorers(trainer):
+                callback.best = None
         if pl_module.open_tick is not None:
             pl_module.images_before, pl_module.open_tick = pl_module.open_tick, None
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -172,7 +179,7 @@ class Checkpointing(Checkpoint):
         due = self.every_images is not None and crossed(
             pl_module.images_before, pl_module.images_seen, self.every_images
         )
-        best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        best = any(callback.improved for callback in scorers(trainer))
         if due or best or stop or complete:
             self.save(trainer, pl_module, best)
         if complete and not stop:
@@ -186,7 +193,7 @@ class Checkpointing(Checkpoint):
         Raises:
             SharedError: neither this time nor before could the final state be written.
         """
-        best = any(getattr(callback, "improved", False) for callback in trainer.callbacks)  # type: ignore[attr-defined]
+        best = any(callback.improved for callback in scorers(trainer))
         if self.saved_at != pl_module.images_seen or best:
             self.save(trainer, pl_module, best)
         self.stops.give_back()
@@ -238,7 +245,7 @@ class Checkpointing(Checkpoint):
         """Write on rank 0 while the others wait; why it failed there, if it did."""
         partial, writer = self.directory / f"last.ckpt{PARTIAL}", trainer.strategy.checkpoint_io
         trainer.save_checkpoint(partial)
-        failure: str | None = getattr(writer, "failure", None)
+        failure = writer.failure if isinstance(writer, Writer) else None
         if failure is not None or not trainer.is_global_zero:
             return failure
         try:

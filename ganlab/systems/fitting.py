@@ -16,7 +16,6 @@ from ganlab.systems.schema import DAMAGED, is_finite
 from ganlab.systems.training import Training
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")  # of Adam, shaped as their parameter
-LOOPS = ("fit_loop", "validate_loop", "test_loop", "predict_loop")
 ORDER = ("ready", "started", "processed", "completed")  # of Lightning's counts, none above another
 
 
@@ -25,18 +24,26 @@ def unfitting(checkpoint: Mapping[str, Any], system: Training, trainer: Trainer)
 
     The checkpoint passed `schema.RUN`, and names and shapes of its weights are the system's.
     """
-    made: Any = system.configure_optimizers()
-    optimizers = made if isinstance(made, list) else [made]
+    optimizers = system.configure_optimizers()
     try:
         fitting_weights(checkpoint["state_dict"], system.state_dict())
         fitting_optimizers(checkpoint["optimizer_states"], optimizers, system)
         fitting_numbers(checkpoint["optimizer_states"], checkpoint.get("moments"))
         if checkpoint["pytorch-lightning_version"] == lightning.__version__:
-            fresh = {name: getattr(trainer, name).state_dict() for name in LOOPS}
-            fitting_counts(checkpoint["loops"], fresh, "loops")
+            fitting_counts(checkpoint["loops"], fresh_counts(trainer), "loops")
     except Unfit as unfit:
         return f"{unfit}{DAMAGED}"
     return None
+
+
+def fresh_counts(trainer: Trainer) -> dict[str, Any]:
+    """The progress of Lightning's loops before they began."""
+    return {
+        "fit_loop": trainer.fit_loop.state_dict(),
+        "validate_loop": trainer.validate_loop.state_dict(),
+        "test_loop": trainer.test_loop.state_dict(),
+        "predict_loop": trainer.predict_loop.state_dict(),
+    }
 
 
 def fitting_weights(saved: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
@@ -89,14 +96,13 @@ def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: Trainin
     fresh = optimizer.state_dict()["param_groups"]
     if len(saved) != len(fresh):
         refuse(place, f"of {len(saved)} groups", f"of {len(fresh)}")
-    grows = getattr(system, "growth", None) is not None
     for number, (old, new) in enumerate(zip(saved, fresh, strict=True)):
         wanted = {**new, **({"initial_lr": new["lr"]} if "initial_lr" in old else {})}
         for key, value in wanted.items():
             where = f"{place}[{number}].{key}"
             if key not in old:
                 raise Unfit(f"{where} is missing")
-            if key == "params" or (system.exact_resume and not (grows and key == "lr")):
+            if key == "params" or (system.exact_resume and not (system.grows and key == "lr")):
                 a(shown(value), partial(_same, value))(old[key], where)
 
 

@@ -6,13 +6,14 @@ A request for more than there is may end in the system killing the process witho
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ganlab.networks.base import Images
 from ganlab.nn.growing import Growing, Stage
 from ganlab.nn.tracing import recorded
+from ganlab.systems.system import System
 
 GIB = 2**30
 KEPT = 0.5  # share of the layers' outputs that are certainly there at one time
@@ -20,29 +21,31 @@ LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_by
 
 
 def needed(
-    system: Any,  # built on the meta device
+    system: System,  # built on the meta device
     batch: int,  # images of one process in a step
     half: bool = False,  # whether layers give 16 bits a number
 ) -> int:
     """Bytes that one process takes at least: weights, gradients and moments, images, layers."""
     weights = sum(each.nbytes * (4 if each.requires_grad else 1) for each in system.parameters())
     weights += sum(buffer.nbytes for buffer in system.buffers())
-    pixels = batch * system.generator.channels * system.generator.resolution**2
+    network = system.generator_ema
+    pixels = batch * network.channels * network.resolution**2
     outputs = KEPT * layers(system, batch) / (2 if half else 1)
     return int(weights + 5 * pixels + outputs)  # 5: the batch as bytes and as floats
 
 
-def layers(system: Any, batch: int) -> int:
+def layers(system: System, batch: int) -> int:
     """Bytes of what the layers of both networks give for a batch; 0 where they need more than it.
 
     Those in place count once. Growing networks are looked at in full size.
     """
-    judge = getattr(system, "discriminator", None) or getattr(system, "encoder", None)
+    networks = system.networks()
+    others = (networks.get("discriminator"), networks.get("encoder"))
     sizes: dict[int, int] = {}
-    latents = torch.empty(batch, system.generator.latent_dim, device="meta")
+    latents = torch.empty(batch, system.generator_ema.latent_dim, device="meta")
     with suppress(RuntimeError, ValueError, TypeError, AttributeError), torch.no_grad():
-        images: Any = latents
-        for network in filter(None, (system.generator, judge)):
+        images: Images | tuple[Tensor, ...] = latents
+        for network in filter(None, (networks["generator"], *others)):
             if isinstance(network, Growing):
                 network.grow_to(Stage(network.num_levels - 1))
             with recorded(leaves(network)) as outputs:

@@ -112,12 +112,17 @@ class GAN(Training):
         """Refuse what the networks or penalties cannot have; a ValueError names the key."""
         if self.critic_steps < 1:
             raise ValueError(f"model.critic_steps must be at least 1, got {self.critic_steps}")
-        kinds = ("penalties", "generator_penalties", "image_penalties")
-        check_penalties({kind: getattr(self, kind) for kind in kinds})
+        kinds = {"penalties": self.penalties, "generator_penalties": self.generator_penalties}
+        check_penalties({**kinds, "image_penalties": self.image_penalties})
         check_intervals(self.intervals, {*self.penalties, *self.generator_penalties})
         check_mixing(self.mixing_probability, self.generator)
         if self.growth is not None:
             check_growth(self.growth, self.networks())
+
+    @property
+    def grows(self) -> bool:
+        """Where there is a schedule."""
+        return self.growth is not None
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Generator first, discriminator second."""
@@ -257,7 +262,7 @@ class GAN(Training):
     def descend(self, optimizer: Any, loss: Tensor, network: str, lazy: bool = False) -> None:
         """Backward and step, unless the loss is not finite; norms are those of losses."""
         self.guard(loss, network)
-        self.take_step(optimizer, loss, {} if lazy else {network: getattr(self, network)})
+        self.take_step(optimizer, loss, {} if lazy else {network: self.networks()[network]})
 
     def guard(self, loss: Tensor, network: str) -> None:
         """Stop before a bad loss reaches the weights; on an accelerator look only now and then."""

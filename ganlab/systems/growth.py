@@ -54,8 +54,9 @@ class Growth:
             )
         if self.stable_images < 1 or self.fade_images < 0:
             raise ValueError("model.growth.stable_kimg must be above 0, fade_kimg at least 0")
-        for name in LISTS:
-            if (listed := getattr(self, name)) is not None:
+        lists = {"batch_sizes": self.batch_sizes, "learning_rates": self.learning_rates}
+        for name, listed in lists.items():
+            if listed is not None:
                 check_listed(name, listed)
 
     @property
@@ -174,9 +175,7 @@ def take_first_stage(system: Training, growth: Growth) -> None:
     A resumed run stays as its checkpoint says: there the step to a new level is still to come.
     """
     if system.images_seen == 0:
-        networks: list[Any] = [*system.networks().values()]
-        for network in networks:
-            network.grow_to(growth(0))
+        grow_to(system, growth(0))
 
 
 def take_full_size(system: Training) -> None:
@@ -184,9 +183,19 @@ def take_full_size(system: Training) -> None:
 
     Fresh ones do; those of a checkpoint that was still growing stand where it stood.
     """
-    for network in system.networks().values():
-        if isinstance(network, Growing):
-            network.grow_to(Stage(network.num_levels - 1))
+    for network in growing(system):
+        network.grow_to(Stage(network.num_levels - 1))
+
+
+def growing(system: Training) -> list[Growing]:
+    """Those of the networks that grow; under a schedule, all of them."""
+    return [network for network in system.networks().values() if isinstance(network, Growing)]
+
+
+def grow_to(system: Training, stage: Stage) -> None:
+    """Bring all networks to a stage."""
+    for network in growing(system):
+        network.grow_to(stage)
 
 
 def say_where_it_ends(kimg: float, growth: Growth) -> None:
@@ -203,11 +212,9 @@ def say_where_it_ends(kimg: float, growth: Growth) -> None:
 def grow(system: Training, growth: Growth) -> None:
     """Bring the networks and the optimizers to the stage of the batch that is about to start."""
     stage = growth(system.images_seen)
-    generator: Any = system.generator
-    before = Stage(generator.level, generator.alpha)
-    networks: list[Any] = [*system.networks().values()]
-    for network in networks:
-        network.grow_to(stage)
+    first = growing(system)[0]
+    before = Stage(first.level, first.alpha)
+    grow_to(system, stage)
     reached = stage.level - 1 + stage.alpha  # 0 = 4x4, 1 = 8x8, in between while it fades in
     system.tally.add("growth/level", torch.tensor(reached, device=system.device))
     for optimizer in system.trainer.optimizers:

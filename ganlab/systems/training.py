@@ -1,31 +1,52 @@
 """What every training here has: a clock in images, averages, a tally, an exact resume."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
+import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
+from ganlab import __version__
 from ganlab.data.batch import Batch
 from ganlab.networks.base import Generator
+from ganlab.nn.randomness import derived_seed
 from ganlab.systems.ema import ExponentialAverage
+from ganlab.systems.optimizers import renew_settings
 from ganlab.systems.randomness import StepRandomness
-from ganlab.systems.state import Run, restore_counters, restore_random_state, run_state
+from ganlab.systems.state import (
+    FORMAT,
+    begin_random_state,
+    gathered,
+    random_state,
+    set_random_state,
+)
 from ganlab.systems.system import System
 from ganlab.systems.tally import Tally
 
 PROBE_STEPS = 8  # gradient norms are read off every eighth step: enough for a curve, nearly free
 
 
-class Training(System, Run):
+class Training(System):
     """A system that trains, on the clock of images seen.
 
-    A subclass trains the networks of `averaged`, each followed by `<name>_ema`, and says in
-    `training_step` when a step begins and ends.
+    A subclass says in `training_step` when a step begins and ends, and which networks an average
+    follows in `averages`.
     """
 
     generator: Generator
-    averaged: ClassVar[tuple[str, ...]] = ("generator",)  # networks that an average follows
+    images_before: int  # the clock at the start of the current batch
+    steps: int
+    images_at_ema: int  # the clock when the averages last followed
+    tally: Tally
+    seed: int
+    mid_step: bool  # True while weights are between two consistent states
+    mid_tick: bool  # True from a step's end until every callback has answered it
+    open_tick: int | None  # of a resumed run: the clock before an unanswered step
+    exact_resume: bool  # refuse to continue on other data or another number of processes
+    pending_random_state: list[dict[str, Any]] | None  # one a rank; [] = a fresh run
 
     def begin(self, ema: ExponentialAverage | None, seed: int, kimg: float) -> None:
         """Stand at the state of a run that has seen no image."""
@@ -37,6 +58,20 @@ class Training(System, Run):
         self.open_tick, self.exact_resume = None, True
         self.pending_random_state = []
 
+    @property
+    def averages(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Each average with the network that it follows."""
+        return [(self.generator_ema, self.generator)]
+
+    @property
+    def grows(self) -> bool:
+        """Whether the networks grow as they train, and their rates with them."""
+        return False
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Fresh ones, as the config says."""
+        raise NotImplementedError
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Move the clock's trailing hand; before the first batch, set the random states."""
         self.take_random_state()
@@ -45,7 +80,7 @@ class Training(System, Run):
     def take_random_state(self) -> None:
         """Continue the checkpoint's random streams, or begin this rank's, once."""
         if self.pending_random_state is not None:
-            restore_random_state(self, self.pending_random_state)
+            self.restore_random_state(self.pending_random_state)
             self.pending_random_state = None
 
     @property
@@ -60,7 +95,9 @@ class Training(System, Run):
         if self.images_seen >= self.kimg * 1000:
             self.trainer.should_stop = True
 
-    def take_step(self, optimizer: Any, loss: Tensor, networks: Mapping[str, nn.Module]) -> None:
+    def take_step(
+        self, optimizer: LightningOptimizer, loss: Tensor, networks: Mapping[str, nn.Module]
+    ) -> None:
         """Backward and step; now and then the gradients' norms are tallied by these names."""
         optimizer.zero_grad(set_to_none=True)
         self.manual_backward(loss)
@@ -73,22 +110,81 @@ class Training(System, Run):
     def average(self) -> None:
         """Let the averages follow; counts the images of all ranks and steps since the last time."""
         images = self.images_seen - self.images_at_ema
-        for name in self.averaged:
-            average, source = getattr(self, f"{name}_ema"), getattr(self, name)
+        for average, source in self.averages:
             self.ema.update(average, source, images, self.images_seen)
         self.images_at_ema = self.images_seen
 
     def train(self, mode: bool = True) -> "Training":
         """Set the mode of everything but the averages, which always evaluate."""
         super().train(mode)
-        for name in self.averaged:
-            getattr(self, f"{name}_ema").eval()
+        for average, _ in self.averages:
+            average.eval()
         return self
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the recipe, the clock, the counters and every random state."""
-        checkpoint.update(run_state(self))
+        """Add recipe, clock, counters, curve in progress, data position, every random state."""
+        counters = {"images_seen": self.images_seen, "steps": self.steps}
+        checkpoint |= {
+            "format": FORMAT,
+            "version": __version__,
+            "recipe": self.recipe,
+            "counters": counters | {"images_at_ema": self.images_at_ema},
+            "images_seen": self.images_seen,
+            "tally": gathered(self.tally.state_dict()),
+            # Every image drawn is seen exactly once; the data's content says what a position means.
+            "sampler": {"position": self.images_seen, "content": self.data_content},
+            "random": gathered(random_state(self.device)),
+            "moments": [len(optimizer.state) for optimizer in self.trainer.optimizers],
+            "open_tick": self.images_before if self.mid_tick else None,
+        }
+
+    @property
+    def data_content(self) -> str | None:
+        """Hash of the images a run is trained on; None outside a datamodule of ours."""
+        return None if self.data is None else self.data.content_key
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take back the clock and counters; random states wait for the first batch."""
-        restore_counters(self, checkpoint)
+        """Take back the clock, counters, tally and data position; random states wait.
+
+        Of a forced resume, also change the optimizers' settings in the checkpoint, from which
+        Lightning restores them next, to those of the present config.
+
+        Raises:
+            ValueError: an exact resume on other data.
+        """
+        counters, tallies = checkpoint["counters"], checkpoint["tally"]
+        self.images_seen = self.images_before = counters["images_seen"]
+        self.steps, self.images_at_ema = counters["steps"], counters["images_at_ema"]
+        own = tallies[min(self.trainer.global_rank, len(tallies) - 1)]
+        self.tally.load_state_dict(own, self.device)
+        self.pending_random_state = checkpoint["random"]
+        self.open_tick = checkpoint["open_tick"]
+        saved = checkpoint["sampler"]["content"]
+        if self.exact_resume and saved is not None and saved != self.data_content:
+            raise ValueError(
+                "the data is not what this run was trained on (other images, labels or "
+                "preprocessing): restore it, or say resume=force"
+            )
+        if not self.exact_resume:  # a changed recipe holds from here on, its rates too
+            renew_settings(checkpoint["optimizer_states"], self.configure_optimizers())
+        if self.data is not None:
+            self.data.position = checkpoint["sampler"]["position"]
+
+    def restore_random_state(self, states: list[dict[str, Any]]) -> None:
+        """Continue every rank's own stream; a fresh run gives each rank an unrelated one.
+
+        Raises:
+            ValueError: the checkpoint was written by another number of processes.
+        """
+        rank, world = self.trainer.global_rank, self.trainer.world_size
+        if not states:
+            begin_random_state(self.seed, rank)
+        elif len(states) != world and not self.exact_resume:
+            torch.manual_seed(derived_seed("rank", self.seed, rank, self.images_seen))
+        elif len(states) != world:
+            raise ValueError(
+                f"the checkpoint was written by {len(states)} processes and this run has {world}; "
+                "set trainer.devices to match, or resume=force to go on inexactly"
+            )
+        else:
+            set_random_state(states[rank], self.device)

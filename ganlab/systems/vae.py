@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from ganlab.data.batch import Batch
 from ganlab.losses.variational import kl_divergence, reparameterize, squared_error
-from ganlab.networks.base import Generator
+from ganlab.networks.base import Encoder, Generator
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.guard import NonFiniteError, bad_parameter, broken
 from ganlab.systems.optimizers import optimizer_of
@@ -30,12 +30,11 @@ class VAE(Training):
         ValueError: a negative weight, or a decoder that does not fit the encoder.
     """
 
-    averaged = ("encoder", "generator")
     reconstructs = True
 
     def __init__(
         self,
-        encoder: nn.Module,  # images -> mean and log variance of the code
+        encoder: Encoder,  # images -> mean and log variance of the code
         generator: Generator,  # the decoder
         optimizer: Callable[..., Optimizer],  # parameters of both -> optimizer
         kl_weight: float = 1.0,  # 0.0 = an autoencoder
@@ -51,10 +50,15 @@ class VAE(Training):
         self.discriminator, self.optimizer, self.kl_weight = None, optimizer, kl_weight
         self.begin(ema, seed, kimg)
 
-    def configure_optimizers(self) -> Optimizer:
+    @property
+    def averages(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Of both halves."""
+        return [(self.encoder_ema, self.encoder), (self.generator_ema, self.generator)]
+
+    def configure_optimizers(self) -> list[Optimizer]:
         """One for both halves."""
         both = [*self.encoder.parameters(), *self.generator.parameters()]
-        return optimizer_of("optimizer", self.optimizer, both)
+        return [optimizer_of("optimizer", self.optimizer, both)]
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of both halves."""
@@ -99,7 +103,8 @@ class VAE(Training):
                 "trainer.precision=32-true, or `python -m ganlab data check <path>`."
             )
         halves = {"encoder": self.encoder, "generator": self.generator}
-        self.take_step(self.optimizers(), loss, halves)
+        optimizer: Any = self.optimizers()
+        self.take_step(optimizer, loss, halves)
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor) -> Tensor:
@@ -110,11 +115,11 @@ class VAE(Training):
 
     def networks(self) -> dict[str, nn.Module]:
         """The four networks by name."""
-        names = ("encoder", "generator", "encoder_ema", "generator_ema")
-        return {name: getattr(self, name) for name in names}
+        halves = {"encoder": self.encoder, "generator": self.generator}
+        return halves | {"encoder_ema": self.encoder_ema, "generator_ema": self.generator_ema}
 
 
-def check(encoder: Any, generator: Generator, kl_weight: float) -> None:
+def check(encoder: Encoder, generator: Generator, kl_weight: float) -> None:
     """Refuse what cannot train, by the name of its key.
 
     Raises:
@@ -124,8 +129,11 @@ def check(encoder: Any, generator: Generator, kl_weight: float) -> None:
         raise ValueError(f"model.kl_weight must not be negative, got {kl_weight}")
     if generator.prior != "normal":
         raise ValueError("model.generator.prior must be normal: the KL term pulls codes to N(0, 1)")
-    for name in ("latent_dim", "resolution", "channels"):
-        ours, theirs = getattr(encoder, name), getattr(generator, name)
+    for name, ours, theirs in (
+        ("latent_dim", encoder.latent_dim, generator.latent_dim),
+        ("resolution", encoder.resolution, generator.resolution),
+        ("channels", encoder.channels, generator.channels),
+    ):
         if ours != theirs:
             raise ValueError(
                 f"model.encoder.{name}={ours} and model.generator.{name}={theirs} differ"

@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.plugins import TorchCheckpointIO
-
 from ganlab.storage.archive import write_archive
-from ganlab.systems.checkpoint import load_checkpoint
+from ganlab.systems.checkpoint import Writer, load_checkpoint
 
 
-class CheckpointWriter(TorchCheckpointIO):
+class CheckpointWriter(Writer):
     """Writes each file where it is asked to, and keeps what went wrong; reads what was checked.
 
     Lightning's own writes to the machine's temporary folder first, which may be small, and raises
@@ -18,7 +16,6 @@ class CheckpointWriter(TorchCheckpointIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self.failure: str | None = None  # why the newest file was not written; None = it was
         self.opened: dict[str, dict[str, Any]] = {}  # path -> content that was read and checked
 
     def save_checkpoint(
@@ -47,5 +44,5 @@ class CheckpointWriter(TorchCheckpointIO):
 
 def reason(error: Exception) -> str:
     """Why a write failed, in the operating system's words where it has some."""
-    text = getattr(error, "strerror", None)
-    return str(text)[0].lower() + str(text)[1:] if text else str(error)
+    text = error.strerror if isinstance(error, OSError) else None
+    return text[0].lower() + text[1:] if text else str(error)

@@ -13,6 +13,7 @@ from ganlab.losses import Nonsaturating
 from ganlab.networks import dcgan
 from ganlab.systems import GAN, Checkpointing
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.scorer import Scorer
 from ganlab.systems.state import random_state, set_random_state
 from ganlab.systems.trainer import make_trainer, quieten
 
@@ -48,7 +49,7 @@ def test_file_is_plain_data_and_describes_itself(tmp_path):
     assert not list(tmp_path.glob("*.partial*"))
 
 
-class Improves(Callback):
+class Improves(Scorer):
     """A scoring callback that is pleased once, at a given count."""
 
     improved = False

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning import Callback, Trainer
+from lightning import Trainer
 
 from ganlab.metrics import wilson_interval
 from ganlab.metrics.suite import short
@@ -13,6 +13,7 @@ from ganlab.sampling import Sampler
 from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven
 from ganlab.studies.circles.observation import Detected, Seen, observe, reading_of, reading_points
 from ganlab.studies.ranks import Ranks
+from ganlab.systems.scorer import Scorer
 
 METRIC = "artifact_incidence"
 
@@ -87,7 +88,7 @@ def observe_by_ranks(
     return Seen(own.layers, own.sizes, ranks.sum(table))
 
 
-class CircleIncidence(Callback):
+class CircleIncidence(Scorer):
     """Looks for circular artifacts in the averaged generator at the end of its training.
 
     What it finds stands in result.json beside the scores and in a sweep's table. It observes: no
@@ -116,7 +117,12 @@ class CircleIncidence(Callback):
             )
         self.num_images, self.seed, self.read, self.batch_size = num_images, seed, read, batch_size
         self.levels, self.confidence = Levels(levels, threshold, persistence), confidence
-        self.records: list[dict[str, Any]] = []  # as in result.json
+        self.found: list[dict[str, Any]] = []
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """One per size and kind, as in result.json."""
+        return self.found
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
         """Refuse a generator without style layers before it is trained."""
@@ -134,7 +140,7 @@ class CircleIncidence(Callback):
             warnings.warn(f"no incidence of artifacts: {error}", stacklevel=2)
             return
         facts = {"seed": self.seed, "images_seen": pl_module.images_seen}
-        self.records = found.records(self.levels, reading_of(sampler.generator, self.read), **facts)
+        self.found = found.records(self.levels, reading_of(sampler.generator, self.read), **facts)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resume of a finished run must know."""
@@ -142,4 +148,4 @@ class CircleIncidence(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it back."""
-        self.records = list(state_dict["records"])
+        self.found = list(state_dict["records"])
