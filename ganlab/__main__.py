@@ -18,7 +18,7 @@ from ganlab.arguments import (
     value_of,
     without_packages,
 )
-from ganlab.cli import answered, conf_dir, nearest, run, stopped_by
+from ganlab.cli import answered, conf_dir, importing, nearest, run, stopped_by
 from ganlab.grid.process import run_cell, sweeping
 from ganlab.grid.sweep import tabulated
 
@@ -42,7 +42,8 @@ def train(config: DictConfig) -> float | None:
     """Train what the config describes."""
     if sweeping():
         return run_cell(config)
-    from ganlab.run import train
+    with importing():
+        from ganlab.run import train  # torch is imported here, so that --help answers at once
 
     with answered():
         stopped_by(train(config))
@@ -54,7 +55,8 @@ def evaluate(config: DictConfig) -> float | None:
     """Run a study on a checkpoint."""
     if sweeping():
         return run_cell(config)
-    from ganlab.run import evaluate
+    with importing():
+        from ganlab.run import evaluate
 
     with answered():
         evaluate(config)
@@ -194,7 +196,8 @@ def report() -> None:
 
 def resumed(words: list[str]) -> list[str]:
     """The command line of a resume, with what its run was started with, or of a run from a file."""
-    from ganlab.run import resumed
+    with importing():
+        from ganlab.run import resumed
 
     return resumed(words)
 
@@ -220,6 +223,11 @@ def help_of(word: str) -> str:
     return "\n".join(["usage: python -m ganlab <command> ...", "", *lines, "", about])
 
 
+def begin(word: str) -> None:
+    """Run a command on the words behind it."""
+    run(COMMANDS[word], REARRANGED.get(word), tabulated)
+
+
 def main() -> None:
     """Dispatch on the first word; the rest is the command's."""
     if "LOCAL_RANK" in os.environ and COMMAND in os.environ:  # a rank is started without its word
@@ -236,7 +244,7 @@ def main() -> None:
         print(help_of(word))
         return
     os.environ[COMMAND] = word
-    run(COMMANDS[word], REARRANGED.get(word), tabulated)
+    begin(word)
 
 
 if __name__ == "__main__":

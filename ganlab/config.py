@@ -3,7 +3,7 @@
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_type_hints
 
 import hydra
@@ -299,8 +299,14 @@ def top_level_keys(name: str) -> set[str]:
     return {str(key) for key in plain} | groups
 
 
-def build(node: Settings, section: str, extra: Sequence[str] = (), **given: Any) -> Any:
-    """Instantiate a node of a section; `given` are arguments that no config can hold.
+def build(
+    node: Settings,
+    section: str,
+    extra: Sequence[str] = (),
+    offered: Mapping[str, object] | None = None,  # given where there is a parameter of the name
+    **given: Any,
+) -> Any:
+    """Instantiate a node of a section; `given` and `offered` are what no config can hold.
 
     Raises:
         ConfigError: see `check`; or what a constructor refuses, by the key of its node.
@@ -308,6 +314,8 @@ def build(node: Settings, section: str, extra: Sequence[str] = (), **given: Any)
     check_node(node, section, SECTIONS[section], extra)
     if "_target_" not in node:
         raise ConfigError(f"{section} has no _target_: there is nothing to build")
+    taken = parameters(locate(str(node["_target_"]), SECTIONS[section], extra))
+    given |= {name: each for name, each in (offered or {}).items() if name in taken}
     try:
         return hydra.utils.instantiate(node, _convert_="all", **given)
     except InstantiationException as error:

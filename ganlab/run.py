@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from omegaconf import DictConfig, open_dict
 
 from ganlab.callbacks.agreement import SameConfig
@@ -20,7 +20,6 @@ from ganlab.data import ImageData
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
-from ganlab.painting import CheckpointPainter
 from ganlab.runs.admission import refuse_damaged, refuse_too_large, refuse_unfitting
 from ganlab.runs.directory import made, result_of
 from ganlab.runs.ending import (
@@ -37,6 +36,7 @@ from ganlab.runs.ending import (
 from ganlab.runs.held import Held
 from ganlab.runs.initial import resumed, take_networks
 from ganlab.runs.locks import lost
+from ganlab.runs.painting import CheckpointPainter
 from ganlab.runs.parts import Parts
 from ganlab.runs.provenance import config_hash, provenance
 from ganlab.runs.recipes import (
@@ -56,9 +56,11 @@ from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.divergence import at_the_end
 from ganlab.systems.ranks import Watch, lost_ranks_named
+from ganlab.systems.scorer import Scorer
 from ganlab.systems.system import System
 from ganlab.systems.trainer import quieten
 from ganlab.systems.training import Training
+from ganlab.systems.writing import CheckpointWriter
 
 
 @refusals_kept("train")
@@ -87,7 +89,8 @@ def train(config: DictConfig) -> Settings:
     refuse_too_large(settings)
     system = system_to_train(settings, checkpoint)
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
-    preflight([*callbacks, getattr(system, "conditioner", None)])
+    preflight(callbacks)
+    system.conditioner.preflight()
     folder = Path(settings["run_dir"]) / "checkpoints"
     parts = Parts(settings)
     taken = partial(lost, Path(settings["run_dir"]))
@@ -207,7 +210,8 @@ def system_to_train(settings: Settings, checkpoint: Settings | None) -> Any:
 def hand_over(trainer: Trainer, ckpt: str | None, checkpoint: Settings | None) -> None:
     """Let Lightning take up what was read and checked here, instead of the file once more."""
     if checkpoint is not None:
-        writer: Any = trainer.strategy.checkpoint_io
+        writer = trainer.strategy.checkpoint_io
+        assert isinstance(writer, CheckpointWriter)  # `make_trainer` gave it
         writer.opened[str(ckpt)] = checkpoint
 
 
@@ -216,7 +220,7 @@ def recorded_run(
     settings: Settings,
     trainer: Trainer,
     system: System,
-    callbacks: list[Any],
+    callbacks: Sequence[Callback],
     checkpointing: Checkpointing | None = None,  # of a training run
     parts: Parts | None = None,  # of a training run
 ) -> Iterator[Settings]:
@@ -250,32 +254,30 @@ def recorded_run(
                 again_later(outcome, checkpointing)
 
 
-def build_study(settings: Settings) -> Any:
-    """The study; one that looks at other generators too is told how to open their checkpoints."""
+def build_study(settings: Settings) -> Study:
+    """The study; one that takes an `opener` is told how to open other checkpoints."""
     node, extra = settings["study"], settings["allow_targets"]
-    given: Settings = {}
-    if node["_target_"] == "ganlab.studies.CircularArtifacts":
-        given["opener"] = partial(generator_of, allow_targets=extra)
-    study = build(node, "study", extra, **given)
+    offered = {"opener": partial(generator_of, allow_targets=extra)}
+    study: Study | Question = build(node, "study", extra, offered)
     return Study(study) if isinstance(study, Question) else study
 
 
-def build_data(settings: Settings) -> Any:
-    """The data module; one of a generator's samples is told how to open its checkpoint."""
+def build_data(settings: Settings) -> LightningDataModule:
+    """The data module; one that takes a `painter` is told how to paint with a checkpoint."""
     node, extra = settings["data"], settings["allow_targets"]
-    if node["_target_"] != "ganlab.data.generated":
-        return build(node, "data", extra)
-    return build(node, "data", extra, painter=partial(CheckpointPainter, extra=extra))
+    offered = {"painter": partial(CheckpointPainter, extra=extra)}
+    data: LightningDataModule = build(node, "data", extra, offered)
+    return data
 
 
-def sources(system: System, datamodule: Any) -> Settings:
+def sources(system: System, datamodule: LightningDataModule) -> Settings:
     """Where a generator trained elsewhere and images drawn from a generator come from."""
     source, choices = system.recipe.get("source"), system.recipe.get("choices") or {}
     found = {
         "model": source["name"] if source else choices.get("model"),
         "source": source,
         "begun_from": system.recipe.get("begun_from"),
-        "data_source": getattr(getattr(datamodule, "source", None), "record", None),
+        "data_source": datamodule.origin if isinstance(datamodule, ImageData) else None,
     }
     return {key: value for key, value in found.items() if value}
 
@@ -308,11 +310,11 @@ def scores_of(settings: Settings) -> list[Any]:
     return [build(node, "scores", settings["allow_targets"])] if node else []
 
 
-def preflight(parts: list[Any]) -> None:
-    """Ask each part for what it will need, before hours are spent without it."""
-    for part in parts:
-        if hasattr(part, "preflight"):
-            part.preflight()
+def preflight(callbacks: Sequence[Callback]) -> None:
+    """Ask what scores for what it will need, before hours are spent without it."""
+    for callback in callbacks:
+        if isinstance(callback, Scorer):
+            callback.preflight()
 
 
 def build_trainer(settings: Settings, callbacks: list[Callback], begins_at: int = 0) -> Trainer:

@@ -33,10 +33,9 @@ RANKS = {
     "config": 5,
     "studies": 5,
     "runs": 6,
-    "painting": 7,
-    "run": 8,
-    "grid": 9,
-    "__main__": 10,
+    "run": 7,
+    "grid": 8,
+    "__main__": 9,
 }
 PURE = {"nn", "losses", "networks"}  # torch and the standard library only
 FOREIGN = {"lightning", "hydra", "omegaconf", "torchmetrics", "logging", "numpy", "wandb"}

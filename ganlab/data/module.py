@@ -14,6 +14,7 @@ from ganlab.data.batch import Batch
 from ganlab.data.collection import Collection, Source, hashed
 from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
 from ganlab.data.decode import MAX_PIXELS, Fitting
+from ganlab.data.generated import Generated
 from ganlab.data.sampler import ImageStream, local_batch
 from ganlab.downloads import cache_dir as user_cache
 from ganlab.nn.randomness import keyed_generator
@@ -158,6 +159,11 @@ class ImageData(lightning.LightningDataModule):
             )
         self.num_eval = num
         return existing if num is None else num
+
+    @property
+    def origin(self) -> dict[str, object] | None:
+        """What the images are, for results, where a generator made them."""
+        return self.source.record if isinstance(self.source, Generated) else None
 
     def batch(self, indices: Tensor, flips: Tensor | None = None) -> Batch:
         """The images at these positions as uint8, mirrored where `flips` says so."""

@@ -4,12 +4,13 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from lightning import Callback
 from omegaconf import DictConfig
 
 from ganlab.config import Settings
@@ -209,7 +210,7 @@ def continuation(last: Path) -> str:
 def conclude(
     settings: Settings,
     outcome: Settings,
-    callbacks: list[Any],
+    callbacks: Sequence[Callback],
     trained: bool | None = None,  # whether a training saw an image; None = it is an evaluation
 ) -> None:
     """Write `result.json` and `report.html`, and say where they are.

@@ -1,6 +1,8 @@
 """A run's recipe: what a checkpoint keeps of its config, and what may follow from it."""
 
+import inspect
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from ganlab.arguments import checkpoint_of, quoted
 from ganlab.checks.ranges import shown
 from ganlab.config import (
+    SECTIONS,
     ConfigError,
     Settings,
     build,
@@ -20,8 +23,10 @@ from ganlab.config import (
     check_top_level,
     check_values,
     differences,
+    locate,
     resolved,
 )
+from ganlab.data import NoImages
 from ganlab.interop import NAMED, open_foreign, titles, unlike
 from ganlab.runs.provenance import origin
 from ganlab.runs.remembered import (
@@ -36,12 +41,12 @@ from ganlab.runs.remembered import (
     with_places,
     without_places,
 )
+from ganlab.studies import Scores
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 from ganlab.systems.system import System
 
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 WATCHED = ("scores", "callbacks")  # what looks at a run: compared where both runs have it
-NO_IMAGES = "ganlab.data.NoImages"  # the data of a checkpoint that comes without any
 OF_A_START = ("ckpt=", "resume=", "init=")  # words that are no part of what a run is
 # Keys that may change between a run and its continuation: they only move or lengthen it.
 FREE = ("model.kimg", "data.path", "data.cache_dir", "data.max_pixels", "data.memory_budget_mb")
@@ -338,15 +343,28 @@ def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
     return config
 
 
+def names(node: DictConfig, section: str, kind: type, extra: Sequence[str]) -> bool:
+    """Whether a node's target is of a kind.
+
+    Raises:
+        ConfigError: see `config.locate`.
+    """
+    if "_target_" not in node:
+        return False
+    target = locate(str(node["_target_"]), SECTIONS[section], extra)
+    return inspect.isclass(target) and issubclass(target, kind)
+
+
 def without_reals(config: DictConfig, ckpt: str) -> DictConfig:
     """Score nothing where there is no real image to compare with: `study.suite` becomes null.
 
     Raises:
         ConfigError: a study that does nothing but score.
     """
-    if config.data.get("_target_") != NO_IMAGES:
+    extra = list(config.allow_targets)
+    if not names(config.data, "data", NoImages, extra):
         return config
-    if config.study.get("_target_") == "ganlab.studies.Scores":
+    if names(config.study, "study", Scores, extra):
         raise ConfigError(
             f"study=scores needs real images and ckpt={ckpt} names none: give some, as in "
             f"data=folder data.path=<folder> data.resolution={config.data.resolution}"

@@ -13,14 +13,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
 from ganlab.cli import conf_dir
-from ganlab.painting import CheckpointPainter
 from ganlab.report.images import to_uint8
 from ganlab.run import train
+from ganlab.runs.painting import CheckpointPainter
 from ganlab.runs.recipes import open_checkpoint, rebuilt
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TINY = ["model=dcgan", "model.generator.width=2", "model.discriminator.width=2", "scores=null"]
 TINY += ["kimg=0.016", "data.batch_size=8", "callbacks=none", "data.resolution=32"]
 
