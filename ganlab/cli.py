@@ -169,7 +169,7 @@ def _read(
 def importing() -> Iterator[None]:
     """Let Ctrl-C end the process inside the block: not every library survives it in its import."""
 
-    def stop(number: int, frame: Any) -> None:
+    def stop(number: int, frame: object) -> None:
         print(STOPPED_EARLY, file=sys.stderr, flush=True)
         os._exit(128 + number)
 
@@ -295,7 +295,7 @@ def known_keys() -> list[str]:
     return sorted(keys)
 
 
-def flattened(node: Any, prefix: str = "") -> list[str]:
+def flattened(node: object, prefix: str = "") -> list[str]:
     """Dotted paths of all keys of nested mappings, outer ones included."""
     plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
     if not isinstance(plain, dict):

@@ -165,7 +165,7 @@ def _inherited(target: Callable[..., Any]) -> set[str]:
     return parameters(returned) if inspect.isclass(returned) else set()
 
 
-def targets(node: Any, path: str = "") -> Iterator[tuple[str, Settings]]:
+def targets(node: object, path: str = "") -> Iterator[tuple[str, Settings]]:
     """Every node with a `_target_`, outermost first, with its dotted path."""
     if isinstance(node, dict):
         if "_target_" in node:
@@ -187,7 +187,7 @@ def check(settings: Settings, extra: Sequence[str] = ()) -> None:
         check_node(settings.get(section), section, packages, extra)
 
 
-def check_node(node: Any, path: str, packages: Sequence[str], extra: Sequence[str]) -> None:
+def check_node(node: object, path: str, packages: Sequence[str], extra: Sequence[str]) -> None:
     """`check` of one section or of a part of one."""
     if (text := _interpolated(node)) is not None:
         raise ConfigError(f"{path} holds {text!r}: an interpolation is not resolved a second time")
@@ -208,7 +208,7 @@ def check_node(node: Any, path: str, packages: Sequence[str], extra: Sequence[st
                 raise ConfigError(wrong)
 
 
-def _interpolated(node: Any) -> str | None:
+def _interpolated(node: object) -> str | None:
     """The first string in a node that OmegaConf would resolve when it is built."""
     if isinstance(node, str):
         return node if "${" in node else None
@@ -270,7 +270,7 @@ def check_values(settings: Settings) -> None:
         )
 
 
-def check_packages(packages: Any) -> None:
+def check_packages(packages: object) -> None:
     """Refuse what is no list of packages.
 
     Raises:
@@ -280,7 +280,7 @@ def check_packages(packages: Any) -> None:
         raise ConfigError("allow_targets takes a list of packages, as in allow_targets=[mine]")
 
 
-def _positive(value: Any) -> bool:
+def _positive(value: object) -> bool:
     """A number of kimg that is at least one image."""
     return isinstance(value, int | float) and not isinstance(value, bool) and KIMG.holds(value)
 
@@ -304,7 +304,7 @@ def build(
     section: str,
     extra: Sequence[str] = (),
     offered: Mapping[str, object] | None = None,  # given where there is a parameter of the name
-    **given: Any,
+    **given: object,
 ) -> Any:
     """Instantiate a node of a section; `given` and `offered` are what no config can hold.
 

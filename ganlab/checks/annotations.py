@@ -37,18 +37,18 @@ def annotations(target: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
-def _read(function: Any) -> dict[str, Any]:
+def _read(function: object) -> dict[str, Any]:
     """Each annotation by itself: one may use names that exist for type checkers alone."""
     found: dict[str, Any] = {}
     space = getattr(function, "__globals__", {})
     for key, annotation in getattr(function, "__annotations__", {}).items():
         with suppress(NameError, TypeError, AttributeError):
-            alone: Any = SimpleNamespace(__annotations__={key: annotation})
+            alone: object = SimpleNamespace(__annotations__={key: annotation})
             found |= get_type_hints(alone, globalns=space)
     return found
 
 
-def fits(value: Any, hint: Any) -> bool:
+def fits(value: object, hint: object) -> bool:
     """Whether a plain value may stand for the annotation; what has a `_target_` is built first."""
     if hint in OPEN or isinstance(hint, TypeVar):
         return True
@@ -69,14 +69,14 @@ def fits(value: Any, hint: Any) -> bool:
     return hint in (Path, os.PathLike) and isinstance(value, str)
 
 
-def _fits_mapping(value: dict[Any, Any], hint: Any) -> bool:
+def _fits_mapping(value: dict[Any, Any], hint: object) -> bool:
     if not _is_a(hint, Mapping):
         return False
     inner = get_args(hint)
     return len(inner) != 2 or all(fits(item, inner[1]) for item in value.values())
 
 
-def _fits_list(value: list[Any], hint: Any) -> bool:
+def _fits_list(value: list[Any], hint: object) -> bool:
     if hint is str or not _is_a(hint, Iterable) or _is_a(hint, Mapping):
         return False
     inner = [each for each in get_args(hint) if each is not Ellipsis]
@@ -85,21 +85,21 @@ def _fits_list(value: list[Any], hint: Any) -> bool:
     return len(inner) != 1 or all(fits(item, inner[0]) for item in value)
 
 
-def _is_fixed(hint: Any) -> bool:
+def _is_fixed(hint: object) -> bool:
     """Whether this is a tuple of a known length."""
     return get_origin(hint) is tuple and Ellipsis not in get_args(hint)
 
 
-def _is_a(hint: Any, kind: type) -> bool:
+def _is_a(hint: object, kind: type) -> bool:
     origin = get_origin(hint) or hint
     return inspect.isclass(origin) and issubclass(origin, kind)
 
 
-def _is_container(hint: Any) -> bool:
+def _is_container(hint: object) -> bool:
     return hint is not str and (_is_a(hint, Sequence) or _is_a(hint, Mapping))
 
 
-def spelled(hint: Any) -> str:
+def spelled(hint: object) -> str:
     """The annotation in words a config's author reads."""
     if get_origin(hint) in (Union, UnionType):
         options = get_args(hint)
@@ -117,7 +117,7 @@ def spelled(hint: Any) -> str:
     return "a path" if hint in (Path, os.PathLike) else f"a mapping with the _target_ of a {name}"
 
 
-def _spelled_container(hint: Any) -> str:
+def _spelled_container(hint: object) -> str:
     if _is_a(hint, Mapping):
         return "a mapping"
     inner = [each for each in get_args(hint) if each is not Ellipsis]

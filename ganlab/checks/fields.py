@@ -17,7 +17,7 @@ class Unfit(Exception):  # noqa: N818 - carries a phrase from a check to `compla
     """A field that is not what it should be."""
 
 
-def refuse(place: str, value: Any, words: str) -> None:
+def refuse(place: str, value: object, words: str) -> None:
     """Leave the check of a field, whose value should be what the words say."""
     raise Unfit(f"{place} is {' '.join(shown(value).split())} and should be {words}")
 
@@ -25,7 +25,7 @@ def refuse(place: str, value: Any, words: str) -> None:
 def a(words: str, test: Callable[[Any], bool]) -> Check:
     """A value that passes a test."""
 
-    def check(value: Any, place: str) -> None:
+    def check(value: object, place: str) -> None:
         if not test(value):
             refuse(place, value, words)
 
@@ -67,7 +67,7 @@ def given(**known: Check) -> Check:
 def both(*checks: Check) -> Check:
     """A value that passes every one of the checks."""
 
-    def check(value: Any, place: str) -> None:
+    def check(value: object, place: str) -> None:
         for inner in checks:
             inner(value, place)
 
@@ -99,12 +99,12 @@ def items(inner: Check, least: int = 0) -> Check:
     return check
 
 
-def is_count(value: Any) -> bool:
+def is_count(value: object) -> bool:
     """Whether this is a whole number that a counter can have."""
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Whether this is a number, NaN and infinities included."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -117,7 +117,7 @@ text = a("text", lambda value: isinstance(value, str))
 plain = a("text or a number", lambda v: v is None or isinstance(v, str | int | float))
 
 
-def complaint(value: Any, schema: Check) -> str | None:
+def complaint(value: object, schema: Check) -> str | None:
     """The first field that is not what it should be, in one phrase; None if all are."""
     try:
         schema(value, "")

@@ -7,7 +7,6 @@ becomes a loop without end or a request for more memory than there is.
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 SHOWN = 60  # characters of a value in a message
 
@@ -105,7 +104,7 @@ RANGES: dict[str, Range] = {
 LONGEST = {"taps": 64, "kernels": 64, "hidden": 256, "sizes": 16}  # lists by key
 
 
-def unfit(section: str, key: str, value: Any) -> str | None:
+def unfit(section: str, key: str, value: object) -> str | None:
     """What a value's numbers should be, in words, where one of them or their count cannot be."""
     allowed = RANGES.get(f"{section}.{key}", RANGES.get(key, ANY))
     if not all(map(allowed.holds, numbers(value))):
@@ -115,7 +114,7 @@ def unfit(section: str, key: str, value: Any) -> str | None:
     return f"a list of at most {longest}" if too_long else None
 
 
-def numbers(value: Any) -> Iterator[float]:
+def numbers(value: object) -> Iterator[float]:
     """Every number in a plain value that is to be built as it stands, at any depth."""
     if isinstance(value, dict) and "_target_" not in value:
         value = list(value.values())
@@ -126,7 +125,7 @@ def numbers(value: Any) -> Iterator[float]:
         yield value
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in a message: its text, or how it begins and how long it is."""
     if isinstance(value, int) and abs(value) >= 10**SHOWN:
         return f"{'-' if value < 0 else ''}10^{math.floor(math.log10(abs(value)))} and more"

@@ -17,8 +17,8 @@ OURS = ("ganlab.", "torch.optim.")  # whose parameters' names mean what `ranges`
 
 def unlike(
     path: str,  # the dotted key
-    value: Any,
-    hint: Any,  # the annotation of its parameter
+    value: object,
+    hint: object,  # the annotation of its parameter
     target: str,  # what takes it
 ) -> str | None:
     """What a value should be if it is of the wrong type or a number that cannot be; else None."""
@@ -37,7 +37,7 @@ def unlike(
     return f"{said} {words}" if words else None
 
 
-def innermost(path: str, value: Any, hint: Any) -> tuple[str, Any, Any]:
+def innermost(path: str, value: object, hint: object) -> tuple[str, Any, Any]:
     """The value of a mapping that does not fit, with its key, where the mapping itself does."""
     if isinstance(value, dict):
         for option in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):

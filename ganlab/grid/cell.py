@@ -106,7 +106,7 @@ def file_hash(directory: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:12]
 
 
-def write_attempt(directory: Path, **facts: Any) -> None:
+def write_attempt(directory: Path, **facts: object) -> None:
     """Add facts to `attempt.json`: state, number, error, exit_code, started, ended, pid, host."""
     text = json.dumps(read_attempt(directory) | facts, indent=2)
     replace_file(Path(directory) / ATTEMPT, text.encode("utf-8", "replace"))

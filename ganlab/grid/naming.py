@@ -23,7 +23,7 @@ KIND_OF_VALUE = (
 )
 
 
-def digest(value: Any) -> str:
+def digest(value: object) -> str:
     """Eight hexadecimal digits that agree for equal values."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -86,7 +86,7 @@ def cell_name(values: Mapping[str, Any]) -> str:
     return f"{text[: LONGEST - 9]}-{digest(dict(values))}"
 
 
-def spoken(value: Any) -> str:
+def spoken(value: object) -> str:
     """A value as text; a checkpoint is named by its run."""
     text = str(value)
     return re.sub(r"/checkpoints/(last|best)\.ckpt$", "", text) if text.endswith(".ckpt") else text
@@ -113,7 +113,7 @@ def expected_cells(
     words: Sequence[str],
     params: Mapping[str, Any] | None,
     axes: Sequence[str],
-    config_loader: Any = None,  # for glob(...)
+    config_loader: object = None,  # for glob(...)
 ) -> list[dict[str, Any]]:
     """The values of every cell of a plain grid: the product of all values, as Hydra expands it."""
     inner = [f"{key}={value}" for key, value in (params or {}).items()]

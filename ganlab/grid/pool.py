@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ganlab.grid import cell as cells
 from ganlab.grid.devices import Devices
@@ -27,7 +27,7 @@ class Running:
 
     process: "subprocess.Popen[bytes]"
     places: list[str]
-    log: Any = None  # its open file
+    log: IO[bytes] | None = None  # its open file
 
 
 @dataclass
@@ -84,7 +84,8 @@ class Pool:
                 self.states[directory] = conclude(
                     directory, each.process.returncode, bool(self.signals), each.process.pid
                 )
-                each.log.close()
+                if each.log is not None:
+                    each.log.close()
                 self.devices.give_back(each.places)
                 del self.running[directory]
 

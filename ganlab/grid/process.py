@@ -84,7 +84,7 @@ def forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
     """Pass stop signals on to a cell, and stop it if this process must leave; yields them."""
     received: list[int] = []
 
-    def forward(number: int, frame: Any) -> None:
+    def forward(number: int, frame: object) -> None:
         received.append(number)
         stop(process, number)
 

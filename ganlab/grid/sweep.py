@@ -33,7 +33,7 @@ class GridStart(Callback):
     directory names its cells, so that a table can tell which are missing.
     """
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """Before the sweeper is built; ends the process with one line where a sweep cannot be."""
         try:
             self.begin(config)
@@ -48,7 +48,7 @@ class GridStart(Callback):
         """
         refuse_ranks()
         words = raw_words(config.hydra.overrides.task)
-        params: Any = OmegaConf.to_container(config.hydra.sweeper).get("params")  # type: ignore[union-attr]
+        params: object = OmegaConf.to_container(config.hydra.sweeper).get("params")  # type: ignore[union-attr]
         plain = params if isinstance(params, dict) else {}
         axes = swept(words, plain)
         settings = grid_settings(config)

@@ -238,7 +238,7 @@ def titles_of(axes: Iterable[str]) -> dict[str, str]:
     return {axis: name if name != "n" else axis for axis, name in short_names(axes).items()}
 
 
-def label(choice: Choice, axis: str, value: Any) -> str:
+def label(choice: Choice, axis: str, value: object) -> str:
     """A value of an axis as it is shown."""
     text = "" if value is None else str(value)
     return str(choice.labels.get(axis, {}).get(text, text))

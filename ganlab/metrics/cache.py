@@ -58,7 +58,7 @@ def parameters_of(score: Score) -> dict[str, Any]:
     return {"class": type(score).__name__, **{name: _plain(v) for name, v in kept.items()}}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | None) else repr(value)

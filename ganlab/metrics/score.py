@@ -25,7 +25,7 @@ class Score(Metric):
     protocol: str = ""  # what a reader must know beyond the counts, as "k3"; part of the name
     num_stored: int | None = None  # real n + i is the mirror image of real i, n = this; None = none
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, **options: object) -> None:
         super().__init__(compute_with_cache=False, **options)
 
     @classmethod

@@ -26,7 +26,7 @@ class Condition:
     masks: Mapping[str, Tensor] | None = None  # stage -> (N, 1, H, W) or (N, 1); none = all masked
     coarse: Tensor | None = None  # (N, C, H, W), the next coarser image
 
-    def to(self, *args: Any, **kwargs: Any) -> "Condition":
+    def to(self, *args: object, **kwargs: object) -> "Condition":
         """Move every tensor, with the arguments of `Tensor.to`."""
 
         def moved(value: Any) -> Any:

@@ -81,7 +81,7 @@ class Growing(nn.Module):
         self.grow_to(Stage(int(state["level"]), float(state["alpha"])))
 
 
-def unfinished(network: Any) -> str | None:
+def unfinished(network: nn.Module) -> str | None:
     """How far a network that still grows has come, as `16 of 32 px, alpha 0.25`; else None."""
     if not isinstance(network, Growing):
         return None

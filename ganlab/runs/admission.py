@@ -1,6 +1,6 @@
 """Whether a training may begin: it has the memory, and the checkpoint it goes on from is whole."""
 
-from typing import Any
+from lightning import Trainer
 
 from ganlab.config import ConfigError, Settings
 from ganlab.runs.recipes import sketched
@@ -47,7 +47,7 @@ def refuse_damaged(checkpoint: Settings, settings: Settings) -> None:
 
 
 def refuse_unfitting(
-    checkpoint: Settings, settings: Settings, system: Training, trainer: Any
+    checkpoint: Settings, settings: Settings, system: Training, trainer: Trainer
 ) -> None:
     """Refuse one whose parts this run's networks, optimizers and trainer cannot take.
 

@@ -129,7 +129,7 @@ class Beginning(Callback):
     ) -> None:
         self.kind = kind
 
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         """Before anything is written; ends the process with one line where it must not be."""
         try:
             self.begin(config)
@@ -139,7 +139,7 @@ class Beginning(Callback):
             traceback.print_exception(error)
             sys.exit(1)
 
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         """A grid has ways of its own."""
         if OmegaConf.select(config, "resume") == "auto":
             fail(DirectoryError("resume=auto is one run's: a grid goes on by its command alone"))
@@ -171,7 +171,7 @@ class Beginning(Callback):
         os.environ[ENTERED] = str(os.getpid())
 
 
-def refuse_aimless(config: DictConfig, ckpt: Any) -> None:
+def refuse_aimless(config: DictConfig, ckpt: object) -> None:
     """Refuse `resume=auto` where it has nothing to decide.
 
     Raises:

@@ -82,7 +82,7 @@ def refuse_other_shapes(directory: Path) -> None:
             )
 
 
-def refuse_used(directory: Path, kind: str, ckpt: Any, resume: Any) -> None:
+def refuse_used(directory: Path, kind: str, ckpt: object, resume: object) -> None:
     """Refuse to write over what another run left.
 
     A training may go on in its own checkpoint's run, and write over any if it is forced to; an
@@ -118,7 +118,7 @@ def refuse_used(directory: Path, kind: str, ckpt: Any, resume: Any) -> None:
     )
 
 
-def enter(directory: Path, kind: str, ckpt: Any, resume: Any) -> None:
+def enter(directory: Path, kind: str, ckpt: object, resume: object) -> None:
     """Hold a directory for a run that may write to it, and clear away what a kill left there.
 
     Raises:

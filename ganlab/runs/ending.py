@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any
 
 from lightning import Callback
 from omegaconf import DictConfig
@@ -43,7 +42,7 @@ def interruptible() -> Iterator[None]:
     """
     received: list[int] = []
 
-    def stop(number: int, frame: Any) -> None:
+    def stop(number: int, frame: object) -> None:
         received.append(number)
         if len(received) == 1 or number not in AGAIN:
             raise KeyboardInterrupt
@@ -72,7 +71,7 @@ def concluding() -> Iterator[None]:
     """
     first: list[float] = []
 
-    def wait(number: int, frame: Any) -> None:
+    def wait(number: int, frame: object) -> None:
         now = time.monotonic()
         if first and now - first[0] > ECHO and number not in AGAIN:
             signal.signal(number, signal.SIG_DFL)

@@ -270,7 +270,7 @@ def _named(path: Path) -> Holder:
     return Holder()
 
 
-def say(directory: Path, **facts: Any) -> None:
+def say(directory: Path, **facts: object) -> None:
     """Let the other ranks of this run hear something of the process that holds the directory.
 
     Raises:

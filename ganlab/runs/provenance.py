@@ -5,6 +5,7 @@ import json
 import platform
 import shlex
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +61,7 @@ def searched(hydra: HydraConf) -> list[str]:
     return [f"{SEARCHED}=[{','.join(shown)}]"] if shown else []
 
 
-def raw_words(words: Any) -> list[str]:
+def raw_words(words: Sequence[str]) -> list[str]:
     """Override words as they were typed: an interpolation in one waits for its run."""
     plain: Any = OmegaConf.to_container(words, resolve=False)
     return [str(word) for word in plain]
@@ -95,7 +96,7 @@ def _told_apart(settings: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if key not in left_out}
 
 
-def _within(node: Any, home: str) -> Any:
+def _within(node: object, home: str) -> Any:
     if isinstance(node, dict):
         return {key: _within(value, home) for key, value in node.items()}
     if isinstance(node, list | tuple):

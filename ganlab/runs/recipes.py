@@ -239,7 +239,7 @@ def shapes(state: Settings) -> dict[str, tuple[int, ...]]:
     }
 
 
-def misfit(checkpoint: Settings, system: Any) -> str | None:
+def misfit(checkpoint: Settings, system: System) -> str | None:
     """The first weight whose shape differs, in one phrase; None where all fit."""
     saved, wanted = shapes(checkpoint["state_dict"]), shapes(system.state_dict())
     for name in dict.fromkeys([*wanted, *saved]):
@@ -308,7 +308,7 @@ def refuse_lost_progress(checkpoint: Settings, settings: Settings) -> None:
             )
 
 
-def without_addresses(node: Any) -> Any:
+def without_addresses(node: object) -> Any:
     """A part of a recipe without any `url`: a checkpoint may not say what is fetched from where."""
     if isinstance(node, dict):
         return {key: without_addresses(each) for key, each in node.items() if key != "url"}

@@ -158,7 +158,7 @@ def is_named(word: str) -> bool:
     return True
 
 
-def chosen(group: str, value: Any, exists: Exists) -> bool:
+def chosen(group: str, value: object, exists: Exists) -> bool:
     """Whether options of a group may be remembered.
 
     Raises:
@@ -177,7 +177,7 @@ def chosen(group: str, value: Any, exists: Exists) -> bool:
     return True
 
 
-def harmless(key: str, value: Any, allowed: Sequence[str] = ()) -> bool:
+def harmless(key: str, value: object, allowed: Sequence[str] = ()) -> bool:
     """Whether a value is plain, and neither a place nor a target outside of ours and `allowed`."""
     if isinstance(value, dict):
         return all(harmless(f"{key}.{part}", each, allowed) for part, each in value.items())
@@ -195,12 +195,12 @@ def packages(allowed: Sequence[str]) -> tuple[str, ...]:
     return tuple(f"{package}." for package in (*OURS, *allowed))
 
 
-def is_place(key: str, value: Any) -> bool:
+def is_place(key: str, value: object) -> bool:
     """Whether a setting names a place to write, an address or a file."""
     return isinstance(value, str) and key not in NO_PLACES and bool(PLACES.fullmatch(key))
 
 
-def plain(node: Any, path: str = "recipe", depth: int = 0) -> Any:
+def plain(node: object, path: str = "recipe", depth: int = 0) -> Any:
     """A part of a recipe, once it is known to hold text and numbers alone.
 
     Raises:
@@ -236,7 +236,7 @@ def without_places(node: Any, path: str) -> tuple[Any, dict[str, str]]:
     return (None, {path: node}) if path not in READ and is_place(path, node) else (node, {})
 
 
-def with_places(node: Any, section: str, given: Any) -> Any:
+def with_places(node: object, section: str, given: object) -> Any:
     """A section of a checkpoint's recipe with what this command line gives for it.
 
     Raises:
@@ -252,7 +252,7 @@ def with_places(node: Any, section: str, given: Any) -> Any:
     return OmegaConf.to_container(OmegaConf.merge(shown, given)) if said else shown
 
 
-def refuse_all_but_places(given: Any, section: str) -> None:
+def refuse_all_but_places(given: object, section: str) -> None:
     """Refuse to change a section that is the checkpoint's own; the files in it may be named.
 
     Raises:
@@ -265,7 +265,7 @@ def refuse_all_but_places(given: Any, section: str) -> None:
             )
 
 
-def leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+def leaves(node: object, path: str) -> Iterator[tuple[str, Any]]:
     """Dotted keys of nested mappings with their values."""
     if isinstance(node, dict):
         for key, each in node.items():
@@ -274,7 +274,7 @@ def leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, node
 
 
-def records_of(node: Any) -> dict[str, Any]:
+def records_of(node: object) -> dict[str, Any]:
     """What a checkpoint records in names and numbers; anything else is ignored."""
     known = node.items() if isinstance(node, dict) else ()
     return {str(key): each for key, each in known if isinstance(each, str | int)}
@@ -298,7 +298,7 @@ def say_left(words: Sequence[str]) -> None:
         )
 
 
-def say_read(key: str, value: Any) -> None:
+def say_read(key: str, value: object) -> None:
     """Say which images a checkpoint names, before they are opened."""
     if key in READ and isinstance(value, str):
         say(f"note: {spelled(f'{key}={value}')} is the checkpoint's choice")

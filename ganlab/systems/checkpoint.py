@@ -167,7 +167,7 @@ class Checkpointing(Checkpoint):
             pl_module.take_random_state()  # the first batch, which would, does not come
 
     def on_train_batch_end(  # type: ignore[override]
-        self, trainer: Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: Trainer, pl_module: Training, outputs: object, batch: object, batch_idx: int
     ) -> None:
         """Save when a boundary was crossed, a score improved, a signal came, or all is trained.
 

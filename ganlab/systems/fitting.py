@@ -58,12 +58,12 @@ def fitting_weights(saved: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
                 a("a finite number", partial(_like, plain))(old.get(key), f"{place}.{key}")
 
 
-def _of_kind(kind: torch.dtype, value: Any) -> bool:
+def _of_kind(kind: torch.dtype, value: object) -> bool:
     """Whether a weight is of a kind of number."""
     return isinstance(value, Tensor) and value.dtype == kind
 
 
-def _like(example: Any, value: Any) -> bool:
+def _like(example: object, value: object) -> bool:
     """Whether a number can stand where a whole or a broken one stands."""
     if not isinstance(example, int | float):
         return True
@@ -106,7 +106,7 @@ def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: Trainin
                 a(shown(value), partial(_same, value))(old[key], where)
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same(one: object, other: object) -> bool:
     """Whether two settings are equal, of one type: but a tuple may have become a list."""
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return len(one) == len(other) and all(map(_same, one, other))
@@ -131,7 +131,7 @@ def fitting_moments(saved: Mapping[Any, Any], optimizer: Optimizer, place: str) 
             fitting_moment(name, value, parameters[key], f"{where}.{name}")
 
 
-def fitting_moment(name: Any, value: Any, parameter: Tensor, place: str) -> None:
+def fitting_moment(name: object, value: object, parameter: Tensor, place: str) -> None:
     """Refuse one entry of a parameter's state."""
     a("finite numbers", is_finite)(value, place)
     shape, kind = tuple(parameter.shape), parameter.dtype

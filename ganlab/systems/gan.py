@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -156,7 +157,8 @@ class GAN(Training):
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One discriminator step and, every `critic_steps`, one generator step."""
-        optimizers: Any = self.optimizers()
+        optimizers = self.optimizers()
+        assert isinstance(optimizers, list)  # `configure_optimizers` made two
         generator_optimizer, discriminator_optimizer = optimizers
         self.global_batch_size = len(batch) * self.trainer.world_size
         batch, condition = self.conditioner(batch)
@@ -175,7 +177,7 @@ class GAN(Training):
         self.end_step()
 
     def train_discriminator(
-        self, optimizer: Any, real: Images, n: int, condition: Condition | None
+        self, optimizer: LightningOptimizer, real: Images, n: int, condition: Condition | None
     ) -> None:
         """Descend D's loss with the penalties due every step, then each lazy penalty by itself."""
         with torch.no_grad():
@@ -195,7 +197,7 @@ class GAN(Training):
             self.descend(optimizer, self.intervals[name] * penalty, "discriminator", lazy=True)
 
     def train_generator(
-        self, optimizer: Any, real: Images, n: int, condition: Condition | None
+        self, optimizer: LightningOptimizer, real: Images, n: int, condition: Condition | None
     ) -> None:
         """Descend G's loss on fresh latents, with its penalties as D's."""
         drawn = self.drawing.images("generator", n, condition, follow=True)
@@ -243,7 +245,7 @@ class GAN(Training):
         given = images.float(), drawn.latents, condition, self.conditioner.stages
         return self.term(name, self.image_penalties, *given)
 
-    def term(self, name: str, penalties: Mapping[str, Penalty], *given: Any) -> Tensor:
+    def term(self, name: str, penalties: Mapping[str, Penalty], *given: object) -> Tensor:
         """A named term of a loss, tallied."""
         with self.full_precision():
             value = penalties[name](*given)
@@ -259,7 +261,9 @@ class GAN(Training):
         """How the current step draws images."""
         return Drawing(self.generator, self.randomness, self.mixing_probability)
 
-    def descend(self, optimizer: Any, loss: Tensor, network: str, lazy: bool = False) -> None:
+    def descend(
+        self, optimizer: LightningOptimizer, loss: Tensor, network: str, lazy: bool = False
+    ) -> None:
         """Backward and step, unless the loss is not finite; norms are those of losses."""
         self.guard(loss, network)
         self.take_step(optimizer, loss, {} if lazy else {network: self.networks()[network]})

@@ -98,10 +98,11 @@ class Growth:
         return (self.learning_rates or {}).get(pixels(stage))
 
 
-def is_level(resolution: Any) -> bool:
+def is_level(resolution: object) -> bool:
     """Whether images of some level have this size: a power of two from 4, in pixels."""
-    whole = isinstance(resolution, int) and resolution >= FIRST_RESOLUTION
-    return whole and not resolution & (resolution - 1)
+    if not isinstance(resolution, int) or resolution < FIRST_RESOLUTION:
+        return False
+    return not resolution & (resolution - 1)
 
 
 def check_listed(

@@ -42,7 +42,7 @@ MOST = 10**7  # values of a field, tensors counted as one
 DAMAGED = "; the file is damaged or of another program"
 
 
-def is_finite(value: Any) -> bool:
+def is_finite(value: object) -> bool:
     """Whether a tensor, or anything else, holds no NaN and no infinity."""
     return not isinstance(value, Tensor) or bool(torch.isfinite(value).all())
 
@@ -50,7 +50,7 @@ def is_finite(value: Any) -> bool:
 def taken(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Whether a state can be given to a stream of random numbers of its own."""
 
-    def test(value: Any) -> bool:
+    def test(value: object) -> bool:
         try:
             return fits(value)
         except Exception:  # each library has its own ways to say no
@@ -81,7 +81,7 @@ def torch_random(value: Any) -> bool:
     return True
 
 
-def tree(value: Any, place: str) -> None:
+def tree(value: object, place: str) -> None:
     """Plain values in lists and mappings, as a config is."""
     if isinstance(value, dict):
         for name, item in value.items():

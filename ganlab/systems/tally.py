@@ -55,7 +55,7 @@ class Tally:
         self.diverged = noted(state.get("diverged"))
 
 
-def noted(found: Any) -> dict[str, Any] | None:
+def noted(found: object) -> dict[str, Any] | None:
     """What a checkpoint says of losses out of range, if it is of that form."""
     if not isinstance(found, dict) or not isinstance(found.get("loss"), str):
         return None

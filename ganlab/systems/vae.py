@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +102,8 @@ class VAE(Training):
                 "trainer.precision=32-true, or `python -m ganlab data check <path>`."
             )
         halves = {"encoder": self.encoder, "generator": self.generator}
-        optimizer: Any = self.optimizers()
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)  # `configure_optimizers` made one
         self.take_step(optimizer, loss, halves)
 
     @torch.no_grad()

@@ -22,7 +22,7 @@ class CheckpointWriter(Writer):
         self,
         checkpoint: dict[str, Any],
         path: str | Path,
-        storage_options: Any | None = None,
+        storage_options: object | None = None,
     ) -> None:
         """Write and flush the file; a failure leaves nothing of it, and `failure` says why."""
         path, self.failure = Path(path), None
