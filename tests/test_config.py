@@ -47,6 +47,17 @@ def test_what_is_built_holds_no_config_objects(tmp_path):
     assert list(state["param_groups"][0]["betas"]) == [0.0, 0.99]
 
 
+def test_what_no_config_can_hold_is_given_to_whoever_takes_it(tmp_path):
+    def opener(path):
+        raise AssertionError("nothing is opened yet")
+
+    words = {"suite": None, "directory": str(tmp_path)}
+    takes = {"_target_": "ganlab.studies.CircularArtifacts", **words}
+    assert build(takes, "study", offered={"opener": opener}).opener is opener
+    other = {"_target_": "ganlab.studies.Samples", **words}
+    assert build(other, "study", offered={"opener": opener}) == build(other, "study")
+
+
 @pytest.mark.parametrize(
     ("node", "wrong", "right"),
     [
