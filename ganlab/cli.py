@@ -33,6 +33,10 @@ EXPECTED = (
 STOPPED_EARLY = "stopped before anything was trained"
 
 
+class ListedError(ValueError):
+    """One that lists what is wrong, a line each; elsewhere a message is one line."""
+
+
 class SharedError(OSError):
     """One that every rank meets at once, and the first of them tells."""
 
@@ -227,8 +231,7 @@ def one_line(error: BaseException) -> str:
     for pattern, explain in EXPLANATIONS:
         if match := re.search(pattern, text, re.DOTALL):
             return explain(*match.groups())
-    # A list of broken files keeps its lines.
-    return text if hasattr(error, "problems") else _shortened(" ".join(text.split()))
+    return text if isinstance(error, ListedError) else _shortened(" ".join(text.split()))
 
 
 def _shortened(line: str, most: int = 1600) -> str:

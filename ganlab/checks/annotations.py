@@ -37,11 +37,11 @@ def annotations(target: Callable[..., Any]) -> dict[str, Any]:
     return hints
 
 
-def _read(function: object) -> dict[str, Any]:
+def _read(function: Callable[..., Any]) -> dict[str, Any]:
     """Each annotation by itself: one may use names that exist for type checkers alone."""
     found: dict[str, Any] = {}
-    space = getattr(function, "__globals__", {})
-    for key, annotation in getattr(function, "__annotations__", {}).items():
+    space = function.__globals__ if inspect.isfunction(function) else {}
+    for key, annotation in inspect.get_annotations(function).items():
         with suppress(NameError, TypeError, AttributeError):
             alone: object = SimpleNamespace(__annotations__={key: annotation})
             found |= get_type_hints(alone, globalns=space)
@@ -113,7 +113,7 @@ def spelled(hint: object) -> str:
     if hint in NAMES:
         return NAMES[hint]
     origin = get_origin(hint) or hint
-    name = getattr(origin, "__name__", str(origin))
+    name = origin.__name__ if inspect.isclass(origin) else str(origin)
     return "a path" if hint in (Path, os.PathLike) else f"a mapping with the _target_ of a {name}"
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ganlab.cli import ListedError
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -16,7 +18,7 @@ class Problem:
         return f"{self.path}: {self.reason} ({self.fix})"
 
 
-class BrokenData(ValueError):  # noqa: N818 - the name states the finding
+class BrokenData(ListedError):  # noqa: N818 - the name states the finding
     """Data that cannot be used as it is; `problems` lists every offender."""
 
     def __init__(

@@ -59,9 +59,8 @@ class Choice:
 
     def over(self, other: "Choice") -> "Choice":
         """This choice, and the other's where this one is silent."""
-        return Choice(
-            **{f.name: getattr(self, f.name) or getattr(other, f.name) for f in fields(self)}
-        )
+        theirs = vars(other)
+        return Choice(**{name: own or theirs[name] for name, own in vars(self).items()})
 
     def spelled_out(self, axes: Iterable[str]) -> "Choice":
         """This choice with the axes that it calls by their titles, as `norm` for `model/norm`."""
