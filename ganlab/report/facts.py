@@ -225,7 +225,7 @@ def configurations(section: Section) -> dict[str, str]:
     return found
 
 
-def yaml_text(config: Any) -> str:
+def yaml_text(config: object) -> str:
     """A config as it is written in files."""
     try:
         text: str = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)

@@ -9,7 +9,6 @@ import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, features
@@ -41,7 +40,7 @@ class ImageArchive:
         self.archive = zipfile.ZipFile(self.partial, "w")
         return self
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
             with located(self.path):
                 if kind is None:
@@ -115,7 +114,7 @@ class ImageArray(ImageArchive):
             np.lib.format.write_array_header_1_0(self.stream, header)
         self.stream.write(np.ascontiguousarray(pixels).tobytes())
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self.added:
             self.stream.close()
         super().__exit__(kind, error, trace)

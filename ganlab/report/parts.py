@@ -40,7 +40,7 @@ def read_parts(directory: Path) -> list[Part]:
     return [part | {"status": _status(part)} for part in parts]
 
 
-def is_part(found: Any) -> bool:
+def is_part(found: object) -> bool:
     """Whether a value has what every part has."""
     return (
         isinstance(found, Mapping)
@@ -49,7 +49,7 @@ def is_part(found: Any) -> bool:
     )
 
 
-def _is_amount(value: Any) -> bool:
+def _is_amount(value: object) -> bool:
     return isinstance(value, int | float) and 0 <= value < MOST
 
 

@@ -63,7 +63,7 @@ class Section:
         guess = "evaluate" if self.tables and not self.curves else "train"
         return str(self.result.get("kind") or guess)
 
-    def attempt(self, read: Callable[..., Value], *arguments: Any) -> Value | None:
+    def attempt(self, read: Callable[..., Value], *arguments: object) -> Value | None:
         """Call `read`; a file that is missing or broken becomes a problem instead of an error."""
         try:
             return read(*arguments)

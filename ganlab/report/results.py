@@ -130,7 +130,7 @@ def _number(value: Any) -> str:
         return "?"
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int):
@@ -144,7 +144,7 @@ def _plain(value: Any) -> Any:
     return _plain_sequence(value)
 
 
-def _plain_sequence(value: Any) -> Any:
+def _plain_sequence(value: object) -> Any:
     if hasattr(value, "tolist"):  # tensors, arrays and their scalars
         return _plain(value.tolist())
     if hasattr(value, "__iter__") and hasattr(value, "__len__"):  # tuples, ListConfig
@@ -158,7 +158,7 @@ def _finite_or_name(value: float) -> float | str:
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
-def _restored(value: Any) -> Any:
+def _restored(value: object) -> Any:
     if isinstance(value, dict):
         return {key: _restored(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -299,14 +299,14 @@ def _html_cell(tag: str, cell: Cell, right: bool) -> str:
     return f"<{tag}{scope}{style}>{text}{f'<sup>{cell.mark}</sup>' * bool(cell.mark)}</{tag}>"
 
 
-def _scalar(value: Any) -> Any:
+def _scalar(value: object) -> Any:
     """Unwrap zero-dimensional tensors and numpy scalars."""
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
         return value.item()
     return value
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
@@ -316,7 +316,7 @@ def _decimals(values: Sequence[float]) -> int:
     return 0 if largest == 0 else min(max(DIGITS - 1 - math.floor(math.log10(largest)), 0), 6)
 
 
-def _text(value: Any, decimals: int) -> str:
+def _text(value: object, decimals: int) -> str:
     if value is None or (isinstance(value, str) and not value):
         return MISSING
     if isinstance(value, Mean):

@@ -54,7 +54,7 @@ class Record:
 
     name: str
     arguments: tuple[Any, ...] = ()
-    state: Any = None
+    state: object = None
     items: list[Any] = field(default_factory=list)  # of a class of lists
     entries: dict[Any, Any] = field(default_factory=dict)  # of a class of dicts
 
@@ -70,11 +70,11 @@ class Rebuilding(Protocol):
         """The value instead of a call."""
         ...
 
-    def fill(self, value: Any, state: Any) -> None:
+    def fill(self, value: object, state: object) -> None:
         """Give a value its state."""
         ...
 
-    def stored(self, identity: Any) -> Any:
+    def stored(self, identity: object) -> Any:
         """What lies outside of the pickle."""
         ...
 
@@ -253,7 +253,7 @@ class Machine:
         return [self.stack.pop() for _ in range(number)][::-1]
 
 
-def key(value: Any) -> Any:
+def key(value: object) -> Any:
     """A key, which is hashed in no time.
 
     Raises:
@@ -339,7 +339,7 @@ def sound() -> Iterator[None]:
         raise DamagedFile(f"its pickle is damaged or none ({type(error).__name__})") from error
 
 
-def parts(value: Any) -> list[Any]:
+def parts(value: object) -> list[Any]:
     """The values that a value holds."""
     match value:
         case dict():
@@ -351,7 +351,7 @@ def parts(value: Any) -> list[Any]:
     return []
 
 
-def refuse_large(value: Any) -> None:
+def refuse_large(value: object) -> None:
     """Refuse what a walk through it would not come to the end of.
 
     Raises:

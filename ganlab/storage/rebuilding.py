@@ -213,12 +213,12 @@ class Values:
         return {key(name): value for name, value in pairs}
 
 
-def empty_array(*_: Any) -> Any:
+def empty_array(*_: object) -> Any:
     """An array that gets its content later."""
     return np.empty(0, np.uint8)
 
 
-def number_type(code: str, *_: Any) -> NumberType:
+def number_type(code: str, *_: object) -> NumberType:
     """A type of numbers; one of objects, texts or fields is refused."""
     if code not in NUMBERS:
         raise RefusedPickle(f"an array in it is of {code!a:.20}, not of numbers")

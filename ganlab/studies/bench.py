@@ -156,7 +156,7 @@ class Bench:
         values: dict[str, float],
         sampler: Sampler | None = None,  # that made the images
         images_seen: int | None = None,  # of its generator; None = of this system
-        **facts: Any,  # what was done to the generator
+        **facts: object,  # what was done to the generator
     ) -> None:
         """Keep scores for result.json at once, whatever becomes of the study."""
         seen = self.images_seen if images_seen is None else images_seen
@@ -173,7 +173,7 @@ class Bench:
         n_fake: int,
         truncation: float | None = None,
         best: str = "neither",  # which way it improves, `min` or `max`
-        **facts: Any,  # what was done to the generator
+        **facts: object,  # what was done to the generator
     ) -> dict[str, Any]:
         """A value that no suite computed, as it stands in result.json."""
         counts = {"n_real": n_real, "n_fake": n_fake}

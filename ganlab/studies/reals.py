@@ -161,12 +161,12 @@ def bound_test_pass(trainer: Trainer, num: int | None) -> None:
         data.eval_images(num)
 
 
-def has_content(data: Any) -> bool:
+def has_content(data: object) -> bool:
     """Whether the data says what its images are: those of a run do, a user's own need not."""
     return getattr(data, "content_key", None) is not None
 
 
-def has_mirrors(data: Any) -> bool:
+def has_mirrors(data: object) -> bool:
     """Whether the data is trained with mirror images."""
     return bool(getattr(data, "flip", False))
 

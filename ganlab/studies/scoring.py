@@ -109,7 +109,7 @@ class Scoring:
         return chosen_monitor(list(values), self.asked, self.ways)
 
     def record(
-        self, values: dict[str, float], sampler: Sampler, images_seen: int, **facts: Any
+        self, values: dict[str, float], sampler: Sampler, images_seen: int, **facts: object
     ) -> None:
         """Append one record per value; `facts` say what was done to the generator."""
         if self.suite is None:

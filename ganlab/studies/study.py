@@ -77,8 +77,8 @@ class Study(Scorer):
     def on_test_batch_end(
         self,
         trainer: Trainer,
-        pl_module: Any,
-        outputs: Any,
+        pl_module: object,
+        outputs: object,
         batch: Batch,
         batch_idx: int,
         dataloader_idx: int = 0,

@@ -188,7 +188,7 @@ class NearestNeighbours(FeatureQuestion):
         ]
 
 
-def real(data: Any, device: torch.device) -> Callable[[list[int]], Tensor]:
+def real(data: object, device: torch.device) -> Callable[[list[int]], Tensor]:
     """What gives images of a data module by position, mirror images after the others."""
     return lambda positions: mirrored_images(data, positions, device)
 
@@ -281,7 +281,7 @@ def draw_neighbours(
     indices: Sequence[int],  # addresses of the samples
     samples: Tensor,  # (N, C, H, W)
     found: Mapping[str, Neighbours],  # space -> those of all samples, by address
-    data: Any,  # the training images
+    data: object,  # the training images
 ) -> Drawing:
     """A row a sample: the sample, then its nearest training images in each space.
 

@@ -216,7 +216,7 @@ def spoken_seconds(seconds: float | None) -> str:
     return "one second" if seconds == 1 else f"{seconds:g} seconds"
 
 
-def inside_script(value: Any) -> str:
+def inside_script(value: object) -> str:
     """JSON that cannot end the element it stands in."""
     text = json.dumps(value, ensure_ascii=True)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

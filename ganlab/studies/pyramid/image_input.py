@@ -32,7 +32,7 @@ DAMAGED = (  # what decoders raise on bytes that are no image
 )
 
 
-def required(place: Any, key: str, what: str = "an image file") -> Any:
+def required(place: object, key: str, what: str = "an image file") -> Any:
     """What the user named; ValueError where that is nothing."""
     if place is None:
         raise ValueError(f"{key} is not set; it takes {what}")
