@@ -26,7 +26,7 @@ from ganlab.studies.neurons.layers import (
     latent_independent,
     select_layers,
 )
-from ganlab.studies.neurons.rates import Rates, activation_rates, digest
+from ganlab.studies.neurons.rates import Rates, activation_rates, digest, is_digest_of
 
 
 def test_layers_are_chosen_by_name_or_position():
@@ -264,6 +264,25 @@ def test_the_digest_is_of_every_tensor():
         seen.add(digest(changed))
         assert len(seen) == 1 + list(generator.state_dict()).index(name) + 1, (name, value)
     assert digest(deepcopy(generator).double()) not in seen
+
+
+def test_an_option_that_is_off_and_a_part_that_does_nothing_change_no_digest():
+    """As when a later version brings them."""
+    generator = small_dcgan()
+    later = deepcopy(generator)
+    later.squash, later.labels, later.table = torch.nn.Identity(), None, ()
+    later.clamped = False
+    assert digest(later) == digest(generator)
+    later.clamped = True
+    assert digest(later) != digest(generator)
+
+
+def test_a_digest_of_an_earlier_version_is_not_compared_and_a_warning_says_so():
+    generator = small_dcgan()
+    assert is_digest_of(digest(generator), generator)
+    assert not is_digest_of(digest(generator), deepcopy(generator).double())
+    with pytest.warns(UserWarning, match="written by an earlier version"):
+        assert is_digest_of("0" * 64, generator)
 
 
 def test_the_digest_is_of_what_has_no_tensor_too():

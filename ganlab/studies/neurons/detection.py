@@ -27,7 +27,7 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.neurons.ablation import low_rate
 from ganlab.studies.neurons.layers import Layer
 from ganlab.studies.neurons.rate_count import RateCount, RateQuestion
-from ganlab.studies.neurons.rates import digest
+from ganlab.studies.neurons.rates import digest, is_digest_of
 from ganlab.studies.places import place_named
 
 FILE = "ranking.npz"
@@ -233,7 +233,8 @@ class ArtifactChoice:
         if not is_detection(self.latents):
             return
         ranking = Ranking.load(str(self.latents))
-        if (ranking.generator, ranking.noise) != (digest(bench.generator), bench.sampler.noise):
+        same = is_digest_of(ranking.generator, bench.generator)
+        if not same or ranking.noise != bench.sampler.noise:
             raise ValueError(
                 f"study.latents={self.latents} ranks images of another generator, or with "
                 "other noise; run study=artifact_detection on this one, or leave it out"

@@ -6,6 +6,8 @@ Rates(rates, 30_000, 1, digest(generator)).save("rates.safetensors")
 
 import hashlib
 import json
+import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +23,7 @@ from ganlab.studies.neurons.counting import NEAR, Counting, check_counts
 from ganlab.studies.neurons.layers import Layer, default_layers, select_layers
 from ganlab.studies.places import place_named
 
+SCHEME = "2:"  # the way digests of networks are made, before them
 FORMAT = "ganlab.rates/2"
 FILE = "rates.safetensors"
 WHOLE = 1e-6  # how far a rate times its number of latents may be from a whole number
@@ -58,10 +61,15 @@ def checked_rate(rate: float, key: str = "study.rate") -> float:
 
 
 def digest(network: nn.Module) -> str:
-    """SHA-256 of a network: how it is built, and names, types, shapes and bytes of its tensors."""
+    """SHA-256 of a network: how it is built, and names, types, shapes and bytes of its tensors.
+
+    What is off, empty or does nothing is left out, and so are the names of what has parts: an
+    option that a later version adds, off as it is in older networks, changes no digest.
+    """
     sha256 = hashlib.sha256()
     for name, module in network.named_modules():
-        sha256.update(f"{name} {built(module)}\n".encode())
+        if told := built(module):
+            sha256.update(f"{name} {told}\n".encode())
     for name, value in network.state_dict().items():
         if not isinstance(value, Tensor):
             sha256.update(f"{name} {value!r}".encode())
@@ -69,17 +77,40 @@ def digest(network: nn.Module) -> str:
         sha256.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         flat = value.detach().cpu().contiguous().reshape(-1)
         sha256.update(flat.view(torch.uint8).numpy().tobytes())
-    return sha256.hexdigest()
+    return f"{SCHEME}{sha256.hexdigest()}"
+
+
+def is_digest_of(said: str, network: nn.Module | str) -> bool:
+    """Whether a file's digest is this network's, or this digest.
+
+    One that was made in the first way, by names of classes and options that have changed since, is
+    not compared; a warning says so.
+    """
+    if re.fullmatch("[0-9a-f]{64}", said):
+        warnings.warn(
+            "which generator a file of neurons is of was written by an earlier version and cannot "
+            "be compared: its layers and their sizes are",
+            stacklevel=2,
+        )
+        return True
+    return said == (network if isinstance(network, str) else digest(network))
 
 
 def built(module: nn.Module) -> str:
-    """What a module is and was told, its parts apart: slopes, sizes, switches."""
+    """What a module was told, its parts apart: slopes, sizes, switches that are on."""
     kind = type(module)
+    if kind in (nn.Identity, nn.Sequential, nn.ModuleList, nn.ModuleDict):
+        return ""
     if kind.__module__.startswith("torch."):
         return f"{kind.__name__}({module.extra_repr()})"
     public = {key: value for key, value in vars(module).items() if not key.startswith("_")}
-    told = {key: value for key, value in public.items() if key != "training" and is_plain(value)}
-    return f"{kind.__name__}({sorted(told.items())})"
+    told = {
+        key: value
+        for key, value in public.items()
+        if key != "training" and is_plain(value) and (value or (value == 0 and value is not False))
+    }
+    leaf = next(module.children(), None) is None
+    return f"{kind.__name__ if leaf else ''}({sorted(told.items())})" if leaf or told else ""
 
 
 def is_plain(value: object) -> bool:
@@ -184,7 +215,7 @@ class Rates:
         layers = list(layers)
         missing = [name for name in layers if name not in self.rates]
         found = []
-        if self.generator != generator:
+        if not is_digest_of(self.generator, generator):
             found.append("they belong to another generator")
         if self.num_latents != num_latents:
             found.append(f"num_latents is {self.num_latents}, not {num_latents}")
