@@ -109,6 +109,15 @@ def test_its_rates_are_those_counted_today(kept, tmp_path):
     assert all(torch.equal(before.rates[name], after.rates[name]) for name in before.rates)
 
 
+@pytest.mark.filterwarnings("ignore:.*no checksum")
+def test_its_rates_are_used(kept, tmp_path):
+    words = [f"ckpt={kept / 'stylegan2.ckpt'}", "study=artifact_detection", "study.suite=null"]
+    words += ["study.num_latents=40", f"study.rates_file={kept / 'rates'}", "study.rate=0.3"]
+    words += ["study.num_samples=8", "study.num=2", "study.num_shown=2"]
+    with pytest.warns(UserWarning, match="written by an earlier version"):
+        assert evaluate(composed("evaluate", tmp_path / "found", words))["status"] == "done"
+
+
 @pytest.mark.slow
 def test_a_half_done_grid_is_completed(kept):
     cell = read_cell(kept / "grid" / "seed-1")
