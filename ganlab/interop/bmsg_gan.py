@@ -37,7 +37,7 @@ def generator_of(content: Any) -> dict[str, Any] | None:
     return state_of(content, GENERATORS, "rgb_converters.0.weight")
 
 
-def recognised(content: Any) -> bool:
+def recognised(content: object) -> bool:
     """Whether there is a generator with `rgb_converters`."""
     return generator_of(content) is not None
 

@@ -64,7 +64,7 @@ class Module:
         return self.weight.ndim == 4
 
 
-def recognised(content: Any) -> bool:
+def recognised(content: object) -> bool:
     """Whether there is a network of convolutions and batch norms inside, by names and shapes."""
     content = _plain(content)
     if not isinstance(content, Mapping):
@@ -115,7 +115,7 @@ def _bare(name: str) -> str:
     return name.removeprefix("module.")
 
 
-def _looks_like_one(part: Any) -> bool:
+def _looks_like_one(part: object) -> bool:
     if not isinstance(part, Mapping) or not part or not all(isinstance(n, str) for n in part):
         return False
     if all(SEQUENTIAL.fullmatch(_bare(name)) for name in part):
@@ -159,7 +159,7 @@ def _refuse_kernels(file: ForeignFile, convolutions: list[Module], first: Module
             raise file.wrong(f"has {module.name}.weight with a kernel of {k}x{k}, and not 4x4")
 
 
-def _labels(content: Any) -> int:
+def _labels(content: object) -> int:
     """How many numbers after the latent say the class, if the file tells."""
     if not isinstance(content, Mapping):
         return 0

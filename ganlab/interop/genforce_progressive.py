@@ -41,7 +41,7 @@ def family(state: Mapping[str, Any]) -> str | None:
     return "stylegan" if styled <= state.keys() else None
 
 
-def recognised(content: Any) -> bool:
+def recognised(content: object) -> bool:
     """Whether there is a generator with `layer0` and `output0`, or with styles and a `lod`."""
     return generator_of(content) is not None
 

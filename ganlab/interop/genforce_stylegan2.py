@@ -57,7 +57,7 @@ def styled(state: Mapping[str, Any]) -> bool:
     return MARK in state and "synthesis.layer0.weight" in state
 
 
-def recognised(content: Any) -> bool:
+def recognised(content: object) -> bool:
     """Whether there is a generator with an `early_layer` and a convolution after it."""
     return generator_of(content) is not None
 

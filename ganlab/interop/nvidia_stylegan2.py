@@ -38,7 +38,7 @@ POSITIONS = {  # arguments by position
 }
 
 
-def recognised(content: Any) -> bool:
+def recognised(content: object) -> bool:
     """Whether there is a generator with a constant of 4x4 inside."""
     found = networks(content)
     return any("synthesis.b4.const" in found[key].state for key in ("G_ema", "G") if key in found)

@@ -51,7 +51,7 @@ INPUT = {
 FILTERS = ("up_filter", "down_filter")
 
 
-def recognised(content: Any) -> bool:
+def recognised(content: object) -> bool:
     """Whether there is a generator that begins with frequencies."""
     found = networks(content)
     return any(

@@ -51,7 +51,7 @@ def networks(content: Any) -> list[Record]:
     return [each for each in content if isinstance(each, Record) and NETWORK.fullmatch(each.name)]
 
 
-def recognised(content: Any) -> bool:
+def recognised(content: object) -> bool:
     """Whether it is three networks of variables."""
     return len(networks(content)) == 3
 

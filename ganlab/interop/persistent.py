@@ -35,7 +35,7 @@ def networks(content: Any) -> dict[str, Persistent]:
     return {key: value for key, value in found.items() if value is not None}
 
 
-def persistent(value: Any) -> Persistent | None:
+def persistent(value: object) -> Persistent | None:
     """A record as a network, None where it is something else."""
     attributes = attributes_of(value)
     if not isinstance(value, Record) or value.name != CALL or "_modules" not in attributes:

@@ -56,7 +56,7 @@ def unwrapped(state: Any) -> dict[str, Any]:
     return {str(name).removeprefix("module."): value for name, value in state.items()}
 
 
-def recognised(content: Any) -> bool:
+def recognised(content: object) -> bool:
     """Whether there is a generator whose first layer has a `modulation`."""
     return generator_of(content) is not None
 

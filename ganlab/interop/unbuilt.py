@@ -65,7 +65,7 @@ def found(content: Any) -> tuple[Unbuilt, list[str]] | None:
     return None
 
 
-def recognised(content: Any) -> bool:
+def recognised(content: object) -> bool:
     """Whether it is one of them."""
     return found(content) is not None
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -24,7 +23,7 @@ LAYOUTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def said_of(content: Any) -> str:
+def said_of(content: object) -> str:
     """One line; of a file without tensors what there is instead."""
     found = sorted(set(tensors(content)))
     if not found:
@@ -59,7 +58,7 @@ def listed(names: list[str]) -> str:
     return ", ".join(f"{name!a:.60}" for name in names[:SHOWN]) + more
 
 
-def tensors(content: Any, level: int = 0) -> Iterator[str]:
+def tensors(content: object, level: int = 0) -> Iterator[str]:
     """Names of tensors, without those of the containers that hold them."""
     for network in networks(content).values():
         yield from network.state
@@ -70,7 +69,7 @@ def tensors(content: Any, level: int = 0) -> Iterator[str]:
             yield from tensors(value, level + 1)
 
 
-def objects(content: Any) -> Iterator[Record]:
+def objects(content: object) -> Iterator[Record]:
     """Records at the top."""
     inside = content.values() if isinstance(content, dict) else [content]
     return (each for each in inside if isinstance(each, Record))

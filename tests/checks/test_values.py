@@ -46,9 +46,11 @@ def problem(config, key, value, bench):
     said = verdict(train, altered(config, key, value), key)
     if said == "hangs" and key.endswith("kimg"):
         said = "runs"  # what takes long is no mistake
-    left = sorted({path.name for path in bench.iterdir()} - {"run", "cache"})
+    left = [path for path in bench.iterdir() if path.name not in ("run", "cache")]
+    for path in left:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     if left and not key.endswith(("directory", "cache_dir", "cache")):  # keys of places
-        return f"{key}={shown(value)}: left {left}"
+        return f"{key}={shown(value)}: left {[path.name for path in left]}"
     return None if said in ("runs", "refused") else f"{key}={shown(value)}: {said}"
 
 
