@@ -12,10 +12,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True, scope="session")
-def ctrl_c_is_heard():
-    """Ctrl-C is heard by tests and what they start, in a background job of a shell too."""
+def signals_are_heard():
+    """What tests start hears Ctrl-C in a background job of a shell, and hangups under nohup, too.
+
+    A handler, whatever it does, is the default again in a new process; what is ignored stays so.
+    """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 @pytest.fixture
