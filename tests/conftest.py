@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 sys.path.insert(0, str(Path(__file__).parent))
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True)
 def signals_are_heard():
     """What tests start hears Ctrl-C in a background job of a shell, and hangups under nohup, too.
 

@@ -49,16 +49,14 @@ def command(script, *arguments):
 @pytest.fixture
 def complaint(tmp_path, monkeypatch, capsys):
     """Run a command line in this process; give the error it prints before exit code 1."""
-    import evaluate
-    import train
     from ganlab.cli import run
 
     def complain(script, *arguments, resumes=False):
-        main = {"train.py": train.main, "evaluate.py": evaluate.main}[script]
+        word = script.removesuffix(".py")
         arguments = (*arguments, f"hydra.run.dir={tmp_path}/run")
         monkeypatch.setattr(sys, "argv", [script, *arguments])
         with pytest.raises(SystemExit) as stopped:
-            run(main, train.resumed if resumes else None)
+            run(COMMANDS[word], REARRANGED[word] if resumes else None)
         assert stopped.value.code == 1
         said = capsys.readouterr().err
         assert "Traceback" not in said

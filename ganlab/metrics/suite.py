@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ganlab.features.pixels import quantized
 from ganlab.metrics.score import ImageCount, Score, State, rank_and_world
@@ -39,6 +39,10 @@ class Suite:
         batch_size: int = 100,  # images that go through the extractor at once
     ) -> None:
         _check_counts(num_real, num_fake, batch_size)
+        if not isinstance(extractor, nn.Module):
+            raise ValueError(
+                f"features={str(extractor)[:80]} is no extractor: choose one, as features=inception"
+            )
         self.extractor = extractor.eval().requires_grad_(False)
         self.metrics: dict[str, Score] = dict(metrics.items())
         self.num_real, self.num_fake, self.batch_size = num_real, num_fake, batch_size

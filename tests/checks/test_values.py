@@ -143,6 +143,8 @@ def test_the_least_memory_is_below_what_a_step_takes_and_grows_with_the_batch():
         pair = torch.nn.Module()
         pair.generator = Generator(latent_dim=4, **options)
         pair.discriminator = Discriminator(**options, pieces=None, dropout=0.0, input_dropout=0.0)
+        pair.generator_ema = pair.generator
+        pair.networks = lambda: {"generator": pair.generator, "discriminator": pair.discriminator}
     assert layers(pair, 6) == 2 * layers(pair, 3) > 0
 
 

@@ -25,18 +25,16 @@ GARMENTS = ["Top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "S
 
 def command(script, *words):
     """A command line in this process; its exit code."""
-    import evaluate
-    import train
+    from ganlab.__main__ import COMMANDS
     from ganlab.arguments import overlaid
     from ganlab.cli import run
 
-    main = {"train.py": train.main, "evaluate.py": evaluate.main}[script]
     GlobalHydra.instance().clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", [script, *words])
         patch.chdir(ROOT)
         try:
-            run(main, overlaid)
+            run(COMMANDS[script.removesuffix(".py")], overlaid)
         except SystemExit as ending:
             return ending.code or 0
     return 0
