@@ -327,6 +327,7 @@ def test_resume_and_evaluation_need_no_other_word_and_leave_the_record_true(tmp_
     assert "data.channels=1, but the checkpoint's generator was trained at 3" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_checkpoint_paints_where_its_training_images_are_not(complaint, tmp_path):
     images = pictures(tmp_path / "images", 8)
     run = tmp_path / "trained"
