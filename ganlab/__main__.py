@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -147,10 +148,9 @@ def data() -> None:
             sys.argv[1:] = [*nowhere, *words]
             stats()
         case ["check", path, *rest] if len(rest) < 2 and all(map(str.isdigit, rest)):
-            problems = check.check(Path(path), *map(int, rest))
-            place = Path(path)
-            print(check.report(problems, check.passed_over(place), check.labelled(place)))
-            sys.exit(1 if problems else 0)
+            found = check.survey(Path(path), *map(int, rest))
+            print(check.report(found.problems, found.passed_over, found.labelled))
+            sys.exit(1 if found.problems else 0)
         case _:
             raise ValueError(
                 "usage: python -m ganlab data check <path> [resolution], "
@@ -218,7 +218,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
 
 def help_of(word: str) -> str:
     """A command's lines of the usage, and what its function says of itself."""
-    lines = [line for line in USAGE.splitlines() if line.split()[:1] == [word]]
+    lines = re.findall(rf"^  {word}\b.*(?:\n {{3,}}.*)*", USAGE, re.MULTILINE)
     about = inspect.cleandoc(COMMANDS[word].__doc__ or "")
     return "\n".join(["usage: python -m ganlab <command> ...", "", *lines, "", about])
 

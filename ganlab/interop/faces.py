@@ -4,10 +4,6 @@ The package gan-face-generate 1.1.1 (Chien Liu, MIT) carries its weights. It was
 DigiFace-1M: renderings of scanned heads, nobody's photographs.
 """
 
-import io
-
-import torch
-
 from ganlab.interop.foreign import ForeignFile
 from ganlab.interop.packaged import Packaged
 
@@ -25,6 +21,5 @@ PACKAGE = Packaged(
 
 
 def opened() -> ForeignFile:
-    """The weights, fetched if this machine lacks them; raises what `Packaged.read` does."""
-    content = torch.load(io.BytesIO(PACKAGE.read()), map_location="cpu", weights_only=True)
-    return ForeignFile(PACKAGE.name, content, PACKAGE.source)
+    """The weights, fetched if this machine lacks them; raises what `Packaged.content` does."""
+    return ForeignFile(PACKAGE.name, PACKAGE.content(), PACKAGE.source)

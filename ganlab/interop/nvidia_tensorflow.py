@@ -87,9 +87,10 @@ def pggan(file: ForeignFile, g: State, d: State, told: Mapping[str, Any]) -> dic
         raise file.wrong("is a ProGAN with labels, which TensorFlow's normalizes otherwise")
     title = "NVIDIA's TensorFlow ProGAN"
     fused = "8x8/Conv0_up/weight" in g
-    state = renamed(g, pggan_name(levels(g, "ToRGB_lod")))
+    number = levels(g, "ToRGB_lod")
+    state = renamed(g, lambda name: place(PROGRESSIVE, name, number))
     state["layer0.weight"] = first_layer(g["4x4/Dense/weight"])
-    critic = renamed(d, discriminator_name(levels(d, "FromRGB_lod")))
+    critic = renamed(d, lambda name: critic_name(name, number))
     told = {**told, "fused_scale": fused, "num_labels": 0}
     return genforce_progressive.read(file, title, state, critic, told)
 
@@ -97,10 +98,11 @@ def pggan(file: ForeignFile, g: State, d: State, told: Mapping[str, Any]) -> dic
 def stylegan(file: ForeignFile, g: State, d: State, told: Mapping[str, Any]) -> dict[str, Any]:
     """StyleGAN."""
     title = "NVIDIA's TensorFlow StyleGAN"
-    state = renamed(g, stylegan_name(levels(g, "synthesis/ToRGB_lod")))
+    number = levels(g, "synthesis/ToRGB_lod")
+    state = renamed(g, lambda name: stylegan_name(name, number))
     if "synthesis/4x4/Dense/weight" in g:
         state["synthesis.layer0.weight"] = first_layer(g["synthesis/4x4/Dense/weight"])
-    critic = renamed(d, discriminator_name(levels(d, "FromRGB_lod")))
+    critic = renamed(d, lambda name: critic_name(name, number))
     return genforce_progressive.read(file, title, state, critic, told)
 
 
@@ -108,7 +110,8 @@ def stylegan2(file: ForeignFile, g: State, d: State) -> dict[str, Any]:
     """StyleGAN2, by the names of genforce's own reader."""
     state = renamed(g, stylegan2_name)
     sizes = [int(name.split("x")[0]) for name in d if re.match(r"\d+x\d+/", name)]
-    critic = renamed(d, lambda name: stylegan2_discriminator_name(name, max(sizes)))
+    number = max(sizes).bit_length() - 2  # blocks from 4x4 on
+    critic = renamed(d, lambda name: critic_name(name, number))
     content = {"generator_smooth": state, "discriminator": critic}
     found = genforce_stylegan2.checkpoint(replace(file, content=content))
     found["recipe"]["source"]["format"] = "NVIDIA's TensorFlow StyleGAN2"
@@ -150,40 +153,24 @@ def numbered(name: str, number: int) -> tuple[int, str, str] | None:
     return None
 
 
-def pggan_name(number: int) -> Rename:
-    """Of a ProGAN's generator."""
-
-    def rename(name: str) -> str | None:
-        match numbered(name, number):
-            case (b, "ToRGB", part):
-                return f"output{b}.{part}"
-            case (b, "Conv1" | "Conv", part):
-                return f"layer{2 * b + 1}.{part}"
-            case (b, "Conv0" | "Dense", part):
-                return f"layer{2 * b}.{part}"
-        return None
-
-    return rename
-
-
-def discriminator_name(number: int) -> Rename:
-    """Of the discriminator of a ProGAN or a StyleGAN, whose blocks are counted from the finest."""
-
-    def rename(name: str) -> str | None:
-        match numbered(name, number):
-            case (b, "FromRGB", part):
-                return f"input{number - 1 - b}.{part}"
-            case (b, "Conv0" | "Conv", part):
-                return f"layer{2 * (number - 1 - b)}.{part}"
-            case (b, "Conv1" | "Dense0", part):
-                return f"layer{2 * (number - 1 - b) + 1}.{part}"
-            case (b, "Dense1", part):
-                return f"layer{2 * (number - 1 - b) + 2}.{part}"
-        return None
-
-    return rename
-
-
+Places = Mapping[str, tuple[str, int, int]]  # module -> kind of layer, how many a block, the first
+PROGRESSIVE: Places = {
+    "ToRGB": ("output", 1, 0),
+    **dict.fromkeys(("Conv0", "Dense", "Const"), ("layer", 2, 0)),
+    **dict.fromkeys(("Conv1", "Conv"), ("layer", 2, 1)),
+}
+STYLEGAN2: Places = {
+    "ToRGB": ("output", 1, 0),
+    "Conv0": ("layer", 2, -1),
+    **dict.fromkeys(("Conv1", "Conv"), ("layer", 2, 0)),
+}
+CRITIC: Places = {
+    "FromRGB": ("input", 1, 0),
+    "Skip": ("skip_layer", 1, 0),
+    **dict.fromkeys(("Conv0", "Conv"), ("layer", 2, 0)),
+    **dict.fromkeys(("Conv1", "Dense0"), ("layer", 2, 1)),
+    "Dense1": ("layer", 2, 2),
+}
 MAPPING = {"LabelConcat/weight": "label_weight"}
 LAYER = {
     "StyleMod/weight": "style.weight",
@@ -201,62 +188,46 @@ def mapping_name(name: str) -> str:
     return f"mapping.{inner}"
 
 
-def stylegan_name(number: int) -> Rename:
-    """Of a StyleGAN's generator."""
-
-    def rename(name: str) -> str | None:
-        if name == "dlatent_avg":
-            return "truncation.w_avg"
-        part, _, rest = name.partition("/")
-        if part == "mapping":
-            return mapping_name(rest)
-        if found := re.fullmatch(r"noise(\d+)", rest):
-            return f"synthesis.layer{found[1]}.apply_noise.noise"
-        match numbered(rest, number):
-            case (b, "ToRGB", leaf):
-                return f"synthesis.output{b}.{leaf}"
-            case (b, "Conv1" | "Conv", leaf):
-                return f"synthesis.layer{2 * b + 1}.{LAYER.get(leaf, leaf)}"
-            case (b, "Conv0" | "Const" | "Dense", leaf):
-                return f"synthesis.layer{2 * b}.{LAYER.get(leaf, leaf)}"
-        return "synthesis.lod" if rest == "lod" else None
-
-    return rename
+def place(places: Places, name: str, number: int, finest_first: bool = False) -> str | None:
+    """genforce's name of a variable in a block; None where there is no such module."""
+    found = numbered(name, number)
+    if found is None or found[1] not in places:
+        return None
+    (kind, step, first), block = places[found[1]], found[0]
+    if finest_first:
+        block = number - 1 - block
+    return f"{kind}{step * block + first}.{LAYER.get(found[2], found[2])}"
 
 
-def stylegan2_name(name: str) -> str | None:
-    """Of a StyleGAN2's generator: the constant is no layer, and each block has an image."""
+def generator_name(name: str, places: Places, number: int) -> str | None:
+    """Of a StyleGAN's or StyleGAN2's generator."""
     if name == "dlatent_avg":
         return "truncation.w_avg"
     part, _, rest = name.partition("/")
     if part == "mapping":
         return mapping_name(rest)
-    if found := re.fullmatch(r"noise(\d+)", rest):
+    placed = place(places, rest, number)
+    return f"synthesis.{placed}" if placed else None
+
+
+def stylegan_name(name: str, number: int) -> str | None:
+    """Of a StyleGAN's generator."""
+    if found := re.fullmatch(r"synthesis/noise(\d+)", name):
+        return f"synthesis.layer{found[1]}.apply_noise.noise"
+    return "synthesis.lod" if name == "synthesis/lod" else generator_name(name, PROGRESSIVE, number)
+
+
+def stylegan2_name(name: str) -> str | None:
+    """Of a StyleGAN2's generator: the constant is no layer, and each block has an image."""
+    if found := re.fullmatch(r"synthesis/noise(\d+)", name):
         return f"synthesis.layer{found[1]}.noise"
-    match numbered(rest, 0):
-        case (b, "ToRGB", leaf):
-            return f"synthesis.output{b}.{LAYER.get(leaf, leaf)}"
-        case (b, "Conv1" | "Conv", leaf):
-            return f"synthesis.layer{2 * b}.{LAYER.get(leaf, leaf)}"
-        case (b, "Conv0", leaf):
-            return f"synthesis.layer{2 * b - 1}.{LAYER.get(leaf, leaf)}"
-        case (0, "Const", "const"):
-            return "synthesis.early_layer.const"
-    return None
+    if name == "synthesis/4x4/Const/const":
+        return "synthesis.early_layer.const"
+    return generator_name(name, STYLEGAN2, 0)
 
 
-def stylegan2_discriminator_name(name: str, resolution: int) -> str | None:
-    """Of a StyleGAN2's discriminator."""
-    top = resolution.bit_length() - 3
+def critic_name(name: str, number: int) -> str | None:
+    """Of a discriminator, whose blocks are counted from the finest."""
     if found := re.fullmatch(r"Output/(weight|bias)", name):
-        return f"layer{2 * top + 2}.{found[1]}"
-    match numbered(name, 0):
-        case (b, "FromRGB", leaf):
-            return f"input{top - b}.{leaf}"
-        case (b, "Conv0" | "Conv", leaf):
-            return f"layer{2 * (top - b)}.{leaf}"
-        case (b, "Conv1" | "Dense0", leaf):
-            return f"layer{2 * (top - b) + 1}.{leaf}"
-        case (b, "Skip", leaf):
-            return f"skip_layer{top - b}.{leaf}"
-    return None
+        return f"layer{2 * number}.{found[1]}"
+    return place(CRITIC, name, number, finest_first=True)

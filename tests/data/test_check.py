@@ -5,7 +5,7 @@ import pytest
 
 from ganlab.__main__ import data
 from ganlab.data import Problem
-from ganlab.data.check import check, passed_over, report
+from ganlab.data.check import check, report, survey
 
 
 def test_sound_folder_has_no_problems(pets):
@@ -73,8 +73,8 @@ def test_files_of_other_suffixes_are_counted(pets, kind):
         with zipfile.ZipFile(place, "w") as archive:
             for file in pets.rglob("*"):
                 archive.write(file, file.relative_to(pets))
-    assert passed_over(place) == {".heic": 2, ".tga": 1, "": 1}
-    assert report(check(place), passed_over(place)) == (
+    assert survey(place).passed_over == {".heic": 2, ".tga": 1, "": 1}
+    assert report(check(place), survey(place).passed_over) == (
         "no problems found\npassed over, not known as images: 2 .heic, 1 without a suffix, 1 .tga"
     )
 
@@ -82,7 +82,7 @@ def test_files_of_other_suffixes_are_counted(pets, kind):
 def test_what_is_not_listed_has_nothing_passed_over(tmp_path):
     np.save(tmp_path / "good.npy", np.zeros((4, 8, 8), np.uint8))
     (tmp_path / "fake.zip").write_text("no archive")
-    assert not any(passed_over(tmp_path / name) for name in ("good.npy", "fake.zip", "gone"))
+    assert not any(survey(tmp_path / name).passed_over for name in ("good.npy", "fake.zip", "gone"))
 
 
 def test_a_folder_of_other_suffixes_alone_says_so(tmp_path):
@@ -100,7 +100,7 @@ def test_links_to_nothing_are_problems(pets):
     problems = {each.path.removeprefix(f"{pets}/"): each.reason for each in check(pets)}
     assert sorted(problems) == ["bird", "cat/gone.png", "dog/loop.png"]
     assert problems["bird"] == problems["cat/gone.png"] == "is a link to nothing"
-    assert passed_over(pets) == {".txt": 1}
+    assert survey(pets).passed_over == {".txt": 1}
 
 
 def test_the_command_counts_what_is_passed_over(pets, monkeypatch, capsys):

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from ganlab.data import BrokenData, folder, zipped
-from ganlab.data.check import check, labelled
+from ganlab.data.check import check, survey
 from ganlab.data.labels import labels_of
 
 NAMES = ["00000/a.png", "00000/b.png", "00001/c.png", "00001/d.png"]
@@ -140,7 +140,7 @@ def test_sixty_labels_of_the_stylegan_tools_are_all_right(tmp_path, kind, capfd)
     assert data.num_classes == 3
     assert capfd.readouterr().err == "set: 3 classes from dataset.json\n"
     assert check(made) == []
-    assert labelled(made) == "3 classes from dataset.json"
+    assert survey(made).labelled == "3 classes from dataset.json"
     before = source(str(made)).source.open().fingerprint()
     (root / "dataset.json").write_text(json.dumps({"labels": [[name, 0] for name in names]}))
     made = {"folder": lambda: root, "zip": lambda: archived(root)}[kind]()
