@@ -63,7 +63,8 @@ class Files(Collection):
             fix = f"put {', '.join(SUFFIXES[:4])}, ... files there or change data.path"
             raise BrokenData([Problem(str(place), f"holds no image files{told}", fix)])
         ignored = Labels(None, (), "data.labels=false")
-        found = labels_of(self.names, others, self.content) if labels else ignored
+        about = (self.names, others, self.content, f"{place}/")
+        found = labels_of(*about) if labels else ignored
         self.labels, self.class_names, self.origin = found.numbers, found.class_names, found.origin
         self.label_file = found.file
         if found.file is not None:

@@ -40,6 +40,7 @@ def labels_of(
     names: Sequence[str],  # of the images, relative, with forward slashes
     others: Collection[str],  # of the other files
     content: Callable[[str], bytes],  # of one of them
+    place: str = "",  # what they are in, with its slash, for messages
 ) -> Labels:
     """The labels of these images.
 
@@ -56,9 +57,11 @@ def labels_of(
             if pairs is not None:
                 found = _by_image([(f"{top}{_plain(path)}", label) for path, label in pairs], names)
                 return _numbered([found[each] for each in names], file)
-        except (ValueError, RecursionError) as error:
+        except BrokenData:
+            raise
+        except (ValueError, RecursionError, csv.Error) as error:
             fix = "mend it, delete it or set data.labels=false"
-            raise BrokenData([Problem(file, str(error), fix)]) from error
+            raise BrokenData([Problem(f"{place}{file}", str(error), fix)]) from error
     return _of_folders(names)
 
 

@@ -1,6 +1,7 @@
 """Labels of image files as people have them: a file beside the images, or the images' folders."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -105,6 +106,7 @@ def test_a_data_set_that_says_it_has_no_labels_has_none():
         ("labels.csv", "picture,label\n", "has no column file_name"),
         ("labels.csv", "file,label\n", "has no line below its header"),
         ("labels.csv", b"\xff\xfe\x00", "codec can't decode"),
+        ("labels.csv", "file,label\na.png," + "x" * 200_000, "field larger than field limit"),
         ("metadata.jsonl", LINES + "\n[]", "is not one JSON object a line"),
         ("metadata.jsonl", LINES + '\n{"label": 3}', "has lines without file_name or label"),
     ],
@@ -114,6 +116,17 @@ def test_a_file_that_does_not_fit_is_one_line_with_the_way_out(file, text, told)
         found(file, text)
     assert told in str(error.value)
     assert str(error.value).startswith(f"{file}: ")
+
+
+def test_a_file_that_does_not_fit_is_named_with_its_place(tmp_path):
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("b.png,1\n")
+    with pytest.raises(BrokenData) as error:
+        folder(str(tmp_path)).source.open()
+    assert str(error.value).startswith(f"{tmp_path}/labels.csv: has no label for a.png; ")
+    (tmp_path / "labels.csv").unlink()
+    os.mkfifo(tmp_path / "labels.csv")
+    assert check(tmp_path) == []  # no file, so none of labels
 
 
 def test_many_offenders_are_counted():
