@@ -42,13 +42,18 @@ def write_report(
     return replace_file(directory / NAME, text.encode("utf-8", "replace"))
 
 
+def shown_place(directory: Path) -> str:
+    """The end of a directory's path: its last four folders."""
+    return Path(*directory.parts[-4:]).as_posix()
+
+
 def _part(section: Section, index: int) -> dict[str, Any]:
     scores = facts.score_table(section)
     return {
         "id": f"part-{index}",
         "title": facts.title(section),
         "status": facts.status(section),
-        "place": "/".join(section.directory.resolve().parts[-4:]),
+        "place": shown_place(section.directory.resolve()),
         "facts": facts.key_facts(section),
         "section": section,
         "diverged": results.diverged(section.result),

@@ -2,6 +2,7 @@ import base64
 import io
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from runs import HOSTILE, crashed_run, full_run, hostile_run, study, write_metri
 
 from ganlab.report import facts
 from ganlab.report.charts import read_curves
-from ganlab.report.html import write_report
+from ganlab.report.html import shown_place, write_report
 from ganlab.report.images import save_png
 from ganlab.report.reading import MOMENTS, WIDEST, read_section
 from ganlab.report.results import write_result
@@ -321,3 +322,9 @@ def test_durations_in_words(tmp_path):
 
     assert [said(s) for s in (0.4, 61, 3600, 90_000)] == ["0 s", "1 min 1 s", "1 h", "1 d 1 h"]
     assert said(float("nan")) is None
+
+
+def test_a_directory_near_the_root_is_shown_as_it_is_written(tmp_path):
+    """Of deeper ones the last four folders are."""
+    assert shown_place(Path("/tmp/look")) == "/tmp/look"
+    assert shown_place(Path("/a/b/c/d/e")) == "b/c/d/e"
