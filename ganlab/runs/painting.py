@@ -25,11 +25,11 @@ class CheckpointPainter:
 
     def __init__(
         self,
-        ckpt: str,  # a file, or faces
+        ckpt: str,  # a file, faces, or an address of the hub that is kept already
         extra: Sequence[str] = (),  # packages of the user's that its recipe may name
     ) -> None:
         with isolate_rng():  # building draws initial weights
-            system: System = rebuilt(open_checkpoint(ckpt), list(extra))
+            system: System = rebuilt(open_checkpoint(ckpt, fetch=False), list(extra))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         generator = system.generator_ema.to(device)
         self.sampler = Sampler.of(system)

@@ -27,7 +27,9 @@ from ganlab.config import (
     resolved,
 )
 from ganlab.data import NoImages
-from ganlab.interop import NAMED, open_foreign, titles, unlike
+from ganlab.interop import NAMED
+from ganlab.interop.hub import is_address
+from ganlab.runs.opening import open_checkpoint
 from ganlab.runs.provenance import origin
 from ganlab.runs.remembered import (
     READ,
@@ -100,29 +102,6 @@ def check_linked(settings: Settings) -> None:
                 )
 
 
-def open_checkpoint(ckpt: str | Path) -> Settings:
-    """A checkpoint for evaluation: one of ours, or another project's file read into one.
-
-    Raises:
-        CheckpointError: no such file, or one of no known kind.
-        FileNotFoundError, ValueError: see `interop.open_foreign`.
-    """
-    if str(ckpt) in NAMED:
-        named = open_foreign(ckpt)
-        assert named is not None
-        return named
-    try:
-        return load_checkpoint(ckpt)
-    except CheckpointError as error:
-        foreign = open_foreign(ckpt)
-        if foreign is None and Path(ckpt).expanduser().is_file():
-            said = f"; {listing}" if (listing := unlike(ckpt)) else ""
-            raise CheckpointError(f"{error}; of other formats {titles()} is read{said}") from error
-        if foreign is None:
-            raise
-        return foreign
-
-
 def resumed(words: list[str]) -> list[str]:
     """The words of a resume: those its run was started with, then today's.
 
@@ -137,6 +116,10 @@ def resumed(words: list[str]) -> list[str]:
         raise CheckpointError(
             f"ckpt={ckpt} was trained elsewhere: it can be evaluated, not trained further; "
             f"data=generated data.ckpt={ckpt} trains on its images"
+        )
+    if is_address(ckpt):
+        raise CheckpointError(
+            f"ckpt={ckpt} can be evaluated, not resumed: init={ckpt} begins a run from its networks"
         )
     recipe = load_checkpoint(ckpt).get("recipe")
     saved = recipe.get("overrides") if isinstance(recipe, dict) else None
