@@ -4,8 +4,10 @@ Every function takes the options of `ImageData` besides its own.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from ganlab.checks.places import place_named
 from ganlab.data.arrays import ArrayFile
 from ganlab.data.binaries import CIFAR10, STL10
 from ganlab.data.files import ImageFiles
@@ -114,3 +116,29 @@ def lsun(path: str | None = None, **options: Any) -> ImageData:
 def places365(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
     """Places365-Standard at 256 px with its 365 scene labels."""
     return ImageData(ImageFiles(path, labels, PLACES365_GUIDE), **options)
+
+
+READERS: dict[str, Callable[..., ImageData]] = {".zip": zipped, ".npz": arrays, ".npy": arrays}
+
+
+def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> ImageData:
+    """A folder, .zip, .npz or .npy as a data module, its images at the size of `like`'s.
+
+    Raises:
+        FileNotFoundError: there is no such place; the message names `key`.
+        BrokenData: images that cannot be used.
+    """
+    path = place_named(place, key)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{key}={place} does not exist; it takes a folder of images, a .zip, .npz or .npy"
+        )
+    options: dict[str, Any] = {} if path.suffix in (".npz", ".npy") else {"labels": False}
+    wanted = like.fitting
+    options |= {"resolution": wanted.resolution, "channels": wanted.channels}
+    options |= {"fit": wanted.fit, "filter": wanted.filter}
+    reader: Callable[..., ImageData] = READERS.get(path.suffix, folder)
+    data = reader(path=str(path), **options, enlarge=True, name=path.stem)
+    data.prepare_data()
+    data.setup("test")
+    return data

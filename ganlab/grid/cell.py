@@ -17,10 +17,10 @@ from omegaconf import OmegaConf
 from ganlab.checks.fields import complaint
 from ganlab.config import differences
 from ganlab.grid.forms import ATTEMPT, CELL_FIELDS, attempt_of, damage
-from ganlab.report.atomic import replace_file
 from ganlab.report.results import checked_result
 from ganlab.runs import locks
 from ganlab.storage import read_text
+from ganlab.storage.atomic import replace_file
 
 CELL, LOG, ASIDE = "cell.yaml", "cell.log", ".attempts"
 KEPT = (".hydra", locks.LOCK, locks.HOLDER)  # of this attempt already as older ones move away

@@ -9,8 +9,8 @@ from typing import Any
 
 from ganlab.checks.fields import complaint, each, given, items, mapping, plain, text
 from ganlab.grid.naming import cell_name
-from ganlab.report.atomic import replace_file
 from ganlab.storage import read_text
+from ganlab.storage.atomic import replace_file
 
 GRID = "grid.json"
 TABLE = given(  # of `grid.table`

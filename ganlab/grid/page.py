@@ -21,11 +21,11 @@ from ganlab.grid.records import CellRecord, axes_of, collect
 from ganlab.grid.settings import telling
 from ganlab.grid.table import Choice, grid_table
 from ganlab.report import charts, html, timeline
-from ganlab.report.atomic import replace_file
 from ganlab.report.directions import way_of, ways_of
 from ganlab.report.markup import html_page, picture_address
 from ganlab.report.reading import BROKEN, spoken
 from ganlab.report.tables import Mean, Table
+from ganlab.storage.atomic import replace_file
 
 TEMPLATE = Path(__file__).parent / "template"
 ARROWS = {"min": "↓", "max": "↑", None: ""}

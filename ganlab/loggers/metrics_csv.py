@@ -14,8 +14,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from ganlab.loggers.tracker import Tracker
-from ganlab.report.atomic import replace_file
 from ganlab.storage import irregular
+from ganlab.storage.atomic import replace_file
 
 CLOCK = "images_seen"
 Row = dict[str, str]  # column -> number as written, without the clock

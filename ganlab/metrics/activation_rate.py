@@ -1,5 +1,6 @@
 """Activation rates of neurons (Choi, Chang, Choi 2022, section 3, eq. 1)."""
 
+import math
 from collections.abc import Callable, Mapping
 from math import prod
 
@@ -163,3 +164,29 @@ def wilson_interval(
     centre = (rate + z**2 / (2 * num_latents)) / weight
     spread = (rate * (1 - rate) / num_latents + z**2 / (4 * num_latents**2)).sqrt() * z / weight
     return (centre - spread).clamp(min=0), (centre + spread).clamp(max=1)
+
+
+def low_rate(rates: Tensor, rate: float, include_dead: bool = True) -> Tensor:
+    """Mask of the LR neurons, R_n <= R (Choi et al. 2022, section 3.1), of the shape of `rates`.
+
+    Without dead neurons it is 0 < R_n <= R, as in the authors' code.
+    """
+    return (rates <= rate) & ((rates > 0) | include_dead)
+
+
+def high_rate(rates: Tensor, rate: float) -> Tensor:
+    """Mask of the HR neurons, R_n > R (Choi et al. 2022, section 3.1), of the shape of `rates`."""
+    return rates > rate
+
+
+def quantile_rate(rates: Tensor, quantile: float, include_dead: bool = True) -> float:
+    """The rate R at which LR neurons are the `quantile`, in [0, 1], of this layer's neurons.
+
+    It is the smallest counted rate with at least that share of neurons at or below it, so equal
+    rates fall on one side; -1, which selects none, for 0 or where there is no neuron to choose.
+    Without dead neurons the share is of the others. A layer whose neurons are mostly rare, so that
+    a rate of 0.3 silences nearly all of it, keeps most of them under a quantile of 0.3.
+    """
+    known = (rates if include_dead else rates[rates > 0]).flatten().sort().values
+    rank = math.ceil(quantile * len(known))
+    return float(known[rank - 1]) if rank else -1.0

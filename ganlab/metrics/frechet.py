@@ -1,6 +1,9 @@
 """Fréchet inception distance (Heusel et al. 2017, arXiv 1706.08500, section 3)."""
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,14 +66,16 @@ class FrechetDistance(Score, FrechetInceptionDistance):
                 "fewer images than dimensions bias it upwards; compare equal counts only",
                 stacklevel=2,
             )
-        return frechet_distance(*self._moments("real"), *self._moments("fake"))
+        sums = self.metric_state
+        return frechet_distance(*moments(sums, "real"), *moments(sums, "fake"))
 
-    def _moments(self, side: str) -> tuple[Tensor, Tensor]:
-        states = {n: torch.as_tensor(each) for n, each in self.metric_state.items()}
-        count, total = states[f"{side}_features_num_samples"], states[f"{side}_features_sum"]
-        mean = total / count
-        scatter = states[f"{side}_features_cov_sum"] - total.outer(mean)
-        return mean, scatter / (count - 1)
+
+def moments(state: Mapping[str, Any], side: str) -> tuple[Tensor, Tensor]:
+    """Mean (d,) and covariance (d, d), float64, of the `real` or `fake` side of a state."""
+    sums = {name: torch.as_tensor(each) for name, each in state.items()}
+    count, total = sums[f"{side}_features_num_samples"], sums[f"{side}_features_sum"]
+    mean = total / count
+    return mean, (sums[f"{side}_features_cov_sum"] - total.outer(mean)) / (count - 1)
 
 
 def frechet_distance(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> Tensor:
@@ -116,3 +121,31 @@ def _root(covariance: Tensor) -> Tensor:
     kept = values > noise * values[-1].clamp(min=0)
     root: Tensor = vectors[:, kept] * values[kept].sqrt()
     return root
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Mean and covariance of real features, prepared for many distances to them."""
+
+    mean: Tensor  # (d,) float64
+    root: Tensor  # (d, d), root @ root.T is the covariance
+    trace: Tensor  # () of the covariance
+
+    @classmethod
+    def of(cls, mean: Tensor, covariance: Tensor) -> "Moments":
+        """From (d,) and (d, d)."""
+        values, vectors = torch.linalg.eigh(covariance.double())
+        return cls(mean.double(), vectors * values.clamp(min=0).sqrt(), values.sum())
+
+    def distance(self, features: Tensor) -> Tensor:
+        """FID of (K, d) features to the reals, K >= 2: Heusel et al. 2017, eq. 6, a scalar.
+
+        With X the centred features over sqrt(K - 1), C = X^T X, and the trace of the root of
+        C_real C is the sum of the singular values of X root: K x d is small where K < d.
+        """
+        mean = features.double().mean(0)
+        centred = (features.double() - mean) / (len(features) - 1) ** 0.5
+        cross = torch.linalg.svdvals(centred @ self.root).sum()
+        spread = self.trace + centred.square().sum()
+        distance: Tensor = ((mean - self.mean).square().sum() + spread - 2 * cross).clamp(min=0)
+        return distance

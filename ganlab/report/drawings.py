@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from numpy.typing import ArrayLike
 
 from ganlab.report import figures, images
-from ganlab.report.atomic import replace_file
+from ganlab.storage.atomic import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ganlab.report.atomic import replace_file
 from ganlab.report.markup import one_line
+from ganlab.storage.atomic import replace_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ganlab.report import facts, results
-from ganlab.report.atomic import replace_file
 from ganlab.report.markup import html_page
 from ganlab.report.parts import parts_table
 from ganlab.report.reading import Section, read_section
+from ganlab.storage.atomic import replace_file
 
 NAME = "report.html"
 TEMPLATE = Path(__file__).parent / "template"

@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, features
 from torch import Tensor
 
-from ganlab.report.atomic import replace_file, temporary
 from ganlab.report.images import Pixels, png, to_uint8
 from ganlab.storage import located
+from ganlab.storage.atomic import replace_file, temporary
 
 FORMATS = ("gif", "webp")
 QUALITY = 80  # of WebP, of 100

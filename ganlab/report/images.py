@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
-from ganlab.report.atomic import replace_file
+from ganlab.storage.atomic import replace_file
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 

@@ -24,8 +24,8 @@ from ganlab.checks.fields import (
 )
 from ganlab.checks.fields import number as numeric
 from ganlab.checks.fields import plain as scalar
-from ganlab.report.atomic import replace_file
 from ganlab.storage import read_text
+from ganlab.storage.atomic import replace_file
 
 NAME = "result.json"
 WAYS = ("min", "max", "neither")  # in which a score improves

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ganlab.report.atomic import replace_file
 from ganlab.report.markup import (
     html_text,
     latex_text,
@@ -27,6 +26,7 @@ from ganlab.report.markup import (
     plain_text,
     split_markdown_row,
 )
+from ganlab.storage.atomic import replace_file
 
 MISSING = "\N{EN DASH}"  # shown for a value that a row does not have
 DIGITS = 4  # significant digits of a column's largest value

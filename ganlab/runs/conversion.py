@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ganlab.interop import converted, genforce_stylegan2, nvidia_stylegan2, rosinality_stylegan2
 from ganlab.interop.stylegan2 import Dialect, exported
-from ganlab.report.atomic import replace_file
 from ganlab.runs.recipes import open_checkpoint, rebuilt
 from ganlab.storage.archive import write_archive
+from ganlab.storage.atomic import replace_file
 
 State = dict[str, Tensor]
 STYLEGAN2 = {

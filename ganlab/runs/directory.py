@@ -9,10 +9,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.processes import external_rank
-from ganlab.report.atomic import LEFT
 from ganlab.report.results import NAME, checked_result
 from ganlab.runs import locks
 from ganlab.storage import irregular
+from ganlab.storage.atomic import LEFT
 
 FOLDERS = ("checkpoints", "samples", "figures", ".hydra")  # of a run, in its directory
 FILES = ("metrics.csv", NAME, "report.html", locks.LOCK, locks.HOLDER)

@@ -14,7 +14,6 @@ from omegaconf import DictConfig
 
 from ganlab.config import Settings
 from ganlab.processes import external_rank, heeded
-from ganlab.report.atomic import replace_file
 from ganlab.report.facts import duration
 from ganlab.report.html import write_report
 from ganlab.report.results import diverged, write_result
@@ -23,6 +22,7 @@ from ganlab.runs.locks import lost
 from ganlab.runs.provenance import origin, started
 from ganlab.runs.remembered import spelled, to_repeat
 from ganlab.slurm import AGAIN, requeue
+from ganlab.storage.atomic import replace_file
 from ganlab.systems.checkpoint import CheckpointError, Checkpointing, load_checkpoint
 from ganlab.systems.scorer import Scorer
 from ganlab.systems.signals import ECHO, STOPS

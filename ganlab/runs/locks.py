@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from ganlab.processes import is_running, place, start_of, start_token
-from ganlab.report.atomic import replace_file, temporary
 from ganlab.storage import DamagedFile
+from ganlab.storage.atomic import replace_file, temporary
 from ganlab.storage.regular import opened
 
 LOCK, HOLDER = ".lock", ".holder"

@@ -8,10 +8,10 @@ import torch
 from lightning.pytorch.utilities.seed import isolate_rng
 from numpy.typing import NDArray
 
+from ganlab.nn.digest import digest
 from ganlab.report.images import to_uint8
 from ganlab.runs.recipes import open_checkpoint, rebuilt
 from ganlab.sampling import Sampler
-from ganlab.studies.neurons.rates import digest
 from ganlab.systems.system import System
 
 

@@ -20,7 +20,6 @@ from lightning import Callback, Trainer
 from ganlab.callbacks.observer import spared
 from ganlab.config import Settings, differences
 from ganlab.processes import place
-from ganlab.report.atomic import replace_file
 from ganlab.report.parts import (
     Part,
     configs,
@@ -32,6 +31,7 @@ from ganlab.report.parts import (
 )
 from ganlab.report.results import checked_result
 from ganlab.runs.provenance import provenance, recipe_in
+from ganlab.storage.atomic import replace_file
 from ganlab.systems.state import gathered
 
 

@@ -7,33 +7,35 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 |---|---|---|
 | `scores` | `Scores`, a callback in training too | `sampling.Sampler` |
 | `samples` | `Samples` | `sampling.Sampler`, `latents.latent_set.latent_set` |
-| `interpolation` | `Interpolation` | `latents.paths.walked`, `latents.paths.smoothness` |
+| `interpolation` | `Interpolation` | `nn.paths.walked`, `nn.paths.smoothness` |
 | `arithmetic` | `Arithmetic` | `latents.arithmetic.displacement` |
 | `style_mixing` | `StyleMixing` | `latents.style_mixing.mixed_row`; `nn.style.mix` |
 | `truncation` | `Truncation` | `latents.truncation.trade` |
 | `timeline` | `Timeline` | `latents.timeline.generators_at`, `report.timeline.strip` |
 | `activation_rates` | `ActivationRates` | `neurons.rates.activation_rates` |
 | `artifact_detection` | `ArtifactDetection` | `neurons.detection` |
-| `circular_artifacts` | `CircularArtifacts` | `circles.observation`, `circles.spikes` |
+| `circular_artifacts` | `CircularArtifacts` | `circles.observation`, `metrics.spikes` |
 | `guided_backprop` | `GuidedBackprop` | `images.guided_gradients` |
-| `inception_select` | `InceptionSelect` | `images.image_scores` |
+| `inception_select` | `InceptionSelect` | `metrics.inception_score.image_scores` |
 | `spectrum` | `Spectrum` | `images.spectrum.power` |
-| `nearest_neighbours` | `NearestNeighbours` | `images.copies` |
-| `pyramid_levels` | `PyramidLevels` | `pyramid.levels_report.Diversity` |
-| `repaint` | `Repaint` | `pyramid.image_input`, `pyramid.measures` |
+| `nearest_neighbours` | `NearestNeighbours` | `metrics.copies` |
+| `pyramid_levels` | `PyramidLevels` | `pyramid.levels.Diversity` |
+| `repaint` | `Repaint` | `data.image_input`, `pyramid.measures` |
 | `compose` | `Compose` | `pyramid.edits.paste_object`, `pyramid.edits.composition` |
 | `relabel` | `Relabel` | `pyramid.measures.guesses`, `pyramid.measures.feature_change` |
-| `unnatural` | `Unnatural` | `pyramid.image_input.read_images` |
-| `path_length` | `PathLength` | `latents.path_length.perceptual_path_lengths` |
+| `unnatural` | `Unnatural` | `data.image_input.read_images` |
+| `path_length` | `PathLength` | `metrics.path_length` |
 | `real_or_fake` | `RealOrFake` | `people.trials`; `people.judgements` reads results |
-| `sequential_ablation` | `SequentialAblation` | `neurons.ablation`, `neurons.repair` |
-| `unit_ablation` | `UnitAblation` | `neurons.units` |
+| `sequential_ablation` | `SequentialAblation` | `neurons.ablation`, `metrics.repair` |
+| `unit_ablation` | `UnitAblation` | `neurons.units`, `nn.ablation` |
 | `neuron_figures` | `NeuronFigures` | `neurons.neuron_maps`; `neurons.figures` draws |
 
 A new study is a `Question` and one file in `conf/study`. What every study stands on (`question`,
 `bench`, `scoring`, `findings`) is here, each family in a package of its own.
 """
 
+from ganlab.metrics.path_length import perceptual_path_lengths
+from ganlab.nn.paths import smoothness, walked
 from ganlab.studies.bench import Bench
 from ganlab.studies.circles.circular_artifacts import CircularArtifacts
 from ganlab.studies.circles.incidence import CircleIncidence
@@ -44,8 +46,7 @@ from ganlab.studies.images.nearest_neighbours import NearestNeighbours
 from ganlab.studies.images.spectrum import Spectrum
 from ganlab.studies.latents.arithmetic import Arithmetic
 from ganlab.studies.latents.interpolation import Interpolation
-from ganlab.studies.latents.path_length import PathLength, perceptual_path_lengths
-from ganlab.studies.latents.paths import smoothness, walked
+from ganlab.studies.latents.path_length import PathLength
 from ganlab.studies.latents.samples import Samples
 from ganlab.studies.latents.style_mixing import StyleMixing
 from ganlab.studies.latents.timeline import Timeline

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ganlab.studies.places import file_named
+from ganlab.checks.places import file_named
 
 LARGEST = 2**63 - 1  # address; files of numbers hold no larger one
 MOST = 10_000_000  # addresses at once

@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ganlab.report import figures
-from ganlab.report.atomic import replace_file
 from ganlab.report.drawings import Drawing, Picture
 from ganlab.report.images import save_png
 from ganlab.report.tables import Table
+from ganlab.storage.atomic import replace_file
 
 
 class ImageFile(NamedTuple):

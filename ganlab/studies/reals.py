@@ -1,6 +1,6 @@
 """The real side of every score: the protocol's choice of images, fed once and kept on disk."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from ganlab.data.absent import NoImages
 from ganlab.data.batch import Batch
+from ganlab.data.positions import has_content, has_mirrors, num_images
 from ganlab.features import Extractor
 from ganlab.metrics import RealCache, Suite, real_key
 from ganlab.metrics.cache import Key
-from ganlab.nn.randomness import keyed_generator
 
 
 class Reals:
@@ -161,21 +161,6 @@ def bound_test_pass(trainer: Trainer, num: int | None) -> None:
         data.eval_images(num)
 
 
-def has_content(data: object) -> bool:
-    """Whether the data says what its images are: those of a run do, a user's own need not."""
-    return getattr(data, "content_key", None) is not None
-
-
-def has_mirrors(data: object) -> bool:
-    """Whether the data is trained with mirror images."""
-    return bool(getattr(data, "flip", False))
-
-
-def num_images(data: Any) -> int:
-    """How many images the data has; a mirror image that it is trained with counts too."""
-    return len(data.dataset) * (2 if has_mirrors(data) else 1)
-
-
 def require_images(trainer: Trainer, study: str, purpose: str) -> None:
     """Raise ValueError where the data has no images; says which study needs them for what."""
     data = data_of(trainer)
@@ -193,31 +178,3 @@ def require_features(extractor: Extractor | None, study: str) -> None:
             f"study={study} needs features and this checkpoint names none: choose some, as in "
             "features=inception or features=classifier"
         )
-
-
-def stored_images(data: Any, indices: Sequence[int], device: torch.device) -> Batch:
-    """Images at these positions of a data module, float in [-1, 1], (N, C, H, W)."""
-    batch: Batch = data.batch(torch.tensor(list(indices), dtype=torch.int64)).to(device)
-    found: Batch = data.on_after_batch_transfer(batch, 0)
-    return found
-
-
-def mirrored_images(data: Any, positions: Sequence[int], device: torch.device) -> Tensor:
-    """Stored images in this order, (N, C, H, W); from the data's length on, mirror images."""
-    num = len(data.dataset)
-    batch = stored_images(data, [position % num for position in positions], device)
-    flips = torch.tensor([position >= num for position in positions], device=batch.image.device)
-    return torch.where(flips[:, None, None, None], batch.image.flip(-1), batch.image)
-
-
-def random_positions(num_images: int, num: int, *key: str | int) -> list[int]:
-    """`num` different positions among the images, addressed by key, in random order.
-
-    Raises:
-        ValueError: more than there are.
-    """
-    if num > num_images:
-        raise ValueError(f"{num} real images asked for, and the data has {num_images}")
-    order = torch.randperm(num_images, generator=keyed_generator(*key))
-    positions: list[int] = order[:num].tolist()
-    return positions

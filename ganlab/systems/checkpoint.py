@@ -14,9 +14,9 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from ganlab import __version__
 from ganlab.cli import SharedError
-from ganlab.report.atomic import PARTIAL
 from ganlab.storage import DamagedFile, irregular
 from ganlab.storage.archive import CompressedArchive, read_archive
+from ganlab.storage.atomic import PARTIAL
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
 from ganlab.systems.schema import DESCRIBED, complaint, overgrown

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ganlab.report.atomic import replace_file
 from ganlab.report.results import read_result, write_result
+from ganlab.storage.atomic import replace_file
 
 
 def test_a_result_comes_back_as_it_went(tmp_path):

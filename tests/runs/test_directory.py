@@ -6,10 +6,10 @@ import re
 import pytest
 from run_files import checkpoint, result
 
-from ganlab.report.atomic import temporary
 from ganlab.report.image_files import ImageZip
 from ganlab.runs import locks
 from ganlab.runs.directory import DirectoryError, contents, enter, sweep
+from ganlab.storage.atomic import temporary
 
 FREE = {
     "nothing": lambda run: None,

@@ -1,14 +1,8 @@
 import pytest
 import torch
 
-from ganlab.studies.neurons.ablation import (
-    Census,
-    ablate,
-    ablate_random,
-    high_rate,
-    low_rate,
-    share_silenced,
-)
+from ganlab.metrics.activation_rate import high_rate, low_rate
+from ganlab.nn.ablation import Census, ablate, ablate_random, share_silenced
 
 RATES = torch.tensor([0.0, 0.1, 0.3, 0.30001, 0.9, 1.0], dtype=torch.float64)
 

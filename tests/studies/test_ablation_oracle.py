@@ -7,17 +7,11 @@ import pytest
 import torch
 from layer_oracles import KINDS, condition_of, small, walk
 
+from ganlab.metrics.activation_rate import low_rate
+from ganlab.nn.ablation import Census, ablate
 from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.sampling import Sampler
-from ganlab.studies.neurons.ablation import (
-    Ablation,
-    Census,
-    ablate,
-    ablation_edits,
-    low_rate,
-    neuron_masks,
-    share_chosen,
-)
+from ganlab.studies.neurons.ablation import Ablation, ablation_edits, neuron_masks, share_chosen
 from ganlab.studies.neurons.rates import activation_rates
 
 NUM, SEED, RATE_SEED = 6, 3, 4

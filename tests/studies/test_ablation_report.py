@@ -2,7 +2,8 @@ import math
 
 import torch
 
-from ganlab.studies.neurons.ablation import Ablation, Outcome, ablation_rows, quantile_rate
+from ganlab.metrics.activation_rate import quantile_rate
+from ganlab.studies.neurons.ablation import Ablation, Outcome, ablation_rows
 from ganlab.studies.neurons.ablation_report import (
     PAPER_ROWS,
     grid_table,

@@ -7,10 +7,10 @@ from PIL import Image
 from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 
 from ganlab.metrics import PrecisionRecall, Realism, Suite
+from ganlab.metrics.activation_rate import low_rate
 from ganlab.report import images
 from ganlab.sampling import Sampler
 from ganlab.studies import ActivationRates, ArtifactDetection, Samples, Study
-from ganlab.studies.neurons.ablation import low_rate
 from ganlab.studies.neurons.detection import Ranking, activated_neurons
 from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from study_toys import ConvGenerator, Data, System, trainer
 
+from ganlab.metrics.activation_rate import low_rate
 from ganlab.sampling import Sampler
 from ganlab.studies import SequentialAblation, Study
 from ganlab.studies.address import addresses
-from ganlab.studies.neurons.ablation import low_rate
 from ganlab.studies.neurons.detection import activated_neurons, read_ranking
 from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates

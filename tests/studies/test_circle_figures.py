@@ -23,6 +23,7 @@ from PIL import Image
 from styled_toys import small_stylegan2
 
 from ganlab.cli import conf_dir, register_resolvers
+from ganlab.metrics.spikes import spikes_of
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at
 from ganlab.run import evaluate, recipe
@@ -35,7 +36,6 @@ from ganlab.studies.circles.maps import (
     commonest_unit,
     compared_pixels,
     one_by_one,
-    peak_place,
     trace,
 )
 
@@ -80,7 +80,7 @@ def case_of(generator, worst, points=None):
     points = points or {name: generator.points[f"{name}/style"] for name in generator.layers}
     last = list(points)[-1]
     _, maps = trace(Sampler(generator, SEED), worst, points, [last])
-    place, affected = peak_place(maps[last]), [True] * len(worst)
+    place, affected = spikes_of(maps[last]).place, [True] * len(worst)
     sampler = Sampler(generator, SEED)
     return CircleCase(sampler, worst, place, affected, points, num_shown=2)
 

@@ -13,7 +13,9 @@ from sklearn.metrics import roc_auc_score
 from study_toys import small_dcgan
 from styled_toys import small_stylegan2
 
+from ganlab.metrics.spikes import near, places, spikes_of
 from ganlab.networks.stylegan import Generator
+from ganlab.nn.ablation import ablate_units
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.tracing import edited
 from ganlab.sampling import Sampler
@@ -25,8 +27,6 @@ from ganlab.studies.circles.observation import (
     reading_of,
     reading_points,
 )
-from ganlab.studies.circles.spikes import near, places, spikes_of
-from ganlab.studies.neurons.units import ablate_units
 
 LAYER, UNIT, SIZE = "8x8/1", 5, (8, 8)  # of the plant
 PLANTED, CLEAN = range(10), range(100, 130)  # addresses

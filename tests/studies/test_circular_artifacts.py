@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from study_toys import Data, System, small_dcgan, suite, trainer
 from styled_toys import run, small_stylegan2
 
+from ganlab.metrics.spikes import local_peaks, peaking_share, pooled, spots
 from ganlab.nn.growing import Stage
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.tracing import recorded
@@ -20,7 +21,6 @@ from ganlab.studies.circles.depth import depths
 from ganlab.studies.circles.incidence import Incidence, observe_by_ranks
 from ganlab.studies.circles.levels import Levels
 from ganlab.studies.circles.observation import observe, origins, reading_points
-from ganlab.studies.circles.spikes import local_peaks, peaking_share, pooled, spots
 from ganlab.studies.ranks import Ranks
 
 LAYER, UNIT, PLANTED, NUM = "8x8/1", 5, range(6), 12

@@ -5,9 +5,9 @@ import pytest
 import torch
 from study_toys import ConvGenerator
 
+from ganlab.metrics.activation_rate import low_rate
 from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.sampling import Sampler
-from ganlab.studies.neurons.ablation import low_rate
 from ganlab.studies.neurons.artifact_detection import Group, detection_table, histogram
 from ganlab.studies.neurons.detection import Ranking, activated_neurons, read_ranking
 from ganlab.studies.neurons.rates import activation_rates

@@ -8,7 +8,7 @@ from study_toys import Data
 
 from ganlab.data import NoImages
 from ganlab.data.decode import Fitting
-from ganlab.studies.pyramid.image_input import (
+from ganlab.data.image_input import (
     fitting_of,
     read_image,
     read_images,

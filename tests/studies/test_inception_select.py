@@ -10,12 +10,12 @@ from scipy.stats import entropy
 from study_toys import Projection, System, suite, trainer
 
 from ganlab.metrics import inception_scores
+from ganlab.metrics.inception_score import highest, image_scores, log_marginal
 from ganlab.nn.randomness import keyed_generator
 from ganlab.report.images import to_uint8
 from ganlab.sampling import Sampler
 from ganlab.studies import InceptionSelect, NearestNeighbours, PathLength, Study
 from ganlab.studies.address import addresses
-from ganlab.studies.images.image_scores import best, image_scores, log_marginal
 
 LOGITS = 3 * torch.randn(50, 7, generator=keyed_generator("logits"))
 
@@ -58,9 +58,9 @@ def test_scores_against_a_given_marginal():
 
 
 def test_the_best_come_first_and_equals_by_position():
-    assert best(torch.tensor([1.0, 3.0, 3.0, 2.0]), 3) == [1, 2, 3]
+    assert highest(torch.tensor([1.0, 3.0, 3.0, 2.0]), 3) == [1, 2, 3]
     with pytest.raises(ValueError, match="5 of 4"):
-        best(torch.zeros(4), 5)
+        highest(torch.zeros(4), 5)
 
 
 def test_the_study_selects_by_score(tmp_path):
@@ -69,7 +69,7 @@ def test_the_study_selects_by_score(tmp_path):
     scores = image_scores(Classes()(to_uint8(images).float() / 127.5 - 1)["features"])
     order = scores.argsort(descending=True)[:6].tolist()
     torch.testing.assert_close(found.scores, scores, atol=0.05, rtol=0.05)  # 8-bit grid
-    assert found.groups["top 10%"] == best(found.scores, 6)
+    assert found.groups["top 10%"] == highest(found.scores, 6)
     assert set(order) & set(found.groups["top 10%"])
     assert addresses(str(tmp_path / "selected.txt")) == found.groups["top 10%"]
     with (tmp_path / "table.csv").open() as file:

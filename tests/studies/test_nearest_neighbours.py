@@ -11,9 +11,7 @@ from scipy.stats import mannwhitneyu
 from study_toys import Projection, System, trainer
 
 from ganlab.data import NoImages
-from ganlab.nn.randomness import keyed_generator
-from ganlab.studies import NearestNeighbours, Study
-from ganlab.studies.images.copies import (
+from ganlab.metrics.copies import (
     Neighbours,
     copies_among,
     neighbours_of,
@@ -21,6 +19,8 @@ from ganlab.studies.images.copies import (
     probability_nearer,
     verdict,
 )
+from ganlab.nn.randomness import keyed_generator
+from ganlab.studies import NearestNeighbours, Study
 
 NUM = 500
 

@@ -5,9 +5,10 @@ import torch
 from layer_oracles import KINDS, condition_of, small, walk
 from study_toys import ConvGenerator
 
+from ganlab.metrics.activation_rate import low_rate
+from ganlab.nn.ablation import ablate
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
-from ganlab.studies.neurons.ablation import ablate, low_rate
 from ganlab.studies.neurons.neuron_maps import activated_counts, neuron_maps, passage, share_map
 from ganlab.studies.neurons.rates import activation_rates
 

@@ -7,11 +7,11 @@ from study_toys import ConvGenerator, Data, System, trainer
 from torch import nn
 
 from ganlab.features import Classifier
+from ganlab.metrics.path_length import crop_and_shrink, path_length, unit_features
 from ganlab.networks import base, stylegan2
+from ganlab.nn.paths import great_circle
 from ganlab.nn.randomness import latents_at
 from ganlab.studies import PathLength, Study, perceptual_path_lengths
-from ganlab.studies.latents.path_length import crop_and_shrink, path_length, unit_features
-from ganlab.studies.latents.paths import great_circle
 
 
 class Identity(nn.Module):

@@ -1,10 +1,10 @@
 import pytest
 from study_toys import ConvGenerator
 
+from ganlab.checks.places import file_named, place_named
 from ganlab.studies import RealOrFake, Samples, Timeline
 from ganlab.studies.address import addresses
 from ganlab.studies.latents.latent_set import latent_set
-from ganlab.studies.places import file_named, place_named
 
 LONG = "a" * 5000
 

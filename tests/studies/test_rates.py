@@ -13,6 +13,7 @@ from torch import nn
 
 from ganlab.networks import progan, stylegan, stylegan2
 from ganlab.networks.base import Generator
+from ganlab.nn.digest import digest, is_digest_of
 from ganlab.nn.norm import InstanceNorm, PixelNorm
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
@@ -26,7 +27,7 @@ from ganlab.studies.neurons.layers import (
     latent_independent,
     select_layers,
 )
-from ganlab.studies.neurons.rates import Rates, activation_rates, digest, is_digest_of
+from ganlab.studies.neurons.rates import Rates, activation_rates
 
 
 def test_layers_are_chosen_by_name_or_position():

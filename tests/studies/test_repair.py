@@ -6,7 +6,7 @@ import torch
 from scipy.spatial.distance import cdist, pdist
 from study_toys import Projection
 
-from ganlab.studies.neurons.repair import (
+from ganlab.metrics.repair import (
     features_of,
     recognized,
     repair,

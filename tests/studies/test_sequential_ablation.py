@@ -6,13 +6,14 @@ import torch
 from layer_oracles import small
 from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 
+from ganlab.metrics.repair import repair
+from ganlab.nn.digest import digest
 from ganlab.sampling import Sampler
 from ganlab.studies import ActivationRates, SequentialAblation, Study
 from ganlab.studies.neurons.ablation import Ablation, ablation_edits
 from ganlab.studies.neurons.ablation_report import PAPER_ROWS
 from ganlab.studies.neurons.rate_count import rate_seed_of
-from ganlab.studies.neurons.rates import Rates, activation_rates, digest
-from ganlab.studies.neurons.repair import repair
+from ganlab.studies.neurons.rates import Rates, activation_rates
 
 SEED = 3
 LOW, HIGH, RANDOM = Ablation("low", 0.3), Ablation("high", 0.3), Ablation("random", share=0.3)

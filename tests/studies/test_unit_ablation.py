@@ -7,12 +7,12 @@ from layer_oracles import condition_of, labels_at, small, walk
 from study_toys import ConvGenerator, Data, Projection, System, suite, trainer
 
 from ganlab.metrics import frechet_distance
+from ganlab.nn.ablation import ablate_units
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
 from ganlab.studies import Study, UnitAblation
 from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates
-from ganlab.studies.neurons.units import ablate_units
 
 SEED = 3
 RATE_SEED = rate_seed_of(SEED, None)

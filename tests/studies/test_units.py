@@ -4,12 +4,12 @@ import torch
 from layer_oracles import small, walk
 
 from ganlab.metrics import frechet_distance
+from ganlab.metrics.frechet import Moments
+from ganlab.nn.ablation import ablate_units
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
 from ganlab.studies.neurons.rates import activation_rates
 from ganlab.studies.neurons.units import (
-    Moments,
-    ablate_units,
     peaks,
     rank_units,
     region_weights,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ganlab.checks.places import place_named
 from ganlab.nn.randomness import derived_seed
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing, Picture
@@ -34,7 +35,6 @@ from ganlab.studies.circles.observation import (
     reading_points,
 )
 from ganlab.studies.findings import Findings
-from ganlab.studies.places import place_named
 from ganlab.studies.question import Question
 
 COLUMNS = 8  # images in a row of the montage

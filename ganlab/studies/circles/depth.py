@@ -12,11 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganlab.nn.tracing import observed
-from ganlab.report.tables import Table
-from ganlab.sampling import Sampler, batched
-from ganlab.studies.circles.maps import commonest
-from ganlab.studies.circles.spikes import (
+from ganlab.metrics.spikes import (
     at,
     local_peaks,
     over,
@@ -26,6 +22,10 @@ from ganlab.studies.circles.spikes import (
     spots,
     strongest_units,
 )
+from ganlab.nn.tracing import observed
+from ganlab.report.tables import Table
+from ganlab.sampling import Sampler, batched
+from ganlab.studies.circles.maps import commonest
 
 FACTOR = 10.0  # times its own median: a channel that peaks (section "A Case Study")
 HEADS: tuple[str, ...] = ("layer", "before norm", "after norm", "as read", "channels over 10x")

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ganlab.report.atomic import replace_file
 from ganlab.storage import read_text
+from ganlab.storage.atomic import replace_file
 
 LevelsGiven = float | Mapping[str, float]
 FILE = "levels.json"

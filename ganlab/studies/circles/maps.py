@@ -18,22 +18,20 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from ganlab.metrics.spikes import (
+    near,
+    over,
+    pixels,
+    places,
+    spikes_of,
+    strongest_units,
+)
 from ganlab.networks.base import Generator, StyleGenerator
+from ganlab.nn.ablation import ablate_units
 from ganlab.nn.equalized import EqualizedLinear
 from ganlab.nn.randomness import derived_seed, keyed_generator
 from ganlab.nn.tracing import Edit, edited, observed, recorded
 from ganlab.sampling import Sampler
-from ganlab.studies.circles.spikes import (
-    near,
-    over,
-    peaks_of,
-    pixels,
-    places,
-    pooled,
-    quantile,
-    strongest_units,
-)
-from ganlab.studies.neurons.units import ablate_units
 
 Points = Mapping[str, nn.Module]  # layer -> the module that is read, input to output
 OBJECT, BORDER = (1 / 3, 2 / 3), 1 / 8  # the middle ninth; the rim, as shares of the sides
@@ -67,11 +65,6 @@ def around_norm(sampler: Sampler, index: int, layer: str) -> tuple[Tensor, Tenso
     with observed(sampler.generator.points, [f"{layer}/norm"], keep):
         sampler.batch([index])
     return pair[0], pair[1]
-
-
-def peak_place(maps: Tensor) -> Tensor:
-    """Where maps of a layer peak, all channels together: (N, C, H, W) -> (N, 2) place."""
-    return places(peaks_of(pooled(maps)), maps.shape[-2:])
 
 
 def standing(maps: Tensor, place: Tensor) -> Tensor:
@@ -131,7 +124,7 @@ def fresh_noise(sampler: Sampler, index: int, draws: int, points: Points) -> Red
     last = list(points)[-1]
     with recorded(points, [last]) as maps:
         images = again.paint(sampler.latents([index] * draws), range(draws))
-    return Redrawn(images, peak_place(maps[last]).cpu())
+    return Redrawn(images, spikes_of(maps[last]).place.cpu())
 
 
 def affine_biases(generator: Generator, layer: str) -> tuple[Tensor, Tensor]:
@@ -175,12 +168,16 @@ def state(
     last = list(points)[-1]
     edits = {layer: ablate_units(units)} if units else None
     images, maps = trace(sampler, [index], points, [layer, last], edits)
-    place, magnitude = peak_place(maps[last])[0], pooled(maps[last])
-    pixel = pixels(place, maps[layer].shape[-2:])
-    prominence = over(magnitude.amax((1, 2)), quantile(magnitude, 0.5)).item()
-    strongest = int(strongest_units(maps[layer], pixel[None])[0, 0])
-    spot = places(pixel, maps[layer].shape[-2:])
-    return State(tuple(units), images[0], place, prominence, strongest, spot)
+    spike, size = spikes_of(maps[last]), maps[layer].shape[-2:]
+    pixel = pixels(spike.place[0], size)
+    return State(
+        units=tuple(units),
+        image=images[0],
+        place=spike.place[0],
+        prominence=spike.prominence.item(),
+        next_unit=int(strongest_units(maps[layer], pixel[None])[0, 0]),
+        spot=places(pixel, size),
+    )
 
 
 def one_by_one(

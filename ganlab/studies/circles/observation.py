@@ -21,14 +21,14 @@ from math import ceil
 import torch
 from torch import Tensor, nn
 
+from ganlab.metrics.spikes import Spikes, places, same_place, spikes_of
 from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.tracing import Reached, observed
 from ganlab.sampling import Edits, Sampler, batched
 from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven, size_of
-from ganlab.studies.circles.spikes import Spikes, places, same_place, spikes_of
 
 READ = ("style", "norm", "activation")  # where a layer can be read, from its output on
-FIELDS = ("peak", "median", "high", "kurtosis", "isolation", "agreement", "unit")
+FIELDS = ("peak", "median", "high", "unit")
 
 
 def reading_points(generator: Generator, read: str = "style") -> dict[str, nn.Module]:
@@ -93,7 +93,7 @@ class Seen:
 
     layers: tuple[str, ...]  # in network order
     sizes: tuple[tuple[int, int], ...]  # of their maps
-    table: Tensor  # (N, L, 9) float32: y, x and `FIELDS`
+    table: Tensor  # (N, L, 6) float32: y, x and `FIELDS`
 
     def spikes(self, layer: int) -> Spikes:
         """Those of one layer, by its position."""
@@ -182,7 +182,7 @@ def observe(
 
 
 def packed(spikes: Spikes) -> Tensor:
-    """A row an image, (N, 9) float32."""
+    """A row an image, (N, 6) float32."""
     columns = [getattr(spikes, name).float() for name in FIELDS]
     return torch.cat([spikes.position.float(), torch.stack(columns, dim=1)], dim=1)
 

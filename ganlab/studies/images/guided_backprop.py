@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganlab.data.positions import stored_images
 from ganlab.networks.base import Condition, Discriminator
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
@@ -24,7 +25,6 @@ from ganlab.studies.images.guided_gradients import (
 )
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.question import Question
-from ganlab.studies.reals import stored_images
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

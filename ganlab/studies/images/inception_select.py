@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from ganlab.metrics.inception_score import highest, image_scores
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
 from ganlab.report.panels import draw_grid
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.images.image_scores import best, image_scores
 from ganlab.studies.question import FeatureQuestion
 
 Groups = Mapping[str, Sequence[int]]  # title -> addresses of its latents
@@ -61,7 +61,7 @@ class InceptionSelect(FeatureQuestion):
         logits = self.logits(bench)
         scores = image_scores(logits)
         groups = {
-            f"top {100 * self.share:.3g}%": best(scores, self.num),
+            f"top {100 * self.share:.3g}%": highest(scores, self.num),
             "random": list(range(self.num)),  # the first latents are as random as any
             "all": list(range(self.num_samples)),
         }

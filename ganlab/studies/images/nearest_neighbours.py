@@ -9,8 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.data import ImageData, arrays, folder, zipped
+from ganlab.data.positions import has_mirrors, mirrored_images, num_images, random_positions
+from ganlab.data.presets import held_out_data
 from ganlab.features.pixels import quantized
+from ganlab.metrics.copies import (
+    Compared,
+    Neighbours,
+    Verdict,
+    neighbours_of,
+    neighbours_of_held_out,
+)
 from ganlab.metrics.suite import short
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
@@ -18,22 +26,8 @@ from ganlab.report.panels import Panel, panel_figure, picture
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.images.copies import (
-    Compared,
-    Neighbours,
-    Verdict,
-    neighbours_of,
-    neighbours_of_held_out,
-)
-from ganlab.studies.places import place_named
 from ganlab.studies.question import FeatureQuestion, at_least
-from ganlab.studies.reals import (
-    has_mirrors,
-    mirrored_images,
-    num_images,
-    random_positions,
-    require_images,
-)
+from ganlab.studies.reals import require_images
 
 SPACES = ("pixels", "features")
 Points = dict[str, Tensor]  # space -> (N, d); pixels as bytes
@@ -43,7 +37,6 @@ COLUMNS = [
     "nearer than a held-out real",
 ]
 BINS = 40
-READERS: dict[str, Callable[..., ImageData]] = {".zip": zipped, ".npz": arrays, ".npy": arrays}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,36 +184,6 @@ class NearestNeighbours(FeatureQuestion):
 def real(data: object, device: torch.device) -> Callable[[list[int]], Tensor]:
     """What gives images of a data module by position, mirror images after the others."""
     return lambda positions: mirrored_images(data, positions, device)
-
-
-def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> ImageData:
-    """A folder, .zip, .npz or .npy as a data module, its images at the size of `like`'s.
-
-    Raises:
-        FileNotFoundError: there is no such place; the message names `key`.
-        BrokenData: images that cannot be used.
-    """
-    path = place_named(place, key)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"{key}={place} does not exist; it takes a folder of images, a .zip, .npz or .npy"
-        )
-    options: dict[str, Any] = {} if path.suffix in (".npz", ".npy") else {"labels": False}
-    fitting = like.fitting
-    reader: Callable[..., ImageData] = READERS.get(path.suffix, folder)
-    data = reader(
-        path=str(path),
-        **options,
-        resolution=fitting.resolution,
-        channels=fitting.channels,
-        fit=fitting.fit,
-        filter=fitting.filter,
-        enlarge=True,
-        name=path.stem,
-    )
-    data.prepare_data()
-    data.setup("test")
-    return data
 
 
 def copies_table(verdicts: Mapping[str, Verdict], notes: Sequence[str]) -> Table:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ganlab.features import Extractor
 from ganlab.networks.base import Generator
+from ganlab.nn.paths import WALKS, positions, smoothness, step_lengths, walked
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing, Picture
 from ganlab.report.image_files import checked_format, save_animation, there_and_back
@@ -22,7 +23,6 @@ from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import File, Findings
 from ganlab.studies.latents.latent_set import LatentSet, latent_set
-from ganlab.studies.latents.paths import WALKS, positions, smoothness, step_lengths, walked
 from ganlab.studies.latents.pictures import LatentQuestion, rows_of, spaces_of
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.question import at_least

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganlab.checks.places import file_named
 from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
 from ganlab.storage.arrays import read_npy
 from ganlab.studies.address import Latents, addresses, checked
-from ganlab.studies.places import file_named
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganlab.checks.places import file_named, place_named
 from ganlab.networks.base import Generator
 from ganlab.report.images import to_uint8
 from ganlab.report.tables import Table
@@ -22,7 +23,6 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.latents.latent_set import LatentSet, address_list, latent_set
 from ganlab.studies.latents.pictures import LatentQuestion, rows_of
-from ganlab.studies.places import file_named, place_named
 from ganlab.studies.question import at_least
 from ganlab.systems.checkpoint import load_checkpoint
 

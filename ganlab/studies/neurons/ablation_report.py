@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from ganlab.metrics.repair import Repair
 from ganlab.report.tables import Table
 from ganlab.studies.directions import better, direction
 from ganlab.studies.neurons.ablation import Ablation, Outcome
-from ganlab.studies.neurons.repair import Repair
 
 NONE = "None"  # Table 1's column of the unablated score
 SILENCED = "silenced"  # what is tabulated where nothing is scored

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ganlab.metrics.activation_rate import low_rate
 from ganlab.report import figures, images
 from ganlab.report.directions import way_of
 from ganlab.report.drawings import Drawing, Picture
@@ -15,7 +16,6 @@ from ganlab.report.panels import draw_grid, draw_stacked
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.neurons.ablation import low_rate
 from ganlab.studies.neurons.detection import FILE, Ranking, rank_latents
 from ganlab.studies.neurons.layers import Layer
 from ganlab.studies.neurons.rate_count import RateQuestion

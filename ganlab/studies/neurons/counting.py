@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ganlab.metrics import ActivationRate, NearZero
 from ganlab.nn.tracing import Reached, observed
-from ganlab.report.atomic import replace_file
 from ganlab.sampling import Sampler, batched
+from ganlab.storage.atomic import replace_file
 from ganlab.storage.tensors import packed, read_tensors
 from ganlab.studies.neurons.layers import layer_shapes
 

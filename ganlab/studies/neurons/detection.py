@@ -18,17 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganlab.checks.places import place_named
+from ganlab.metrics.activation_rate import low_rate
+from ganlab.nn.digest import digest, is_digest_of
 from ganlab.nn.tracing import Reached, recorded
-from ganlab.report.atomic import replace_file
 from ganlab.sampling import Sampler, batched, checked_noise
 from ganlab.storage.arrays import ArrayArchive
+from ganlab.storage.atomic import replace_file
 from ganlab.studies.address import Latents, addresses
 from ganlab.studies.bench import Bench
-from ganlab.studies.neurons.ablation import low_rate
 from ganlab.studies.neurons.layers import Layer
 from ganlab.studies.neurons.rate_count import RateCount, RateQuestion
-from ganlab.studies.neurons.rates import digest, is_digest_of
-from ganlab.studies.places import place_named
 
 FILE = "ranking.npz"
 ENDS = ("top", "bottom")  # the most LR neurons, the fewest

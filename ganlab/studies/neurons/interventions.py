@@ -7,10 +7,10 @@ from functools import cached_property
 from torch import Tensor
 
 from ganlab.features import Extractor
+from ganlab.metrics.repair import Repair, repair, tapped
+from ganlab.nn.ablation import Census, share_silenced
 from ganlab.sampling import Edits, EditsAt
 from ganlab.studies.bench import Bench
-from ganlab.studies.neurons.ablation import Census, share_silenced
-from ganlab.studies.neurons.repair import Repair, repair, tapped
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ganlab.nn.ablation import ablate
 from ganlab.nn.tracing import recorded
 from ganlab.sampling import Edits, EditsAt, Sampler
-from ganlab.studies.neurons.ablation import ablate
 
 Masks = Mapping[str, Tensor]  # layer -> (C, H, W) bool: the chosen neurons
 

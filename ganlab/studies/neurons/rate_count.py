@@ -8,6 +8,7 @@ from itertools import islice
 from math import ceil
 from pathlib import Path
 
+from ganlab.nn.digest import digest
 from ganlab.nn.randomness import derived_seed
 from ganlab.sampling import Sampler
 from ganlab.studies.bench import Bench
@@ -19,7 +20,7 @@ from ganlab.studies.neurons.layers import (
     layer_shapes,
     select_layers,
 )
-from ganlab.studies.neurons.rates import FILE, Rates, digest
+from ganlab.studies.neurons.rates import FILE, Rates
 from ganlab.studies.question import Question
 
 PARTIAL = "rates.partial.safetensors"  # counts of a run that was stopped

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ganlab.features import Extractor
 from ganlab.networks import stylegan2
+from ganlab.nn.ablation import Census
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
 from ganlab.sampling import EditsAt
@@ -23,7 +24,6 @@ from ganlab.studies.neurons import ablation_report, interventions
 from ganlab.studies.neurons.ablation import (
     KINDS,
     Ablation,
-    Census,
     Outcome,
     ablation_edits,
     ablation_rows,

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ganlab.features import Extractor
+from ganlab.metrics.repair import Repair
+from ganlab.nn.ablation import Census, ablate_units
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
@@ -20,15 +22,12 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.directions import direction
 from ganlab.studies.findings import Findings
 from ganlab.studies.neurons import interventions
-from ganlab.studies.neurons.ablation import Census
 from ganlab.studies.neurons.ablation_report import SILENCED, repair_notes
 from ganlab.studies.neurons.detection import ArtifactChoice
 from ganlab.studies.neurons.figures import draw_before_after
 from ganlab.studies.neurons.interventions import Interventions
 from ganlab.studies.neurons.layers import as_list
-from ganlab.studies.neurons.repair import Repair
 from ganlab.studies.neurons.unit_ranking import Ranked, UnitRanking
-from ganlab.studies.neurons.units import ablate_units
 
 NAMED = 12  # units of a step that the table names
 

@@ -13,12 +13,12 @@ Latents that units are ranked on are others than those scored, unless they are n
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from ganlab.metrics import FrechetDistance
+from ganlab.metrics.frechet import Moments, moments
 from ganlab.nn.randomness import keyed_generator
 from ganlab.nn.tracing import recorded
 from ganlab.studies.address import Latents, addresses
@@ -26,7 +26,6 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.neurons.layers import Layer, as_list
 from ganlab.studies.neurons.rate_count import RateQuestion
 from ganlab.studies.neurons.units import (
-    Moments,
     Region,
     checked_region,
     peaks,
@@ -174,10 +173,7 @@ class UnitRanking(RateQuestion):
                 features.append(self.suite.extractor(images.float())["features"])
         units = bench.ranks.watched(range(unit_count(bench.sampler, layer)), "unit FIDs")
         whole, theirs = bench.ranks.joined(tops), bench.ranks.joined(features)
-        state: Any = self.distance.real_state()
-        num, total = state["real_features_num_samples"], state["real_features_sum"]
-        scatter = state["real_features_cov_sum"] - total.outer(total / num)
-        reals = Moments.of(total / num, scatter / (num - 1))
+        reals = Moments.of(*moments(self.distance.real_state(), "real"))
         return unit_fids(whole, theirs, reals, self.top, units)
 
     def ranking_note(self) -> str:

@@ -10,27 +10,15 @@ every position and whatever its sign.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ganlab.nn.tracing import Edit, recorded
+from ganlab.metrics.frechet import Moments
+from ganlab.nn.tracing import recorded
 from ganlab.sampling import Sampler
 
 Region = Sequence[float]  # top, left, bottom, right as shares of height and width
-
-
-def ablate_units(units: Sequence[int]) -> Edit:
-    """The edit that sets these channels of (N, C, ...) to zero; the input is kept."""
-
-    def edit(activations: Tensor) -> Tensor:
-        off = torch.zeros(activations.shape[1], dtype=torch.bool)
-        off[list(units)] = True
-        shape = [1, -1] + [1] * (activations.ndim - 2)
-        return activations.masked_fill(off.to(activations.device).view(shape), 0)
-
-    return edit
 
 
 def unit_rates(rates: Tensor) -> Tensor:
@@ -115,34 +103,6 @@ def rank_units(values: Tensor, descending: bool = False) -> list[int]:
 def peaks(activations: Tensor) -> Tensor:
     """Largest activation of each unit in each image: (N, C, H, W) or (N, C) -> (N, C)."""
     return activations if activations.ndim == 2 else activations.amax((2, 3))
-
-
-@dataclass(frozen=True, eq=False)
-class Moments:
-    """Mean and covariance of real features, prepared for many distances to them."""
-
-    mean: Tensor  # (d,) float64
-    root: Tensor  # (d, d), root @ root.T is the covariance
-    trace: Tensor  # () of the covariance
-
-    @classmethod
-    def of(cls, mean: Tensor, covariance: Tensor) -> "Moments":
-        """From (d,) and (d, d)."""
-        values, vectors = torch.linalg.eigh(covariance.double())
-        return cls(mean.double(), vectors * values.clamp(min=0).sqrt(), values.sum())
-
-    def distance(self, features: Tensor) -> Tensor:
-        """FID of (K, d) features to the reals, K >= 2: Heusel et al. 2017, eq. 6, a scalar.
-
-        With X the centred features over sqrt(K - 1), C = X^T X, and the trace of the root of
-        C_real C is the sum of the singular values of X root: K x d is small where K < d.
-        """
-        mean = features.double().mean(0)
-        centred = (features.double() - mean) / (len(features) - 1) ** 0.5
-        cross = torch.linalg.svdvals(centred @ self.root).sum()
-        spread = self.trace + centred.square().sum()
-        distance: Tensor = ((mean - self.mean).square().sum() + spread - 2 * cross).clamp(min=0)
-        return distance
 
 
 def unit_fids(

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 
 from ganlab.checks.fields import a, both, complaint, count, fields, given, is_number, items, text
+from ganlab.checks.places import place_named
 from ganlab.metrics import wilson_interval
 from ganlab.report.tables import Table
 from ganlab.storage import read_text
-from ganlab.studies.places import place_named
 
 KIND = "ganlab real_or_fake"
 VERSION = 1  # of the files

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from ganlab.data.positions import random_positions, stored_images
 from ganlab.networks.base import Condition
 from ganlab.report import images
 from ganlab.report.images import Pixels
@@ -42,7 +43,7 @@ from ganlab.studies.people.trials import (
 )
 from ganlab.studies.pyramid.edits import levels_named, pyramid_features, stages_of
 from ganlab.studies.question import Question, at_least
-from ganlab.studies.reals import random_positions, require_images, stored_images
+from ganlab.studies.reals import require_images
 from ganlab.studies.scoring import score_table
 from ganlab.systems.semantic import PyramidFeatures
 from ganlab.systems.system import System

@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from PIL import Image
 
+from ganlab.checks.places import place_named
+from ganlab.data.image_input import is_image_name
+from ganlab.data.positions import random_positions
 from ganlab.nn.randomness import keyed_generator
 from ganlab.report.images import Pixels
-from ganlab.studies.places import place_named
-from ganlab.studies.pyramid.image_input import is_image_name
-from ganlab.studies.reals import random_positions
 
 PROTOCOLS = ("single", "paired", "unpaired")
 LAYOUT = (

@@ -9,7 +9,10 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from ganlab.checks.places import file_named
 from ganlab.data.decode import Fitting
+from ganlab.data.image_input import fitting_of
+from ganlab.data.positions import has_content
 from ganlab.networks.base import Condition
 from ganlab.report.drawings import Picture
 from ganlab.report.images import labelled_grid
@@ -17,7 +20,6 @@ from ganlab.sampling import ConditionAt, Sampler
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.latents.pictures import Rows
-from ganlab.studies.places import file_named
 from ganlab.studies.pyramid.edits import (
     in_colour,
     latents_within,
@@ -26,9 +28,7 @@ from ganlab.studies.pyramid.edits import (
     stages_of,
     told_alike,
 )
-from ganlab.studies.pyramid.image_input import fitting_of
 from ganlab.studies.question import Question, at_least
-from ganlab.studies.reals import has_content
 from ganlab.systems.semantic import PyramidFeatures
 
 PER_ROW = 8  # variants in a row of a figure

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ganlab.data.positions import mirrored_images, num_images, random_positions
 from ganlab.features import Extractor
 from ganlab.metrics.suite import short
 from ganlab.report import figures
@@ -26,7 +27,7 @@ from ganlab.studies.findings import Findings
 from ganlab.studies.pyramid.easel import Easel, PyramidQuestion
 from ganlab.studies.pyramid.edits import levels_named
 from ganlab.studies.question import FeatureQuestion, at_least
-from ganlab.studies.reals import mirrored_images, num_images, random_positions, require_images
+from ganlab.studies.reals import require_images
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganlab.data.image_input import read_image, read_mask, required
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings
 from ganlab.studies.pyramid.easel import PER_ROW, Easel, EditQuestion, mean
@@ -24,7 +25,6 @@ from ganlab.studies.pyramid.edits import (
     mark_region,
     paste_object,
 )
-from ganlab.studies.pyramid.image_input import read_image, read_mask, required
 from ganlab.studies.pyramid.measures import change, guesses, signal_to_noise, spread
 
 COLUMNS = ["image", "change outside", "PSNR outside", "change inside", "class"]

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganlab.data.image_input import read_image, required
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
 from ganlab.studies.pyramid.edits import label_named
-from ganlab.studies.pyramid.image_input import read_image, required
 from ganlab.studies.pyramid.measures import feature_change, guesses
 from ganlab.studies.question import at_least
 

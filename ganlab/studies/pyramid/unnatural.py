@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganlab.data.image_input import read_images, required
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
-from ganlab.studies.pyramid.image_input import read_images, required
 from ganlab.studies.pyramid.measures import chroma, feature_change, guesses, spread
 
 COLUMNS = [

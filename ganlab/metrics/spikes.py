@@ -33,9 +33,6 @@ class Spikes:
     peak: Tensor  # (N,) magnitude there
     median: Tensor  # (N,) of the map
     high: Tensor  # (N,) 90% quantile of the map
-    kurtosis: Tensor  # (N,) of the map over space; 3 = normal, 1 / alpha = a spot on a share alpha
-    isolation: Tensor  # (N,) in (0, 1], see `isolation`
-    agreement: Tensor  # (N,) share of channels whose own peak is within RADIUS of this one
     unit: Tensor  # (N,) int64, the channel of largest magnitude at the peak
 
     @property
@@ -70,7 +67,6 @@ def spikes_of(maps: Tensor) -> Spikes:
         raise ValueError(f"spikes are of maps (N, C, H, W), got {tuple(maps.shape)}")
     magnitude = pooled(maps)
     position = peaks_of(magnitude)
-    own = places(peaks_of(maps.abs()), maps.shape[-2:])  # (N, C, 2)
     place = places(position, maps.shape[-2:])
     return Spikes(
         position=position,
@@ -78,9 +74,6 @@ def spikes_of(maps: Tensor) -> Spikes:
         peak=magnitude.flatten(1).amax(1),
         median=quantile(magnitude, 0.5),
         high=quantile(magnitude, 0.9),
-        kurtosis=kurtosis(magnitude),
-        isolation=isolation(magnitude),
-        agreement=near(own, place[:, None]).float().mean(1),
         unit=strongest_units(maps, position)[:, 0],
     )
 
@@ -123,15 +116,6 @@ def same_place(
     return near(finer, coarser, max(radius, 1.5 / min(size)))
 
 
-def agreement_across(
-    found: Tensor,  # (L, N, 2) places in L layers
-    place: Tensor,  # (N, 2) the place they are compared with
-    radius: float = RADIUS,
-) -> Tensor:
-    """Share of layers that peak at a place, (N,)."""
-    return near(found, place, radius).float().mean(0)
-
-
 def local_peaks(magnitude: Tensor, place: Tensor, radius: float = RADIUS) -> Tensor:
     """Position of the largest value around a place, as far as `same_place` calls one spot.
 
@@ -165,15 +149,6 @@ def peaking_share(maps: Tensor, position: Tensor, factor: float = 10.0) -> Tenso
     return (at(maps, position).abs() > factor * medians).float().mean(1)
 
 
-def kurtosis(magnitude: Tensor) -> Tensor:
-    """Fourth moment over the squared variance, over space: (N, H, W) -> (N,); 0 of flat maps."""
-    centred = magnitude.double().flatten(1)
-    centred = centred - centred.mean(1, keepdim=True)
-    variance = centred.square().mean(1)
-    fourth = centred.pow(4).mean(1)
-    return torch.where(variance > 0, fourth / variance.square(), 0.0).float()
-
-
 def half_height(magnitude: Tensor) -> Tensor:
     """Pixels at least half as far above the median as the peak, (N, H, W) -> bool."""
     middle = (magnitude.amax((1, 2)) + quantile(magnitude, 0.5)) / 2
@@ -193,22 +168,6 @@ def labelled(masks: Tensor) -> Tensor:
         if torch.equal(grown, labels):
             return labels.long()
         labels = grown
-
-
-def isolation(magnitude: Tensor) -> Tensor:
-    """Distance from the peak to the nearest other spot of half its height, (N, H, W) -> (N,).
-
-    In shares of the longer side, at most 1, which it is where there is no other such spot.
-    """
-    height, width = magnitude.shape[1:]
-    position = peaks_of(magnitude)
-    labels = labelled(half_height(magnitude))
-    own = at(labels[:, None], position)[:, :, None]  # (N, 1, 1)
-    y = torch.arange(height, device=magnitude.device)[:, None] - position[:, 0, None, None]
-    x = torch.arange(width, device=magnitude.device) - position[:, 1, None, None]
-    distance = (y.square() + x.square()).float().sqrt() / max(height, width)
-    others = (labels > 0) & (labels != own)
-    return distance.masked_fill(~others, 1.0).flatten(1).amin(1).clamp(max=1.0)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ganlab.studies.latents.paths import (
+from ganlab.nn.paths import (
     end_to_end,
     lerp,
     positions,

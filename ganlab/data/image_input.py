@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ganlab.checks.places import file_named, place_named
 from ganlab.data.decode import Fitting, UnusableImage, normalised
 from ganlab.data.files import SUFFIXES
-from ganlab.studies.places import file_named, place_named
 
 SHAPE_TOLERANCE = 0.01  # by which aspect ratios of an image and its mask may differ
 GREY = (32, 223)  # values between these are neither black nor white

@@ -4,15 +4,11 @@ import math
 
 import pytest
 import scipy.ndimage
-import scipy.stats
 import torch
 
-from ganlab.studies.circles.spikes import (
+from ganlab.metrics.spikes import (
     RADIUS,
-    agreement_across,
     at,
-    half_height,
-    isolation,
     labelled,
     local_peaks,
     peaking_share,
@@ -77,34 +73,9 @@ def test_magnitudes_are_those_of_a_loop():
     torch.testing.assert_close(found.contrast, found.peak / found.high)
 
 
-def test_kurtosis_is_scipys_and_of_a_small_spot_one_over_its_share():
-    maps = spiked()
-    expected = scipy.stats.kurtosis(pooled(maps).flatten(1).numpy(), axis=1, fisher=False)
-    assert spikes_of(maps).kurtosis.numpy() == pytest.approx(expected, rel=1e-4)
-    spot = torch.zeros(1, 1, 20, 20)
-    spot[..., 3:5, 7:9] = 1  # on alpha = 4 of 400: (1 - 3 a + 3 a^2) / (a (1 - a))
-    a = 0.01
-    closed = (1 - 3 * a + 3 * a**2) / (a * (1 - a))
-    assert float(spikes_of(spot).kurtosis) == pytest.approx(closed, rel=1e-5)
-    assert float(spikes_of(torch.ones(1, 1, 4, 4)).kurtosis) == 0
-
-
 def test_a_quantile_is_not_exceeded_by_its_share_of_pixels():
     values = torch.arange(1.0, 65.0).view(1, 8, 8)
     assert [float(quantile(values, share)) for share in (0.5, 0.9, 1.0)] == [32, 58, 64]
-
-
-def test_agreement_counts_channels_that_peak_nearby():
-    maps = torch.zeros(1, 4, 16, 16)
-    maps[0, 0, 8, 8] = 9.0  # the pooled peak
-    maps[0, 1, 8, 10] = 1.0  # 2 px = 0.125 of the side away
-    maps[0, 2, 8, 11] = 1.0  # 3 px
-    maps[0, 3, 0, 0] = 1.0
-    assert RADIUS == 0.125
-    assert spikes_of(maps).agreement.tolist() == [0.5]
-    place = places(torch.tensor([[8, 8]]), (16, 16))
-    found = torch.stack([place, place + 0.1, place + 0.2])
-    assert agreement_across(found, place).tolist() == pytest.approx([1 / 3])
 
 
 def test_a_spot_is_one_across_resolutions():
@@ -157,16 +128,6 @@ def test_regions_are_scipys():
             assert inside.unique().numel() == 1
             assert int((labels == inside[0]).sum()) == len(inside)
         assert not labels[~mask].any()
-
-
-def test_isolation_is_the_distance_to_the_next_spot():
-    magnitude = torch.ones(3, 20, 20)
-    magnitude[:, 4:6, 4] = 9.0  # the peak and its neighbour: one spot
-    magnitude[0, 4, 14] = 5.0  # half its height above the median of 1
-    magnitude[1, 4, 14] = 4.9
-    magnitude[2, 7, 8] = 6.0
-    assert half_height(magnitude)[0].sum() == 3
-    assert isolation(magnitude).tolist() == pytest.approx([10 / 20, 1.0, 5 / 20])
 
 
 def test_spots_have_sizes_and_roundness():

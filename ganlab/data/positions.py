@@ -1,0 +1,56 @@
+"""Images of any data module by position; a user's own need not say what those of a run do.
+
+From the data's length on, positions are those of mirror images, where it is trained with them.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganlab.data.batch import Batch
+from ganlab.nn.randomness import keyed_generator
+
+
+def has_content(data: object) -> bool:
+    """Whether the data says what its images are: those of a run do, a user's own need not."""
+    return getattr(data, "content_key", None) is not None
+
+
+def has_mirrors(data: object) -> bool:
+    """Whether the data is trained with mirror images."""
+    return bool(getattr(data, "flip", False))
+
+
+def num_images(data: Any) -> int:
+    """How many images the data has; a mirror image that it is trained with counts too."""
+    return len(data.dataset) * (2 if has_mirrors(data) else 1)
+
+
+def stored_images(data: Any, indices: Sequence[int], device: torch.device) -> Batch:
+    """Images at these positions of a data module, float in [-1, 1], (N, C, H, W)."""
+    batch: Batch = data.batch(torch.tensor(list(indices), dtype=torch.int64)).to(device)
+    found: Batch = data.on_after_batch_transfer(batch, 0)
+    return found
+
+
+def mirrored_images(data: Any, positions: Sequence[int], device: torch.device) -> Tensor:
+    """Stored images in this order, (N, C, H, W); from the data's length on, mirror images."""
+    num = len(data.dataset)
+    batch = stored_images(data, [position % num for position in positions], device)
+    flips = torch.tensor([position >= num for position in positions], device=batch.image.device)
+    return torch.where(flips[:, None, None, None], batch.image.flip(-1), batch.image)
+
+
+def random_positions(num_images: int, num: int, *key: str | int) -> list[int]:
+    """`num` different positions among the images, addressed by key, in random order.
+
+    Raises:
+        ValueError: more than there are.
+    """
+    if num > num_images:
+        raise ValueError(f"{num} real images asked for, and the data has {num_images}")
+    order = torch.randperm(num_images, generator=keyed_generator(*key))
+    positions: list[int] = order[:num].tolist()
+    return positions
