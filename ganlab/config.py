@@ -165,6 +165,18 @@ def _inherited(target: Callable[..., Any]) -> set[str]:
     return parameters(returned) if inspect.isclass(returned) else set()
 
 
+def argument(node: Settings, name: str, packages: Sequence[str], extra: Sequence[str] = ()) -> Any:
+    """What a node's target is given by a name: the node's value, else its signature's default.
+
+    None if it has no such parameter or no default for it.
+    """
+    if name in node or "_target_" not in node:
+        return node.get(name)
+    known = inspect.signature(locate(str(node["_target_"]), packages, extra)).parameters
+    default = known[name].default if name in known else None
+    return None if default is inspect.Parameter.empty else default
+
+
 def targets(node: object, path: str = "") -> Iterator[tuple[str, Settings]]:
     """Every node with a `_target_`, outermost first, with its dotted path."""
     if isinstance(node, dict):
@@ -243,6 +255,9 @@ def check_sections(config: DictConfig) -> None:
             raise ConfigError(
                 f"{section}={shown(node)} should be the name of a config or a mapping"
             )
+        whole = built or section in ("features", "metrics")
+        if whole and isinstance(node, dict) and "_target_" not in node:
+            raise ConfigError(f"{section}={shown(node)} has no _target_; choose a config by name")
 
 
 LENGTHS = ("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg")

@@ -43,6 +43,8 @@ class Suite:
             raise ValueError(
                 f"features={str(extractor)[:80]} is no extractor: choose one, as features=inception"
             )
+        if not metrics:
+            raise ValueError("metrics.metrics={} names no score; scores=null leaves scoring out")
         self.extractor = extractor.eval().requires_grad_(False)
         self.metrics: dict[str, Score] = dict(metrics.items())
         self.num_real, self.num_fake, self.batch_size = num_real, num_fake, batch_size

@@ -16,6 +16,7 @@ from ganlab.config import (
     SECTIONS,
     ConfigError,
     Settings,
+    argument,
     build,
     check,
     check_packages,
@@ -91,9 +92,10 @@ def check_linked(settings: Settings) -> None:
     Raises:
         ConfigError: names both keys.
     """
-    for part, node in (settings.get("model") or {}).items():
+    parts = (settings.get("model") or {}).items()
+    for part, node in ((part, node) for part, node in parts if isinstance(node, dict)):
         for key in ("resolution", "channels"):
-            here = node.get(key) if isinstance(node, dict) else None
+            here = argument(node, key, SECTIONS["model"], settings["allow_targets"])
             there = settings["data"].get(key)
             if None not in (here, there) and here != there:
                 raise ConfigError(
@@ -130,7 +132,7 @@ def resumed(words: list[str]) -> list[str]:
 def recipe_of(settings: Settings) -> Settings:
     """What a checkpoint keeps: resolved sections, and the words and choices that made them."""
     kept = {key: settings[key] for key in RECIPE if key in settings}
-    kept["precision"] = settings["trainer"]["precision"]
+    kept["precision"] = argument(settings["trainer"], "precision", SECTIONS["trainer"])
     kept |= {key: without_places(settings.get(key), key)[0] for key in WATCHED}
     kept["overrides"], kept["choices"] = [], {}
     if started := origin():

@@ -9,9 +9,10 @@ import shutil
 
 import pytest
 import torch
-from fuzzing import NASTY, altered, keys, tiny, verdict
+from fuzzing import NASTY, altered, keys, parent_of, tiny, verdict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from ganlab.checks.ranges import RANGES, numbers, shown, unfit
 from ganlab.cli import conf_dir
@@ -111,6 +112,10 @@ def test_whatever_hypothesis_thinks_of_runs_or_is_refused(bench):
         ("vae", "model.encoder", 5),
         ("vae", "metrics.num_fake", None),
         ("vae", "logger", 0.5),
+        ("dcgan", "trainer", {}),
+        ("dcgan", "metrics", {}),
+        ("dcgan", "metrics.metrics", {}),
+        ("dcgan", "data", {}),
     ],
 )
 def test_a_value_that_no_run_can_have_is_refused_by_its_own_key(model, key, value, bench):
@@ -118,6 +123,23 @@ def test_a_value_that_no_run_can_have_is_refused_by_its_own_key(model, key, valu
         train(altered(tiny(model, bench / "run"), key, value))
     assert key in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "trainer.precision",
+        "model.generator.channels",
+        "model.discriminator.resolution",
+        "model.discriminator.channels",
+    ],
+)
+def test_a_key_taken_out_is_its_default_and_refused_where_that_does_not_fit(key, bench):
+    config = OmegaConf.create(OmegaConf.to_container(tiny("dcgan", bench / "run")))
+    node, name = parent_of(config, key)
+    del node[name]
+    said = verdict(train, config, key)
+    assert said == ("runs" if key == "trainer.precision" else "refused")
 
 
 def test_a_rate_of_zero_is_a_rate_of_growing_networks_too(bench):
