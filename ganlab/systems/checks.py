@@ -30,7 +30,10 @@ def check_intervals(intervals: Mapping[str, int], penalties: set[str]) -> None:
         ValueError: names the key.
     """
     if unknown := sorted(set(intervals) - penalties):
-        raise ValueError(f"model.intervals names no penalty of model.penalties: {unknown}")
+        raise ValueError(
+            "model.intervals names no penalty of model.penalties or model.generator_penalties: "
+            f"{unknown}"
+        )
     for name, every in intervals.items():
         if isinstance(every, bool) or not isinstance(every, int) or every < 1:
             raise ValueError(
