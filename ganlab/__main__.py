@@ -1,4 +1,4 @@
-"""`python -m ganlab <command>`: train, evaluate, layers, info, convert, table, data, report."""
+"""`python -m ganlab <command>`: train, evaluate, and what is asked of files and of the machine."""
 
 import inspect
 import os
@@ -35,7 +35,8 @@ USAGE = """usage: python -m ganlab <command> ...
                           a generator into a .safetensors, or a StyleGAN2 into a project's names
   data check <path> [res] list every image that training would stumble over; count other files
   data stats ...          keep statistics of the reals; data= metrics= features= as in train
-  report <dir> [<dir>]    (re)build report.html of a run, with the studies named after it"""
+  report <dir> [<dir>]    (re)build report.html of a run, with the studies named after it
+  doctor                  versions, devices, optional parts, kept files: for a problem's report"""
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
@@ -194,6 +195,15 @@ def report() -> None:
     print(write_report(directories[0], include=directories[1:]).resolve())
 
 
+def doctor() -> None:
+    """Print what a report of a problem should say of the machine; it names no user and no host."""
+    from ganlab.runs.doctor import report
+
+    if sys.argv[1:]:
+        raise ValueError("usage: python -m ganlab doctor")
+    print(report())
+
+
 def resumed(words: list[str]) -> list[str]:
     """The command line of a resume, with what its run was started with, or of a run from a file."""
     with importing():
@@ -213,6 +223,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "data": data,
     "table": table,
     "report": report,
+    "doctor": doctor,
 }
 
 
