@@ -54,6 +54,8 @@ TRAINERS = {"ganlab.systems.trainer.make_trainer"}
 BUILDERS = re.compile(r"ganlab\.(data|losses)\.\w+|ganlab\.loggers\.(tensorboard|wandb)_tracker")
 LISTED = ("data", "features", "losses", "metrics", "studies", "callbacks", "loggers")  # by __all__
 HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
+# What files of an earlier version name, with its name of today; what it may be is judged by that.
+MOVED = {"ganlab.networks.stylegan2.Mapping": "ganlab.nn.style.Mapping"}
 
 Settings = dict[str, Any]  # a resolved config: dicts, lists, strings, numbers, None
 
@@ -63,7 +65,7 @@ class ConfigError(ValueError):
 
 
 def resolved(config: DictConfig) -> Settings:
-    """The config as plain containers, interpolations replaced by their values.
+    """The config as plain containers, interpolations replaced by their values, names by today's.
 
     Raises:
         omegaconf.errors.MissingMandatoryValue: a `???` was left unset.
@@ -77,7 +79,19 @@ def resolved(config: DictConfig) -> Settings:
         text = OmegaConf.to_container(error.parent_node, resolve=False)[error.key]  # type: ignore[index]
         raise ConfigError(f"{error.full_key}={text} cannot be: there is no such key") from error
     assert isinstance(settings, dict)
-    return {str(key): value for key, value in settings.items()}
+    return {str(key): renamed(value) for key, value in settings.items()}
+
+
+def renamed(node: Any) -> Any:
+    """A plain value in which every `_target_` that has moved since has its name of today."""
+    if isinstance(node, list):
+        return [renamed(each) for each in node]
+    if not isinstance(node, dict):
+        return node
+    found = {key: renamed(each) for key, each in node.items()}
+    if isinstance(target := found.get("_target_"), str):
+        found["_target_"] = MOVED.get(target, target)
+    return found
 
 
 def _within(module: str, packages: Sequence[str]) -> bool:
@@ -90,7 +104,7 @@ def locate(target: str, packages: Sequence[str], extra: Sequence[str] = ()) -> C
     Raises:
         ConfigError: it is elsewhere, merely imported there, not public, missing, or not callable.
     """
-    allowed = (*packages, *extra)
+    allowed, target = (*packages, *extra), MOVED.get(target, target)
     module_name, _, name = target.rpartition(".")
     whose = module_name.partition(".")[0]
     own = whose if whose.isidentifier() and whose not in ("ganlab", "torch") else "your_package"
@@ -326,6 +340,7 @@ def build(
     Raises:
         ConfigError: see `check`; or what a constructor refuses, by the key of its node.
     """
+    node = renamed(node)
     check_node(node, section, SECTIONS[section], extra)
     if "_target_" not in node:
         raise ConfigError(f"{section} has no _target_: there is nothing to build")
@@ -340,8 +355,9 @@ def build(
 
 
 def differences(old: Settings, new: Settings, prefix: str = "") -> list[str]:
-    """Dotted keys whose values differ, each as `key: old -> new`."""
+    """Dotted keys whose values differ, each as `key: old -> new`; moved names are no difference."""
     found: list[str] = []
+    old, new = renamed(old), renamed(new)
     for key in sorted({*old, *new}, key=str):
         path, before, after = f"{prefix}{key}", old.get(key), new.get(key)
         if isinstance(before, dict) and isinstance(after, dict):
