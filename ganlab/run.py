@@ -51,8 +51,8 @@ from ganlab.runs.recipes import (
     without_reals,
 )
 from ganlab.runs.remembered import added
+from ganlab.scoring.reals import precomputed
 from ganlab.studies import Question, Study
-from ganlab.studies.reals import precomputed
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.divergence import at_the_end
 from ganlab.systems.ranks import Watch, lost_ranks_named

@@ -28,6 +28,7 @@ RANKS = {
     "report": 3,
     "interop": 4,
     "loggers": 4,
+    "scoring": 4,
     "systems": 4,
     "callbacks": 5,
     "config": 5,

@@ -31,7 +31,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `neuron_figures` | `NeuronFigures` | `neurons.neuron_maps`; `neurons.figures` draws |
 
 A new study is a `Question` and one file in `conf/study`. What every study stands on (`question`,
-`bench`, `scoring`, `findings`) is here, each family in a package of its own.
+`bench`, `ranks`, `findings`) is here, each family in a package of its own.
 """
 
 from ganlab.metrics.path_length import perceptual_path_lengths

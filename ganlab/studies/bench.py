@@ -15,9 +15,9 @@ from ganlab.features import Extractor
 from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
 from ganlab.sampling import Edits, EditsAt, Sampler, batched
+from ganlab.scoring.reals import data_of
+from ganlab.scoring.scoring import Scoring
 from ganlab.studies.ranks import Ranks
-from ganlab.studies.reals import data_of
-from ganlab.studies.scoring import Scoring
 from ganlab.systems.system import System
 
 

@@ -3,11 +3,14 @@
 import re
 from dataclasses import dataclass
 
+from lightning import Trainer
+
+from ganlab.data.absent import NoImages
 from ganlab.features import Extractor
 from ganlab.sampling import checked_noise
+from ganlab.scoring.reals import data_of
 from ganlab.studies.bench import Bench, Terms
 from ganlab.studies.findings import Findings
-from ganlab.studies.reals import require_features
 
 
 def at_least(least: int, **options: int) -> None:
@@ -15,6 +18,25 @@ def at_least(least: int, **options: int) -> None:
     for name, value in options.items():
         if value < least:
             raise ValueError(f"study.{name} must be at least {least}, got study.{name}={value}")
+
+
+def require_images(trainer: Trainer, study: str, purpose: str) -> None:
+    """Raise ValueError where the data has no images; says which study needs them for what."""
+    data = data_of(trainer)
+    if isinstance(data, NoImages):
+        raise ValueError(
+            f"study={study} {purpose} and this checkpoint names none: give them, as in "
+            f"data=folder data.path=<folder> data.resolution={data.resolution}"
+        )
+
+
+def require_features(extractor: Extractor | None, study: str) -> None:
+    """Raise ValueError where neither the checkpoint nor the command line names features."""
+    if extractor is None:
+        raise ValueError(
+            f"study={study} needs features and this checkpoint names none: choose some, as in "
+            "features=inception or features=classifier"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from ganlab.metrics import Suite
 from ganlab.nn.growing import unfinished
+from ganlab.scoring.directions import better, refuse_unknown
+from ganlab.scoring.scoring import score_table, undisturbed
 from ganlab.studies.bench import Bench
-from ganlab.studies.directions import better, refuse_unknown
 from ganlab.studies.findings import Findings
 from ganlab.studies.question import Question
-from ganlab.studies.scoring import score_table, undisturbed
 from ganlab.studies.study import Study
 from ganlab.systems.clock import crossed
 from ganlab.systems.divergence import watch

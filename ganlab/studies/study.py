@@ -6,10 +6,10 @@ from typing import Any, cast
 from lightning import LightningModule, Trainer
 
 from ganlab.data.batch import Batch
+from ganlab.scoring.scoring import Scoring, undisturbed
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings, write
 from ganlab.studies.question import Question
-from ganlab.studies.scoring import Scoring, undisturbed
 from ganlab.systems.scorer import Scorer
 from ganlab.systems.system import System
 

@@ -7,8 +7,8 @@ from study_toys import ConvGenerator, Data, Projection, System, trainer
 from ganlab.data import ImageData, synthetic
 from ganlab.features import Classifier
 from ganlab.metrics import FrechetDistance, KernelDistance, NearestReals, RealCache, Suite
+from ganlab.scoring.reals import Reals, precomputed
 from ganlab.studies import Scores
-from ganlab.studies.reals import Reals, precomputed
 
 
 def suite(num_real=None, num_fake=20):

@@ -13,8 +13,8 @@ from ganlab.data.batch import Batch
 from ganlab.networks import progan
 from ganlab.nn.growing import Stage
 from ganlab.sampling import Sampler
+from ganlab.scoring.directions import better, chosen_monitor, direction
 from ganlab.studies import Findings, Question, Samples, Scores, Study
-from ganlab.studies.directions import better, chosen_monitor, direction
 
 FID = "fid20_of24_classifier"
 

@@ -19,8 +19,8 @@ from ganlab.report.drawings import Drawing
 from ganlab.report.panels import MARKED, Row, panel_figure, pictures
 from ganlab.report.tables import Table
 from ganlab.sampling import Sampler
+from ganlab.scoring.directions import chosen_monitor
 from ganlab.studies.bench import Bench
-from ganlab.studies.directions import chosen_monitor
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 
 Opener = Callable[[str], Generator]  # checkpoint -> its averaged generator

@@ -26,8 +26,7 @@ from ganlab.report.panels import Panel, panel_figure, picture
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.question import FeatureQuestion, at_least
-from ganlab.studies.reals import require_images
+from ganlab.studies.question import FeatureQuestion, at_least, require_images
 
 SPACES = ("pixels", "features")
 Points = dict[str, Tensor]  # space -> (N, d); pixels as bytes

@@ -18,9 +18,9 @@ from ganlab.report.directions import UNSAID, Ways
 from ganlab.report.drawings import Drawing, Picture
 from ganlab.report.tables import Table
 from ganlab.sampling import has_styles
+from ganlab.scoring.directions import chosen_monitor
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
-from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.findings import Findings
 from ganlab.studies.latents.latent_set import LatentSet, latent_set
 from ganlab.studies.latents.pictures import LatentQuestion, rows_of

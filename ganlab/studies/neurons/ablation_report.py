@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ganlab.metrics.repair import Repair
 from ganlab.report.tables import Table
-from ganlab.studies.directions import better, direction
+from ganlab.scoring.directions import better, direction
 from ganlab.studies.neurons.ablation import Ablation, Outcome
 
 NONE = "None"  # Table 1's column of the unablated score

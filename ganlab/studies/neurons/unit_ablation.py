@@ -17,9 +17,9 @@ from ganlab.nn.ablation import Census, ablate_units
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
+from ganlab.scoring.directions import direction
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
-from ganlab.studies.directions import direction
 from ganlab.studies.findings import Findings
 from ganlab.studies.neurons import interventions
 from ganlab.studies.neurons.ablation_report import SILENCED, repair_notes

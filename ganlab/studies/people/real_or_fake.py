@@ -23,6 +23,7 @@ from ganlab.report import images
 from ganlab.report.images import Pixels
 from ganlab.report.markup import html_page, picture_address
 from ganlab.sampling import Sampler
+from ganlab.scoring.scoring import score_table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.neurons.layers import as_list
@@ -42,9 +43,7 @@ from ganlab.studies.people.trials import (
     trials_of,
 )
 from ganlab.studies.pyramid.edits import levels_named, pyramid_features, stages_of
-from ganlab.studies.question import Question, at_least
-from ganlab.studies.reals import require_images
-from ganlab.studies.scoring import score_table
+from ganlab.studies.question import Question, at_least, require_images
 from ganlab.systems.semantic import PyramidFeatures
 from ganlab.systems.system import System
 

@@ -21,13 +21,12 @@ from ganlab.report.drawings import Drawing, Picture
 from ganlab.report.protocols import protocol_stamp, protocol_text
 from ganlab.report.tables import Table
 from ganlab.sampling import Sampler, batched
+from ganlab.scoring.directions import chosen_monitor
 from ganlab.studies.bench import Bench
-from ganlab.studies.directions import chosen_monitor
 from ganlab.studies.findings import Findings
 from ganlab.studies.pyramid.easel import Easel, PyramidQuestion
 from ganlab.studies.pyramid.edits import levels_named
-from ganlab.studies.question import FeatureQuestion, at_least
-from ganlab.studies.reals import require_images
+from ganlab.studies.question import FeatureQuestion, at_least, require_images
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,6 +1,6 @@
 """The table of scores says how each was measured."""
 
-from ganlab.studies.scoring import score_table
+from ganlab.scoring.scoring import score_table
 
 
 def record(metric, extractor, **other):

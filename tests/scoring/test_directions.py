@@ -5,7 +5,7 @@ import pytest
 from ganlab import metrics
 from ganlab.metrics import Score
 from ganlab.report.directions import way_of, ways_of
-from ganlab.studies.directions import better, chosen_monitor, direction
+from ganlab.scoring.directions import better, chosen_monitor, direction
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from ganlab.report.directions import Ways
 from ganlab.report.protocols import protocol_notes, protocol_stamp
 from ganlab.report.tables import Table
 from ganlab.sampling import Sampler
-from ganlab.studies.directions import chosen_monitor
-from ganlab.studies.reals import Reals, bound_test_pass
+from ganlab.scoring.directions import chosen_monitor
+from ganlab.scoring.reals import Reals, bound_test_pass
 
 
 class Scoring:

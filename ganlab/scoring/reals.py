@@ -9,10 +9,8 @@ from lightning import LightningDataModule, Trainer
 from torch import Tensor
 from tqdm import tqdm
 
-from ganlab.data.absent import NoImages
 from ganlab.data.batch import Batch
 from ganlab.data.positions import has_content, has_mirrors, num_images
-from ganlab.features import Extractor
 from ganlab.metrics import RealCache, Suite, real_key
 from ganlab.metrics.cache import Key
 
@@ -159,22 +157,3 @@ def bound_test_pass(trainer: Trainer, num: int | None) -> None:
     """Let a test pass end after `num` images (None = all), where the data module can be told."""
     if hasattr(data := data_of(trainer), "eval_images"):
         data.eval_images(num)
-
-
-def require_images(trainer: Trainer, study: str, purpose: str) -> None:
-    """Raise ValueError where the data has no images; says which study needs them for what."""
-    data = data_of(trainer)
-    if isinstance(data, NoImages):
-        raise ValueError(
-            f"study={study} {purpose} and this checkpoint names none: give them, as in "
-            f"data=folder data.path=<folder> data.resolution={data.resolution}"
-        )
-
-
-def require_features(extractor: Extractor | None, study: str) -> None:
-    """Raise ValueError where neither the checkpoint nor the command line names features."""
-    if extractor is None:
-        raise ValueError(
-            f"study={study} needs features and this checkpoint names none: choose some, as in "
-            "features=inception or features=classifier"
-        )
