@@ -37,6 +37,7 @@ class Suite:
         num_real: int | None,  # real images to compare with; None = all there are
         num_fake: int,  # generated images
         batch_size: int = 100,  # images that go through the extractor at once
+        reducible: int | None = None,  # so many of both sides may become fewer, see `fit`
     ) -> None:
         _check_counts(num_real, num_fake, batch_size)
         if not isinstance(extractor, nn.Module):
@@ -48,6 +49,7 @@ class Suite:
         self.extractor = extractor.eval().requires_grad_(False)
         self.metrics: dict[str, Score] = dict(metrics.items())
         self.num_real, self.num_fake, self.batch_size = num_real, num_fake, batch_size
+        self.reducible = reducible
         self.device = torch.device("cpu")
         self._expected_real = num_real
         self._counted: dict[str, int] | None = None
@@ -75,17 +77,53 @@ class Suite:
             metric.to(self.device)
         return self
 
+    def fit(self, num_images: int) -> str:
+        """Compare as many as there are, where the data has fewer than a protocol that may shrink.
+
+        It may where both its counts are `reducible`. There are then as many generated images as
+        reals, scores that need more are left out, and the answer says all that in one sentence.
+        """
+        asked = self.reducible
+        if asked is None or {self.num_real, self.num_fake} != {asked} or num_images >= asked:
+            return ""
+        self.num_real = self.num_fake = self._expected_real = num_images
+        left_out = self.unfit(num_images, num_images)
+        for name in left_out:
+            del self.metrics[name], self._scores[name]
+        if not self.metrics:
+            raise ValueError(f"no score can be taken of {num_images} images: say scores=null")
+        without = "".join(f"; without {name}: {why}" for name, why in left_out.items())
+        return (
+            f"the data has {num_images:,} images, fewer than {asked:,}: scores are of as many of "
+            f"either side{without}. So few bias FID upwards and make all scores uncertain: compare "
+            "equal counts only"
+        )
+
+    def unfit(self, num_real: int | None, num_fake: int) -> dict[str, str]:
+        """Name -> why, of the scores that so few images leave undefined."""
+        found: dict[str, str] = {}
+        for name, metric in self.metrics.items():
+            try:
+                metric.check_sizes(num_real, num_fake)
+            except ValueError as error:
+                found[name] = str(error)
+        return found
+
     def check_available(self, num_images: int) -> int:
         """How many real images to feed of the `num_images` there are.
 
         Raises:
-            ValueError: the protocol wants more than there are, or there are too few for a score.
+            ValueError: the protocol wants more than there are, and which would fit; or there are
+                too few for a score.
         """
         wanted = num_images if self.num_real is None else self.num_real
         if wanted > num_images:
+            fake = min(self.num_fake, num_images)
+            without = "".join(f" ~metrics.metrics.{name}" for name in self.unfit(num_images, fake))
             raise ValueError(
                 f"metrics.num_real={wanted} asks for more real images than exist: the data has "
-                f"{num_images}; choose a smaller protocol (metrics=smoke) or more data"
+                f"{num_images}. metrics.num_real={num_images} metrics.num_fake={fake}{without} "
+                "would fit, and so does metrics=available, the default of train and evaluate"
             )
         for metric in self.metrics.values():
             metric.check_sizes(wanted, self.num_fake)

@@ -52,7 +52,10 @@ RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 WATCHED = ("scores", "callbacks")  # what looks at a run: compared where both runs have it
 OF_A_START = ("ckpt=", "resume=", "init=")  # words that are no part of what a run is
 # Keys that may change between a run and its continuation: they only move or lengthen it.
-FREE = ("model.kimg", "data.path", "data.cache_dir", "data.max_pixels", "data.memory_budget_mb")
+FREE = (
+    *("model.kimg", "data.path", "data.cache_dir", "data.max_pixels", "data.memory_budget_mb"),
+    "metrics.reducible",  # changes what is scored only where nothing could be
+)
 # Keys of what looks at a run that may change in the middle of it. Scores are compared by name, so
 # another monitor begins a best of its own; what is scored is `metrics`, and compared as such.
 FREE_WATCHED = ("every_kimg", "batch_size", "monitor", "suite")

@@ -1,5 +1,6 @@
 """The real side of every score: the protocol's choice of images, fed once and kept on disk."""
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,15 @@ class Reals:
         """
         self.suite.extractor.preflight()
         self.suite.extractor.prepare()
+        self.fit(data_of(trainer), told=trainer.is_global_zero)
         self.suite.check_available(num_images(data_of(trainer)))
         self.suite.check_resolution(data_of(trainer).resolution)
         bound_test_pass(trainer, None)
+
+    def fit(self, data: Any, told: bool = True) -> None:
+        """Let a protocol that may shrink to the data do so, and say it."""
+        if (said := self.suite.fit(num_images(data))) and told:
+            print(said, file=sys.stderr)
 
     def begin(self, trainer: Trainer, device: torch.device) -> None:
         """Move the suite to the device, forget other data, and look on disk."""
@@ -131,6 +138,7 @@ def precomputed(
     reals.suite.extractor.preflight()
     data.prepare_data()
     data.setup("test")
+    reals.fit(data)
     key = reals.key(data)
     if key is None:
         raise ValueError(f"{type(data).__name__} has no content_key, so nothing can be kept")

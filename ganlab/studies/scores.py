@@ -73,9 +73,9 @@ class Scores(Study):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse in the first second what would fail after an hour."""
         suite, asked = self.scoring.suite, self.scoring.asked
+        super().setup(trainer, pl_module, stage)  # the names are those of as many as there are
         if suite is not None and stage == "fit" and asked is not None:
             refuse_unknown(asked, suite)
-        super().setup(trainer, pl_module, stage)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int

@@ -134,6 +134,48 @@ def test_more_images_than_exist():
     assert suite().check_available(62) == NUM
 
 
+def test_what_is_asked_for_and_not_there_names_the_keys_that_fit():
+    with pytest.raises(ValueError, match=r"has 15\. metrics\.num_real=15 metrics\.num_fake=15 ~"):
+        suite().check_available(15)
+    with pytest.raises(ValueError, match=r"num_fake=15 ~metrics\.metrics\.kid would fit"):
+        suite().check_available(15)  # its subsets are of 20
+    fitting = {"fid": FrechetDistance(), "precision_recall": PrecisionRecall()}
+    assert Suite(Projection(), fitting, 15, 15).check_available(15) == 15
+
+
+def test_a_protocol_that_may_shrink_compares_as_many_as_there_are():
+    scored = suite(reducible=NUM)
+    assert scored.fit(NUM) == scored.fit(NUM + 1) == ""
+    told = scored.fit(15)
+    assert "15 images, fewer than 61" in told
+    assert "without kid: KID subset_size=20 exceeds the 15 images" in told
+    assert scored.check_available(15) == len(scored.real_indices(15)) == 15
+    scored.update(REAL[:15], real=True)
+    scored.update(FAKE[:15], real=False)
+    fid = FrechetDistance()
+    fid.update(Projection()(REAL[:15])["features"], real=True)
+    fid.update(Projection()(FAKE[:15])["features"], real=False)
+    values = scored.compute()
+    assert values.keys() == {
+        "fid15_classifier",
+        "precision15_k3_classifier",
+        "recall15_k3_classifier",
+    }
+    assert values["fid15_classifier"] == pytest.approx(fid.compute().item(), rel=1e-12)
+
+
+@pytest.mark.parametrize("counts", [(NUM, 30), (30, NUM), (None, NUM), (30, 30)])
+def test_counts_that_somebody_chose_are_kept_to(counts):
+    scored = Suite(Projection(), {"fid": FrechetDistance()}, *counts, reducible=NUM)
+    assert scored.fit(15) == ""
+    assert (scored.num_real, scored.num_fake) == counts
+
+
+def test_nothing_can_be_scored_with_one_image():
+    with pytest.raises(ValueError, match="no score can be taken of 1 images: say scores=null"):
+        suite(reducible=NUM).fit(1)
+
+
 @pytest.mark.parametrize(("real", "fake"), [(60, 61), (61, 60), (61, 0), (0, 61)])
 def test_a_name_never_lies_about_counts(real, fake):
     scored = suite()
@@ -239,5 +281,5 @@ def test_configs_build_the_suite_they_name(path):
     scored = hydra.utils.instantiate(config.metrics)
     assert isinstance(scored, Suite)
     assert scored.metrics["fid"].real_features_sum.shape == (WIDTH,)
-    expected = {"smoke": "fid1k"}.get(path.stem, path.stem)
+    expected = {"smoke": "fid1k", "available": "fid1k"}.get(path.stem, path.stem)
     assert scored.name_of("fid") == expected

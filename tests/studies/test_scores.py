@@ -6,10 +6,11 @@ import pytest
 import torch
 from lightning import Callback
 from PIL import Image
-from study_toys import ConvGenerator, Data, Log, System, suite, trainer
+from study_toys import ConvGenerator, Data, Log, Projection, System, suite, trainer
 from torch.utils.data import DataLoader
 
 from ganlab.data.batch import Batch
+from ganlab.metrics import FrechetDistance, Suite
 from ganlab.networks import progan
 from ganlab.nn.growing import Stage
 from ganlab.sampling import Sampler
@@ -211,6 +212,14 @@ def test_too_little_data_is_refused_before_any_work():
     for method in ("fit", "test"):
         with pytest.raises(ValueError, match=r"metrics.num_real=24.*the data has 23"):
             getattr(trainer(Scores(suite())), method)(System(ConvGenerator()), Data(23))
+
+
+def test_as_many_as_there_are_are_scored_where_nobody_asked_for_more(capsys):
+    scores = Scores(Suite(Projection(), {"fid": FrechetDistance()}, 24, 24, reducible=24))
+    trainer(scores).test(System(ConvGenerator()), Data(23), verbose=False)
+    (record,) = scores.records
+    assert (record["metric"], record["n_real"], record["n_fake"]) == ("fid23_classifier", 23, 23)
+    assert "the data has 23 images, fewer than 24" in capsys.readouterr().err
 
 
 def test_weights_that_are_not_there_are_reported_at_once():
