@@ -230,6 +230,9 @@ def check_node(node: object, path: str, packages: Sequence[str], extra: Sequence
                 close = nearest(key, known)
                 raise ConfigError(f"{where}.{key} is no parameter of {each['_target_']}{close}")
             hint, target_name = hints.get(key, Any), str(each["_target_"])
+            choice = f"{where}.{key}".replace(".", "/")
+            if isinstance(value, str) and (conf_dir() / choice / f"{value}.yaml").is_file():
+                raise ConfigError(f"{where}.{key}={value} is a choice: say {choice}={value}")
             if wrong := unlike(f"{where}.{key}", value, hint, target_name):
                 raise ConfigError(wrong)
 

@@ -21,6 +21,7 @@ from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
 from ganlab.runs.admission import refuse_damaged, refuse_too_large, refuse_unfitting
+from ganlab.runs.classes import counted
 from ganlab.runs.directory import made, result_of
 from ganlab.runs.ending import (
     again_later,
@@ -75,7 +76,7 @@ def train(config: DictConfig) -> Settings:
         CheckpointError: `ckpt` is missing or no checkpoint of ours.
     """
     quieten()
-    settings = checked(config, "train")
+    settings = checked(counted(config), "train")
     checkpoint = load_checkpoint(settings["ckpt"]) if settings["ckpt"] else None
     forced = settings["resume"] == "force"
     if checkpoint is not None:
@@ -155,7 +156,7 @@ def statistics(config: DictConfig) -> tuple[Path, bool]:
         ConfigError: a key, value or target that cannot be, or nothing to score with.
     """
     quieten()
-    settings = checked(config, "train")
+    settings = checked(counted(config), "train")
     reals = [each.scoring.reals for each in scores_of(settings) if each.scoring.reals is not None]
     if not reals:
         raise ConfigError("scores=null leaves nothing to compute statistics for")
@@ -188,7 +189,7 @@ def recipe(name: str, *overrides: str) -> LightningModule:
         config = compose("train", [f"model={name}", "callbacks=none", "logger=csv", *overrides])
     with open_dict(config):
         config.run_dir = "outputs"
-    system: LightningModule = build_system(checked(config, "train"))
+    system: LightningModule = build_system(checked(counted(config), "train"))
     return system
 
 

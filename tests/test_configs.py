@@ -11,6 +11,7 @@ from omegaconf import OmegaConf, open_dict
 from ganlab.cli import conf_dir
 from ganlab.config import ConfigError, check, check_top_level
 from ganlab.run import build_system, checked, evaluate, recipe, train
+from ganlab.runs.classes import counted
 
 CONF = conf_dir()
 SMOKE = [line for line in (Path(__file__).parent / "smoke.txt").read_text().split() if line]
@@ -60,7 +61,7 @@ def composed(name, overrides, directory="unused"):
 
 def settings_of(name, overrides):
     """Resolved where values are given; mandatory ones may stay open."""
-    settings = OmegaConf.to_container(composed(name, overrides), resolve=True)
+    settings = OmegaConf.to_container(counted(composed(name, overrides)), resolve=True)
     check_top_level(settings, name)
     check(settings)
     return settings

@@ -96,3 +96,21 @@ def fixed_fakes(
             torch.manual_seed(derived_seed("noise", seed, indices[0]))
             images = sampler.batch(indices)
         yield images
+
+
+def class_fakes(
+    system: Training,  # has generator_ema, and a conditioner that tells classes
+    rows: int,  # latents 0 .. rows-1
+    classes: int,  # classes 0 .. classes-1 of each
+    seed: int,
+    batch_size: int,  # images a forward pass; bounds the memory
+) -> Tensor:
+    """Each latent in each class, (rows * classes, C, H, W) on the CPU; otherwise as `fixed_fakes`.
+
+    Image c + classes * r is latent r told class c.
+    """
+    sampler = Sampler.of(system, seed, batch_size=batch_size)
+    latents = sampler.latents(range(rows)).repeat_interleave(classes, dim=0)
+    with isolate_rng():
+        torch.manual_seed(derived_seed("noise", seed, 0))
+        return sampler.paint(latents, [*range(classes)] * rows)  # address c is told class c

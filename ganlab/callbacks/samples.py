@@ -7,7 +7,14 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from ganlab.callbacks.observer import Observer, finished, fixed_fakes, log_picture, spared
+from ganlab.callbacks.observer import (
+    Observer,
+    class_fakes,
+    finished,
+    fixed_fakes,
+    log_picture,
+    spared,
+)
 from ganlab.report.images import Pixels, grid, save_grid, save_png
 from ganlab.report.timeline import strip
 from ganlab.systems.training import Training
@@ -20,6 +27,9 @@ class SampleGrid(Observer):
     reaches its length, `timeline.png` shows how the first latents changed (paper 003, figure 4). It
     is cut from the saved grids, so it is whole in a resumed run too. Grids that lie ahead of the
     clock when training starts, left by the run's earlier life, are removed. Rank 0 only.
+
+    Where networks are told classes a column is a class and a row a latent: as many of the first
+    classes as fit into `num` images and twice `columns`, and as many latents, at most `columns`.
 
     Raises:
         ValueError: a count or period below one.
@@ -64,25 +74,37 @@ class SampleGrid(Observer):
         """Save the grid, at the end the timeline too, and show both to the trackers."""
         if not trainer.is_global_zero:
             return
-        seen = system.images_seen
+        seen, columns = system.images_seen, self.width(system)
         images = self.images(system)
         metadata = {"images_seen": str(seen), "seed": str(self.seed)}
         place = self.directory / f"{seen:09d}.png"
         with spared(place):
-            save_grid(images, place, self.columns, metadata=metadata)
-        log_picture(trainer, "samples", grid(images, self.columns), seen)
+            save_grid(images, place, columns, metadata=metadata)
+        log_picture(trainer, "samples", grid(images, columns), seen)
         if finished(system) and self.saved():
             with spared(self.directory / "timeline.png"):
-                log_picture(trainer, "timeline", self.save_timeline(), seen)
+                log_picture(trainer, "timeline", self.save_timeline(columns), seen)
+
+    def width(self, system: Training) -> int:
+        """Images in a row: classes, where there are any."""
+        classes = system.conditioner.num_labels
+        return min(classes, 2 * self.columns, self.num) or self.columns
 
     def images(self, system: Training) -> Tensor:
-        """(num, C, H, W) on the CPU."""
+        """(N, C, H, W) on the CPU, row by row."""
+        if system.conditioner.num_labels:
+            columns = self.width(system)
+            rows = min(self.columns, self.num // columns)
+            return class_fakes(system, rows, columns, self.seed, self.batch_size)
         chunks = fixed_fakes(system, self.num, self.seed, self.batch_size)
         return torch.cat([chunk.cpu() for chunk in chunks])
 
-    def save_timeline(self) -> Pixels:
-        """Write `timeline.png` from the grids on disk, one row a moment, and return it."""
-        columns = min(self.timeline_columns, self.columns, self.num)
+    def save_timeline(self, width: int) -> Pixels:
+        """Write `timeline.png` from the grids on disk, `width` images in a row; return it.
+
+        One row a moment, cut from each grid's first row.
+        """
+        columns = min(self.timeline_columns, width, self.num)
         picture = strip(self.saved(), count=columns, moments=self.timeline_rows)
         save_png(picture, self.directory / "timeline.png")
         return picture

@@ -48,8 +48,7 @@ def one_hot_labels(condition: Condition | None, num_labels: int) -> Tensor | Non
     if condition is None or condition.label is None:
         raise ValueError(
             f"a network of {num_labels} labels got none: give Condition(label=...), in a config "
-            "'model.conditioner={_target_: ganlab.systems.conditioning.Labels, "
-            f"num_labels: {num_labels}}}', or build it with num_labels=0"
+            "model/conditioner=labels, or build it with num_labels=0"
         )
     if not condition.label.is_floating_point():
         return one_hot(condition.label, num_labels).float()
@@ -170,6 +169,8 @@ class Encoder(nn.Module):
 
 class Discriminator(nn.Module):
     """Images to logits: (N,) or (N, K); a loss takes the mean over N and the sum over K."""
+
+    num_labels: int = 0  # classes, one of which it must be told; 0 = unconditional
 
     def views(self, images: Tensor) -> Images:
         """What a full-resolution real batch looks like to this network now: itself by default."""

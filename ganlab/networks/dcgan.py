@@ -7,7 +7,8 @@ the 5 in print) and, at 32 px, the stages of Heikka: "Face synthesis with DCGAN"
 A network is a table of square maps, from the first to half the image's size. Every map doubles in
 size and halves in channels: 2x2 to 16x16 at 32 px, 4x4 to 32x32 at 64 px, and so on to 256 px.
 Networks of other shapes give the table itself, `widths`. A generator may be told a class: one 1
-among `num_labels` numbers beside the latent.
+among `num_labels` numbers beside the latent; its discriminator then has a logit for each class, of
+which the image's own counts (Mescheder et al., arXiv:1801.04406, appendix D).
 """
 
 from collections import OrderedDict
@@ -151,9 +152,11 @@ class Discriminator(base.Discriminator):
         batch_norm: bool = True,  # False = biases instead
         widths: Sequence[int] | None = None,  # of each map, coarse to fine; None = by width
         bias: bool = False,  # in each convolution, beside batch norm too
+        num_labels: int = 0,  # classes, one of which it must be told; 0 = unconditional
     ) -> None:
         super().__init__()
         table = map_widths("discriminator", resolution, width, max_width, widths)
+        self.num_labels = num_labels
         self.stages = nn.ModuleDict()
         incoming, bias = channels, bias or not batch_norm
         for size, outgoing in reversed(table.items()):
@@ -162,7 +165,7 @@ class Discriminator(base.Discriminator):
             norm = nn.BatchNorm2d(outgoing) if normed else None
             self.stages[f"{size}x{size}"] = stage(down, norm, nn.LeakyReLU(0.2))
             incoming = outgoing
-        self.to_logit = nn.Conv2d(incoming, 1, min(table), bias=bias)
+        self.to_logit = nn.Conv2d(incoming, max(num_labels, 1), min(table), bias=bias)
         self.apply(initialize)
 
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
@@ -170,5 +173,6 @@ class Discriminator(base.Discriminator):
         x = images
         for module in self.stages.values():
             x = module(x)  # (N, width, size, size), half the size each time
-        logits: Tensor = self.to_logit(x).flatten()  # (N, 1, 1, 1) -> (N,)
-        return logits
+        logits: Tensor = self.to_logit(x).flatten(1)  # (N, max(num_labels, 1))
+        labels = one_hot_labels(condition, self.num_labels)
+        return logits[:, 0] if labels is None else (logits * labels).sum(dim=1)

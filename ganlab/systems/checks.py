@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
+from torch import nn
+
 from ganlab.losses.penalties import check_strength
-from ganlab.networks.base import Generator, StyleGenerator
+from ganlab.networks.base import Discriminator, Generator, StyleGenerator
+from ganlab.systems.conditioning import Conditioner
 
 
 def check_penalties(kinds: Mapping[str, Mapping[str, Any]]) -> None:
@@ -53,6 +56,36 @@ def check_mixing(probability: float, generator: Generator) -> None:
     if probability and not isinstance(generator, StyleGenerator):
         raise ValueError(
             f"model.mixing_probability={probability} needs a generator with styles; set it to 0.0"
+        )
+
+
+def check_labels(conditioner: Conditioner, networks: Mapping[str, nn.Module]) -> None:
+    """Refuse networks that take other classes than they are told, or that are told none.
+
+    Raises:
+        ValueError: names the keys.
+    """
+    taken = {
+        name: network.num_labels
+        for name, network in networks.items()
+        if isinstance(network, Generator | Discriminator)
+    }
+    told, ways = conditioner.num_labels, "model/conditioner=labels sets all of them"
+    for name, number in taken.items():
+        if number and not told and conditioner.at is None:
+            raise ValueError(
+                f"model.{name}.num_labels={number}, and nothing tells it labels: "
+                "model/conditioner=labels does"
+            )
+        if told and number not in (0, told):
+            raise ValueError(
+                f"model.{name}.num_labels={number} and model.conditioner.num_labels={told} "
+                f"differ: {ways}"
+            )
+    if told and not any(taken.values()):
+        raise ValueError(
+            f"model.conditioner tells {told} labels, and neither network takes any "
+            f"(model.generator.num_labels=0): {ways}"
         )
 
 

@@ -12,6 +12,7 @@ from ganlab.networks.base import Condition, Generator
 from ganlab.nn.pyramid import reduce
 from ganlab.systems.randomness import StepRandomness
 
+SHOWN = 10  # classes in a message
 ConditionsAt = Callable[[Sequence[int]], Condition]  # addresses of latents -> what they are told
 
 
@@ -46,6 +47,7 @@ class Conditioner:
     evaluation and `stages` where a penalty on images needs the features of a frozen network.
     """
 
+    num_labels: int = 0  # classes it tells by the address alone; 0 = it tells other things
     at: ConditionsAt | None = None
     stages: Callable[[Tensor], Mapping[str, Tensor]] | None = None  # images -> stage -> features
     references: Callable[[Sequence[int]], Tensor] | None = None  # addresses -> the images told of
@@ -59,6 +61,9 @@ class Conditioner:
 
     def attach(self, system: Conditioned) -> None:
         """Serve this system, before it trains or is studied."""
+
+    def check(self, data: ImageData | None) -> None:
+        """Raise ValueError, before training, where these images are not what it tells of."""
 
 
 class CoarseReals(Conditioner):
@@ -107,9 +112,25 @@ class Labels(Conditioner):
         if batch.label is None:
             raise ValueError(
                 "model.conditioner tells labels and these images have none: choose labelled data, "
-                "or drop model.conditioner and set model.generator.num_labels=0"
+                "or leave out model/conditioner=labels"
             )
         return batch, Condition(label=batch.label)
+
+    def check(self, data: ImageData | None) -> None:
+        """Refuse images of another number of classes, or of none.
+
+        Raises:
+            ValueError: names the key, and the classes there are.
+        """
+        if data is None or data.num_classes == self.num_labels:
+            return
+        names = data.dataset.class_names
+        shown = ", ".join([*names[:SHOWN], *(["..."] if len(names) > SHOWN else [])])
+        there = f"{len(names)} classes ({shown})" if names else "no labels"
+        raise ValueError(
+            f"model.conditioner.num_labels={self.num_labels}, and the images of data={data.name} "
+            f"have {there}: num_labels=auto takes what they have, model.conditioner=null none"
+        )
 
     def at(self, indices: Sequence[int]) -> Condition:
         """What latents of these addresses are told, on the CPU."""

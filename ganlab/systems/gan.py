@@ -14,6 +14,7 @@ from ganlab.networks.base import Condition, Discriminator, Generator, Images
 from ganlab.nn.norm import Projected
 from ganlab.systems.checks import (
     check_intervals,
+    check_labels,
     check_mixing,
     check_penalties,
     check_precision,
@@ -136,8 +137,12 @@ class GAN(Training):
         self.conditioner.attach(self)
 
     def on_fit_start(self) -> None:
-        """Refuse half precision where a penalty needs a second derivative; share the schedule."""
+        """Refuse labels that do not fit, and half precision where a penalty needs a second
+        derivative; share the schedule.
+        """
         penalties = {**self.penalties, **self.generator_penalties}
+        check_labels(self.conditioner, self.networks())
+        self.conditioner.check(self.data)
         check_precision(str(self.trainer.precision), list(penalties))
         if self.growth is None:
             take_full_size(self)
