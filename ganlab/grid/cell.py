@@ -28,7 +28,7 @@ MANNER = (  # beginnings of keys that only say how a cell is run
     *("trainer.", "logger.", "callbacks.", "grid.", "allow_targets", "run_dir", "resume"),
     *("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg"),
     *("scores.every_kimg", "data.cache_dir", "data.max_pixels", "data.memory_budget_mb"),
-    "metrics.reducible",
+    *("metrics.reducible", "scores.suite.reducible", "study.suite.reducible"),
 )
 # Beginnings of keys that may change under the same name; three lengthen or continue a cell.
 FREE = ("kimg", "model.kimg", "ckpt", *MANNER)
