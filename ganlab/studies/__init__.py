@@ -20,14 +20,14 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `spectrum` | `Spectrum` | `images.spectrum.power` |
 | `nearest_neighbours` | `NearestNeighbours` | `metrics.copies` |
 | `pyramid_levels` | `PyramidLevels` | `pyramid.levels.Diversity` |
-| `repaint` | `Repaint` | `data.image_input`, `pyramid.measures` |
+| `repaint` | `Repaint` | `data.image_input`, `metrics.edits` |
 | `compose` | `Compose` | `pyramid.edits.paste_object`, `pyramid.edits.composition` |
-| `relabel` | `Relabel` | `pyramid.measures.guesses`, `pyramid.measures.feature_change` |
+| `relabel` | `Relabel` | `pyramid.edits.guesses`, `pyramid.edits.feature_change` |
 | `unnatural` | `Unnatural` | `data.image_input.read_images` |
 | `path_length` | `PathLength` | `metrics.path_length` |
 | `real_or_fake` | `RealOrFake` | `people.trials`; `people.judgements` reads results |
 | `sequential_ablation` | `SequentialAblation` | `neurons.ablation`, `metrics.repair` |
-| `unit_ablation` | `UnitAblation` | `neurons.units`, `nn.ablation` |
+| `unit_ablation` | `UnitAblation` | `metrics.units`, `nn.ablation` |
 | `neuron_figures` | `NeuronFigures` | `neurons.neuron_maps`; `neurons.figures` draws |
 
 A new study is a `Question` and one file in `conf/study`. What every study stands on (`question`,

@@ -6,11 +6,14 @@ import pytest
 import torch
 from pyramid_toys import STAGES, Mirror, Pyramid
 
+from ganlab.metrics.edits import change, chroma, signal_to_noise, spread
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
 from ganlab.studies.pyramid.edits import (
     box_region,
     composition,
+    feature_change,
+    guesses,
     label_named,
     latents_within,
     level_named,
@@ -19,14 +22,6 @@ from ganlab.studies.pyramid.edits import (
     paste_object,
     repeat_condition,
     told_alike,
-)
-from ganlab.studies.pyramid.measures import (
-    change,
-    chroma,
-    feature_change,
-    guesses,
-    signal_to_noise,
-    spread,
 )
 
 VGG = {"pool4": (512, 14, 14), "pool5": (512, 7, 7), "fc7": (4096,), "fc8": (365,)}

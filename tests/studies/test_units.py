@@ -5,11 +5,7 @@ from layer_oracles import small, walk
 
 from ganlab.metrics import frechet_distance
 from ganlab.metrics.frechet import Moments
-from ganlab.nn.ablation import ablate_units
-from ganlab.nn.randomness import latents_at
-from ganlab.sampling import Sampler
-from ganlab.studies.neurons.rates import activation_rates
-from ganlab.studies.neurons.units import (
+from ganlab.metrics.units import (
     peaks,
     rank_units,
     region_weights,
@@ -18,6 +14,10 @@ from ganlab.studies.neurons.units import (
     unit_magnitudes,
     unit_rates,
 )
+from ganlab.nn.ablation import ablate_units
+from ganlab.nn.randomness import latents_at
+from ganlab.sampling import Sampler
+from ganlab.studies.neurons.rates import activation_rates
 
 SEED, NUM = 3, 7
 

@@ -39,6 +39,11 @@ class CircleCase:
         """Figures 6, 7 and 8: the second layer of 8x8."""
         return self.layer(self.ablate_size, -1)
 
+    @property
+    def late_layer(self) -> str:
+        """Figures 9 and 10: the first layer of 128x128."""
+        return self.layer(self.late_ablate_size)
+
     @cached_property
     def common_unit(self) -> tuple[int, float]:
         """Figures 7 and 8: the unit of the early layer most of the worst images have in common."""

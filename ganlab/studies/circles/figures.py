@@ -211,16 +211,6 @@ def draw_iterations(case: CircleCase, layer: str, steps: int, figure: int) -> Dr
     return marked_drawing(rows, numbers, caption)
 
 
-def draw_figure_6(case: CircleCase) -> Drawing:
-    """Early units: the artifact moves."""
-    return draw_iterations(case, case.early_layer, EARLY_STEPS, 6)
-
-
-def draw_figure_9(case: CircleCase) -> Drawing:
-    """Late units: it changes its look."""
-    return draw_iterations(case, case.layer(case.late_ablate_size), LATE_STEPS, 9)
-
-
 def draw_figure_7(case: CircleCase) -> Drawing:
     """The same early unit switched off in several images."""
     layer, (unit, share), chosen = case.early_layer, case.common_unit, case.worst[: case.num_shown]
@@ -268,7 +258,7 @@ def draw_figure_8(case: CircleCase) -> Drawing:
 
 def draw_figure_10(case: CircleCase) -> Drawing:
     """All late units but one."""
-    index, layer = case.worst[0], case.layer(case.late_ablate_size)
+    index, layer = case.worst[0], case.late_layer
     whole, alone = all_but_one(case.sampler, index, case.points, layer, NUM_ALONE)
     states = [whole, *alone.values()]
     cells = ringed(states, ["all units", *(f"{unit} alone" for unit in alone)])
@@ -319,10 +309,11 @@ FIGURES: dict[str, Callable[[CircleCase], Drawing]] = {
     "figure3_maps": draw_figure_3,
     "figure4_intensity": draw_figure_4,
     "figure5_noise": draw_figure_5,
-    "figure6_early_units": draw_figure_6,
+    # early units: the artifact moves; late ones: it changes its look
+    "figure6_early_units": lambda case: draw_iterations(case, case.early_layer, EARLY_STEPS, 6),
     "figure7_one_unit": draw_figure_7,
     "figure8_biases": draw_figure_8,
-    "figure9_late_units": draw_figure_9,
+    "figure9_late_units": lambda case: draw_iterations(case, case.late_layer, LATE_STEPS, 9),
     "figure10_one_left": draw_figure_10,
     "figure11_norm": draw_figure_11,
     "figure15_rho": draw_figure_15,

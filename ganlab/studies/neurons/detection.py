@@ -7,14 +7,12 @@ ranking = Ranking.of(counts, seed=0)
 worst = Sampler(generator).images(ranking.top(64))                # the most LR neurons first
 """
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +20,7 @@ from ganlab.checks.places import place_named
 from ganlab.metrics.activation_rate import low_rate
 from ganlab.nn.digest import digest, is_digest_of
 from ganlab.nn.tracing import Reached, recorded
+from ganlab.report.figures import npz
 from ganlab.sampling import Sampler, batched, checked_noise
 from ganlab.storage.arrays import ArrayArchive
 from ganlab.storage.atomic import replace_file
@@ -105,16 +104,7 @@ class Ranking:
 
     def save(self, path: str | Path) -> Path:
         """Write `index` and `count`, sorted as here, with what they belong to, as .npz."""
-        file = io.BytesIO()
-        np.savez_compressed(
-            file,
-            index=self.index.numpy(),
-            count=self.count.numpy(),
-            seed=np.array(self.seed),
-            generator=np.array(self.generator),
-            noise=np.array(self.noise),
-        )
-        return replace_file(Path(path), file.getvalue())
+        return replace_file(Path(path), npz(vars(self)))
 
     @classmethod
     def load(cls, path: str | Path, key: str = "study.latents") -> "Ranking":

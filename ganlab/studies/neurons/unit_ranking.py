@@ -19,13 +19,7 @@ from torch import Tensor
 
 from ganlab.metrics import FrechetDistance
 from ganlab.metrics.frechet import Moments, moments
-from ganlab.nn.randomness import keyed_generator
-from ganlab.nn.tracing import recorded
-from ganlab.studies.address import Latents, addresses
-from ganlab.studies.bench import Bench
-from ganlab.studies.neurons.layers import Layer, as_list
-from ganlab.studies.neurons.rate_count import RateQuestion
-from ganlab.studies.neurons.units import (
+from ganlab.metrics.units import (
     Region,
     checked_region,
     peaks,
@@ -35,6 +29,12 @@ from ganlab.studies.neurons.units import (
     unit_magnitudes,
     unit_rates,
 )
+from ganlab.nn.randomness import keyed_generator
+from ganlab.nn.tracing import recorded
+from ganlab.studies.address import Latents, addresses
+from ganlab.studies.bench import Bench
+from ganlab.studies.neurons.layers import Layer, as_list
+from ganlab.studies.neurons.rate_count import RateQuestion
 
 # ranking -> highest first
 RANKINGS = {"rate": False, "magnitude": True, "fid": True, "random": False, "given": False}

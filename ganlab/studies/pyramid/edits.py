@@ -198,3 +198,25 @@ def mark_region(images: Tensor, region: Tensor) -> Tensor:
 def in_colour(images: Tensor) -> Tensor:
     """(N, 1 or 3, R, R) as (N, 3, R, R); grey repeats."""
     return images.expand(-1, 3, -1, -1)
+
+
+@torch.no_grad()
+def feature_change(
+    conditioner: PyramidFeatures,  # of the pyramid's system
+    images: Tensor,  # (N, C, H, W)
+    features: Mapping[str, Tensor],  # of one reference
+    level: str,
+) -> Tensor:
+    """How far the images' features are from the reference's, over the length of these, (N,)."""
+    ours = conditioner.features(images)[level].cpu().double().flatten(1)
+    theirs = features[level].cpu().double().flatten(1)
+    distances: Tensor = (ours - theirs).norm(dim=1) / theirs.norm(dim=1)
+    return distances
+
+
+@torch.no_grad()
+def guesses(conditioner: PyramidFeatures, images: Tensor) -> Tensor:
+    """The frozen classifier's probabilities, (N, classes), float64 on the CPU."""
+    logits = list(conditioner.features(images).values())[-1]
+    probabilities: Tensor = logits.cpu().double().softmax(1)
+    return probabilities

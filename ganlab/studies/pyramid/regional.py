@@ -15,17 +15,18 @@ import torch
 from torch import Tensor
 
 from ganlab.data.image_input import read_image, read_mask, required
+from ganlab.metrics.edits import change, signal_to_noise, spread
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings
 from ganlab.studies.pyramid.easel import PER_ROW, Easel, EditQuestion, mean
 from ganlab.studies.pyramid.edits import (
     box_region,
     composition,
+    guesses,
     in_colour,
     mark_region,
     paste_object,
 )
-from ganlab.studies.pyramid.measures import change, guesses, signal_to_noise, spread
 
 COLUMNS = ["image", "change outside", "PSNR outside", "change inside", "class"]
 

@@ -17,8 +17,7 @@ from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
-from ganlab.studies.pyramid.edits import label_named
-from ganlab.studies.pyramid.measures import feature_change, guesses
+from ganlab.studies.pyramid.edits import feature_change, guesses, label_named
 from ganlab.studies.question import at_least
 
 COLUMNS = ["label", "recognized", "p(label)", "p(original)", "change of features"]

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from ganlab.data.image_input import read_images, required
+from ganlab.metrics.edits import chroma, spread
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
-from ganlab.studies.pyramid.measures import chroma, feature_change, guesses, spread
+from ganlab.studies.pyramid.edits import feature_change, guesses
 
 COLUMNS = [
     *("reference", "class", "same class", "change of features", "spread"),

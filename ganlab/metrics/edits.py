@@ -3,12 +3,8 @@
 Distances of pixels are root mean squares as a share of the range from black to white.
 """
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
-
-from ganlab.systems.semantic import PyramidFeatures
 
 
 def change(images: Tensor, reference: Tensor, region: Tensor | None = None) -> Tensor:
@@ -35,25 +31,3 @@ def spread(images: Tensor, region: Tensor | None = None) -> float:
 def chroma(images: Tensor) -> Tensor:
     """Mean difference between an image's largest and smallest colour channel, (N,) in [0, 1]."""
     return (images.amax(1) - images.amin(1)).double().mean((1, 2)) / 2
-
-
-@torch.no_grad()
-def feature_change(
-    conditioner: PyramidFeatures,  # of the pyramid's system
-    images: Tensor,  # (N, C, H, W)
-    features: Mapping[str, Tensor],  # of one reference
-    level: str,
-) -> Tensor:
-    """How far the images' features are from the reference's, over the length of these, (N,)."""
-    ours = conditioner.features(images)[level].cpu().double().flatten(1)
-    theirs = features[level].cpu().double().flatten(1)
-    distances: Tensor = (ours - theirs).norm(dim=1) / theirs.norm(dim=1)
-    return distances
-
-
-@torch.no_grad()
-def guesses(conditioner: PyramidFeatures, images: Tensor) -> Tensor:
-    """The frozen classifier's probabilities, (N, classes), float64 on the CPU."""
-    logits = list(conditioner.features(images).values())[-1]
-    probabilities: Tensor = logits.cpu().double().softmax(1)
-    return probabilities
