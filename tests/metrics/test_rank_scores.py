@@ -1,8 +1,8 @@
-"""Two gloo processes against one, for every score that keeps features or images."""
+"""Two gloo processes against one, for every score that there is."""
 
 import pytest
 from processes import two_ranks
-from rank_scores import one_process, rank_work
+from rank_scores import one_process, rank_work, suite
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def alone():
 
 @pytest.mark.parametrize("scene", ["strided", "contiguous", "lonely"])
 def test_any_split_scores_as_one_process(ranks, alone, scene):
-    assert len(alone) == 19
+    assert len(alone) >= len(suite().metrics) > 10
     for rank in ranks:
         assert rank[scene] == pytest.approx(alone, rel=1e-10)
 
