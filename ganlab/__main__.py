@@ -39,6 +39,9 @@ USAGE = """usage: python -m ganlab <command> ...
   doctor                  versions, devices, optional parts, kept files: for a problem's report"""
 
 
+CHECKED = re.compile(r"\d+|data\.(resolution|channels|range)=.+")  # what `data check` takes
+
+
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
 def train(config: DictConfig) -> float | None:
     """Train what the config describes."""
@@ -136,8 +139,9 @@ def data() -> None:
     """Check a folder, zip or array file, or keep the statistics of its images; no training.
 
     `check` reads every image, at the side in pixels that training would use if it is named, and
-    ends with 1 where one cannot be read. `stats` takes the words of a training, and computes what
-    the scores of such runs will look up in the user's cache.
+    with its `data.resolution`, `data.channels` or `data.range`; it says which values there are, and
+    ends with 1 where an image cannot be read. `stats` takes the words of a training, and computes
+    what the scores of such runs will look up in the user's cache.
     """
     from ganlab.data import check
 
@@ -148,13 +152,17 @@ def data() -> None:
             nowhere = ["hydra.run.dir=.", "hydra.output_subdir=null", "~hydra.callbacks.directory"]
             sys.argv[1:] = [*nowhere, *words]
             stats()
-        case ["check", path, *rest] if len(rest) < 2 and all(map(str.isdigit, rest)):
-            found = check.survey(Path(path), *map(int, rest))
-            print(check.report(found.problems, found.passed_over, found.labelled))
+        case ["check", path, *rest] if all(CHECKED.fullmatch(word) for word in rest):
+            words = [f"data.resolution={word}" if word.isdigit() else word for word in rest]
+            asked = {key_of(word): value_of(words, key_of(word)) for word in words}
+            options = {key.removeprefix("data."): value for key, value in asked.items()}
+            found = check.survey(Path(path), **options)
+            print(check.report(found.problems, found.passed_over, found.labelled, found.values))
             sys.exit(1 if found.problems else 0)
         case _:
             raise ValueError(
-                "usage: python -m ganlab data check <path> [resolution], "
+                "usage: python -m ganlab data check <path> [resolution] [data.channels=4] "
+                "[data.range=auto], "
                 "or python -m ganlab data stats data=... metrics=... features=..."
             )
 

@@ -20,6 +20,7 @@ from ganlab.data import ImageData
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
+from ganlab.report.images import showing
 from ganlab.runs.admission import refuse_damaged, refuse_too_large, refuse_unfitting
 from ganlab.runs.classes import counted
 from ganlab.runs.directory import made, result_of
@@ -103,6 +104,7 @@ def train(config: DictConfig) -> Settings:
         refuse_unfitting(checkpoint, settings, system, trainer)
     datamodule = build_data(settings)
     with (
+        showing(settings["data"].get("show")),
         recorded_run(settings, trainer, system, callbacks, checkpointing, parts) as outcome,
         interruptible(),
     ):
@@ -139,7 +141,11 @@ def evaluate(config: DictConfig) -> Settings:
     datamodule = build_data(settings)
     if isinstance(datamodule, ImageData) and isinstance(study, Study) and not study.scores:
         datamodule.defer()  # a checkpoint paints where its training images are not
-    with recorded_run(settings, trainer, system, [study]) as outcome, interruptible():
+    with (
+        showing(settings["data"].get("show")),
+        recorded_run(settings, trainer, system, [study]) as outcome,
+        interruptible(),
+    ):
         outcome |= sources(system, datamodule)
         with lost_ranks_named(trainer):
             trainer.test(system, datamodule=datamodule, verbose=False)

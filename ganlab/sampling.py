@@ -172,7 +172,7 @@ class Sampler:
                 images = self._of_styles(values.to(self.place))
             else:
                 images = self._of_latents(values.to(self.place), self.condition(addresses))
-        return enlarged(finest(images), self.generator.resolution)
+        return enlarged(finest(images), self.generator.image_size[1])
 
     def _of_styles(self, styles: Tensor) -> Images:
         assert has_styles(self.generator)

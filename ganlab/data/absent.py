@@ -7,6 +7,8 @@ import lightning
 import torch
 
 from ganlab.data.batch import Batch
+from ganlab.data.decode import sides
+from ganlab.nn.frames import Resolution
 
 
 class NoImages(lightning.LightningDataModule):
@@ -20,7 +22,7 @@ class NoImages(lightning.LightningDataModule):
 
     def __init__(
         self,
-        resolution: int,  # side of the generator's images
+        resolution: Resolution,  # of the generator's images
         channels: int,  # of the generator's images
         name: str = "none",  # in results
     ) -> None:
@@ -57,9 +59,9 @@ class NoImages(lightning.LightningDataModule):
         )
 
 
-def blank_pass(resolution: int, channels: int) -> Iterable[Batch]:
+def blank_pass(resolution: Resolution, channels: int) -> Iterable[Batch]:
     """One black image, float in [-1, 1], (1, C, H, W): a test pass has to have something."""
-    image = torch.full((1, channels, resolution, resolution), -1.0)
+    image = torch.full((1, channels, *sides(resolution)), -1.0)
     return _Once(Batch(image, None, torch.zeros(1, dtype=torch.int64)))
 
 

@@ -16,8 +16,8 @@ from ganlab.storage import DamagedFile
 from ganlab.storage.arrays import ArrayArchive, is_archive, read_npy
 
 GUIDE = (
-    "an .npy file with uint8 images (N, H, W), (N, H, W, C) or (N, C, H, W), or an .npz file with "
-    "such an array and an integer array of N labels"
+    "an .npy file with images (N, H, W), (N, H, W, C) or (N, C, H, W), or an .npz file with such "
+    "an array and an integer array of N labels"
 )
 
 
@@ -31,8 +31,9 @@ class ArrayFile:
         path: str | Path | None,  # file ending in .npy or .npz
         images: str | None = None,  # .npz: key of the images; needed only if several would do
         labels: str | None = None,  # .npz: key of the labels; .npy: a second .npy file with them
+        channels: int = 3,  # asked for; tells which axis they are on
     ) -> None:
-        self.path, self.images, self.labels = path, images, labels
+        self.path, self.images, self.labels, self.channels = path, images, labels, channels
 
     def prepare(self) -> None:
         """Nothing to fetch."""
@@ -45,7 +46,7 @@ class ArrayFile:
                 images, labels = self._chosen(place, ArrayArchive(place))
             else:
                 images, labels = read_npy(place), self._beside()
-        pixels = _channels_last(place, images)
+        pixels = _channels_last(place, images, self.channels)
         numbers, names = _classes(place, labels, len(pixels))
         return Arrays(pixels, numbers, names, str(place), self._fingerprint(place))
 
@@ -102,17 +103,27 @@ def _key(
     return fitting[0] if fitting else None
 
 
-def _channels_last(place: Path, images: NDArray[Any]) -> NDArray[Any]:
-    """(N, H, W) or (N, H, W, C), whichever of the three layouts the file has."""
-    if images.dtype not in (np.uint8, np.uint16):
-        raise _wrong(place, f"has images of type {images.dtype}, not uint8 (0 to 255)")
+def _channels_last(place: Path, images: NDArray[Any], channels: int) -> NDArray[Any]:
+    """(N, H, W) or (N, H, W, C), whichever of the three layouts the file has.
+
+    The axis of channels is the last or the second: as long as was asked for, else as in pictures,
+    else the shorter one.
+    """
+    if images.dtype.kind not in "buif":
+        raise _wrong(place, f"has images of type {images.dtype}, which are no real numbers")
     if images.size == 0:
         raise _wrong(place, f"holds no images: shape {images.shape}")
-    if images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3, 4)):
+    if images.ndim == 3:
         return images
-    if images.ndim == 4 and images.shape[1] in (1, 3, 4):
-        return np.moveaxis(images, 1, 3)
-    raise _wrong(place, f"has an array of the wrong size {images.shape}")
+    if images.ndim != 4:
+        raise _wrong(place, f"has an array of the wrong size {images.shape}")
+    second, last = images.shape[1], images.shape[3]
+    for lengths in ([channels], [1, 3, 4]):
+        if last in lengths:
+            return images
+        if second in lengths:
+            return np.moveaxis(images, 1, 3)
+    return images if last <= second else np.moveaxis(images, 1, 3)
 
 
 def _classes(

@@ -1,14 +1,18 @@
 """`python -m ganlab data check <path>`: what training would trip over, found without training."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ganlab.data.arrays import ArrayFile
-from ganlab.data.collection import Source, scan
+from ganlab.data.collection import Source, scan, values_seen
+from ganlab.data.containers import ImageFiles, shards_named
 from ganlab.data.decode import Fitting
-from ganlab.data.files import Files, ImageFiles
+from ganlab.data.files import Files
 from ganlab.data.problems import BrokenData, Problem, report
+from ganlab.data.stored import Stored, values_of
+from ganlab.data.values import Given, Seen, Values, found, stated, to_find
+from ganlab.nn.frames import Resolution
 
 __all__ = ["Survey", "check", "report", "survey"]
 
@@ -23,27 +27,59 @@ class Survey:
     passed_over: Mapping[str, int] = field(default_factory=dict)  # suffix -> files that are not
     # read for their suffix, hidden ones apart
     labelled: str = ""  # what classes there are and where these come from
+    values: str = ""  # the least and the largest, and what to say of them
 
 
-def survey(path: Path, resolution: int | None = None) -> Survey:
-    """Read every image; with a resolution, those smaller than it are problems as well.
-
-    No problem means that training on `data.path=<path>` would read every image.
-    """
+def survey(
+    path: Path,
+    resolution: Resolution | None = None,  # images smaller than it are problems as well
+    channels: int = 3,  # as data.channels
+    range: Given = None,  # as data.range
+) -> Survey:
+    """Read every image; no problem means that training on `data.path=<path>` would do so too."""
     place = Path(path).expanduser()
-    act = (lambda _: None) if resolution is None else Fitting(resolution)
-    source: Source = ArrayFile(place) if place.suffix.lower() in ARRAYS else ImageFiles(place)
-    if not place.exists():
+    enlarge = resolution is None
+    fitting = Fitting(resolution or 4, channels, enlarge=enlarge, scale=stated(range))
+    source: Source = (
+        ArrayFile(place, channels=channels) if place.suffix.lower() in ARRAYS else ImageFiles(place)
+    )
+    if shards_named(place) is None and not place.exists():
         return Survey([Problem(str(path), "does not exist", "check the spelling")])
     try:
         collection = source.open()
     except BrokenData as error:
         return Survey(error.problems)
-    problems = [item for item in scan(collection, act) if isinstance(item, Problem)]
-    passed_over = collection.passed_over if isinstance(collection, Files) else {}
-    return Survey(problems, passed_over, collection.labelled())
+    if to_find(range):
+        fitting = replace(fitting, scale=found(range, values_seen(collection, fitting))[0])
+    if (problem := collection.refused(fitting)) is not None:
+        return Survey([problem], labelled=collection.labelled())
+    look = Look(fitting, len(collection))
+    problems = [item for item in scan(collection, look) if isinstance(item, Problem)]
+    seen = Seen.of(look.found)
+    advice = f"; {told}" if range is None and (told := seen.advice()) else ""
+    return Survey(
+        problems,
+        collection.passed_over if isinstance(collection, Files) else {},
+        collection.labelled(),
+        f"{seen}{advice}",
+    )
 
 
-def check(path: Path, resolution: int | None = None) -> list[Problem]:
+def check(path: Path, resolution: Resolution | None = None) -> list[Problem]:
     """The problems of a `survey`."""
     return survey(path, resolution).problems
+
+
+@dataclass(frozen=True)
+class Look:
+    """Fits images, and remembers what values they have."""
+
+    fitting: Fitting
+    num_images: int
+    found: list[Values] = field(default_factory=list)  # in any order
+
+    def __call__(self, stored: Stored) -> None:
+        """One image; raises `UnusableImage`."""
+        values = values_of(stored)
+        self.found.append(Values.of(values, self.num_images))
+        self.fitting.fitted(values)

@@ -8,16 +8,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from ganlab.data.decode import UnusableImage, admit, normalised
+from ganlab.data.decode import Fitting, admit
 from ganlab.data.labels import UNLABELLED
-from ganlab.data.problems import Problem
+from ganlab.data.problems import Problem, UnusableImage
+from ganlab.data.stored import Stored, kept_open, values_of
+from ganlab.data.values import FULL, Seen, Values
 
 CHUNK = 256  # images in flight while a set is decoded
 Result = TypeVar("Result")
@@ -34,12 +36,16 @@ class Collection(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def image(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Stored:
         """Open one image; whatever goes wrong is raised."""
 
     @abstractmethod
     def address(self, index: int) -> str:
         """Where one image lies, in words a user can act on."""
+
+    def refused(self, fitting: Fitting) -> Problem | None:
+        """What keeps all images alike from being used so; None where nothing is known."""
+        return None
 
     def labelled(self) -> str:
         """What classes there are and where they come from, in words; nothing to say of none."""
@@ -68,7 +74,7 @@ class Arrays(Collection):
 
     def __init__(
         self,
-        images: NDArray[np.generic],  # (N, H, W) or (N, H, W, C), uint8 or uint16
+        images: NDArray[np.generic],  # (N, H, W) or (N, H, W, C), of any numbers
         labels: NDArray[np.int64] | None,  # (N,)
         class_names: Sequence[str],
         place: str,  # the file, for messages
@@ -80,13 +86,20 @@ class Arrays(Collection):
     def __len__(self) -> int:
         return len(self.images)
 
-    def image(self, index: int) -> Image.Image:  # noqa: D102
-        pixels = np.asarray(self.images[index])
-        if pixels.dtype == np.uint16:
-            pixels = np.rint(pixels / 257)  # 65535 = 257 * 255
-        if pixels.ndim == 3 and pixels.shape[-1] == 1:
-            pixels = pixels[..., 0]
-        return Image.fromarray(pixels.astype(np.uint8))
+    def image(self, index: int) -> NDArray[Any]:  # noqa: D102
+        values = np.asarray(self.images[index])
+        return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+    def refused(self, fitting: Fitting) -> Problem | None:  # noqa: D102
+        planes = self.images.shape[3] if self.images.ndim == 4 else 1
+        if not fitting.takes(planes):
+            reason = f"has {planes} channels, not data.channels={fitting.channels}"
+            return Problem(self.place, reason, f"set data.channels={planes}")
+        dtype = self.images.dtype.newbyteorder("=")
+        if fitting.scale is None and dtype not in FULL:
+            kept = Seen.of(Values.of(self.image(k), len(self)) for k in range(len(self)))
+            return Problem(self.place, f"has {kept}", kept.advice() or "say data.range=[low,high]")
+        return None
 
     def address(self, index: int) -> str:  # noqa: D102
         return f"{self.place}[{index}]"
@@ -97,13 +110,15 @@ class Arrays(Collection):
 
 def hashed(*parts: object) -> str:
     """32 hex digits that stand for the parts' text."""
-    return hashlib.blake2b("\n".join(map(str, parts)).encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(
+        "\n".join(map(str, parts)).encode("utf-8", "surrogateescape"), digest_size=16
+    ).hexdigest()
 
 
 def scan(
     collection: Collection,
-    act: Callable[[Image.Image], Result],  # what to do with each normalised image
-    admit: Callable[[Image.Image], None] = admit,  # looks at each before its pixels are read
+    act: Callable[[Stored], Result],  # what to do with each image
+    admit: Callable[[Stored], None] = admit,  # looks at each before its pixels are read
 ) -> Iterator[Result | Problem]:
     """`act` on every image in order, on several threads; a `Problem` in place of a broken one."""
     one = _Reader(collection, act, admit)
@@ -114,6 +129,16 @@ def scan(
                 chunk = range(start, min(start + CHUNK, len(collection)))
                 yield from pool.map(one, chunk)
                 bar.update(len(chunk))
+
+
+def values_seen(collection: Collection, fitting: Fitting) -> Seen:
+    """The values of all images that can be read, in their order."""
+
+    def look(stored: Stored) -> Values:
+        return Values.of(values_of(stored), len(collection))
+
+    found = scan(collection, look, fitting.admit)
+    return Seen.of(each for each in found if isinstance(each, Values))
 
 
 @contextmanager
@@ -130,20 +155,20 @@ class _Reader(Generic[Result]):
     def __init__(
         self,
         collection: Collection,
-        act: Callable[[Image.Image], Result],
-        admit: Callable[[Image.Image], None],
+        act: Callable[[Stored], Result],
+        admit: Callable[[Stored], None],
     ) -> None:
         self.collection, self.act, self.admit = collection, act, admit
 
     def __call__(self, index: int) -> Result | Problem:
         labels, path = self.collection.labels, self.collection.address(index)
         try:
-            with self.collection.image(index) as image:
+            with kept_open(self.collection.image(index)) as image:
                 if labels is not None and labels[index] == UNLABELLED:
                     fix = "move it into a class folder or set data.labels=false"
                     raise UnusableImage("has no class folder although other images have one", fix)
                 self.admit(image)
-                return self.act(normalised(image))
+                return self.act(image)
         except UnusableImage as error:
             return Problem(path, str(error), error.fix)
         except Exception as error:  # decoders raise anything at all on damaged bytes

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import math
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -18,12 +19,13 @@ from ganlab.data.collection import Collection, scan
 from ganlab.data.decode import Fitting
 from ganlab.data.partial import DESCRIPTION, PIXELS, clear_abandoned, partial_folder
 from ganlab.data.problems import BrokenData, Problem
+from ganlab.data.values import Scale, narrow
 from ganlab.storage import DamagedFile, read_text
 from ganlab.storage.arrays import digest_of, read_npy
 
 
 class ImageDataset:
-    """Square uint8 images with labels, whether they lie in memory or in a mapped file."""
+    """Fitted uint8 images with labels, whether they lie in memory or in a mapped file."""
 
     def __init__(
         self,
@@ -31,8 +33,9 @@ class ImageDataset:
         labels: NDArray[np.int64] | None,  # (N,), None for unlabelled data
         class_names: Sequence[str],  # label k is class_names[k]
         digest: str,  # hash of pixels and labels
+        scale: Scale | None = None,  # what was found to be black and white, where it was looked for
     ) -> None:
-        self.pixels = pixels
+        self.pixels, self.scale = pixels, scale
         self.labels = None if labels is None else torch.from_numpy(np.array(labels, np.int64))
         self.class_names, self.digest = list(class_names), digest
 
@@ -48,19 +51,19 @@ def decoded(collection: Collection, fitting: Fitting, skip_broken: bool) -> Imag
     """Read a whole set into memory; raises `BrokenData` unless broken images may be skipped."""
     kept: list[int] = []
     digest = hashlib.blake2b(digest_size=16)
-    side = fitting.resolution
-    images = np.empty((len(collection), fitting.channels, side, side), np.uint8)
+    images = np.empty((len(collection), *fitting.shape), np.uint8)
     for index, pixels in _good(collection, fitting, skip_broken):
         images[len(kept)] = pixels
         kept.append(index)
         digest.update(pixels.data)
     labels = _kept_labels(collection, kept, digest)
-    return ImageDataset(images[: len(kept)], labels, collection.class_names, digest.hexdigest())
+    names, images = collection.class_names, images[: len(kept)]
+    return ImageDataset(images, labels, names, digest.hexdigest(), fitting.scale)
 
 
 def nbytes(collection: Collection, fitting: Fitting) -> int:
     """Size of the decoded set in bytes."""
-    return len(collection) * fitting.channels * fitting.resolution**2
+    return len(collection) * math.prod(fitting.shape)
 
 
 class DecodedFile:
@@ -93,8 +96,9 @@ class DecodedFile:
                 digest.update(found.labels.numpy().data)
             if digest.hexdigest() != found.digest:
                 raise DamagedFile("its checksum does not agree")
-            side = (fitting.channels, fitting.resolution, fitting.resolution)
-            if found.pixels.shape[1:] != side or found.class_names != [*collection.class_names]:
+            if found.pixels.shape[1:] != fitting.shape or found.class_names != [
+                *collection.class_names
+            ]:
                 raise DamagedFile("it describes other images")
         except (OSError, ValueError) as error:
             warnings.warn(
@@ -115,14 +119,16 @@ class DecodedFile:
             described = json.loads(read_text(self.description))
             given, names, digest = (described[key] for key in ("labels", "class_names", "digest"))
             labels = None if given is None else np.array(given, np.int64)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            ends = described.get("range")
+            scale = None if ends is None else Scale(*map(float, ends))
+        except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise DamagedFile(f"{self.description} cannot be read: {error}") from error
         words = isinstance(names, list) and all(isinstance(n, str) for n in [*names, digest])
         if not words or pixels.dtype != np.uint8 or pixels.ndim != 4:
             raise DamagedFile(f"{self.pixels} or its description is none of decoded images")
         if labels is not None and labels.shape != pixels.shape[:1]:
             raise DamagedFile(f"{self.description} has {labels.size} labels")
-        return ImageDataset(pixels, labels, names, digest)
+        return ImageDataset(pixels, labels, names, digest, scale)
 
     def write(self, collection: Collection, fitting: Fitting, skip_broken: bool) -> None:
         """Decode a set into the file, one image after the other, atomically.
@@ -159,11 +165,13 @@ class DecodedFile:
             file.seek(0)
             _header(file, len(kept), fitting)
         labels = _kept_labels(collection, kept, digest)
-        return {
+        described = {
             "labels": None if labels is None else labels.tolist(),
             "class_names": list(collection.class_names),
             "digest": digest.hexdigest(),
         }
+        scale = fitting.scale
+        return described if scale is None else described | {"range": [scale.low, scale.high]}
 
     def _check_space(self, needed: int) -> None:
         if shutil.disk_usage(self.directory).free < needed:
@@ -183,11 +191,17 @@ def _good(
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Fitted images with their numbers; every image is read before broken ones are reported."""
     problems: list[Problem] = []
-    for index, item in enumerate(scan(collection, fitting, fitting.admit)):
+    if problem := collection.refused(fitting):
+        raise BrokenData([problem])
+    low, high = 255, 0
+    for index, item in enumerate(scan(collection, fitting.fitted, fitting.admit)):
         if isinstance(item, Problem):
             problems.append(item)
         else:
+            low, high = min(low, int(item.min())), max(high, int(item.max()))
             yield index, item
+    if low <= high and (told := narrow(low, high)):
+        warnings.warn(told, stacklevel=2)
     if not problems:
         return
     error = BrokenData(problems, len(collection))
@@ -208,7 +222,6 @@ def _kept_labels(
 
 def _header(file: BinaryIO, count: int, fitting: Fitting) -> None:
     """Start of an .npy file; NumPy pads it so that its length does not depend on `count`."""
-    side = fitting.resolution
-    shape = (count, fitting.channels, side, side)
+    shape = (count, *fitting.shape)
     description = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, description)

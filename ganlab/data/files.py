@@ -7,18 +7,17 @@ import zlib
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection as AnyOf
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
+from ganlab.data import stored
 from ganlab.data.collection import Collection, hashed
-from ganlab.data.decode import UnusableImage
 from ganlab.data.labels import Labels, labels_of
-from ganlab.data.problems import BrokenData, Problem, counted_suffixes
+from ganlab.data.problems import BrokenData, Problem, UnusableImage, counted_suffixes
+from ganlab.data.stored import LARGEST, Stored
 from ganlab.storage import DamagedFile, irregular
 from ganlab.storage.regular import opened
 
-LARGEST = 2**28  # bytes of an archive's member: Pillow's largest image, 89 million pixels of RGB
 SUFFIXES = [
     ".png",
     ".jpg",
@@ -63,12 +62,15 @@ class Files(Collection):
             fix = f"put {', '.join(SUFFIXES[:4])}, ... files there or change data.path"
             raise BrokenData([Problem(str(place), f"holds no image files{told}", fix)])
         ignored = Labels(None, (), "data.labels=false")
-        about = (self.names, others, self.content, f"{place}/")
-        found = labels_of(*about) if labels else ignored
+        found = self.found_labels(others) if labels else ignored
         self.labels, self.class_names, self.origin = found.numbers, found.class_names, found.origin
         self.label_file = found.file
         if found.file is not None:
             self.passed_over -= Counter([_suffix(found.file)])
+
+    def found_labels(self, others: AnyOf[str]) -> Labels:
+        """The classes of the images, `others` being the other files; raises `BrokenData`."""
+        return labels_of(self.names, others, self.content, f"{self.place}/")
 
     @property
     def keyed(self) -> list[str]:
@@ -92,7 +94,7 @@ class Files(Collection):
 
     def reads(self, name: str) -> bool:
         """Whether this file is an image, by its name."""
-        return _suffix(name) in SUFFIXES
+        return is_image_name(name)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -111,10 +113,10 @@ class FolderFiles(Files):
         """Whether this file is an image, or a link to nothing that may have led to a folder."""
         return super().reads(name) or not (_suffix(name) or (self.place / name).exists())
 
-    def image(self, index: int) -> Image.Image:  # noqa: D102
+    def image(self, index: int) -> Stored:  # noqa: D102
         path = self.place / self.names[index]
         try:
-            return Image.open(path)
+            return stored.opened(path)
         except FileNotFoundError as error:
             reason = "is a link to nothing" if path.is_symlink() else "is not there any more"
             raise UnusableImage(reason, "mend or delete it") from error
@@ -169,13 +171,13 @@ class ZipFiles(Files):
             place, [i.filename for i in self.archive.infolist() if not i.is_dir()], labels
         )
 
-    def image(self, index: int) -> Image.Image:  # noqa: D102
+    def image(self, index: int) -> Stored:  # noqa: D102
         member = self.archive.getinfo(self.names[index])
         if member.file_size > LARGEST:  # looked at before anything is unpacked
             reason = f"unpacks to {member.file_size / 2**20:,.0f} MB, more than any image read here"
             raise UnusableImage(reason, "replace or delete it")
         with self.lock:
-            return Image.open(io.BytesIO(self.archive.read(member)))
+            return stored.opened(io.BytesIO(self.archive.read(member)))
 
     def content(self, name: str) -> bytes:  # noqa: D102
         member = self.archive.getinfo(name)
@@ -189,30 +191,6 @@ class ZipFiles(Files):
         entries = (self.archive.getinfo(name) for name in self.keyed)
         states = [(entry.filename, entry.file_size, entry.CRC) for entry in entries]
         return hashed(bool(self.class_names), *states)
-
-
-class ImageFiles:
-    """A folder or a zip archive of images as a source."""
-
-    shared = True
-
-    def __init__(
-        self,
-        path: str | Path | None,  # the folder, or a file ending in .zip
-        labels: bool = True,  # of a file of labels, or of nested folders
-        guide: str = "a folder or .zip of images",  # what belongs there and where to get it
-    ) -> None:
-        self.path, self.labels, self.guide = path, labels, guide
-
-    def prepare(self) -> None:
-        """Nothing to fetch."""
-
-    def open(self) -> Files:
-        """List the files; raises `FileNotFoundError` or `BrokenData`."""
-        place = existing(self.path, self.guide)
-        if place.is_dir():
-            return FolderFiles(place, self.labels)
-        return ZipFiles(place, self.labels, self.guide)
 
 
 def existing(path: str | Path | None, guide: str) -> Path:
@@ -231,6 +209,11 @@ def state(place: Path) -> str:
     """A hash of a file's name, size and time of change."""
     found = place.stat()
     return hashed(place.resolve(), found.st_size, found.st_mtime_ns)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is an image, by its name, and not hidden."""
+    return _suffix(name) in SUFFIXES and not _hidden(name)
 
 
 def _suffix(name: str) -> str:

@@ -21,8 +21,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ganlab.checks.places import file_named, place_named
-from ganlab.data.decode import Fitting, UnusableImage, normalised
+from ganlab.data.decode import Fitting, normalised
 from ganlab.data.files import SUFFIXES
+from ganlab.data.problems import UnusableImage
+from ganlab.data.values import Scale
 
 SHAPE_TOLERANCE = 0.01  # by which aspect ratios of an image and its mask may differ
 GREY = (32, 223)  # values between these are neither black nor white
@@ -57,7 +59,7 @@ def read_image(place: str | Path, fitting: Fitting, key: str = "study.image") ->
         FileNotFoundError: there is no such file; the message names `key`.
         ValueError: a folder, or a file that is no image or one without a fixed range of values.
     """
-    pixels = torch.tensor(fitting(open_image(place, key)))
+    pixels = torch.tensor(fitting(open_image(place, key, fitting.scale)))
     return pixels[None].float() / 127.5 - 1
 
 
@@ -169,10 +171,10 @@ def _fitted_region(
     return replace(fitting, channels=1, filter="box")(mask) >= 128
 
 
-def open_image(place: str | Path, key: str) -> Image.Image:
+def open_image(place: str | Path, key: str, scale: Scale | None = None) -> Image.Image:
     """An image file, normalised as training images are. Raises as `read_image`."""
     with _open(place, key) as file, _readable(place, key):
-        return normalised(file)
+        return normalised(file, scale)
 
 
 def _open(place: str | Path, key: str) -> Image.Image:

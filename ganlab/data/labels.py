@@ -56,7 +56,7 @@ def labels_of(
             pairs = read(content(file))
             if pairs is not None:
                 found = _by_image([(f"{top}{_plain(path)}", label) for path, label in pairs], names)
-                return _numbered([found[each] for each in names], file)
+                return numbered([found[each] for each in names], file)
         except BrokenData:
             raise
         except (ValueError, RecursionError, csv.Error) as error:
@@ -76,7 +76,7 @@ def _of_folders(names: Sequence[str]) -> Labels:
     return Labels(numbers, class_names, "the folders that images lie in")
 
 
-def _numbered(labels: Sequence[object], file: str) -> Labels:
+def numbered(labels: Sequence[object], file: str) -> Labels:
     """Whole numbers are the classes themselves; names are numbered in sorted order."""
     if all(label is None for label in labels):
         return Labels(None, (), f"{file}, which has none", file)
@@ -111,12 +111,13 @@ def _by_image(pairs: Sequence[Pair], names: Sequence[str]) -> dict[str, object]:
     }
     if any(wrong.values()):
         raise ValueError(
-            "; ".join(f"{what} {_listed(files)}" for what, files in wrong.items() if files)
+            "; ".join(f"{what} {listed(files)}" for what, files in wrong.items() if files)
         )
     return dict(pairs)
 
 
-def _listed(files: Sequence[str]) -> str:
+def listed(files: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
     more = f" and {len(files) - SHOWN:,} more" if len(files) > SHOWN else ""
     return f"{', '.join(files[:SHOWN])}{more}"
 
@@ -162,7 +163,7 @@ def _of_table(data: bytes) -> list[Pair] | None:
         raise ValueError(f"line {short[0]} has another number of cells than line 1")
     if not rows[1:]:
         raise ValueError("has no line below its header")
-    return _as_numbers([(row[file], row[label]) for row in rows[1:]])
+    return with_numbers([(row[file], row[label]) for row in rows[1:]])
 
 
 def _of_labels_csv(data: bytes) -> list[Pair] | None:
@@ -193,7 +194,7 @@ def _column(head: Sequence[str], names: Sequence[str]) -> int | None:
     return next((head.index(name) for name in names if name in head), None)
 
 
-def _as_numbers(pairs: list[Pair]) -> list[Pair]:
+def with_numbers(pairs: list[Pair]) -> list[Pair]:
     """Labels that are all whole numbers as such: a table holds text alone."""
     if all(str(label).isdecimal() for _, label in pairs):
         return [(path, int(str(label))) for path, label in pairs]

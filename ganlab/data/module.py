@@ -1,7 +1,8 @@
 """The one LightningDataModule: any source, decoded once, streamed to every rank."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import lightning
@@ -11,17 +12,19 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ganlab.data.absent import blank_pass
 from ganlab.data.batch import Batch
-from ganlab.data.collection import Collection, Source, hashed
+from ganlab.data.collection import Collection, Source, hashed, values_seen
 from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
-from ganlab.data.decode import MAX_PIXELS, Fitting
+from ganlab.data.decode import MAX_PIXELS, Fitting, checked_show
 from ganlab.data.generated import Generated
 from ganlab.data.sampler import ImageStream, local_batch
+from ganlab.data.values import Given, found, stated, to_find
 from ganlab.downloads import cache_dir as user_cache
+from ganlab.nn.frames import Resolution
 from ganlab.nn.randomness import keyed_generator
 
 
 class ImageData(lightning.LightningDataModule):
-    """Square images for training and scoring, uint8 until they are on the device.
+    """Images of one size for training and scoring, uint8 until they are on the device.
 
     `position` is where the next training iteration starts in the endless stream (in images over
     all ranks); iterating leaves it alone. `num_eval` bounds the test pass. `batch_size_at`, when
@@ -35,8 +38,8 @@ class ImageData(lightning.LightningDataModule):
     def __init__(
         self,
         source: Source,  # where the images come from
-        resolution: int = 32,  # side in pixels, a power of two from 4
-        channels: int = 3,  # 1 grey, 3 RGB
+        resolution: Resolution = 32,  # side in pixels, a power of two from 4; or height and width
+        channels: int = 3,  # 1 grey, 3 RGB; another number takes all channels as they are
         batch_size: int = 64,  # images per step over all processes together
         fit: str = "crop",  # crop | pad | stretch: how an oblong image becomes a square
         filter: str = "lanczos",  # box | bilinear | hamming | bicubic | lanczos
@@ -48,9 +51,14 @@ class ImageData(lightning.LightningDataModule):
         memory_budget_mb: float = 2048,  # a decoded set above this is memory-mapped
         cache_dir: str | None = None,  # of mapped files; default <user cache>/ganlab/images
         name: str = "images",  # the data set's name in results
+        range: Given = None,  # values that are black and white: two, two percentiles, or auto
+        show: Sequence[int] | None = None,  # channels of pictures, one or three; None = the first
     ) -> None:
         super().__init__()
-        self.fitting = Fitting(resolution, channels, fit, filter, enlarge, max_pixels)
+        scale = stated(range)
+        self.fitting = Fitting(resolution, channels, fit, filter, enlarge, max_pixels, scale)
+        self.range = range if range is None or isinstance(range, str) else [*range]
+        self.show = checked_show(show, channels)
         local_batch(batch_size, 1)
         self.source, self.name = source, name
         self.resolution, self.channels, self.batch_size = resolution, channels, batch_size
@@ -112,13 +120,15 @@ class ImageData(lightning.LightningDataModule):
         collection = self.source.open()
         if self.world[0] == 0 and (told := collection.labelled()):
             print(f"{self.name}: {told}", file=sys.stderr)
-        if not self._mapped(collection):
-            self._dataset = decoded(collection, self.fitting, self.skip_broken)
-            return
-        file = self._file(collection)
-        if self.world[0] == 0 or not file.exists():  # the others' first has looked at it for them
-            self._sound_file(collection)
-        self._dataset = file.load()
+        if self._mapped(collection):
+            file = self._file(collection)
+            if self.world[0] == 0 or not file.exists():  # the others' first has looked for them
+                self._sound_file(collection)
+            self._dataset = file.load()
+        else:
+            self._dataset = decoded(collection, self._ranged(collection), self.skip_broken)
+        if self._dataset.scale is not None:
+            self.fitting = replace(self.fitting, scale=self._dataset.scale)
 
     def stream(self) -> ImageStream:
         """A fresh stream of this rank's batches from `position` on."""
@@ -193,11 +203,21 @@ class ImageData(lightning.LightningDataModule):
         """Make the mapped file unless it is there and whole; looks at it once."""
         file = self._file(collection)
         if self._checked != file.pixels and not file.sound(collection, self.fitting):
-            file.write(collection, self.fitting, self.skip_broken)
+            file.write(collection, self._ranged(collection), self.skip_broken)
         self._checked = file.pixels
 
+    def _ranged(self, collection: Collection) -> Fitting:
+        """The fitting with what is black and white, found in the values where it is asked for."""
+        if not to_find(self.range):
+            return self.fitting
+        scale, why = found(self.range, values_seen(collection, self.fitting))
+        if self.world[0] == 0:
+            print(f"{self.name}: data.range={scale}: {why}", file=sys.stderr)
+        return replace(self.fitting, scale=scale)
+
     def _file(self, collection: Collection) -> DecodedFile:
-        key = hashed("v1", collection.fingerprint(), self.fitting, self.skip_broken)
+        said = [] if self.range is None else [self.range]
+        key = hashed("v1", collection.fingerprint(), self.fitting, self.skip_broken, *said)
         return DecodedFile(self.cache_dir, key)
 
 

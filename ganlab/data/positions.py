@@ -23,6 +23,11 @@ def has_mirrors(data: object) -> bool:
     return bool(getattr(data, "flip", False))
 
 
+def num_channels(data: object) -> int:
+    """How many channels the images have; a user's own data need not say, and is of colours."""
+    return int(getattr(data, "channels", 3))
+
+
 def num_images(data: Any) -> int:
     """How many images the data has; a mirror image that it is trained with counts too."""
     return len(data.dataset) * (2 if has_mirrors(data) else 1)

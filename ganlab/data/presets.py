@@ -10,11 +10,14 @@ from typing import Any
 from ganlab.checks.places import place_named
 from ganlab.data.arrays import ArrayFile
 from ganlab.data.binaries import CIFAR10, STL10
-from ganlab.data.files import ImageFiles
+from ganlab.data.containers import ImageFiles
+from ganlab.data.decode import sides
 from ganlab.data.generated import Generated, Painter
 from ganlab.data.idx import MNIST, FashionMNIST
 from ganlab.data.module import ImageData
 from ganlab.data.synthetic import Synthetic
+from ganlab.data.tables import HubImages, ParquetImages
+from ganlab.nn.frames import Resolution
 
 CELEBA_GUIDE = (
     "CelebA's folder img_align_celeba (202,599 files of 178x218 px) or img_align_celeba.zip, from "
@@ -29,10 +32,10 @@ FFHQ_GUIDE = (
     "resolutions), from https://github.com/NVlabs/ffhq-dataset"
 )
 LSUN_GUIDE = (
-    "a folder or .zip with the images of one LSUN category: `python download.py -c bedroom`, then "
-    "`python data.py export bedroom_train_lmdb --out_dir bedroom`, both of "
-    "https://github.com/fyu/lsun (the LMDB itself is not read)"
+    "the LMDB folder of one LSUN category, as bedroom_train_lmdb, unpacked from what "
+    "`python download.py -c bedroom` of https://github.com/fyu/lsun fetches, or its images"
 )
+TAR_GUIDE = "a .tar of images, a folder of such shards, or shards-{000000..000123}.tar"
 PLACES365_GUIDE = (
     "Places365's folder data_256 (class folders a/abbey ... z/zen_garden), unpacked from "
     "train_256_places365standard.tar at http://places2.csail.mit.edu/download.html"
@@ -59,11 +62,48 @@ def zipped(path: str | None = None, labels: bool = True, **options: Any) -> Imag
     return ImageData(ImageFiles(path, labels, "a .zip of images"), **options)
 
 
+def tar(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+    """A tar archive of images or WebDataset's shards, read in place; labels also from `.cls`."""
+    return ImageData(ImageFiles(path, labels, TAR_GUIDE), **options)
+
+
+def lmdb(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+    """Encoded images in an LMDB file; labels as in `folder`, by their keys."""
+    return ImageData(ImageFiles(path, labels, "an LMDB folder or file of images"), **options)
+
+
+def parquet(
+    path: str | None = None,
+    images: str | None = None,
+    labels: str | bool | None = None,
+    split: str | None = None,
+    **options: Any,
+) -> ImageData:
+    """Parquet files with a column of encoded images, and if wanted one of labels."""
+    return ImageData(ParquetImages(path, images, labels, split), **options)
+
+
+def huggingface(
+    path: str | None = None,
+    hub_path: str | None = None,
+    split: str = "train",
+    images: str | None = None,
+    labels: str | bool | None = None,
+    subset: str | None = None,
+    revision: str | None = None,
+    **options: Any,
+) -> ImageData:
+    """A data set of Hugging Face's `datasets`: a folder of `save_to_disk`, or a name."""
+    source = HubImages(path, hub_path, split, images, labels, subset, revision)
+    return ImageData(source, **options)
+
+
 def arrays(
     path: str | None = None, images: str | None = None, labels: str | None = None, **options: Any
 ) -> ImageData:
     """An .npy or .npz file; `images` and `labels` name arrays in the .npz where that is needed."""
-    return ImageData(ArrayFile(path, images, labels), **options)
+    channels = options.get("channels", 3)
+    return ImageData(ArrayFile(path, images, labels, channels), **options)
 
 
 def generated(
@@ -74,13 +114,14 @@ def generated(
     **options: Any,
 ) -> ImageData:
     """`num` samples of the generator in `ckpt`, drawn once; `painter` opens the checkpoint."""
-    needed = 1 if options.get("enlarge") else options.get("resolution", 1)
+    sized = not options.get("enlarge") and "resolution" in options
+    needed = min(sides(options["resolution"])) if sized else 1
     return ImageData(Generated(ckpt, num, latent_seed, painter, needed), **options)
 
 
-def synthetic(num: int = 1000, resolution: int = 32, **options: Any) -> ImageData:
+def synthetic(num: int = 1000, resolution: Resolution = 32, **options: Any) -> ImageData:
     """`num` procedurally drawn discs, rectangles and gradients, drawn at the resolution."""
-    return ImageData(Synthetic(num, resolution), resolution=resolution, **options)
+    return ImageData(Synthetic(num, max(sides(resolution))), resolution=resolution, **options)
 
 
 def cifar10(path: str | None = None, split: str = "train", **options: Any) -> ImageData:
@@ -109,7 +150,7 @@ def ffhq(path: str | None = None, **options: Any) -> ImageData:
 
 
 def lsun(path: str | None = None, **options: Any) -> ImageData:
-    """One LSUN category, exported to image files."""
+    """One LSUN category, in its LMDB or exported to image files."""
     return ImageData(ImageFiles(path, False, LSUN_GUIDE), **options)
 
 
@@ -137,6 +178,7 @@ def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> 
     wanted = like.fitting
     options |= {"resolution": wanted.resolution, "channels": wanted.channels}
     options |= {"fit": wanted.fit, "filter": wanted.filter}
+    options |= {"range": like.range} if isinstance(like, ImageData) else {}
     reader: Callable[..., ImageData] = READERS.get(path.suffix, folder)
     data = reader(path=str(path), **options, enlarge=True, name=path.stem)
     data.prepare_data()

@@ -18,6 +18,14 @@ class Problem:
         return f"{self.path}: {self.reason} ({self.fix})"
 
 
+class UnusableImage(ValueError):  # noqa: N818
+    """An image that opens but cannot be used; `fix` says what would help."""
+
+    def __init__(self, reason: str, fix: str) -> None:
+        self.fix = fix
+        super().__init__(reason)
+
+
 class BrokenData(ListedError):  # noqa: N818 - the name states the finding
     """Data that cannot be used as it is; `problems` lists every offender."""
 
@@ -34,11 +42,12 @@ def report(
     problems: Sequence[Problem],
     passed_over: Mapping[str, int] | None = None,  # suffix -> number of files that are not read
     labelled: str = "",  # what classes there are
+    values: str = "",  # what values there are
 ) -> str:
     """Every problem on a line of its own, after a line with their number; then what there is."""
     lines = [f"{_counted(len(problems))} found:" if problems else "no problems found"]
     lines += [f"  {item}" for item in problems]
-    lines += [labelled] if labelled else []
+    lines += [told for told in (labelled, values) if told]
     lines += [counted_suffixes(passed_over)] if passed_over else []
     return "\n".join(lines)
 

@@ -15,7 +15,8 @@ ExtractorT = TypeVar("ExtractorT", bound="Extractor")
 class Extractor(nn.Module):
     """A frozen network from images to features, with its own resizing and normalising.
 
-    Takes float images in [-1, 1] of any size in 1 or 3 channels, puts them on the 8-bit grid, and
+    Takes float images in [-1, 1] of any size in 1 or 3 channels, or those of more channels that
+    `select` names, puts them on the 8-bit grid, and
     always works in float32, in evaluation mode, without gradients. Construction is cheap and draws
     no random number: weights are read by `prepare`, or else by the first `forward`; only `prepare`
     may download.
@@ -31,9 +32,15 @@ class Extractor(nn.Module):
     def __init__(
         self,
         file: WeightsFile,  # where the network's weights are
+        select: Sequence[int] | None = None,  # one channel of the images or three; None = all
     ) -> None:
+        if select is not None and (len(select) not in (1, 3) or min(select) < 0):
+            raise ValueError(f"features.select={[*select]} must be one channel or three, from 0")
         super().__init__()
-        self.file = file
+        self.file, self.select = file, None if select is None else [*select]
+        self.suffix = "" if select is None else f"_c{'_'.join(map(str, select))}"  # of its name
+        if select is not None:
+            self.name = type(self).name + self.suffix
         self.network: nn.Module | None = None
         self.register_buffer("anchor", torch.empty(0), persistent=False)
         self.eval()
@@ -42,6 +49,17 @@ class Extractor(nn.Module):
     def sha256(self) -> str:
         """Digest of the file of weights, 64 hexadecimal digits."""
         return self.file.digest
+
+    def check_channels(self, channels: int) -> None:
+        """Raise ValueError where it is not said which of so many channels it sees."""
+        if self.select is not None and max(self.select) >= channels:
+            raise ValueError(f"features.select={self.select}: the images have {channels} channels")
+        if self.select is None and channels not in (1, 3):
+            raise ValueError(
+                f"features of {self.name} are of grey or RGB, and the images have {channels} "
+                "channels: say which it sees, as features.select=[0,1,2], or leave scores out with "
+                "scores=null"
+            )
 
     def preflight(self) -> None:
         """Raise, within about a second, when the weights are not to be had."""
@@ -54,10 +72,12 @@ class Extractor(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Map (N, 1 or 3, H, W) to `features` (N, feature_dim) and `logits` (N, K), float32."""
+        """Map (N, C, H, W) to `features` (N, feature_dim) and `logits` (N, K), float32."""
         network = self._loaded()
         with torch.autocast(images.device.type, enabled=False):
-            grid = with_channels(quantized(images), self.channels)
+            self.check_channels(images.shape[1])
+            seen = images if self.select is None else images[:, self.select]
+            grid = with_channels(quantized(seen), self.channels)
             features, logits = network(self.fitted(grid))
         return {"features": features, "logits": logits}
 
@@ -100,6 +120,7 @@ class StagedExtractor(Extractor):
 
         Pixels are not rounded to 8 bits, which has no useful gradient and changes no stored image.
         """
+        self.check_channels(images.shape[1])
         network = self._loaded()
         grad = differentiable and torch.is_grad_enabled()
         with torch.set_grad_enabled(grad), torch.autocast(images.device.type, enabled=False):

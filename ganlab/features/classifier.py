@@ -5,6 +5,7 @@ Trained by `python scripts/train_classifier.py` on the 60,000 training images; t
 full rank at 1,000 images already (condition number about 2,000).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -76,11 +77,12 @@ class Classifier(Extractor):
     def __init__(
         self,
         weights: str | Path | None = None,  # a file trained by the script; None is the embedded one
+        select: Sequence[int] | None = None,  # as in `Extractor`
     ) -> None:
         if weights is None:
-            super().__init__(WeightsFile(EMBEDDED, sha256=SHA256))
+            super().__init__(WeightsFile(EMBEDDED, sha256=SHA256), select)
         else:
-            super().__init__(WeightsFile(Path(weights).expanduser()))
+            super().__init__(WeightsFile(Path(weights).expanduser()), select)
 
     def build(self) -> nn.Module:
         """The untrained network."""

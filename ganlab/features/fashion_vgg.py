@@ -5,6 +5,7 @@ Trained on the 60,000 training images by
 weights (float16) recognise 91.6% of the 10,000 test images.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch.nn.functional as F
@@ -85,13 +86,14 @@ class FashionVGG(StagedExtractor):
         self,
         weights: str | Path | None = None,  # a file trained by the script; None is the embedded one
         size: int = SIZE,  # side the images are resized to, px
+        select: Sequence[int] | None = None,  # as in `Extractor`
     ) -> None:
         if size < SMALLEST or size & (size - 1):
             raise ValueError(f"features.size={size} should be a power of two from {SMALLEST}")
         if weights is None:
-            super().__init__(WeightsFile(EMBEDDED, sha256=SHA256))
+            super().__init__(WeightsFile(EMBEDDED, sha256=SHA256), select)
         else:
-            super().__init__(WeightsFile(Path(weights).expanduser()))
+            super().__init__(WeightsFile(Path(weights).expanduser()), select)
         self.size = size
         self.resize = f"bilinear-antialias-{size}"
 

@@ -10,6 +10,7 @@ and torch-fidelity's `weights-inception-2015-12-05-6726825d.pth`: the names are 
 and both file names carry the start of the one digest `SHA256`.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -203,16 +204,17 @@ class Inception(Extractor):
         resize: str = "tf1",  # tf1 or clean
         sha256: str | None = SHA256,  # what the file must be; None takes any and records what it is
         url: str = URL,  # where the file is downloaded from
+        select: Sequence[int] | None = None,  # as in `Extractor`
     ) -> None:
         if resize not in ("tf1", "clean"):
             raise ValueError(f"features.resize={resize} is neither tf1 nor clean")
         path = None if weights is None else Path(weights).expanduser()
-        super().__init__(WeightsFile(path, url, BYTES, sha256))
+        super().__init__(WeightsFile(path, url, BYTES, sha256), select)
         self.resize = {"tf1": "bilinear-tf1-299", "clean": "bicubic-antialias-299"}[resize]
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Map (N, 1 or 3, H, W) to `features`, `logits` and `logits_unbiased`, float32."""
+        """Map (N, C, H, W) to `features`, `logits` and `logits_unbiased`, float32."""
         outputs: dict[str, Tensor] = super().forward(images)
         bias: Tensor = self._loaded().fc.bias  # type: ignore[union-attr, assignment]
         return {**outputs, "logits_unbiased": outputs["logits"] - bias}

@@ -14,7 +14,7 @@ def quantized(images: Tensor) -> Tensor:
     """Images in [-1, 1] as the 8-bit values an image file would hold, 0..255 in float32.
 
     Generated and real images are thereby treated alike; what lies outside [-1, 1] is clamped.
-    Raises `ValueError` for anything but float (N, 1 or 3, H, W).
+    Raises `ValueError` for anything but float (N, C, H, W).
     """
     return continuous(images.clamp(-1, 1) if images.is_floating_point() else images).round()
 
@@ -22,11 +22,11 @@ def quantized(images: Tensor) -> Tensor:
 def continuous(images: Tensor) -> Tensor:
     """Images in [-1, 1] as values 0..255 in float32, neither clamped nor rounded: differentiable.
 
-    Raises `ValueError` for anything but float (N, 1 or 3, H, W).
+    Raises `ValueError` for anything but float (N, C, H, W).
     """
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
+    if images.ndim != 4 or not images.is_floating_point():
         raise ValueError(
-            "an extractor takes float images in [-1, 1] of shape (N, 1 or 3, H, W), "
+            "an extractor takes float images in [-1, 1] of shape (N, C, H, W), "
             f"not {str(images.dtype).removeprefix('torch.')} of shape {tuple(images.shape)}"
         )
     return (images.float() + 1) * 127.5

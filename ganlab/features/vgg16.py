@@ -5,6 +5,7 @@ Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image R
 its network was trained on, so the config does: `features.weights.layout`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,6 +153,7 @@ class VGG16(StagedExtractor):
     `fc8`, the logits.
     """
 
+    name = "vgg16"
     feature_dim = 4096
     stage_names = STAGES
     channels = 3
@@ -160,13 +162,14 @@ class VGG16(StagedExtractor):
         self,
         weights: VGG16Weights | str | Path | None = None,  # None or a file alone: torchvision's
         size: int | None = 224,  # side the images are resized to, px; None = their own
+        select: Sequence[int] | None = None,  # as in `Extractor`
     ) -> None:
         chosen = weights if isinstance(weights, VGG16Weights) else VGG16Weights(weights)
         if size is not None and size < SMALLEST:
             raise ValueError(f"features.size={size} should be at least {SMALLEST}, or null")
-        super().__init__(chosen.located())
+        super().__init__(chosen.located(), select)
         self.weights, self.size = chosen, size
-        self.name, self.num_classes = chosen.variant, chosen.num_classes
+        self.name, self.num_classes = chosen.variant + self.suffix, chosen.num_classes
         self.resize = "none" if size is None else f"bilinear-antialias-{size}"
         if chosen.mean is not None:  # it shifts features as a resize does: part of the protocol
             self.resize += "-mean-" + "-".join(f"{value:g}" for value in chosen.mean)

@@ -114,7 +114,7 @@ def painted(
     else:
         latents = walk(ends[0].double(), ends[1].double(), at).to(ends[0])
         images = generator.synthesize(generator.map(latents, condition), noise="const")
-    return enlarged(finest(images), generator.resolution)
+    return enlarged(finest(images), generator.image_size[1])
 
 
 def crop_and_shrink(images: Tensor, crop: bool) -> Tensor:

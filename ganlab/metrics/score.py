@@ -93,6 +93,7 @@ class Score(Metric):
 class ImageCount(Score):
     """How many images of each side were seen: the check that no rank lost or repeated one."""
 
+    source = "images"
     real_images: Tensor
     fake_images: Tensor
 
@@ -102,7 +103,7 @@ class ImageCount(Score):
             self.add_state(f"{side}_images", torch.zeros((), dtype=torch.int64), "sum")
 
     def update(self, features: Tensor, real: bool, index: Tensor | None = None) -> None:
-        """Count the rows of (N, d)."""
+        """Count the rows of (N, ...)."""
         if real:
             self.real_images += len(features)
         else:

@@ -1,17 +1,15 @@
 """A suite: one pass through one extractor feeds every score, under one protocol of counts."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ganlab.features.base import Extractor
 from ganlab.features.pixels import quantized
 from ganlab.metrics.score import ImageCount, Score, State, rank_and_world
 from ganlab.nn.randomness import keyed_generator
-
-if TYPE_CHECKING:
-    from ganlab.features.base import Extractor
 
 Record = dict[str, str | int | float | bool | None]
 _COUNT = "images"  # the key of the suite's own image count, next to the scores
@@ -32,7 +30,7 @@ class Suite:
 
     def __init__(
         self,
-        extractor: "Extractor",  # images in [-1, 1] -> named features
+        extractor: Extractor,  # images in [-1, 1] -> named features
         metrics: Mapping[str, Score],  # name -> score; a score of several values names them itself
         num_real: int | None,  # real images to compare with; None = all there are
         num_fake: int,  # generated images
@@ -135,6 +133,11 @@ class Suite:
         for metric in self.metrics.values():
             metric.check_resolution(resolution)
 
+    def check_channels(self, channels: int) -> None:
+        """Raise ValueError where a score's features are not of so many channels."""
+        if self._extracts and isinstance(self.extractor, Extractor):
+            self.extractor.check_channels(channels)
+
     def real_indices(self, num_images: int) -> Tensor:
         """Which of the data's images are the reals: ascending, (n,) int64, the same in every run.
 
@@ -168,12 +171,15 @@ class Suite:
 
     def _extracted(self, images: Tensor, side: str) -> dict[str, Tensor]:
         images = images.to(self.device).float()
-        outputs: dict[str, Tensor] = self.extractor(images)
-        if not outputs["features"].isfinite().all():
+        outputs: dict[str, Tensor] = self.extractor(images) if self._extracts else {}
+        if outputs and not outputs["features"].isfinite().all():
             raise ValueError(f"{self.extractor.name} features of {side} images are not finite")
-        if any(metric.source == "images" for metric in self.metrics.values()):
-            outputs = {**outputs, "images": quantized(images) / 127.5 - 1}
-        return outputs
+        return {**outputs, "images": quantized(images) / 127.5 - 1}
+
+    @property
+    def _extracts(self) -> bool:
+        """Whether any score is of what the extractor gives."""
+        return any(metric.source != "images" for metric in self.metrics.values())
 
     def _source(self, outputs: Mapping[str, Tensor], name: str, metric: Score) -> Tensor:
         found = metric.source_of(outputs)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from ganlab.nn.frames import Frame
 from ganlab.nn.modulation import Normal
 
 Images = Tensor | list[Tensor]  # a list runs from coarse to fine
@@ -72,7 +73,8 @@ class Generator(nn.Module):
     """Latents to images, with a stable address for every layer of neurons."""
 
     latent_dim: int  # Z
-    resolution: int  # H = W of the finest image
+    resolution: int  # H = W of the finest image; of a rectangle that of its table, see `Frame`
+    frame: Frame | None = None  # of images that may be rectangles; None = a square
     channels: int  # C of an image
     num_labels: int = 0  # classes that it must be told one of; 0 = unconditional
     prior: str = "normal"  # of each latent number: N(0, 1), or "uniform" on [-1, 1)
@@ -83,6 +85,13 @@ class Generator(nn.Module):
         draw = torch.rand if self.prior == "uniform" else torch.randn
         latents = draw(n, self.latent_dim, generator=generator, device=generator.device)
         return 2 * latents - 1 if self.prior == "uniform" else latents
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the finest image, px."""
+        if self.frame is None:
+            return self.resolution, self.resolution
+        return self.frame.at(self.frame.size)
 
     @property
     def layers(self) -> dict[str, nn.Module]:

@@ -6,7 +6,8 @@ the 5 in print) and, at 32 px, the stages of Heikka: "Face synthesis with DCGAN"
 
 A network is a table of square maps, from the first to half the image's size. Every map doubles in
 size and halves in channels: 2x2 to 16x16 at 32 px, 4x4 to 32x32 at 64 px, and so on to 256 px.
-Networks of other shapes give the table itself, `widths`. A generator may be told a class: one 1
+Networks of other shapes give the table itself, `widths`; images that are no squares have a first
+map that is none, 4x8 for 64x128 px. A generator may be told a class: one 1
 among `num_labels` numbers beside the latent; its discriminator then has a logit for each class, of
 which the image's own counts (Mescheder et al., arXiv:1801.04406, appendix D).
 """
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images, one_hot_labels
+from ganlab.nn.frames import Frame, Resolution
 
 RESOLUTIONS = (32, 64, 128, 256)
 
@@ -91,7 +93,7 @@ class Generator(base.Generator):
 
     def __init__(
         self,
-        resolution: int = 64,  # power of two, 32 to 256
+        resolution: Resolution = 64,  # power of two, 32 to 256; or height and width
         channels: int = 3,  # of the image
         latent_dim: int = 100,  # numbers in a latent
         width: int = 128,  # channels of the finest hidden map, doubled at each coarser one
@@ -102,15 +104,16 @@ class Generator(base.Generator):
         num_labels: int = 0,  # classes of a conditional generator; 0 = unconditional
     ) -> None:
         super().__init__()
-        table = map_widths("generator", resolution, width, max_width, widths)
-        self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
+        self.frame = frame = Frame.of("generator", resolution)
+        table = map_widths("generator", frame.size, width, max_width, widths)
+        self.resolution, self.channels, self.latent_dim = frame.size, channels, latent_dim
         self.prior, self.num_labels = base.known_prior(prior), num_labels
         self.stages = nn.ModuleDict()
-        incoming, kernel, stride, padding = latent_dim + num_labels, min(table), 1, 0
+        incoming, kernel, stride, padding = latent_dim + num_labels, frame.at(min(table)), 1, 0
         for size, outgoing in table.items():
             up = nn.ConvTranspose2d(incoming, outgoing, kernel, stride, padding, bias=bias)
-            self.stages[f"{size}x{size}"] = stage(up, nn.BatchNorm2d(outgoing), nn.ReLU())
-            incoming, kernel, stride, padding = outgoing, 4, 2, 1
+            self.stages[frame.name(size)] = stage(up, nn.BatchNorm2d(outgoing), nn.ReLU())
+            incoming, kernel, stride, padding = outgoing, (4, 4), 2, 1
         self.to_image = nn.ConvTranspose2d(incoming, channels, 4, 2, 1, bias=bias)
         self.apply(initialize)
 
@@ -145,7 +148,7 @@ class Discriminator(base.Discriminator):
 
     def __init__(
         self,
-        resolution: int = 64,  # power of two, 32 to 256
+        resolution: Resolution = 64,  # power of two, 32 to 256; or height and width
         channels: int = 3,  # of the image
         width: int = 128,  # channels of the finest hidden map, doubled at each coarser one
         max_width: int = 1024,  # cap on that doubling
@@ -155,7 +158,8 @@ class Discriminator(base.Discriminator):
         num_labels: int = 0,  # classes, one of which it must be told; 0 = unconditional
     ) -> None:
         super().__init__()
-        table = map_widths("discriminator", resolution, width, max_width, widths)
+        frame = Frame.of("discriminator", resolution)
+        table = map_widths("discriminator", frame.size, width, max_width, widths)
         self.num_labels = num_labels
         self.stages = nn.ModuleDict()
         incoming, bias = channels, bias or not batch_norm
@@ -163,9 +167,9 @@ class Discriminator(base.Discriminator):
             normed = batch_norm and len(self.stages) > 0  # not at the input
             down = nn.Conv2d(incoming, outgoing, 4, 2, 1, bias=bias)
             norm = nn.BatchNorm2d(outgoing) if normed else None
-            self.stages[f"{size}x{size}"] = stage(down, norm, nn.LeakyReLU(0.2))
+            self.stages[frame.name(size)] = stage(down, norm, nn.LeakyReLU(0.2))
             incoming = outgoing
-        self.to_logit = nn.Conv2d(incoming, max(num_labels, 1), min(table), bias=bias)
+        self.to_logit = nn.Conv2d(incoming, max(num_labels, 1), frame.at(min(table)), bias=bias)
         self.apply(initialize)
 
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images, one_hot_labels
 from ganlab.nn.equalized import EqualizedConv2d
+from ganlab.nn.frames import Frame, Resolution
 from ganlab.nn.growing import Growing, blend, faded_reals
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.norm import PixelNorm
@@ -38,7 +39,7 @@ class Generator(Growing, base.Generator):
 
     def __init__(
         self,
-        resolution: int = 1024,  # of the last level, a power of two
+        resolution: Resolution = 1024,  # of the last level, a power of two; or height and width
         channels: int = 3,  # of the image
         latent_dim: int = 512,  # numbers in a latent
         width: int = 16,  # channels of the finest map, doubled at each coarser one
@@ -48,15 +49,17 @@ class Generator(Growing, base.Generator):
         tanh: bool = False,  # at the end, after a fade
     ) -> None:
         super().__init__()
-        table = map_widths("generator", resolution, width, max_width, widths)
-        self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
+        self.frame = frame = Frame.of("generator", resolution)
+        table = map_widths("generator", frame.size, width, max_width, widths)
+        self.resolution, self.channels, self.latent_dim = frame.size, channels, latent_dim
         self.num_labels, self.squash = num_labels, nn.Tanh() if tanh else nn.Identity()
         self.normalize = PixelNorm()
         self.blocks, self.to_image = nn.ModuleList(), nn.ModuleList()
         incoming = latent_dim + num_labels
         for size, outgoing in table.items():
             # table 2: the latent is a 1x1 map, and a padded 4x4 convolution makes 4x4 of it
-            kernel, padding = (4, 3) if size == 4 else (3, 1)
+            kernel = frame.first if size == 4 else (3, 3)
+            padding = (kernel[0] - 1, kernel[1] - 1) if size == 4 else (1, 1)
             first = Convolution(incoming, outgoing, kernel, padding, norm=True)
             self.blocks.append(nn.Sequential(first, Convolution(outgoing, outgoing, norm=True)))
             self.to_image.append(EqualizedConv2d(outgoing, channels, 1, gain=1.0))
@@ -67,10 +70,15 @@ class Generator(Growing, base.Generator):
     def layers(self) -> dict[str, nn.Module]:
         """`<size>x<size>/<0 or 1>` -> the LeakyReLU of that convolution, to the present level."""
         return {
-            f"{4 * 2**level}x{4 * 2**level}/{i}": block.get_submodule(f"{i}.activation")
+            f"{self.named(level)}/{i}": block.get_submodule(f"{i}.activation")
             for level, block in enumerate(self.blocks[: self.level + 1])
             for i in (0, 1)
         }
+
+    def named(self, level: int) -> str:
+        """`4x4`: how the maps of a level are called."""
+        assert self.frame is not None
+        return self.frame.name(4 * 2**level)
 
     def first_maps(self, latents: Tensor, condition: Condition | None) -> Tensor:
         """The latent as a map of one pixel, with its class if there are any."""
@@ -107,7 +115,7 @@ class Discriminator(Growing, base.Discriminator):
 
     def __init__(
         self,
-        resolution: int = 1024,  # of the last level, a power of two
+        resolution: Resolution = 1024,  # of the last level, a power of two; or height and width
         channels: int = 3,  # of the image
         width: int = 16,  # channels of the finest map, doubled at each coarser one
         max_width: int = 512,  # cap on that doubling
@@ -119,16 +127,18 @@ class Discriminator(Growing, base.Discriminator):
         average_first: bool = False,  # True = a halving layer's activation comes after averaging
     ) -> None:
         super().__init__()
-        table = map_widths("discriminator", resolution, width, max_width, widths)
-        self.resolution, self.average_first = resolution, average_first
+        self.frame = frame = Frame.of("discriminator", resolution)
+        table = map_widths("discriminator", frame.size, width, max_width, widths)
+        self.resolution, self.average_first = frame.size, average_first
         self.blocks, self.from_image = nn.ModuleList(), nn.ModuleList()
         last = dense_width or min(2 * table[4], max_width)
         for size, wide in table.items():
             self.from_image.append(Convolution(channels, wide, 1, 0))
             if size == 4:
                 deviation = MinibatchStd(group_size) if group_size else nn.Identity()
-                head = Convolution(wide + bool(group_size), wide), Convolution(wide, last, 4, 0)
-                self.blocks.append(nn.Sequential(deviation, *head))
+                joined = Convolution(wide + bool(group_size), wide)
+                dense = Convolution(wide, last, frame.first, 0)
+                self.blocks.append(nn.Sequential(deviation, joined, dense))
             else:
                 pair = Convolution(wide, wide), Convolution(wide, table[size // 2])
                 self.blocks.append(nn.Sequential(*pair))
@@ -137,7 +147,7 @@ class Discriminator(Growing, base.Discriminator):
 
     def views(self, images: Tensor) -> Tensor:
         """Reals as the present stage has them, (N, C, R, R) -> (N, C, 4 * 2^level, ...)."""
-        return faded_reals(images, 4 * 2**self.level, self.alpha)
+        return faded_reals(images, self.frame.at(4 * 2**self.level)[1], self.alpha)
 
     def halved(self, level: int, x: Tensor) -> Tensor:
         """The two convolutions of a level above 4x4: (N, C, H, W) -> (N, C', H / 2, W / 2)."""

@@ -9,7 +9,7 @@ is config F, 16 is config E.
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
-from math import sqrt
+from math import prod, sqrt
 from typing import Any, cast
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images, one_hot_labels
 from ganlab.nn.equalized import EqualizedConv2d, EqualizedLinear
+from ganlab.nn.frames import Frame, Resolution
 from ganlab.nn.mapping import JointMapping
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import (
@@ -51,7 +52,7 @@ class Block(nn.Module):
         self,
         in_channels: int | None,  # of maps of half the size; None = the constant's own block
         out_channels: int,
-        size: int,  # H = W of the maps
+        size: tuple[int, int],  # H, W of the maps
         image_channels: int | None,  # None = no image
         residual: bool,  # whether a skip enlarges the maps before and adds them to those after
         style_dim: int,
@@ -107,7 +108,7 @@ class Generator(base.StyleGenerator):
 
     def __init__(
         self,
-        resolution: int = 1024,  # power of two, at least 4
+        resolution: Resolution = 1024,  # power of two, at least 4; or height and width
         channels: int = 3,  # of the image
         latent_dim: int = 512,  # numbers in a latent
         style_dim: int = 512,  # numbers in a style
@@ -128,8 +129,9 @@ class Generator(base.StyleGenerator):
         super().__init__()
         check_choice("generator", architecture=(architecture, ARCHITECTURES))
         check_choice("generator", label_norm=(label_norm, LABEL_NORMS))
-        widths = map_widths("generator", resolution, width, max_width, widths, smallest=4)
-        self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
+        self.frame = frame = Frame.of("generator", resolution)
+        widths = map_widths("generator", frame.size, width, max_width, widths, smallest=4)
+        self.resolution, self.channels, self.latent_dim = frame.size, channels, latent_dim
         self.num_labels = num_labels
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of maps a style scales
         sizes = {"latent_dim": latent_dim, "style_dim": style_dim, "mapping_layers": mapping_layers}
@@ -145,13 +147,13 @@ class Generator(base.StyleGenerator):
             hidden_dim,
             label_norm,
         )
-        self.const = nn.Parameter(torch.randn(widths[4], 4, 4))
+        self.const = nn.Parameter(torch.randn(widths[4], *frame.first))
         self.blocks = nn.ModuleDict()
         common = (architecture == "resnet", style_dim, taps, clamp, noise)
         for size, outgoing in widths.items():
-            painted = channels if architecture == "skip" or size == resolution else None
-            block = Block(widths.get(size // 2), outgoing, size, painted, *common)
-            self.blocks[f"{size}x{size}"] = block
+            painted = channels if architecture == "skip" or size == frame.size else None
+            block = Block(widths.get(size // 2), outgoing, frame.at(size), painted, *common)
+            self.blocks[frame.name(size)] = block
         self.register_buffer("mean_style", torch.zeros(style_dim))
         self.register_buffer("mean_path_length", torch.zeros(()))
 
@@ -263,7 +265,7 @@ class Discriminator(base.Discriminator):
 
     def __init__(
         self,
-        resolution: int = 1024,  # power of two, at least 4
+        resolution: Resolution = 1024,  # power of two, at least 4; or height and width
         channels: int = 3,  # of the image
         width: int = 32,  # channels of the finest maps, doubled at each coarser size
         max_width: int = 512,  # cap on that doubling
@@ -284,21 +286,23 @@ class Discriminator(base.Discriminator):
     ) -> None:
         super().__init__()
         check_choice("discriminator", architecture=(architecture, ARCHITECTURES))
-        widths = map_widths("discriminator", resolution, width, max_width, widths, smallest=4)
+        frame = Frame.of("discriminator", resolution)
+        widths = map_widths("discriminator", frame.size, width, max_width, widths, smallest=4)
         check_clamp("discriminator", clamp)
+        self.smallest = frame.name(4)
         last, self.num_labels, descending = widths[4], num_labels, sorted(widths, reverse=True)
-        self.from_image = EqualizedConv2d(channels, widths[resolution], 1, gain=1.0)
+        self.from_image = EqualizedConv2d(channels, widths[frame.size], 1, gain=1.0)
         self.activation, self.free_activation = ScaledLeakyReLU(clamp=clamp), ScaledLeakyReLU()
         block = ResidualBlock if architecture == "resnet" else PlainBlock
         self.blocks = nn.ModuleDict(
             {
-                f"{size}x{size}": block(widths[size], widths[size // 2], taps, clamp)
+                frame.name(size): block(widths[size], widths[size // 2], taps, clamp)
                 for size in descending[:-1]
             }
         )
         self.from_images = nn.ModuleDict(  # of the image at coarser sizes
             {
-                f"{size}x{size}": EqualizedConv2d(channels, widths[size], 1, gain=1.0)
+                frame.name(size): EqualizedConv2d(channels, widths[size], 1, gain=1.0)
                 for size in (descending[1:] if architecture == "skip" else [])
             }
         )
@@ -307,7 +311,7 @@ class Discriminator(base.Discriminator):
         self.minibatch_std = MinibatchStd(group_size, extra) if extra else nn.Identity()
         self.conv = EqualizedConv2d(last + extra, last, 3, padding=1, gain=1.0)
         dense_width = last if dense_width is None else dense_width
-        self.dense = EqualizedLinear(last * 4 * 4, dense_width, gain=1.0)
+        self.dense = EqualizedLinear(last * prod(frame.first), dense_width, gain=1.0)
         self.dense_activation = ScaledLeakyReLU()
         label_dim = last if label_dim is None else label_dim
         outputs = (num_labels if class_logits else label_dim) if num_labels else 1
@@ -328,7 +332,7 @@ class Discriminator(base.Discriminator):
             x = x if block is None else block(x)
             if size is not None:  # not clamped at 4x4, as the authors' code has it
                 images = downsample2x(images, self.kernel)
-                activation = self.free_activation if size == "4x4" else self.activation
+                activation = self.free_activation if size == self.smallest else self.activation
                 x = x + activation(self.from_images[size](images))
         return x
 

@@ -72,15 +72,15 @@ class EqualizedConv2d(_Equalized):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: int | tuple[int, int],
         stride: int = 1,
-        padding: int = 0,
+        padding: int | tuple[int, int] = 0,
         bias: bool = True,
-        gain: float = 2**0.5,  # He's constant is gain / sqrt(in_channels * kernel_size^2)
+        gain: float = 2**0.5,  # He's constant is gain / sqrt(in_channels * its pixels)
         lr_multiplier: float = 1.0,  # relative speed of learning
     ) -> None:
-        shape = (out_channels, in_channels, kernel_size, kernel_size)
-        super().__init__(shape, bias, gain, lr_multiplier, 0.0)
+        height, width = (kernel_size,) * 2 if isinstance(kernel_size, int) else kernel_size
+        super().__init__((out_channels, in_channels, height, width), bias, gain, lr_multiplier, 0.0)
         self.stride, self.padding = stride, padding
 
     def forward(self, x: Tensor) -> Tensor:

@@ -25,22 +25,22 @@ def blend(old: Tensor, new: Tensor, alpha: float) -> Tensor:
     return (1 - alpha) * old + alpha * new
 
 
-def faded_reals(images: Tensor, resolution: int, alpha: float) -> Tensor:
-    """Reals as a growing D sees them: halved to `resolution`, blended with their coarser version.
+def faded_reals(images: Tensor, width: int, alpha: float) -> Tensor:
+    """Reals as a growing D sees them: halved to this width, blended with their coarser version.
 
     Karras et al. 2018, section 2: during a transition the reals are interpolated between two
     resolutions as the generator's images are.
     """
-    while images.shape[-1] > resolution:  # by halves: each level is then the next one's half
+    while images.shape[-1] > width:  # by halves: each level is then the next one's half
         images = downsample_average(images)
     if alpha == 1:
         return images
     return blend(upsample_nearest(downsample_average(images)), images, alpha)
 
 
-def enlarged(images: Tensor, resolution: int) -> Tensor:
-    """Images of an early level at the final size, pixels repeated; images of that size as is."""
-    return upsample_nearest(images, max(1, resolution // images.shape[-1]))
+def enlarged(images: Tensor, width: int) -> Tensor:
+    """Images of an early level at the final width, pixels repeated; images of that size as is."""
+    return upsample_nearest(images, max(1, width // images.shape[-1]))
 
 
 class Growing(nn.Module):

@@ -114,7 +114,7 @@ class StyledConv(nn.Module):
         in_channels: int,
         out_channels: int,
         style_dim: int,
-        size: int,  # H = W of the output
+        size: tuple[int, int],  # H, W of the output
         up: bool,  # whether the input is half as large
         taps: Sequence[float],  # of the filter after going up
         clamp: float | None,
@@ -122,7 +122,7 @@ class StyledConv(nn.Module):
         gain: float = 1.0,  # of the output, and of the limit
     ) -> None:
         super().__init__()
-        self.noise_shape, self.up, self.noise = (1, size, size), up, noise
+        self.noise_shape, self.up, self.noise = (1, *size), up, noise
         self.affine = EqualizedLinear(style_dim, in_channels, gain=1.0, bias_init=1.0)
         self.conv = EqualizedConv2d(in_channels, out_channels, 3, bias=False, gain=1.0)
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -130,7 +130,7 @@ class StyledConv(nn.Module):
             self.noise_strength = nn.Parameter(torch.zeros(()))
         self.activation = ScaledLeakyReLU(sqrt(2) * gain, None if clamp is None else clamp * gain)
         if noise:
-            self.register_buffer("noise_const", torch.randn(size, size))
+            self.register_buffer("noise_const", torch.randn(size))
         self.register_buffer("kernel", fir_kernel(taps), persistent=False)
 
     def forward(self, x: Tensor, style: Tensor, noise: Noise) -> Tensor:

@@ -50,8 +50,8 @@ class Convolution(nn.Module):
         self,
         incoming: int,
         outgoing: int,
-        kernel_size: int = 3,
-        padding: int = 1,
+        kernel_size: int | tuple[int, int] = 3,
+        padding: int | tuple[int, int] = 1,
         norm: bool = False,
     ) -> None:
         super().__init__()

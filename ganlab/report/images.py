@@ -7,7 +7,9 @@ save_png(strip(sorted(directory.glob("*.png"))), path)           # one row a mom
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ PADDING = 2  # pixels between and around the cells of a grid
 PAPER = 255  # white: what lies between the cells
 LEGIBLE = 64  # labelled cells are enlarged by whole factors until they are this high
 FONT = 11  # pixels
+_SHOWN: ContextVar[tuple[int, ...] | None] = ContextVar("shown", default=None)
 STRIP = 15  # height of the line for a name
 
 
@@ -42,24 +45,48 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images + 1) * 127.5).round().to(torch.uint8)
 
 
+@contextmanager
+def showing(channels: Sequence[int] | None) -> Iterator[None]:
+    """Pictures inside the block show these channels of images that have them: one, or three."""
+    token = _SHOWN.set(None if channels is None else tuple(channels))
+    try:
+        yield
+    finally:
+        _SHOWN.reset(token)
+
+
+def visible(images: Tensor) -> Tensor:
+    """The channels of (..., C, H, W) that a picture shows, 1 or 3: the chosen ones of `showing`.
+
+    Without a choice the first of two channels, and the first three of more.
+    """
+    count, chosen = images.shape[-3], _SHOWN.get()
+    if chosen is not None and max(chosen) < count:
+        return images[..., list(chosen), :, :]
+    return images if count in (1, 3) else images[..., : 1 if count == 2 else 3, :, :]
+
+
 def cells(images: Tensor) -> list[Pixels]:
-    """Each image of an (N, 1 or 3, H, W) batch as an (H, W, 3) array; grey becomes R = G = B."""
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or not len(images):
+    """Each image of an (N, C, H, W) batch as an (H, W, 3) array; grey becomes R = G = B.
+
+    Of other numbers of channels than 1 and 3 it has those that are `visible`.
+    """
+    if images.ndim != 4 or not len(images):
         shape = tuple(images.shape)
-        raise ValueError(f"images have shape {shape}; expected (N, 1 or 3, H, W) with N at least 1")
-    stored = to_uint8(images).cpu().expand(-1, 3, -1, -1)
+        raise ValueError(f"images have shape {shape}; expected (N, C, H, W) with N at least 1")
+    stored = to_uint8(visible(images)).cpu().expand(-1, 3, -1, -1)
     return list(stored.permute(0, 2, 3, 1).numpy())
 
 
 def grid(
-    images: Tensor,  # (N, 1 or 3, H, W), float in [-1, 1] or uint8
+    images: Tensor,  # (N, C, H, W), float in [-1, 1] or uint8
     columns: int | None = None,  # images in a row; None = the nearest to a square
     padding: int = PADDING,  # pixels between the cells and around them
 ) -> Pixels:
     """Lay images out row by row on white, as (rows * (H + padding) + padding, ..., 3).
 
-    Image i stands at row i // columns, column i % columns. Raises ValueError for an empty batch,
-    a channel count other than 1 or 3, or fewer than one column.
+    Image i stands at row i // columns, column i % columns. Raises ValueError for an empty batch
+    or fewer than one column.
     """
     columns = math.ceil(math.sqrt(len(images))) if columns is None else columns
     if columns < 1:
@@ -68,7 +95,7 @@ def grid(
 
 
 def labelled_grid(
-    rows: Sequence[tuple[str, Tensor]],  # caption and (N, 1 or 3, H, W) images, top to bottom
+    rows: Sequence[tuple[str, Tensor]],  # caption and (N, C, H, W) images, top to bottom
     padding: int = PADDING,  # pixels between the cells and around them
     scale: int | None = None,  # whole enlargement; None = until a cell is 64 pixels high
 ) -> Pixels:
@@ -158,12 +185,12 @@ def save_png(
 
 
 def png(
-    picture: Tensor | NDArray[np.uint8],  # (H, W[, 1 or 3]) uint8 array, or (1 or 3, H, W) tensor
+    picture: Tensor | NDArray[np.uint8],  # (H, W[, C]) uint8 array, or (C, H, W) tensor
     metadata: Mapping[str, str] | None = None,  # PNG text; "Description" is the report's caption
 ) -> bytes:
-    """A PNG file; the same picture and metadata give the same bytes.
+    """A PNG file of 1 to 4 channels, the second of two and the fourth as its opacity.
 
-    Raises ValueError for another shape or type.
+    The same picture and metadata give the same bytes. Raises ValueError for another shape or type.
     """
     if isinstance(picture, Tensor) and picture.ndim == 3:
         picture = to_uint8(picture).cpu().permute(1, 2, 0).numpy()
@@ -181,12 +208,12 @@ def png(
 
 
 def _is_picture(array: Any) -> bool:
-    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
+    shape_fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (2, 3, 4))
     return bool(array.dtype == np.uint8 and shape_fits and array.size > 0)
 
 
 def save_grid(
-    images: Tensor,  # (N, 1 or 3, H, W), float in [-1, 1] or uint8
+    images: Tensor,  # (N, C, H, W), float in [-1, 1] or uint8
     path: Path,
     columns: int | None = None,  # as in `grid`
     padding: int = PADDING,  # as in `grid`
@@ -203,7 +230,7 @@ def cells_text(images: Tensor, padding: int = PADDING) -> dict[str, str]:
 
 
 def contact_sheet(
-    images: Tensor,  # (N, 1 or 3, H, W), float in [-1, 1] or uint8
+    images: Tensor,  # (N, C, H, W), float in [-1, 1] or uint8
     names: Sequence[str],  # one an image
     columns: int | None = None,  # images in a row; None = the nearest to a square
 ) -> Pixels:

@@ -33,7 +33,7 @@ def described(ckpt: str, extra: list[str], given: dict[str, Any] | None = None) 
         "sha256": source.get("sha256") or sha256_of(Path(ckpt).expanduser()),
         "generator": f"{node['_target_']}, {count(generator)}",
         "discriminator": "none" if discriminator is None else count(discriminator),
-        "images": f"{generator.channels} x {generator.resolution} x {generator.resolution}",
+        "images": " x ".join(map(str, (generator.channels, *generator.image_size))),
         "latents": str(generator.latent_dim),
         "labels": str(generator.num_labels or "none"),
         "training": trained(checkpoint, system),

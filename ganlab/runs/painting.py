@@ -34,7 +34,7 @@ class CheckpointPainter:
         generator = system.generator_ema.to(device)
         self.sampler = Sampler.of(system)
         self.digest = digest(generator)
-        self.shape = (generator.resolution, generator.resolution, generator.channels)
+        self.shape = (*generator.image_size, generator.channels)
         self.source: dict[str, str] = system.recipe.get("source", {})
 
     def paint(self, indices: Sequence[int], seed: int) -> NDArray[np.uint8]:

@@ -30,6 +30,7 @@ from ganlab.config import (
 from ganlab.data import NoImages
 from ganlab.interop import NAMED
 from ganlab.interop.hub import is_address
+from ganlab.runs.linked import check_linked, check_shape
 from ganlab.runs.opening import open_checkpoint
 from ganlab.runs.provenance import origin
 from ganlab.runs.remembered import (
@@ -67,6 +68,7 @@ def checked(config: DictConfig, name: str) -> Settings:
     settings = resolved(config)
     check_top_level(settings, name)
     check_values(settings)
+    check_shape(settings, settings["allow_targets"])
     check(settings, settings["allow_targets"])
     check_linked(settings)
     return settings
@@ -87,24 +89,6 @@ def check_beginning(config: DictConfig) -> None:
             raise ConfigError(
                 f"{section}={shown(node)} should be the name of a config or a mapping"
             )
-
-
-def check_linked(settings: Settings) -> None:
-    """Refuse networks for other images than the data's.
-
-    Raises:
-        ConfigError: names both keys.
-    """
-    parts = (settings.get("model") or {}).items()
-    for part, node in ((part, node) for part, node in parts if isinstance(node, dict)):
-        for key in ("resolution", "channels"):
-            here = argument(node, key, SECTIONS["model"], settings["allow_targets"])
-            there = settings["data"].get(key)
-            if None not in (here, there) and here != there:
-                raise ConfigError(
-                    f"model.{part}.{key}={here} and data.{key}={there} differ: networks are "
-                    f"for images of the data's size and channels; give data.{key} alone"
-                )
 
 
 def resumed(words: list[str]) -> list[str]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ganlab.data.batch import Batch
-from ganlab.data.positions import has_content, has_mirrors, num_images
+from ganlab.data.decode import sides
+from ganlab.data.positions import has_content, has_mirrors, num_channels, num_images
 from ganlab.metrics import RealCache, Suite, real_key
 from ganlab.metrics.cache import Key
 
@@ -45,7 +46,8 @@ class Reals:
         self.suite.extractor.prepare()
         self.fit(data_of(trainer), told=trainer.is_global_zero)
         self.suite.check_available(num_images(data_of(trainer)))
-        self.suite.check_resolution(data_of(trainer).resolution)
+        self.suite.check_resolution(min(sides(data_of(trainer).resolution)))
+        self.suite.check_channels(num_channels(data_of(trainer)))
         bound_test_pass(trainer, None)
 
     def fit(self, data: Any, told: bool = True) -> None:

@@ -3,6 +3,7 @@
 A request for more than there is may end in the system killing the process without a word.
 """
 
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -29,7 +30,7 @@ def needed(
     weights = sum(each.nbytes * (4 if each.requires_grad else 1) for each in system.parameters())
     weights += sum(buffer.nbytes for buffer in system.buffers())
     network = system.generator_ema
-    pixels = batch * network.channels * network.resolution**2
+    pixels = batch * network.channels * math.prod(network.image_size)
     outputs = KEPT * layers(system, batch) / (2 if half else 1)
     return int(weights + 5 * pixels + outputs)  # 5: the batch as bytes and as floats
 

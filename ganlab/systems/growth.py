@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from ganlab.nn.frames import Frame, Resolution
 from ganlab.nn.growing import Growing, Stage
 from ganlab.systems.optimizers import RATE_SHARE
 from ganlab.systems.training import Training
@@ -33,7 +34,7 @@ class Growth:
         ValueError: a resolution, a level, a length, a size or a rate that cannot be; names the key.
     """
 
-    resolution: int  # of the last level, a power of two from 4
+    resolution: Resolution  # of the last level, a power of two from 4; or height and width
     stable_kimg: float = 600.0  # thousands of images at each level alone
     fade_kimg: float = 600.0  # thousands of images from alpha 0 to 1; 0.0 = at once
     first_level: int = 0  # level the run starts at: 0 = 4x4, 1 = 8x8
@@ -42,7 +43,7 @@ class Growth:
     reset_optimizers: bool = True  # forget the optimizers' moments where a fade begins and ends
 
     def __post_init__(self) -> None:
-        if not is_level(self.resolution):
+        if not is_level(self.size):
             raise ValueError(
                 f"model.growth.resolution (data.resolution) must be a power of two from 4, got "
                 f"{self.resolution}"
@@ -62,7 +63,12 @@ class Growth:
     @property
     def last_level(self) -> int:
         """Level of the full resolution."""
-        return (self.resolution // FIRST_RESOLUTION).bit_length() - 1
+        return (self.size // FIRST_RESOLUTION).bit_length() - 1
+
+    @property
+    def size(self) -> int:
+        """Pixels of the square that the last level has as many levels as."""
+        return Frame.of("growth", self.resolution).size
 
     @property
     def stable_images(self) -> int:
@@ -204,8 +210,8 @@ def say_where_it_ends(kimg: float, growth: Growth) -> None:
     if kimg * 1000 < growth.images_needed:
         size = pixels(growth(round(kimg * 1000)))
         print(
-            f"kimg={kimg:g} ends this run at {size}x{size}: all of {growth.resolution}x"
-            f"{growth.resolution} is there after {growth.images_needed / 1000:g} kimg "
+            f"kimg={kimg:g} ends this run at {size}x{size}: all of {growth.size}x{growth.size} "
+            f"is there after {growth.images_needed / 1000:g} kimg "
             "(model.growth.stable_kimg, fade_kimg)"
         )
 

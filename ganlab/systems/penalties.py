@@ -1,5 +1,6 @@
 """R1 whose strength can be left to the resolution and the batch."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,13 +8,15 @@ from torch import Tensor, nn
 
 from ganlab.losses import r1
 from ganlab.networks.base import Condition, Images
+from ganlab.nn.frames import Resolution
 
 
 class R1:
     """`losses.r1` with a number for gamma, or `auto`.
 
     Karras et al. 2020 (arXiv:2006.06676), appendix C: gamma = 0.0002 * resolution^2 / batch. A
-    gradient's squared length grows with the number of pixels, and a larger batch needs less.
+    gradient's squared length grows with the number of pixels, which is what counts of an image that
+    is no square, and a larger batch needs less.
 
     Raises:
         ValueError: gamma is neither `auto` nor a number of at least 0, or `auto` lacks a resolution
@@ -23,20 +26,23 @@ class R1:
     def __init__(
         self,
         gamma: float | str = 10.0,  # or auto
-        resolution: int | None = None,  # of the full-size images, for auto
+        resolution: Resolution | None = None,  # of the full-size images, for auto
         batch_size: int | None = None,  # over all processes, for auto
     ) -> None:
         self.derivation: str | None = None  # how auto came to its number
         if gamma == "auto":
-            if resolution is None or batch_size is None or min(resolution, batch_size) < 1:
+            sides = [resolution] * 2 if isinstance(resolution, int) else [*(resolution or [])]
+            if not sides or batch_size is None or min(*sides, batch_size) < 1:
                 raise ValueError(
                     "model.penalties.r1.gamma=auto needs data.resolution and data.batch_size of at "
                     f"least 1, got {resolution} and {batch_size}; or give gamma a number"
                 )
-            gamma = 0.0002 * resolution**2 / batch_size
+            gamma = 0.0002 * math.prod(sides) / batch_size
+            square = isinstance(resolution, int)
+            pixels = f"{resolution}^2" if square else " * ".join(map(str, sides))
             self.derivation = (
-                f"R1 gamma=auto: 0.0002 * resolution^2 / batch = "
-                f"0.0002 * {resolution}^2 / {batch_size} = {gamma:.6g}"
+                f"R1 gamma=auto: 0.0002 * {'resolution^2' if square else 'pixels'} / batch = "
+                f"0.0002 * {pixels} / {batch_size} = {gamma:.6g}"
             )
         if isinstance(gamma, str) or gamma < 0:
             raise ValueError(f"model.penalties.r1.gamma must be auto or at least 0, got {gamma}")

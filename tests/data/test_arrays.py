@@ -81,9 +81,10 @@ def test_file_with_python_objects_is_never_opened(tmp_path):
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (RGB.astype(np.float32), "type float32, not uint8"),
+        (RGB.astype(np.complex64), "type complex64, which are no real numbers"),
+        (RGB.astype(np.float32), r"values from 0 to 255 \(float32\).*say data\.range=\[0,255\]"),
         (RGB[0, 0], r"wrong size \(8, 3\)"),
-        (np.zeros((5, 8, 8, 2), np.uint8), r"wrong size \(5, 8, 8, 2\)"),
+        (RGB[..., :2], r"2 channels, not data\.channels=3 \(set data\.channels=2\)"),
         (RGB[:0], r"no images: shape \(0, 8, 8, 3\)"),
     ],
 )

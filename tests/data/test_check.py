@@ -51,7 +51,8 @@ def test_arrays_are_checked_too(tmp_path):
     assert check(tmp_path / "good.npy") == []
     assert len(check(tmp_path / "good.npy", resolution=16)) == 4
     (problem,) = check(tmp_path / "bad.npz")
-    assert "float64, not uint8" in problem.reason
+    assert problem.reason == "has values from 0 to 0 (float64)"
+    assert problem.fix == "say data.range=[low,high]"
 
 
 def test_what_cannot_be_opened_is_a_problem_not_an_exception(tmp_path):
@@ -112,6 +113,7 @@ def test_the_command_counts_what_is_passed_over(pets, monkeypatch, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "no problems found",
         "2 classes from the folders that images lie in",
+        "values from 0 to 255 (uint8)",
         "passed over, not known as images: 1 .heic",
     ]
 

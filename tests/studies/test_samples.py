@@ -53,6 +53,23 @@ def test_an_array_holds_the_same_bytes_whatever_the_batch(tmp_path):
     assert close(found[0]["arr_0"], found[1]["arr_0"])
 
 
+def test_a_stretch_is_undone_by_a_size(tmp_path):
+    generator = ConvGenerator()
+    run(Samples(directory=tmp_path, num=3, form="npz", size=[8, 16]), generator)
+    found = np.load(tmp_path / "samples.npz")["arr_0"]
+    assert found.shape == (3, 8, 16, 1)
+    narrow = found.reshape(3, 8, 8, 2, 1).mean(3)  # each pixel became two
+    assert np.abs(narrow - stored(Sampler(generator, 0).batch(range(3)))).mean() < 12
+    assert json.loads((tmp_path / "samples.json").read_text())["size"] == [8, 16]
+
+
+def test_more_channels_than_a_png_holds_are_named(tmp_path):
+    generator = ConvGenerator()
+    generator.channels = 5
+    with pytest.raises(ValueError, match=r"study\.form=png: a PNG holds at most 4 "):
+        run(Samples(directory=tmp_path, num=3), generator)
+
+
 def test_the_report_shows_the_grid_and_calls_no_index_a_moment(tmp_path):
     run(Samples(directory=tmp_path, indices=[12, 500]), ConvGenerator())
     write_result(tmp_path, {"status": "done", "kind": "evaluate", "study": "samples"})
@@ -114,6 +131,8 @@ def test_styles_from_a_file_redraw_their_images(tmp_path):
         ({"indices": [1], "latents": "a.npy"}, "two answers"),
         ({"indices": [3, 3]}, "names a latent twice"),
         ({"indices": "5:5"}, "empty range"),
+        ({"size": [8]}, r"study\.size=\[8\] must be a height and a width"),
+        ({"size": [8, 0]}, r"study\.size=\[8, 0\] must be"),
     ],
 )
 def test_bad_options_are_named(tmp_path, options, message):

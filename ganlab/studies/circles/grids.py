@@ -75,11 +75,11 @@ def generators_of(
         ValueError: one makes images of another size or number of channels.
     """
     own = bench.generator
-    shape = (own.channels, own.resolution)
+    shape = (own.channels, own.image_size)
     found = [Compared(norm_name(own), "ckpt", bench.sampler, bench.images_seen)]
     for name, path in compared:
         other = opener(str(path)).to(bench.device)
-        if (there := (other.channels, other.resolution)) != shape:
+        if (there := (other.channels, other.image_size)) != shape:
             raise ValueError(
                 f"study.compare: {path} has {there[0]} channels of {there[1]} px, ckpt "
                 f"{shape[0]} of {shape[1]} px: scores and grids need the same"

@@ -31,7 +31,7 @@ class Spectrum(Question):
         data, num = bench.data.dataset, min(self.num, len(bench.data.dataset))
         shares = bench.batched("reals", range(num))
         images = (data.images(each).float() / 127.5 - 1 for each in shares)
-        none = torch.zeros(bench.generator.resolution // 2 + 1).double()
+        none = torch.zeros(max(bench.generator.image_size) // 2 + 1).double()
         fakes = sum(map(power, bench.images("spectrum", range(self.num))), none)
         reals = sum(map(power, images), none)
         fake, real = bench.ranks.sum(fakes / self.num), bench.ranks.sum(reals / num)

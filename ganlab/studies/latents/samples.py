@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+from torch import Tensor
+from torch.nn.functional import interpolate
+
 from ganlab.report import images
 from ganlab.report.image_files import ImageArray, ImageZip
 from ganlab.sampling import Sampler, batched
@@ -18,6 +21,7 @@ from ganlab.studies.neurons.detection import is_detection, read_ranking
 from ganlab.studies.question import at_least
 
 FORMS = ("png", "zip", "npz")
+MOST_IN_PNG = 4  # channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +43,13 @@ class Samples(LatentQuestion):
     latents: Latents = None  # an .npy of latents (N, Z) or styles (N, L, W) instead
     form: str = "png"  # or zip, npz
     num_shown: int = 64  # at most so many images in the grid
+    size: Sequence[int] | None = None  # height and width they are resized to: undoes a stretch
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(1, num=self.num, num_shown=self.num_shown)
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise ValueError(f"study.size={[*self.size]} must be a height and a width in pixels")
         if self.form not in FORMS:
             raise ValueError(f"give study.form one of {', '.join(FORMS)}, not {self.form}")
         if self.indices is not None and self.latents is not None:
@@ -64,6 +71,11 @@ class Samples(LatentQuestion):
     def check(self, bench: Bench) -> None:
         """Read a file of latents before anything is scored."""
         bench.truncated(self.truncation)
+        if self.form != "npz" and bench.generator.channels > MOST_IN_PNG:
+            raise ValueError(
+                f"study.form={self.form}: a PNG holds at most {MOST_IN_PNG} channels and this "
+                f"generator makes {bench.generator.channels}: study.form=npz holds any number"
+            )
         if is_array(self.named):
             latent_set(bench.generator, self.named, self.seed)
 
@@ -75,7 +87,7 @@ class Samples(LatentQuestion):
         if not bench.ranks.first:
             return Findings(images=shares)
         first = found[: self.num_shown]
-        shown = sampler.paint(first.values, first.addresses)
+        shown = self.painted(sampler, first.values, first.addresses)
         text = {"Description": f"{found.source}; {sampler.stated}"}
         files: dict[str, File] = {
             "samples.json": self.manifest(found),
@@ -89,7 +101,9 @@ class Samples(LatentQuestion):
     def shares(self, bench: Bench, sampler: Sampler, found: LatentSet) -> Iterator[ImageFile]:
         """This rank's share of the images, painted as they are written."""
         for rows in bench.batched("samples", range(len(found))):
-            batch = sampler.paint(found.values[rows], [found.addresses[row] for row in rows])
+            batch = self.painted(
+                sampler, found.values[rows], [found.addresses[row] for row in rows]
+            )
             for row, image in zip(rows, batch, strict=True):
                 text = self.text_of(found, row)
                 yield ImageFile(f"samples/{text.pop('name')}", image, text)
@@ -101,7 +115,7 @@ class Samples(LatentQuestion):
             every = bench.ranks.watched(range(len(found)), "samples")
             for rows in batched(every, self.batch_size):
                 addresses = [found.addresses[row] for row in rows]
-                batch = sampler.paint(found.values[rows], addresses)
+                batch = self.painted(sampler, found.values[rows], addresses)
                 told = None if sampler.condition_at is None else sampler.condition_at(addresses)
                 labels = None if told is None or told.label is None else told.label.tolist()
                 texts = [self.text_of(found, row) for row in rows]
@@ -109,6 +123,14 @@ class Samples(LatentQuestion):
                     for text, label in zip(texts, labels, strict=True):
                         text["name"] = f"{label}/{text['name']}"
                 archive.add(batch, texts, labels)
+
+    def painted(self, sampler: Sampler, values: Tensor, addresses: Sequence[int]) -> Tensor:
+        """Images in the size that is asked for, (N, C, H, W) in [-1, 1]."""
+        images = sampler.paint(values, addresses)
+        if self.size is None:
+            return images
+        size = (self.size[0], self.size[1])
+        return interpolate(images, size, mode="bicubic", antialias=True).clamp(-1, 1)
 
     def text_of(self, found: LatentSet, row: int) -> dict[str, str]:
         """A file's name, and what its metadata say."""
@@ -128,7 +150,8 @@ class Samples(LatentQuestion):
             "noise": self.noise,
             "averaged_generator": True,
         }
-        return json.dumps(made, indent=1).encode()
+        resized = {} if self.size is None else {"size": [*self.size]}
+        return json.dumps(made | resized, indent=1).encode()
 
 
 def unique(indices: list[int]) -> list[int]:

@@ -219,7 +219,7 @@ class Compose(RegionQuestion):
         background = read_image(required(self.image, "study.image"), fitting)
         source = read_image(place, fitting, "study.object")
         outline = (
-            box_region(self.box, fitting.resolution)
+            box_region(self.box, fitting.shape[-1])
             if self.box is not None
             else read_mask(str(self.mask), place, fitting, image_key="study.object")
         )

@@ -1,0 +1,91 @@
+"""Image files wherever they lie: a folder, a zip or tar archive, shards, LMDB; told by content."""
+
+import re
+from pathlib import Path
+
+from ganlab.data.files import Files, FolderFiles, ZipFiles, existing, files_below, is_image_name
+from ganlab.data.packed import KeyValueFiles, TarFiles
+from ganlab.data.problems import BrokenData, Problem
+from ganlab.storage import DamagedFile
+from ganlab.storage.key_values import is_key_values
+
+LMDB = "data.mdb"  # the file of images in a folder of LMDB's
+PACKED = {  # how files begin that hold an archive as a whole
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"7z\xbc\xaf": "7z",
+    b"Rar!": "rar",
+}
+RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")  # of WebDataset's names of shards
+MOST_SHARDS = 10**6
+
+
+class ImageFiles:
+    """Image files in a folder, an archive or a database as a source."""
+
+    shared = True
+
+    def __init__(
+        self,
+        path: str | Path | None,  # folder, .zip, .tar, folder or {000..123} of .tar shards, or LMDB
+        labels: bool = True,  # of a file of labels, or of nested folders
+        guide: str = "a folder or .zip of images",  # what belongs there and where to get it
+    ) -> None:
+        self.path, self.labels, self.guide = path, labels, guide
+
+    def prepare(self) -> None:
+        """Nothing to fetch."""
+
+    def open(self) -> Files:
+        """List the files; raises `FileNotFoundError` or `BrokenData`."""
+        if (shards := shards_named(self.path)) is not None:
+            parts = [existing(shard, self.guide) for shard in shards]
+            return TarFiles(parts[0].parent, parts, self.labels)
+        place = existing(self.path, self.guide)
+        if place.is_dir():
+            return self._inside(place)
+        try:
+            if is_key_values(place):
+                return KeyValueFiles(place, [place], self.labels)
+        except DamagedFile as error:
+            raise BrokenData([Problem(str(place), str(error), self.guide)]) from error
+        if place.suffix.lower() == ".tar" or _begins(place, b"ustar", 257):
+            return TarFiles(place, [place], self.labels)
+        for start, kind in PACKED.items():
+            if _begins(place, start):
+                reason = f"is packed as a whole ({kind}): no image can be read without the others"
+                raise BrokenData([Problem(str(place), reason, "unpack it to a .tar or a folder")])
+        return ZipFiles(place, self.labels, self.guide)
+
+    def _inside(self, place: Path) -> Files:
+        if (place / LMDB).is_file():
+            return KeyValueFiles(place, [place / LMDB], self.labels)
+        shards = sorted(place.glob("*.tar"))
+        if shards and not any(map(is_image_name, files_below(place))):
+            return TarFiles(place, shards, self.labels)
+        return FolderFiles(place, self.labels)
+
+
+def shards_named(path: str | Path | None) -> list[Path] | None:
+    """The files that `a-{000..123}.tar` names, None where no such range stands in the path.
+
+    Raises:
+        ValueError: it names none, or more than a million.
+    """
+    found = RANGE.search(str(path))
+    if found is None:
+        return None
+    first, last = int(found[1]), int(found[2])
+    if not 0 <= last - first < MOST_SHARDS:
+        raise ValueError(f"data.path={path} names {max(0, last - first + 1):,} files")
+    start, end = str(path)[: found.start()], str(path)[found.end() :]
+    width = len(found[1])
+    return [Path(f"{start}{number:0{width}}{end}") for number in range(first, last + 1)]
+
+
+def _begins(place: Path, start: bytes, offset: int = 0) -> bool:
+    with place.open("rb") as file:
+        file.seek(offset)
+        return file.read(len(start)) == start
