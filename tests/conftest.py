@@ -16,11 +16,18 @@ def signals_are_heard():
     """What tests start hears Ctrl-C in a background job of a shell, and hangups under nohup, too.
 
     A handler, whatever it does, is the default again in a new process; what is ignored stays so.
+    One that a test leaves behind would answer for the tests after it: that fails the test.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda number, frame: None)
+    heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    left = {number: signal.getsignal(number) for number in heard}
+    for number, handler in heard.items():
+        signal.signal(number, handler)
+    assert left == heard, "a handler of a signal outlived what it was set for"
 
 
 @pytest.fixture

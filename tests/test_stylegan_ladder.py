@@ -221,6 +221,7 @@ def test_the_norms_of_the_papers_are_there():
     assert set(NORMS) >= {"in", "pn", "pin", "switchable", "none"}
 
 
+@pytest.mark.slow
 def test_a_grid_of_norms_trains_every_one(tmp_path):
     command = [sys.executable, "train.py", "-m", "model=stylegan", "model/norm=in,pn,pin,none"]
     options = [*TINY, *TINY_MODEL, "callbacks=none", f"hydra.sweep.dir={tmp_path}"]

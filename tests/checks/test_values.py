@@ -76,12 +76,13 @@ def test_every_value_of_every_key_runs_or_is_refused_by_its_key(model, bench):
     assert not list(filter(None, found))
 
 
-def test_whatever_hypothesis_thinks_of_runs_or_is_refused(bench):
+@pytest.mark.parametrize("examples", [25, pytest.param(200, marks=pytest.mark.slow)])
+def test_whatever_hypothesis_thinks_of_runs_or_is_refused(examples, bench):
     configs = {model: tiny(model, bench / "run") for model in MODELS}
     places = [(model, key) for model, config in configs.items() for key in keys(config)]
 
     @settings(
-        max_examples=60,
+        max_examples=examples,
         derandomize=True,
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow],

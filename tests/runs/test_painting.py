@@ -69,6 +69,7 @@ def test_a_missing_checkpoint_is_named(own_cache, tmp_path):
         trained(tmp_path / "run", "data=generated", "data.ckpt=nowhere.ckpt")
 
 
+@pytest.mark.slow
 def test_two_processes_share_one_set(ckpt, own_cache, tmp_path):
     run = tmp_path / "two"
     words = ["data=generated", f"data.ckpt={ckpt}", "data.num=24", "data.channels=1"]

@@ -88,6 +88,7 @@ def test_ranks_share_one_study(tmp_path):
             )
 
 
+@pytest.mark.slow
 def test_ranks_look_for_artifacts_together(tmp_path):
     found = {}
     for name, devices in (("one", {}), ("two", {"devices": 2, "strategy": "ddp_spawn"})):

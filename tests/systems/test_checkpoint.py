@@ -79,8 +79,10 @@ def test_a_kill_between_the_two_names_costs_neither(tmp_path, monkeypatch):
     words = (tmp_path, 0.016)
     monkeypatch.setattr(Path, "replace", killed)
     monkeypatch.setattr(Checkpointing, "on_exception", lambda *arguments: None)
+    checkpointing = Checkpointing(*words)
     with pytest.raises(SystemExit):
-        fit(0.08, Improves(at=24), Checkpointing(*words))
+        fit(0.08, Improves(at=24), checkpointing)
+    checkpointing.stops.give_back()  # as `on_exception` would have
     monkeypatch.undo()
     assert load_checkpoint(tmp_path / "best.ckpt")["images_seen"] == 24
     assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 16

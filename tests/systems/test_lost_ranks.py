@@ -178,6 +178,7 @@ def test_the_way_on(tmp_path, monkeypatch):
     assert way_on(tmp_path / "last.ckpt") == f"go on with ckpt={tmp_path}/last.ckpt"
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_on_the_writing_rank_leaves_none_waiting(tmp_path):
     spy = ["+callbacks.disk._target_=spies.DiskFull", "+callbacks.disk.images=16"]
     words = [word for word in WORDS if "fate" not in word]

@@ -62,6 +62,7 @@ def test_the_same_command_again_is_refused_and_touches_nothing(undisturbed):
     assert files(undisturbed) == before
 
 
+@pytest.mark.slow
 def test_one_command_repeated_until_it_ends_is_the_undisturbed_run(undisturbed, disturbed):
     assert differing(undisturbed, disturbed) == []
     assert rows(undisturbed) == rows(disturbed)

@@ -200,7 +200,10 @@ def signalled(number, sign, run, *extra, expect=None):
     return err
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+SLOW_HANGUP = pytest.param(signal.SIGHUP, marks=pytest.mark.slow)  # answered as the others are
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, SLOW_HANGUP])
 def test_signals_save_at_a_batch_boundary(tmp_path, number):
     run = tmp_path / "run"
     err = signalled(number, run / "metrics.csv", run, "kimg=1000", "checkpoint_every_kimg=null")
@@ -241,7 +244,9 @@ def test_a_signal_whose_state_finds_no_room_is_a_failure_by_its_name(tmp_path):
     assert (result["status"], result["exit_code"]) == ("failed", 1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_before_the_first_batch_is_no_failure(tmp_path, number):
     """While the data is read or the first statistics are computed."""
     run = tmp_path / "run"
@@ -317,6 +322,7 @@ def test_changed_recipe_is_refused_unless_forced(uninterrupted, tmp_path):
     assert rates == [0.1, 0.0002], "a forced resume goes on at the old rates"
 
 
+@pytest.mark.slow
 def test_an_older_checkpoint_of_a_run_does_not_write_over_a_later_one(uninterrupted, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(uninterrupted, run)

@@ -77,6 +77,7 @@ def result(run):
     return json.loads((run / "result.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_signal_to_one_rank_saves_with_all_and_the_first_asks_for_the_job_once(tmp_path):
     run, said = tmp_path / "run", tmp_path / "said"
     job = slurm(tmp_path, run, SLURM_ARRAY_JOB_ID="4200", SLURM_ARRAY_TASK_ID="7")

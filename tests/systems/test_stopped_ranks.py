@@ -92,7 +92,7 @@ def test_a_port_in_use_is_one_line_and_nobody_waits(tmp_path):
     assert line.startswith(f"error: MASTER_PORT={port} is in use")
 
 
-@pytest.mark.parametrize("stopped", [0, 1])
+@pytest.mark.parametrize("stopped", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_sigterm_ends_a_run_that_waits_for_a_stopped_rank(tmp_path, stopped):
     last = tmp_path / "checkpoints" / "last.ckpt"
     with started(tmp_path) as process:
