@@ -47,6 +47,7 @@ MODEL_PARTS = {
     "ganlab.systems.optimizers.lazy_adam",
     "ganlab.systems.penalties.R1",
     "ganlab.systems.pretrained.Pretrained",
+    "ganlab.systems.schedules.Schedule",
     "ganlab.systems.semantic.PyramidFeatures",
     "ganlab.systems.vae.VAE",
 }
@@ -278,6 +279,7 @@ def check_sections(config: DictConfig) -> None:
 
 
 LENGTHS = ("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg")
+OPTIONAL = ("score_every_kimg", "checkpoint_every_kimg", "keep_every_kimg")  # null = never
 
 
 def check_values(settings: Settings) -> None:
@@ -290,15 +292,38 @@ def check_values(settings: Settings) -> None:
     if isinstance(seed, bool) or not isinstance(seed, int) or not SEED.holds(seed):
         raise ConfigError(f"seed={shown(seed)} should be a whole number from 0 to 2^63 - 1")
     check_packages(settings["allow_targets"])
-    for key in ("kimg", *LENGTHS):
+    for key in dict.fromkeys(("kimg", *LENGTHS, *OPTIONAL)):
         value = settings.get(key)
-        optional = value is None and key in ("score_every_kimg", "checkpoint_every_kimg")
+        optional = value is None and key in OPTIONAL
         if key in settings and not optional and not _positive(value):
             raise ConfigError(f"{key}={shown(value)} should be a number of kimg, {KIMG}")
+    check_stopping(settings)
     if settings.get("resume", "exact") not in ("exact", "force"):
         raise ConfigError(
             f"resume={shown(settings['resume'])} should be exact or force; auto is for train.py, "
             "with hydra.run.dir="
+        )
+
+
+def check_stopping(settings: Settings) -> None:
+    """Refuse ways to stop a training that cannot be, or that nothing would ever lead to.
+
+    Raises:
+        ConfigError: names the key and what it takes.
+    """
+    hours, stop = settings.get("max_hours"), settings.get("stop", {})
+    if hours is not None and not _positive(hours):
+        raise ConfigError(f"max_hours={shown(hours)} should be a number of hours, {KIMG}")
+    if not isinstance(stop, dict) or stop.keys() - {"patience", "min_delta"}:
+        raise ConfigError(
+            f"stop={shown(stop)} should be a mapping of patience and min_delta, as in "
+            "stop.patience=5"
+        )
+    scored = settings.get("scores") is not None and settings.get("score_every_kimg") is not None
+    if stop.get("patience") is not None and not scored:
+        raise ConfigError(
+            f"stop.patience={shown(stop['patience'])} counts scorings in training, of which there "
+            "are none: say how often, as in score_every_kimg=50"
         )
 
 

@@ -28,6 +28,7 @@ from ganlab.runs.ending import (
     again_later,
     conclude,
     concluding,
+    ended_early,
     finished,
     interruptible,
     mend_last,
@@ -57,6 +58,7 @@ from ganlab.scoring.reals import precomputed
 from ganlab.studies import Question, Study
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.divergence import at_the_end
+from ganlab.systems.patience import Patience
 from ganlab.systems.ranks import Watch, lost_ranks_named
 from ganlab.systems.scorer import Scorer
 from ganlab.systems.system import System
@@ -96,7 +98,14 @@ def train(config: DictConfig) -> Settings:
     folder = Path(settings["run_dir"]) / "checkpoints"
     parts = Parts(settings)
     taken = partial(lost, Path(settings["run_dir"]))
-    checkpointing = Checkpointing(folder, settings["checkpoint_every_kimg"], parts.update, taken)
+    checkpointing = Checkpointing(
+        folder,
+        settings["checkpoint_every_kimg"],
+        parts.update,
+        taken,
+        settings["keep_every_kimg"],
+        settings["max_hours"],
+    )
     begins_at = checkpoint["images_seen"] if checkpoint else 0
     observers = [Held(settings["run_dir"]), CurvesCut(), *callbacks, parts, checkpointing]
     trainer = build_trainer(settings, observers, begins_at)
@@ -211,6 +220,7 @@ def system_to_train(settings: Settings, checkpoint: Settings | None) -> Any:
     else:
         refuse_other_networks(checkpoint, system)
     system.exact_resume = settings["resume"] != "force"
+    system.patience = Patience(**settings["stop"])
     return system
 
 
@@ -253,6 +263,7 @@ def recorded_run(
             if trainer.is_global_zero and not lost(Path(settings["run_dir"])):
                 if parts is not None:
                     outcome |= at_the_end(cast(Training, system))
+                    outcome |= ended_early(cast(Training, system))
                     outcome |= parts.close(system.images_seen, outcome["status"])
                 conclude(settings, outcome, callbacks, None if parts is None else parts.trained)
                 show_scores(trainer.loggers, outcome["scores"])

@@ -21,7 +21,7 @@ from ganlab.systems.training import Training
 
 def finished(system: Training) -> bool:
     """Whether the run has reached its length, as opposed to having been stopped before."""
-    return system.images_seen >= system.kimg * 1000
+    return system.complete
 
 
 class Observer(Callback):

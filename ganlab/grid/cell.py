@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import socket
 import time
@@ -28,6 +29,7 @@ MANNER = (  # beginnings of keys that only say how a cell is run
     *("trainer.", "logger.", "callbacks.", "grid.", "allow_targets", "run_dir", "resume"),
     *("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg"),
     *("scores.every_kimg", "data.cache_dir", "data.max_pixels", "data.memory_budget_mb"),
+    *("keep_every_kimg", "stop", "max_hours"),
     *("metrics.reducible", "scores.suite.reducible", "study.suite.reducible"),
 )
 # Beginnings of keys that may change under the same name; three lengthen or continue a cell.
@@ -200,8 +202,11 @@ def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
 def long_enough(cell: Cell) -> bool:
     """Whether a finished cell has the length that is asked for today."""
     kimg = cell.config.get("kimg") if cell.kind == "train" else None
-    seen = result_of(cell.directory).get("images_seen") or 0
-    return bool(kimg is None or seen >= 1000 * kimg)
+    result = result_of(cell.directory)
+    patience = (result.get("ended_early") or {}).get("patience", 0)
+    if patience and patience >= ((cell.config.get("stop") or {}).get("patience") or math.inf):
+        return True
+    return bool(kimg is None or (result.get("images_seen") or 0) >= 1000 * kimg)
 
 
 def refuse_other_settings(older: Cell, cell: Cell) -> None:

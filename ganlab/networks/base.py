@@ -4,7 +4,7 @@ Letters fixed for the project: N batch, C channels, H W space, Z latent width, W
 Images are float, nominally in [-1, 1], NCHW.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,15 +27,23 @@ class Condition:
     masks: Mapping[str, Tensor] | None = None  # stage -> (N, 1, H, W) or (N, 1); none = all masked
     coarse: Tensor | None = None  # (N, C, H, W), the next coarser image
 
-    def to(self, *args: object, **kwargs: object) -> "Condition":
+    def to(self, *args: Any, **kwargs: Any) -> "Condition":
         """Move every tensor, with the arguments of `Tensor.to`."""
+        return self.mapped(lambda tensor: tensor.to(*args, **kwargs))
 
-        def moved(value: Any) -> Any:
+    def rows(self, some: slice) -> "Condition":
+        """What these samples are told."""
+        return self.mapped(lambda tensor: tensor[some])
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> "Condition":
+        """With each tensor changed."""
+
+        def changed(value: Any) -> Any:
             if isinstance(value, Mapping):
-                return {name: moved(item) for name, item in value.items()}
-            return None if value is None else value.to(*args, **kwargs)
+                return {name: changed(item) for name, item in value.items()}
+            return None if value is None else change(value)
 
-        return replace(self, **{name: moved(value) for name, value in vars(self).items()})
+        return replace(self, **{name: changed(value) for name, value in vars(self).items()})
 
 
 def one_hot_labels(condition: Condition | None, num_labels: int) -> Tensor | None:

@@ -24,9 +24,11 @@ from ganlab.runs.remembered import spelled, to_repeat
 from ganlab.slurm import AGAIN, requeue
 from ganlab.storage.atomic import replace_file
 from ganlab.systems.checkpoint import CheckpointError, Checkpointing, load_checkpoint
+from ganlab.systems.patience import Patience
 from ganlab.systems.scorer import Scorer
-from ganlab.systems.signals import ECHO, STOPS
+from ganlab.systems.signals import ECHO, STOPS, TIME_UP
 from ganlab.systems.system import System
+from ganlab.systems.training import Training
 
 Run = Callable[[DictConfig], Settings]
 
@@ -104,7 +106,7 @@ def stopping(checkpointing: Checkpointing, system: System, status: str) -> Setti
 
     One that a signal stopped and whose state is in no file has failed.
     """
-    finished = status == "done" and system.images_seen >= system.kimg * 1000
+    finished = status == "done" and system.complete
     if status == "interrupted":  # before its first batch: no checkpoint could answer the signal
         return {}
     if checkpointing.signal is None or finished or checkpointing.lost(system.images_seen):
@@ -152,18 +154,29 @@ def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
     lengthened one too, whose result is of before.
     """
     seen, kimg = checkpoint["images_seen"], settings["kimg"]
-    if seen < kimg * 1000:
+    patience = Patience(**settings["stop"])
+    if "patience" in checkpoint:
+        patience.load_state_dict(checkpoint["patience"])
+    if seen < kimg * 1000 and not patience.exhausted:
         return False
     if older.get("status") != "done" or older.get("images_seen", 0) < seen:
         print("all images were seen before; what is left are scores and report", file=sys.stderr)
         return False
     catch_up(Path(settings["run_dir"]))
+    way = patience.told if patience.exhausted else f"kimg={2 * kimg:g} would go on"
     print(
-        f"nothing to train: this run is finished, {seen / 1000:g} of {kimg:g} kimg; "
-        f"kimg={2 * kimg:g} would go on",
+        f"nothing to train: this run is finished, {seen / 1000:g} of {kimg:g} kimg; {way}",
         file=sys.stderr,
     )
     return True
+
+
+def ended_early(system: Training) -> Settings:
+    """What `result.json` says of a run that stopped because its score no longer improved."""
+    patience = system.patience
+    if not patience.exhausted or system.images_seen >= system.kimg * 1000:
+        return {}
+    return {"ended_early": {"patience": patience.patience, "why": patience.told}}
 
 
 def mend_last(checkpoint: Path) -> None:
@@ -249,5 +262,8 @@ def summary(directory: Path, outcome: Settings) -> str:
     if outcome["status"] == "interrupted" and outcome["kind"] == "train":
         last = directory / "checkpoints" / "last.ckpt"
         way = f"go on with {continuation(last)}" if last.is_file() else "nothing was trained yet"
-        lines.append(f"stopped at {outcome['images_seen'] / 1000:g} kimg; {way}")
+        late = " after max_hours" if outcome["exit_code"] == 128 + TIME_UP else ""
+        lines.append(f"stopped at {outcome['images_seen'] / 1000:g} kimg{late}; {way}")
+    if early := outcome.get("ended_early"):
+        lines.append(f"ended at {outcome['images_seen'] / 1000:g} kimg: {early['why']}")
     return "\n".join([*lines, f"report: {directory / 'report.html'}"])

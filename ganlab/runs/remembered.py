@@ -38,7 +38,7 @@ Exists = Callable[[str, str], bool]  # whether a config group has an option
 GROUPS = ("model", "data", "features", "metrics", "callbacks", "experiment")
 KEYS = re.compile(
     r"(?:model|data|features|metrics|scores|callbacks)(?:\.[\w-]+)*|seed|kimg"
-    r"|(?:log|sample|score|checkpoint)_every_kimg"
+    r"|(?:log|sample|score|checkpoint|keep)_every_kimg|stop(?:\.[\w-]+)*|max_hours"
 )
 NAME = re.compile(r"\w[\w.+-]*(?:/\w[\w.+-]*)*")  # of an option: no folder above, no absolute path
 # Keys that name a place to write, an address or a file, in whatever section they stand.

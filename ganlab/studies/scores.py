@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from ganlab.metrics import Suite
 from ganlab.nn.growing import unfinished
-from ganlab.scoring.directions import better, refuse_unknown
+from ganlab.scoring.directions import better, direction, refuse_unknown
 from ganlab.scoring.scoring import score_table, undisturbed
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -18,6 +18,7 @@ from ganlab.studies.question import Question
 from ganlab.studies.study import Study
 from ganlab.systems.clock import crossed
 from ganlab.systems.divergence import watch
+from ganlab.systems.scorer import Scoring
 from ganlab.systems.training import Training
 
 
@@ -89,8 +90,7 @@ class Scores(Study):
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Score the final generator, unless it just was or the run stopped before its length."""
         self.improved = False
-        finished = pl_module.images_seen >= 1000 * pl_module.kimg
-        if finished and self.scored_at != pl_module.images_seen:
+        if pl_module.complete and self.scored_at != pl_module.images_seen:
             self.score_training(trainer, pl_module)
 
     def score_training(self, trainer: Trainer, system: Training) -> None:
@@ -108,6 +108,14 @@ class Scores(Study):
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=system.images_seen)
+
+    @property
+    def newest(self) -> Scoring | None:
+        """The monitored score of the newest scoring in training."""
+        if self.scored_at is None or self.monitor not in self.latest:
+            return None
+        way, value = direction(self.monitor, self.scoring.ways), self.latest[self.monitor]
+        return Scoring(self.scored_at, self.monitor, value, way, self.size is not None)
 
     def score(self, trainer: Trainer, system: Training, title: str) -> dict[str, float]:
         """Metric -> value over images of the averaged generator, all ranks together."""

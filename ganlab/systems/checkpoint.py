@@ -3,7 +3,7 @@
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ganlab.systems.signals import Stops
 from ganlab.systems.state import FORMAT, gathered
 from ganlab.systems.training import Training
 
+BEST = "best.ckpt"
 TAKEN = "the directory was moved or removed while this run wrote it"
 REQUIRED = ("recipe", "images_seen", "state_dict")
 
@@ -111,7 +112,8 @@ class Checkpointing(Checkpoint):
     """Writes `last.ckpt` every K kimg, at the end, and on a signal to stop or an exception.
 
     A file appears under its name only when complete and on disk. `best.ckpt` is the same file under
-    a second name, taken whenever a scoring callback says that its monitored score improved. A
+    a second name, taken whenever a scoring callback says that its monitored score improved, and
+    `kept/<images seen>.ckpt` one that stays. A
     signal (SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2) is answered at a batch boundary, where the
     state is consistent and all ranks know of it; a second SIGTERM, SIGINT or SIGHUP at once.
     """
@@ -122,13 +124,17 @@ class Checkpointing(Checkpoint):
         every_kimg: float | None = 50.0,  # None = only at the end and when interrupted
         written: Callable[[int], None] | None = None,  # hears the images seen of each new file
         taken: Callable[[], bool] = bool,  # whether the directory is no longer this run's
+        keep_every_kimg: float | None = None,  # a copy of these stays; None = none does
+        max_hours: float | None = None,  # until the run is stopped; None = never
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
-        if every_kimg is not None and every_kimg < 0.001:
-            raise ValueError(f"checkpoint_every_kimg={every_kimg} should be at least 0.001")
+        for key, kimg in (("checkpoint", every_kimg), ("keep", keep_every_kimg)):
+            if kimg is not None and kimg < 0.001:
+                raise ValueError(f"{key}_every_kimg={kimg} should be at least 0.001")
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)
-        self.written, self.taken, self.stops = written, taken, Stops()
+        self.kept_images = None if keep_every_kimg is None else round(keep_every_kimg * 1000)
+        self.written, self.taken, self.stops = written, taken, Stops(max_hours)
         self.saved_at: int | None = None  # images_seen of the newest file
         self.failure: str | None = None  # why the newest attempt left no file
         self.failed_at: int | None = None  # images_seen of the newest attempt that left none
@@ -161,7 +167,7 @@ class Checkpointing(Checkpoint):
             pl_module.images_before, pl_module.open_tick = pl_module.open_tick, None
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 callback.on_train_batch_end(trainer, pl_module, None, None, 0)
-        if pl_module.images_seen >= pl_module.kimg * 1000:
+        if pl_module.complete:
             trainer.should_stop, self.saved_at = True, pl_module.images_seen
             self.stops.give_back()
             pl_module.take_random_state()  # the first batch, which would, does not come
@@ -175,13 +181,14 @@ class Checkpointing(Checkpoint):
         """
         pl_module.mid_tick = False  # checkpoints are written last: every other callback is done
         stop = self.stops.asked(trainer, pl_module)
-        complete = pl_module.images_seen >= pl_module.kimg * 1000
-        due = self.every_images is not None and crossed(
-            pl_module.images_before, pl_module.images_seen, self.every_images
+        complete = pl_module.complete
+        due, kept = (
+            every is not None and crossed(pl_module.images_before, pl_module.images_seen, every)
+            for every in (self.every_images, self.kept_images)
         )
         best = any(callback.improved for callback in scorers(trainer))
-        if due or best or stop or complete:
-            self.save(trainer, pl_module, best)
+        if due or kept or best or stop or complete:
+            self.save(trainer, pl_module, best, kept)
         if complete and not stop:
             self.stops.pass_on()
         if stop:
@@ -211,8 +218,8 @@ class Checkpointing(Checkpoint):
         if pl_module.images_seen and pl_module.images_seen not in (self.saved_at, self.failed_at):
             self.save(trainer, pl_module, best=False)
 
-    def save(self, trainer: Trainer, system: Training, best: bool) -> None:
-        """Write `last.ckpt`; give it the name `best.ckpt` too if asked.
+    def save(self, trainer: Trainer, system: Training, best: bool, kept: bool = False) -> None:
+        """Write `last.ckpt`; give it the name `best.ckpt` too if asked, and one that is kept.
 
         A full disk costs this file, never the one before it, and does not end the run. Every rank
         learns of it: they must not differ in what comes next.
@@ -223,7 +230,9 @@ class Checkpointing(Checkpoint):
             if bad is not None:
                 warnings.warn(f"not saving: {bad} is not finite; kept {self.last}", stacklevel=2)
                 return
-            self.failure = agreed(self._written(trainer, best))
+            names = [BEST] if best else []
+            names += [f"kept/{system.images_seen:09d}.ckpt"] if kept else []
+            self.failure = agreed(self._written(trainer, names))
         if self.failure is None:
             self.saved_at = system.images_seen
             if self.written is not None:
@@ -241,7 +250,7 @@ class Checkpointing(Checkpoint):
         """What helps against the failure, as the end of a sentence."""
         return "" if self.failure == TAKEN else f"; free some space under {self.directory}"
 
-    def _written(self, trainer: Trainer, best: bool) -> str | None:
+    def _written(self, trainer: Trainer, names: Sequence[str]) -> str | None:
         """Write on rank 0 while the others wait; why it failed there, if it did."""
         partial, writer = self.directory / f"last.ckpt{PARTIAL}", trainer.strategy.checkpoint_io
         trainer.save_checkpoint(partial)
@@ -249,8 +258,8 @@ class Checkpointing(Checkpoint):
         if failure is not None or not trainer.is_global_zero:
             return failure
         try:
-            if best:  # first: killed in between, the run goes on from before and comes here again
-                self._name_best(partial)
+            for name in names:  # first: killed in between, the run goes on from before them
+                self._name(partial, name)
             partial.replace(self.last)
         except OSError as error:
             with suppress(OSError):
@@ -258,11 +267,12 @@ class Checkpointing(Checkpoint):
             return str(error)
         return None
 
-    def _name_best(self, written: Path) -> None:
-        link = self.directory / f"best.ckpt{PARTIAL}"
+    def _name(self, written: Path, name: str) -> None:
+        link = self.directory / f"{name}{PARTIAL}"
+        link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)
         try:
             os.link(written, link)
         except OSError:  # a file system without hard links
             link.write_bytes(written.read_bytes())
-        link.replace(self.directory / "best.ckpt")
+        link.replace(self.directory / name)

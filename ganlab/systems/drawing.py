@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ganlab.networks.base import Condition, Generator, Images, StyleGenerator
-from ganlab.nn.ranks import mean_over_ranks
 from ganlab.nn.style import mix
 from ganlab.systems.randomness import StepRandomness, fresh_noise
 
@@ -17,6 +16,7 @@ class Draw:
     latents: Tensor  # (N, Z)
     images: Images
     styles: Tensor | None = None  # (N, L, W) in style generators, after mixing
+    mean_style: Tensor | None = None  # (1, L, W), of the styles before mixing
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,16 @@ class Drawing:
         """(n, Z): this rank's rows of the latents that (seed, images_seen, purpose) address."""
         return self.randomness.latents(self.generator, purpose, n)
 
-    def images(
-        self, purpose: str, n: int, condition: Condition | None, follow: bool = False
-    ) -> Draw:
-        """n images of this rank; with `follow` the mean style follows their unmixed styles."""
+    def images(self, purpose: str, n: int, condition: Condition | None) -> Draw:
+        """n images of this rank."""
         latents, network = self.latents(purpose, n), self.generator
         with fresh_noise(network, self.randomness, purpose):
             if not isinstance(network, StyleGenerator):
                 return Draw(latents, network(latents, condition))
             styles = network.map(latents, condition)
-            if follow:  # before mixing (Karras et al. 2019, appendix B)
-                network.update_mean_style(mean_over_ranks(styles.mean(dim=0, keepdim=True)))
+            mean = styles.detach().mean(dim=0, keepdim=True)
             styles = self.mixed(styles, purpose, condition)
-            return Draw(latents, network.synthesize(styles, noise="random"), styles)
+            return Draw(latents, network.synthesize(styles, noise="random"), styles, mean)
 
     def styles(self, purpose: str, n: int, condition: Condition | None) -> Tensor:
         """What n images would be made of: mixed styles, (n, L, W), or the latents themselves."""

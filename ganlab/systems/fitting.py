@@ -91,7 +91,7 @@ def fitting_numbers(saved: Any, moments: Any) -> None:
 def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: Training) -> None:
     """Refuse groups of other parameters, or, of an exact resume, of other settings.
 
-    The rate of growing networks is their schedule's; `initial_lr` is what it starts from.
+    A rate that moves is its schedule's; `initial_lr` is what it starts from.
     """
     fresh = optimizer.state_dict()["param_groups"]
     if len(saved) != len(fresh):
@@ -102,7 +102,8 @@ def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: Trainin
             where = f"{place}[{number}].{key}"
             if key not in old:
                 raise Unfit(f"{where} is missing")
-            if key == "params" or (system.exact_resume and not (system.grows and key == "lr")):
+            moves = system.moves_rates and key == "lr"
+            if key == "params" or (system.exact_resume and not moves):
                 a(shown(value), partial(_same, value))(old[key], where)
 
 

@@ -1,7 +1,8 @@
 """The one training step of every GAN here; papers differ in values, not in control flow."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -10,8 +11,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganlab.data.batch import Batch
-from ganlab.networks.base import Condition, Discriminator, Generator, Images
+from ganlab.networks.base import Condition, Discriminator, Generator, Images, StyleGenerator
 from ganlab.nn.norm import Projected
+from ganlab.nn.ranks import mean_over_ranks
+from ganlab.systems.accumulation import Part, check_parts, parts_of, say_what_differs
 from ganlab.systems.checks import (
     check_intervals,
     check_labels,
@@ -34,7 +37,8 @@ from ganlab.systems.growth import (
 from ganlab.systems.guard import ADVICE, NonFiniteError, broken, diagnose
 from ganlab.systems.optimizers import optimizers_of
 from ganlab.systems.penalties import printed
-from ganlab.systems.randomness import fresh_dropout, fresh_noise
+from ganlab.systems.randomness import dropping, fresh_noise
+from ganlab.systems.schedules import Schedule
 from ganlab.systems.training import Training
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -90,6 +94,8 @@ class GAN(Training):
         growth: Growth | None = None,  # images seen -> stage; None = networks stay as they are
         mixing_probability: float = 0.0,  # share of samples made from the styles of two latents
         critic_steps: int = 1,  # discriminator steps per generator step
+        accumulate: int = 1,  # parts of a step's batch that go through the networks one by one
+        schedule: Schedule | None = None,  # images seen -> share of the learning rates; None = all
         seed: int = 0,
         kimg: float = 1000.0,  # length of the run in thousands of images
     ) -> None:
@@ -105,6 +111,7 @@ class GAN(Training):
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
         self.conditioner, self.critic_steps = conditioner or Conditioner(), critic_steps
+        self.accumulate, self.schedule = accumulate, schedule
         self.check()
         self.global_batch_size = 0  # images in the current step, over all ranks
         self.shown: tuple[Images, Condition | None] | None = None  # to D in the current step
@@ -112,8 +119,9 @@ class GAN(Training):
 
     def check(self) -> None:
         """Refuse what the networks or penalties cannot have; a ValueError names the key."""
-        if self.critic_steps < 1:
-            raise ValueError(f"model.critic_steps must be at least 1, got {self.critic_steps}")
+        for key, count in (("critic_steps", self.critic_steps), ("accumulate", self.accumulate)):
+            if count < 1:
+                raise ValueError(f"model.{key} must be at least 1, got {count}")
         kinds = {"penalties": self.penalties, "generator_penalties": self.generator_penalties}
         check_penalties({**kinds, "image_penalties": self.image_penalties})
         check_intervals(self.intervals, {*self.penalties, *self.generator_penalties})
@@ -122,9 +130,9 @@ class GAN(Training):
             check_growth(self.growth, self.networks())
 
     @property
-    def grows(self) -> bool:
-        """Where there is a schedule."""
-        return self.growth is not None
+    def moves_rates(self) -> bool:
+        """Where there is a schedule, of growth or of rates."""
+        return self.growth is not None or self.schedule is not None
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Generator first, discriminator second."""
@@ -149,10 +157,23 @@ class GAN(Training):
         else:
             share_schedule(self, self.growth)
             take_first_stage(self, self.growth)
+        self.check_accumulation()
         if self.trainer.is_global_zero:
             printed(penalties)
             if self.growth is not None:
                 say_where_it_ends(self.kimg, self.growth)
+
+    def check_accumulation(self) -> None:
+        """Refuse a batch that cannot be shared among parts; say what looks at a part of it."""
+        if self.accumulate == 1 or self.data is None:
+            return
+        sizes = {self.data.batch_size, *((self.growth and self.growth.batch_sizes) or {}).values()}
+        networks, world = self.networks(), self.trainer.world_size
+        for size in sizes:
+            check_parts(networks, size // world, self.accumulate)
+        if self.trainer.is_global_zero:
+            each = self.data.batch_size // world // self.accumulate
+            say_what_differs(networks, self.loss, self.generator_penalties, each)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Move the clock's trailing hand, and grow."""
@@ -169,80 +190,98 @@ class GAN(Training):
         batch, condition = self.conditioner(batch)
         real = self.discriminator.views(batch.image)
         self.mid_step, self.shown = True, (real, condition)
-        with fresh_dropout(self.discriminator, self.randomness):
-            with self.toggled_optimizer(discriminator_optimizer):
-                self.train_discriminator(discriminator_optimizer, real, len(batch), condition)
-            self.steps += 1
-            self.images_seen += self.global_batch_size
-            if self.steps % self.critic_steps == 0:
-                with self.toggled_optimizer(generator_optimizer):
-                    self.train_generator(generator_optimizer, real, len(batch), condition)
-                self.average()
+        split = (self.randomness, self.discriminator, self.accumulate)
+        parts = parts_of(real, condition, len(batch), *split)
+        with self.toggled_optimizer(discriminator_optimizer):
+            self.train_discriminator(discriminator_optimizer, parts)
+        self.steps += 1
+        self.images_seen += self.global_batch_size
+        if self.steps % self.critic_steps == 0:
+            with self.toggled_optimizer(generator_optimizer):
+                self.train_generator(generator_optimizer, parts)
+            self.average()
         self.shown = None
         self.end_step()
 
-    def train_discriminator(
-        self, optimizer: LightningOptimizer, real: Images, n: int, condition: Condition | None
-    ) -> None:
+    def train_discriminator(self, optimizer: LightningOptimizer, parts: Sequence[Part]) -> None:
         """Descend D's loss with the penalties due every step, then each lazy penalty by itself."""
         with torch.no_grad():
-            fake = self.drawing.images("discriminator", n, condition).images
-        real_logits = self.discriminator(real, condition)
-        fake_logits = self.discriminator(fake, condition)
+            fakes = [
+                self.drawing(part).images("discriminator", part.n, part.condition).images
+                for part in parts
+            ]
+        shown = list(zip(parts, fakes, strict=True))
+        losses = [partial(self.discriminator_loss, part, fake) for part, fake in shown]
+        self.descend(optimizer, losses, "discriminator")
+        for name in self.lazy(self.penalties, self.steps):
+            due = [partial(self.discriminator_penalty, name, *each) for each in shown]
+            self.descend(optimizer, due, "discriminator", lazy=self.intervals[name])
+
+    def discriminator_loss(self, part: Part, fake: Images) -> Tensor:
+        """D's loss on a part, with the penalties due every step."""
+        with dropping(self.discriminator, part.masks):
+            real_logits = self.discriminator(part.real, part.condition)
+            fake_logits = self.discriminator(fake, part.condition)
         loss = self.loss.discriminator(real_logits, fake_logits)
         self.tally.add("loss/discriminator", loss)
         self.tally.add("sign/real", (real_logits.detach() > 0).float().mean())
         self.tally.add("sign/fake", (fake_logits.detach() > 0).float().mean())
         for name in self.penalties:
             if self.intervals.get(name, 1) == 1:
-                loss = loss + self.discriminator_penalty(name, real, fake, condition)
-        self.descend(optimizer, loss, "discriminator")
-        for name in self.lazy(self.penalties, self.steps):
-            penalty = self.discriminator_penalty(name, real, fake, condition)
-            self.descend(optimizer, self.intervals[name] * penalty, "discriminator", lazy=True)
+                loss = loss + self.discriminator_penalty(name, part, fake)
+        return loss
 
-    def train_generator(
-        self, optimizer: LightningOptimizer, real: Images, n: int, condition: Condition | None
-    ) -> None:
+    def train_generator(self, optimizer: LightningOptimizer, parts: Sequence[Part]) -> None:
         """Descend G's loss on fresh latents, with its penalties as D's."""
-        drawn = self.drawing.images("generator", n, condition, follow=True)
-        fake_logits = self.discriminator(drawn.images, condition)
-        real_logits = self.discriminator(real, condition) if self.loss.relativistic else None
-        loss = self.loss.generator(fake_logits, real_logits)
-        self.tally.add("loss/generator", loss)
-        for name in self.image_penalties:
-            loss = loss + self.image_penalty(name, drawn, condition)
-        for name in self.generator_penalties:
-            if self.intervals.get(name, 1) == 1:
-                loss = loss + self.generator_penalty(name, n, condition)
-        self.descend(optimizer, loss, "generator")
+        means: list[Tensor] = []
+        losses = [partial(self.generator_loss, part, means) for part in parts]
+        self.descend(optimizer, losses, "generator")
+        if isinstance(self.generator, StyleGenerator):  # Karras et al. 2019, appendix B
+            mean = means[0] if len(means) == 1 else torch.stack(means).mean(dim=0)
+            self.generator.update_mean_style(mean_over_ranks(mean))
         for name in self.lazy(self.generator_penalties, self.steps // self.critic_steps - 1):
-            penalty = self.intervals[name] * self.generator_penalty(name, n, condition)
-            self.descend(optimizer, penalty, "generator", lazy=True)
+            due = [partial(self.generator_penalty, name, part) for part in parts]
+            self.descend(optimizer, due, "generator", lazy=self.intervals[name])
         for module in self.generator.modules():
             if isinstance(module, Projected):
                 module.project_()
+
+    def generator_loss(self, part: Part, means: list[Tensor]) -> Tensor:
+        """G's loss on a part, with the penalties due every step; `means` takes its mean style."""
+        drawn = self.drawing(part).images("generator", part.n, part.condition)
+        means += [] if drawn.mean_style is None else [drawn.mean_style]
+        with dropping(self.discriminator, part.masks):
+            fake_logits = self.discriminator(drawn.images, part.condition)
+            relative = self.loss.relativistic
+            real_logits = self.discriminator(part.real, part.condition) if relative else None
+        loss = self.loss.generator(fake_logits, real_logits)
+        self.tally.add("loss/generator", loss)
+        for name in self.image_penalties:
+            loss = loss + self.image_penalty(name, drawn, part.condition)
+        for name in self.generator_penalties:
+            if self.intervals.get(name, 1) == 1:
+                loss = loss + self.generator_penalty(name, part)
+        return loss
 
     def lazy(self, penalties: Mapping[str, Penalty], step: int) -> list[str]:
         """Names of the penalties with an interval that fall due in this step of their network."""
         intervals = {name: self.intervals.get(name, 1) for name in penalties}
         return [name for name, every in intervals.items() if every > 1 and step % every == 0]
 
-    def discriminator_penalty(
-        self, name: str, real: Images, fake: Images, condition: Condition | None
-    ) -> Tensor:
+    def discriminator_penalty(self, name: str, part: Part, fake: Images) -> Tensor:
         """One penalty of D."""
-        uniform, network = self.randomness.uniform("penalty", name), self.discriminator
-        return self.term(name, self.penalties, network, real, fake, condition, uniform)
+        uniform, network = part.randomness.uniform("penalty", name), self.discriminator
+        given = network, part.real, fake, part.condition, uniform
+        with dropping(network, part.masks):
+            return self.term(name, self.penalties, *given)
 
-    def generator_penalty(self, name: str, n: int, condition: Condition | None) -> Tensor:
+    def generator_penalty(self, name: str, part: Part) -> Tensor:
         """One penalty of G on latents, mixing and noise of its own."""
-        normal = self.randomness.normal("penalty", name)
-        with fresh_noise(self.generator, self.randomness, name), self.full_precision():
-            styles = self.drawing.styles(name, n, condition)
-            return self.term(
-                name, self.generator_penalties, self.generator, styles, condition, normal
-            )
+        normal = part.randomness.normal("penalty", name)
+        with fresh_noise(self.generator, part.randomness, name), self.full_precision():
+            styles = self.drawing(part).styles(name, part.n, part.condition)
+            given = self.generator, styles, part.condition, normal
+            return self.term(name, self.generator_penalties, *given)
 
     def image_penalty(self, name: str, drawn: Draw, condition: Condition | None) -> Tensor:
         """One penalty on the images that G's loss was taken of."""
@@ -261,17 +300,26 @@ class GAN(Training):
         """Inside the block nothing is cast: second derivatives do not survive half precision."""
         return torch.autocast(self.device.type, enabled=False)
 
-    @property
-    def drawing(self) -> Drawing:
-        """How the current step draws images."""
-        return Drawing(self.generator, self.randomness, self.mixing_probability)
+    def drawing(self, part: Part) -> Drawing:
+        """How images of a part of the current step are drawn."""
+        return Drawing(self.generator, part.randomness, self.mixing_probability)
 
     def descend(
-        self, optimizer: LightningOptimizer, loss: Tensor, network: str, lazy: bool = False
+        self,
+        optimizer: LightningOptimizer,
+        losses: Sequence[Callable[[], Tensor]],  # of each part
+        network: str,
+        lazy: int = 0,  # the interval of a lazy penalty, k times as strong; norms are of losses
     ) -> None:
-        """Backward and step, unless the loss is not finite; norms are those of losses."""
-        self.guard(loss, network)
-        self.take_step(optimizer, loss, {} if lazy else {network: self.networks()[network]})
+        """Backward and step, unless a loss is not finite."""
+
+        def guarded(loss: Callable[[], Tensor]) -> Tensor:
+            value = lazy * loss() if lazy else loss()
+            self.guard(value, network)
+            return value
+
+        networks = {} if lazy else {network: self.networks()[network]}
+        self.take_step(optimizer, [partial(guarded, loss) for loss in losses], networks)
 
     def guard(self, loss: Tensor, network: str) -> None:
         """Stop before a bad loss reaches the weights; on an accelerator look only now and then."""
@@ -280,7 +328,7 @@ class GAN(Training):
             return
         real, condition = self.shown
         images = real[-1] if isinstance(real, list) else real
-        latents = self.drawing.latents("generator", len(images))
+        latents = self.randomness.latents(self.generator, "generator", len(images))
         found = diagnose(self.generator, self.discriminator, latents, real, condition)
         value, seen = loss.detach().item(), self.images_seen
         raise NonFiniteError(f"the {network}'s loss is {value} at {seen} images; {found}. {ADVICE}")

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from ganlab.nn.frames import Frame, Resolution
 from ganlab.nn.growing import Growing, Stage
-from ganlab.systems.optimizers import RATE_SHARE
+from ganlab.systems.optimizers import set_rates
 from ganlab.systems.training import Training
 
 FIRST_RESOLUTION = 4  # of level 0
@@ -227,18 +226,9 @@ def grow(system: Training, growth: Growth) -> None:
     for optimizer in system.trainer.optimizers:
         if growth.reset_optimizers and phase(before) != phase(stage):
             optimizer.state.clear()
-        set_rates(optimizer, growth.learning_rate(stage))
+        set_rates(optimizer, growth.learning_rate(stage), system.rate_share)
 
 
 def phase(stage: Stage) -> tuple[int, bool]:
     """Level, and whether it is still fading in: Karras' code resets Adam where either changes."""
     return stage.level, stage.alpha < 1
-
-
-def set_rates(optimizer: Optimizer, listed: float | None) -> None:
-    """The listed rate in the place of the optimizer's default; None = every group's own."""
-    defaults = optimizer.defaults
-    for group in optimizer.param_groups:
-        own = group.setdefault("initial_lr", group["lr"])
-        wanted = defaults["lr"] if listed is None else listed * defaults.get(RATE_SHARE, 1.0)
-        group["lr"] = own * wanted / defaults["lr"] if defaults["lr"] else wanted

@@ -71,3 +71,16 @@ def renew_settings(states: Sequence[dict[str, Any]], optimizers: Sequence[Optimi
         for saved, fresh in zip(state["param_groups"], optimizer.param_groups, strict=True):
             saved.pop("initial_lr", None)  # the saved rate before any schedule
             saved.update({key: value for key, value in fresh.items() if key != "params"})
+
+
+def set_rates(
+    optimizer: Optimizer,
+    listed: float | None,  # the rate in the place of the optimizer's default; None = its own
+    share: float = 1.0,  # of every group's rate
+) -> None:
+    """Set the rate of every group, from the one it was made with."""
+    defaults = optimizer.defaults
+    for group in optimizer.param_groups:
+        own = group.setdefault("initial_lr", group["lr"])
+        wanted = defaults["lr"] if listed is None else listed * defaults.get(RATE_SHARE, 1.0)
+        group["lr"] = (own * wanted / defaults["lr"] if defaults["lr"] else wanted) * share

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,11 @@ class StepRandomness:
     rank: int = 0
     world_size: int = 1
     device: torch.device | str = "cpu"  # where the draws are wanted
+
+    def part(self, number: int, count: int) -> "StepRandomness":
+        """That of one of `count` equal parts of this rank's rows, as if it were a rank's own."""
+        rank, world = self.rank + self.world_size * number, self.world_size * count
+        return replace(self, rank=rank, world_size=world)
 
     def share(self, rows: Tensor) -> Tensor:
         """This rank's rows of a tensor drawn for the global batch, on the device."""
@@ -92,12 +97,11 @@ def fresh_noise(generator: Generator, randomness: StepRandomness, purpose: str) 
 
 
 @contextmanager
-def fresh_dropout(network: nn.Module, randomness: StepRandomness) -> Iterator[None]:
-    """Inside the block a network that drops units draws them from the step's randomness."""
+def dropping(network: nn.Module, masks: Rows | None) -> Iterator[None]:
+    """Inside the block a network that drops units goes by these numbers in [0, 1)."""
     modules = [module for module in network.modules() if isinstance(module, Dropout)]
-    draw = randomness.masks("dropout") if modules else None
     for module in modules:
-        module.draw = draw
+        module.draw = masks
     try:
         yield
     finally:

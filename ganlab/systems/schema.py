@@ -153,7 +153,10 @@ FIELDS = fields(
     optimizer_states=items(fields(state=mapping, param_groups=items(mapping, least=1)), least=1),
     loops=each(mapping),
 )
-STATES = given(callbacks=given(**CALLBACKS), moments=items(count))
+PATIENCE = fields(
+    best=optional(finite), metric=optional(text), waited=count, looked_at=optional(count)
+)
+STATES = given(callbacks=given(**CALLBACKS), moments=items(count), patience=PATIENCE)
 
 
 def agreeing(checkpoint: Mapping[str, Any], place: str) -> None:

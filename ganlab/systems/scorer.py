@@ -1,8 +1,18 @@
 """What the end of a run and its checkpoints ask of a callback that scores."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from lightning import Callback, Trainer
+
+
+class Scoring(NamedTuple):
+    """What one scoring in training found."""
+
+    images_seen: int
+    metric: str  # the monitored one, by its full name
+    value: float
+    way: str  # it improves: `min` or `max`
+    unfinished: bool  # whether the networks still grow
 
 
 class Scorer(Callback):
@@ -13,6 +23,11 @@ class Scorer(Callback):
 
     improved: bool = False  # whether the scoring in this very batch set a new best
     best: float | None = None  # value of it
+
+    @property
+    def newest(self) -> Scoring | None:
+        """The newest scoring in training, if it monitors one metric and has scored."""
+        return None
 
     @property
     def records(self) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Signals that ask a run to stop: noted when they come, answered when all ranks know of them."""
 
+import math
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ from ganlab.systems.training import Training
 
 URGENT = ENDING  # a second one of these does not wait for a boundary
 STOPS = (*URGENT, *AGAIN)
+TIME_UP = 14  # SIGALRM's number: what a run is stopped by that has used up its hours
 ECHO = 1.0  # seconds in which two are one: `timeout` and terminals signal a process and its group
 POLL_IMAGES = 1_000  # ranks ask each other for a signal after at most so many images,
 POLL_SECONDS = 3.0  # or as many as they saw in this time; a growing network's steps get slower
@@ -30,7 +32,11 @@ class Stops:
     reckon from them at which image to poll next.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        hours: float | None = None,  # from now on until it is as if TIME_UP came; None = never
+    ) -> None:
+        self.deadline = math.inf if hours is None else time.monotonic() + 3600 * hours
         self.received: int | None = None  # the first that came to this rank
         self.agreed: int | None = None  # the one that all ranks stop for
         self.poll_at = 0  # images_seen at which ranks next ask each other
@@ -56,7 +62,7 @@ class Stops:
             KeyboardInterrupt: mostly their answer.
         """
         self.give_back()
-        if self.received is not None:
+        if self.received not in (None, TIME_UP):
             signal.raise_signal(self.received)
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
@@ -77,9 +83,11 @@ class Stops:
 
     def asked(self, trainer: Trainer, system: Training) -> bool:
         """Whether all ranks stop here; they find the same, and now and then ask each other."""
+        if self.received is None and time.monotonic() > self.deadline:
+            self.received = TIME_UP
         if trainer.world_size == 1:
             self.agreed = self.received
-        elif system.images_seen >= min(self.poll_at, system.kimg * 1000):
+        elif system.complete or system.images_seen >= self.poll_at:
             self._ask(trainer.strategy.root_device, system.images_seen)
         return self.agreed is not None
 

@@ -28,6 +28,11 @@ class System(LightningModule):
         found = getattr(self._trainer, "datamodule", None)  # Lightning sets it where one is given
         return found if isinstance(found, ImageData) else None
 
+    @property
+    def complete(self) -> bool:
+        """Whether it has reached its length."""
+        return self.images_seen >= self.kimg * 1000
+
     def networks(self) -> dict[str, nn.Module]:
         """All networks by name."""
         raise NotImplementedError

@@ -1,6 +1,6 @@
 """What every training here has: a clock in images, averages, a tally, an exact resume."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,11 @@ from ganlab.data.batch import Batch
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
 from ganlab.systems.ema import ExponentialAverage
-from ganlab.systems.optimizers import renew_settings
+from ganlab.systems.optimizers import renew_settings, set_rates
+from ganlab.systems.patience import Patience
 from ganlab.systems.randomness import StepRandomness
+from ganlab.systems.schedules import Schedule
+from ganlab.systems.scorer import scorers
 from ganlab.systems.state import (
     FORMAT,
     begin_random_state,
@@ -47,6 +50,8 @@ class Training(System):
     open_tick: int | None  # of a resumed run: the clock before an unanswered step
     exact_resume: bool  # refuse to continue on other data or another number of processes
     pending_random_state: list[dict[str, Any]] | None  # one a rank; [] = a fresh run
+    patience: Patience  # whether the run goes on where its score no longer improves
+    schedule: Schedule | None = None  # of the learning rates
 
     def begin(self, ema: ExponentialAverage | None, seed: int, kimg: float) -> None:
         """Stand at the state of a run that has seen no image."""
@@ -57,6 +62,7 @@ class Training(System):
         self.mid_step = self.mid_tick = False
         self.open_tick, self.exact_resume = None, True
         self.pending_random_state = []
+        self.patience = Patience()
 
     @property
     def averages(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -64,9 +70,9 @@ class Training(System):
         return [(self.generator_ema, self.generator)]
 
     @property
-    def grows(self) -> bool:
-        """Whether the networks grow as they train, and their rates with them."""
-        return False
+    def moves_rates(self) -> bool:
+        """Whether learning rates change as it trains."""
+        return self.schedule is not None
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Fresh ones, as the config says."""
@@ -76,6 +82,20 @@ class Training(System):
         """Move the clock's trailing hand; before the first batch, set the random states."""
         self.take_random_state()
         self.images_before = self.images_seen
+        self.patience.look(scorers(self.trainer))
+        if self.schedule is not None:
+            for optimizer in self.trainer.optimizers:
+                set_rates(optimizer, None, self.rate_share)
+
+    @property
+    def rate_share(self) -> float:
+        """The learning rates of this batch as a share of what is configured."""
+        return 1.0 if self.schedule is None else self.schedule(self.images_seen)
+
+    @property
+    def complete(self) -> bool:
+        """Whether it has reached its length, or its score has not improved for too long."""
+        return super().complete or self.patience.exhausted
 
     def take_random_state(self) -> None:
         """Continue the checkpoint's random streams, or begin this rank's, once."""
@@ -92,15 +112,21 @@ class Training(System):
     def end_step(self) -> None:
         """Both states are consistent again; the run ends with its last image."""
         self.mid_step, self.mid_tick = False, True
-        if self.images_seen >= self.kimg * 1000:
+        if self.complete:
             self.trainer.should_stop = True
 
     def take_step(
-        self, optimizer: LightningOptimizer, loss: Tensor, networks: Mapping[str, nn.Module]
+        self,
+        optimizer: LightningOptimizer,
+        losses: Sequence[Callable[[], Tensor]],  # whose mean is descended
+        networks: Mapping[str, nn.Module],
     ) -> None:
         """Backward and step; now and then the gradients' norms are tallied by these names."""
         optimizer.zero_grad(set_to_none=True)
-        self.manual_backward(loss)
+        for loss in losses:
+            value = loss()
+            self.manual_backward(value if len(losses) == 1 else value / len(losses))
+            del value  # its graph, before the next
         if self.steps % PROBE_STEPS == 0:
             for name, network in networks.items():
                 gradients = [p.grad for p in network.parameters() if p.grad is not None]
@@ -136,6 +162,7 @@ class Training(System):
             "random": gathered(random_state(self.device)),
             "moments": [len(optimizer.state) for optimizer in self.trainer.optimizers],
             "open_tick": self.images_before if self.mid_tick else None,
+            "patience": self.patience.state_dict(),
         }
 
     @property
@@ -159,6 +186,8 @@ class Training(System):
         self.tally.load_state_dict(own, self.device)
         self.pending_random_state = checkpoint["random"]
         self.open_tick = checkpoint["open_tick"]
+        if "patience" in checkpoint:
+            self.patience.load_state_dict(checkpoint["patience"])
         saved = checkpoint["sampler"]["content"]
         if self.exact_resume and saved is not None and saved != self.data_content:
             raise ValueError(

@@ -13,6 +13,7 @@ from ganlab.networks.base import Encoder, Generator
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.guard import NonFiniteError, bad_parameter, broken
 from ganlab.systems.optimizers import optimizer_of
+from ganlab.systems.schedules import Schedule
 from ganlab.systems.training import Training
 
 
@@ -40,8 +41,10 @@ class VAE(Training):
         ema: ExponentialAverage | None = None,  # None = the defaults of ExponentialAverage
         seed: int = 0,
         kimg: float = 1000.0,  # length of the run in thousands of images
+        schedule: Schedule | None = None,  # images seen -> share of the learning rate; None = all
     ) -> None:
         super().__init__()
+        self.schedule = schedule
         check(encoder, generator, kl_weight)
         self.encoder, self.generator = encoder, generator
         self.encoder_ema = deepcopy(encoder).eval().requires_grad_(False)
@@ -104,7 +107,7 @@ class VAE(Training):
         halves = {"encoder": self.encoder, "generator": self.generator}
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)  # `configure_optimizers` made one
-        self.take_step(optimizer, loss, halves)
+        self.take_step(optimizer, [lambda: loss], halves)
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor) -> Tensor:

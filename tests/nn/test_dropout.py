@@ -3,7 +3,7 @@
 import torch
 
 from ganlab.nn.dropout import Dropout
-from ganlab.systems.randomness import StepRandomness, fresh_dropout
+from ganlab.systems.randomness import StepRandomness, dropping
 
 
 def test_a_unit_is_dropped_where_the_draw_is_below_p_and_the_rest_scaled():
@@ -33,7 +33,7 @@ def test_ranks_drop_what_one_process_drops():
     x = torch.ones(6, 40)
 
     def dropped(rows, rank, world):
-        with fresh_dropout(network, StepRandomness(0, 8, rank, world)):
+        with dropping(network, StepRandomness(0, 8, rank, world).masks("dropout")):
             return network(rows), network(rows)
 
     first, second = dropped(x, 0, 1)

@@ -17,9 +17,9 @@ from ganlab.networks import dcgan, progan
 from ganlab.nn.growing import Stage
 from ganlab.sampling import Sampler
 from ganlab.systems import GAN, Growth
-from ganlab.systems.growth import grow, set_rates, share_schedule
+from ganlab.systems.growth import grow, share_schedule
 from ganlab.systems.guard import NonFiniteError
-from ganlab.systems.optimizers import lazy_adam
+from ganlab.systems.optimizers import lazy_adam, set_rates
 from ganlab.systems.trainer import make_trainer
 
 SCHEDULE = Growth(16, stable_kimg=0.032, fade_kimg=0.032, batch_sizes={8: 4, 16: 4},

@@ -198,7 +198,9 @@ class TestTraining:
                 again = made.generator(latents, condition)
             # Not exactly: the power iterations of spectral norm went on.
             assert (again - images).abs().mean() < 0.01
-            assert torch.equal(latents, made.drawing.latents("generator", len(images)))
+            assert torch.equal(
+                latents, made.randomness.latents(made.generator, "generator", len(images))
+            )
             found = stages(images)
             seen.append((list(found), found["pool1"].requires_grad, latents))
             return 0 * images.sum()

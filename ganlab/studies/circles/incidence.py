@@ -130,7 +130,7 @@ class CircleIncidence(Scorer):
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Look, unless the run stopped before its length."""
-        if pl_module.images_seen < 1000 * pl_module.kimg:
+        if not pl_module.complete:
             return
         sampler = Sampler.of(pl_module, self.seed, batch_size=self.batch_size)
         seen = observe_by_ranks(Ranks(trainer), sampler, self.num_images, self.read)
