@@ -30,6 +30,12 @@ EXPECTED = (
     ImportError,
     FloatingPointError,
 )
+EXTRAS = {  # what begins the names of options that come with a plugin -> the extra that brings it
+    "hydra/sweeper/optuna": "optuna",
+    "hydra/launcher/submitit": "slurm",
+    "hydra/launcher/ray": "ray",
+}
+PLUGIN = r"Unknown plugin class : 'hydra_plugins\.hydra_(submitit|ray|optuna)\w*"  # of an extra
 STOPPED_EARLY = "stopped before anything was trained"
 
 
@@ -138,6 +144,10 @@ def run(
             _read(decision.words(words), main, rearrange, around, decision.ways)
     except EXPECTED as error:
         fail(error)
+    except RuntimeError as error:
+        if not re.match(PLUGIN, str(error)):
+            raise
+        fail(error)
     except KeyboardInterrupt:
         print(STOPPED_EARLY, file=sys.stderr)
         sys.exit(130)
@@ -245,6 +255,9 @@ def _unknown_key(key: str) -> str:
 
 
 def _unknown_option(path: str) -> str:
+    if extra := next((EXTRAS[each] for each in EXTRAS if path.startswith(each)), None):
+        group, _, option = path.rpartition("/")
+        return f"{group}={option} is not installed: pip install 'ganlab[{extra}]'"
     group = Path()
     for part in Path(path).parts[:-1]:
         group = group / part if (conf_dir() / group / part).is_dir() else group
@@ -253,6 +266,11 @@ def _unknown_option(path: str) -> str:
     names = [each.as_posix() for each in files if not each.name.startswith("_")]
     close = nearest(option, names)
     return f"there is no {group.as_posix()}={option}; there are {', '.join(names)}{close}"
+
+
+def _no_plugin(name: str) -> str:
+    extra = "slurm" if name == "submitit" else name
+    return f"Hydra's plugin for {name} is not installed: pip install 'ganlab[{extra}]'"
 
 
 def _missing_value(key: str) -> str:
@@ -282,6 +300,7 @@ EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
     (r"Could not override '([^']+)'", _not_chosen_here),
     (r"Key '[^']*' (?:is )?not in .*?full_key: (\S+)", _unknown_key),
     (r"Could not find '([^']+)'", _unknown_option),
+    (PLUGIN, _no_plugin),
     (r"Missing mandatory value: (\S+)", _missing_value),
 ]
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from PIL import Image
 
 from ganlab.__main__ import COMMANDS, REARRANGED, main
 from ganlab.cli import SharedError, conf_dir, fail, one_line, training_directory
+from ganlab.systems.trainer import make_trainer
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -420,3 +422,29 @@ def test_ctrl_c_in_a_later_import_ends_it_whatever_the_library_would_answer():
     source = f"from ganlab.cli import importing\nwith importing():\n try:\n  {INTERRUPT}\n"
     source += " except KeyboardInterrupt: print('swallowed')"
     assert interrupted("-c", source) == (130, "stopped before anything was trained\n")
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("hydra/launcher=slurm", "submitit is not installed: pip install 'ganlab[slurm]'"),
+        ("hydra/launcher=ray_tasks", "ray is not installed: pip install 'ganlab[ray]'"),
+        ("hydra/sweeper=optuna", "optuna is not installed: pip install 'ganlab[optuna]'"),
+    ],
+)
+def test_a_plugin_that_is_not_there_names_its_extra(option, message):
+    package = {"slurm": "hydra_submitit_launcher", "ray_tasks": "hydra_ray_launcher"}
+    if find_spec(f"hydra_plugins.{package.get(option.split('=')[1], 'hydra_optuna_sweeper')}"):
+        pytest.skip("the plugin is there")
+    command = [sys.executable, "train.py", "-m", option, "seed=0,1"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert said.returncode == 1
+    assert said.stderr.startswith("error: ")
+    assert message in said.stderr
+    assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_one_line_with_the_way_out():
+    with pytest.raises(ValueError, match=r"trainer\.accelerator=gpu .* GPU here: trainer=cpu"):
+        make_trainer("gpu")

@@ -157,8 +157,11 @@ class WeightsFile:
             text += f" ({self.key}={'null' if self.path is None else self.path})"
         if not self._offer():
             return f"{text}; correct {self.key}"
+        scores = self.key.startswith("features.")  # and not what a model is conditioned on
+        other = ", or score with features=classifier, which needs no file" if scores else ""
         return (
             f"{text}; put the file {self._offer()} there, or name your copy with {self.key}=<file>"
+            f"{other}"
         )
 
     def _invalid(self, problem: str) -> ValueError:

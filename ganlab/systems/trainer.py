@@ -3,6 +3,7 @@
 import logging
 import warnings
 
+import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
@@ -27,7 +28,12 @@ def make_trainer(
     loggers: list[Logger] | None = None,
     directory: str | None = None,  # where Lightning may write
 ) -> Trainer:
-    """Build it: no epochs, no step limit, no sampler, bar, checkpoint or log cadence of its own."""
+    """Build it: no epochs, no step limit, no sampler, bar, checkpoint or log cadence of its own.
+
+    Raises:
+        ValueError: there is no such accelerator here; says what there is.
+    """
+    refuse_absent(accelerator)
     callbacks = [*(callbacks or []), *([ChannelsLast()] if channels_last else [])]
     trainer = Trainer(
         accelerator=accelerator,
@@ -53,6 +59,20 @@ def make_trainer(
     trainer._signal_connector = NoSignals(trainer)
     trainer._checkpoint_connector = NamedCheckpoints(trainer)
     return trainer
+
+
+def refuse_absent(accelerator: str) -> None:
+    """Refuse a GPU where torch sees none.
+
+    Raises:
+        ValueError: names the key and the way that works here.
+    """
+    there = torch.cuda.is_available() or torch.backends.mps.is_available()
+    if accelerator in ("gpu", "cuda") and not there:
+        raise ValueError(
+            f"trainer.accelerator={accelerator} (trainer=gpu), and torch {torch.__version__} sees "
+            "no GPU here: trainer=cpu works without one"
+        )
 
 
 class NoSignals(_SignalConnector):
