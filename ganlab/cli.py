@@ -256,8 +256,8 @@ def _unknown_key(key: str) -> str:
 
 def _unknown_option(path: str) -> str:
     if extra := next((EXTRAS[each] for each in EXTRAS if path.startswith(each)), None):
-        group, _, option = path.rpartition("/")
-        return f"{group}={option} is not installed: pip install 'ganlab[{extra}]'"
+        chosen, _, plugin = path.rpartition("/")
+        return f"{chosen}={plugin} is not installed: pip install 'ganlab[{extra}]'"
     group = Path()
     for part in Path(path).parts[:-1]:
         group = group / part if (conf_dir() / group / part).is_dir() else group

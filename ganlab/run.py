@@ -53,7 +53,7 @@ from ganlab.runs.recipes import (
     with_saved_defaults,
     without_reals,
 )
-from ganlab.runs.remembered import added
+from ganlab.runs.remembered import added, records_of
 from ganlab.scoring.reals import precomputed
 from ganlab.studies import Question, Study
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
@@ -219,6 +219,8 @@ def system_to_train(settings: Settings, checkpoint: Settings | None) -> Any:
         take_networks(system, settings["init"])
     else:
         refuse_other_networks(checkpoint, system)
+        if begun := records_of(checkpoint["recipe"].get("begun_from")):
+            system.recipe["begun_from"] = begun
     system.exact_resume = settings["resume"] != "force"
     system.patience = Patience(**settings["stop"])
     return system

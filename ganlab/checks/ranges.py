@@ -80,6 +80,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("fade_kimg", "warmup_kimg"), Range(0.0, 1e12)),
     "final": SHARE,
     "accumulate": Range(1, 2**20),
+    "freeze_discriminator": Range(0, 12),
     "first_level": Range(0, 12),
     "seed": SEED,
     "latent_seed": SEED,

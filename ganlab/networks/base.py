@@ -189,6 +189,11 @@ class Discriminator(nn.Module):
 
     num_labels: int = 0  # classes, one of which it must be told; 0 = unconditional
 
+    @property
+    def finest_first(self) -> list[tuple[nn.Module, ...]]:
+        """The blocks of each size above the last, from the image on; none where there are none."""
+        return []
+
     def views(self, images: Tensor) -> Images:
         """What a full-resolution real batch looks like to this network now: itself by default."""
         return images

@@ -172,6 +172,11 @@ class Discriminator(base.Discriminator):
         self.to_logit = nn.Conv2d(incoming, max(num_labels, 1), frame.at(min(table)), bias=bias)
         self.apply(initialize)
 
+    @property
+    def finest_first(self) -> list[tuple[nn.Module, ...]]:
+        """The convolutions but the last."""
+        return [(module,) for module in self.stages.values()]
+
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
         """Score images, (N, C, H, W) -> (N,) logits: the sigmoid of the papers is in the loss."""
         x = images

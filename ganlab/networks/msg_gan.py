@@ -297,6 +297,11 @@ class Discriminator(base.Discriminator):
             EqualizedConv2d(last, 1, 1, gain=1.0),
         )
 
+    @property
+    def finest_first(self) -> list[tuple[nn.Module, ...]]:
+        """The blocks above 4x4, the first with the layer that reads the image."""
+        return [(self.from_image, self.blocks[0]), *((block,) for block in self.blocks[1:])]
+
     def views(self, images: Tensor) -> list[Tensor]:
         """Reals at every scale, 4x4 first: averaged down again and again."""
         scales = [images]

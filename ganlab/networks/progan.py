@@ -145,6 +145,11 @@ class Discriminator(Growing, base.Discriminator):
         self.to_logit = EqualizedConv2d(last, 1 + num_labels, 1, gain=1.0)
         self.start(len(table))
 
+    @property
+    def finest_first(self) -> list[tuple[nn.Module, ...]]:
+        """The blocks above 4x4, each with the layer that reads the image at its size."""
+        return [*zip(self.blocks[:0:-1], self.from_image[:0:-1], strict=True)]
+
     def views(self, images: Tensor) -> Tensor:
         """Reals as the present stage has them, (N, C, R, R) -> (N, C, 4 * 2^level, ...)."""
         return faded_reals(images, self.frame.at(4 * 2**self.level)[1], self.alpha)

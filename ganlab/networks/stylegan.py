@@ -289,6 +289,11 @@ class Discriminator(Growing, base.Discriminator):
             nn.Flatten(),  # (N, logits, 1, 1) -> (N, logits)
         )
 
+    @property
+    def finest_first(self) -> list[tuple[nn.Module, ...]]:
+        """The blocks above 4x4, each with the layer that reads the image at its size."""
+        return [*zip(self.blocks[:0:-1], self.from_image[:0:-1], strict=True)]
+
     def views(self, images: Tensor) -> Tensor:
         """Reals as the present stage has them, (N, C, R, R) -> (N, C, 4 * 2^level, ...)."""
         return faded_reals(images, 4 * 2**self.level, self.alpha)

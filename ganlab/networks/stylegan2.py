@@ -325,6 +325,12 @@ class Discriminator(base.Discriminator):
         )
         self.register_buffer("kernel", fir_kernel(taps), persistent=False)
 
+    @property
+    def finest_first(self) -> list[tuple[nn.Module, ...]]:
+        """The blocks above 4x4, each with the layer that reads the image at its size."""
+        readers = [self.from_image, *self.from_images.values()]
+        return [(block, *readers[at : at + 1]) for at, block in enumerate(self.blocks.values())]
+
     def features(self, images: Tensor) -> Tensor:
         """Maps of 4x4 pixels, before the batch is looked at: (N, C, H, W) -> (N, last, 4, 4)."""
         x: Tensor = self.activation(self.from_image(images))

@@ -89,8 +89,14 @@ def take_networks(system: Any, place: str | None) -> None:
     Without a file it keeps its own.
 
     Raises:
-        ConfigError: the system's networks are others.
+        ConfigError: the system's networks are others, or blocks are frozen that no file holds.
     """
+    frozen = system.frozen if isinstance(system, GAN) else 0
+    if place is None and frozen:
+        raise ConfigError(
+            f"model.freeze_discriminator={frozen} freezes blocks that nothing has trained: say "
+            "init=<file>"
+        )
     if place is None:
         return
     checkpoint = open_checkpoint(place)
@@ -104,6 +110,11 @@ def take_networks(system: Any, place: str | None) -> None:
         prefix = f"{name}."
         state = checkpoint["state_dict"].items()
         weights = {key.removeprefix(prefix): v for key, v in state if key.startswith(prefix)}
+        if not weights and name == "discriminator" and frozen:
+            raise ConfigError(
+                f"init={place} holds no discriminator, so that model.freeze_discriminator={frozen} "
+                "would freeze blocks that nothing has trained"
+            )
         if not weights:
             continue
         try:

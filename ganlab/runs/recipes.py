@@ -52,9 +52,12 @@ from ganlab.systems.system import System
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 WATCHED = ("scores", "callbacks")  # what looks at a run: compared where both runs have it
 OF_A_START = ("ckpt=", "resume=", "init=")  # words that are no part of what a run is
+# Keys that older recipes lack, at the values that change nothing, as `config.differences` has them.
+SILENT = ("model.accumulate: None -> 1", "model.freeze_discriminator: None -> 0")
 # Keys that may change between a run and its continuation: they only move or lengthen it.
 FREE = (
     *("model.kimg", "data.path", "data.cache_dir", "data.max_pixels", "data.memory_budget_mb"),
+    *SILENT,
     "metrics.reducible",  # changes what is scored only where nothing could be
 )
 # Keys of what looks at a run that may change in the middle of it. Scores are compared by name, so

@@ -89,6 +89,23 @@ def check_labels(conditioner: Conditioner, networks: Mapping[str, nn.Module]) ->
         )
 
 
+def freeze(discriminator: Discriminator, count: int) -> None:
+    """Let the finest blocks learn nothing: FreezeD (Mo et al., arXiv:2002.10964, section 3).
+
+    Raises:
+        ValueError: there are not so many; names the key.
+    """
+    blocks, key = discriminator.finest_first, "model.freeze_discriminator"
+    if not 0 <= count <= len(blocks):
+        there = f"{len(blocks)} blocks that can be" if blocks else "no blocks that can be"
+        raise ValueError(
+            f"{key}={count}: {type(discriminator).__module__}.Discriminator has {there} frozen"
+        )
+    for block in blocks[:count]:
+        for module in block:
+            module.requires_grad_(False)
+
+
 def check_precision(precision: str, penalties: list[str]) -> None:
     """Refuse half precision where a penalty needs a second derivative.
 

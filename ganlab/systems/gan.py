@@ -21,6 +21,7 @@ from ganlab.systems.checks import (
     check_mixing,
     check_penalties,
     check_precision,
+    freeze,
 )
 from ganlab.systems.conditioning import Conditioner
 from ganlab.systems.drawing import Draw, Drawing
@@ -95,6 +96,7 @@ class GAN(Training):
         mixing_probability: float = 0.0,  # share of samples made from the styles of two latents
         critic_steps: int = 1,  # discriminator steps per generator step
         accumulate: int = 1,  # parts of a step's batch that go through the networks one by one
+        freeze_discriminator: int = 0,  # finest blocks of D that learn nothing
         schedule: Schedule | None = None,  # images seen -> share of the learning rates; None = all
         seed: int = 0,
         kimg: float = 1000.0,  # length of the run in thousands of images
@@ -112,6 +114,8 @@ class GAN(Training):
         self.discriminator_optimizer = discriminator_optimizer
         self.conditioner, self.critic_steps = conditioner or Conditioner(), critic_steps
         self.accumulate, self.schedule = accumulate, schedule
+        self.frozen = freeze_discriminator
+        freeze(discriminator, freeze_discriminator)
         self.check()
         self.global_batch_size = 0  # images in the current step, over all ranks
         self.shown: tuple[Images, Condition | None] | None = None  # to D in the current step

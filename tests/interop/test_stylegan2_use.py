@@ -201,6 +201,10 @@ def test_a_resume_needs_no_file_of_the_beginning(tmp_path):
     assert not any(word.startswith("init=") for word in recipe["overrides"])
     words = resumed([f"ckpt={last}", f"init={path}", "kimg=0.032"])
     assert not any(word.startswith("init=") for word in words)
+    assert recipe["begun_from"] == result["begun_from"]
+    again, _ = trained(tmp_path / "run", *TINY, *words)  # no command line is there to remember them
+    assert again["images_seen"] == 32
+    assert again["begun_from"] == result["begun_from"]
 
 
 @pytest.mark.parametrize(
