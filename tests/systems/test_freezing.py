@@ -63,9 +63,7 @@ def test_frozen_blocks_learn_nothing_and_the_others_do(network):
 
 
 def test_what_cannot_be_frozen_is_refused_by_its_key():
-    with pytest.raises(
-        ValueError, match=r"freeze_discriminator=9: .*dcgan.* has 4 blocks"
-    ):
+    with pytest.raises(ValueError, match=r"freeze_discriminator=9: .*dcgan.* has 4 blocks"):
         gan(dcgan, 9)
     with pytest.raises(ValueError, match=r"freeze_discriminator=1: .*vanilla.* has no blocks"):
         freeze(vanilla.Discriminator(resolution=8, channels=1, hidden=(4,)), 1)
