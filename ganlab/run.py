@@ -95,17 +95,8 @@ def train(config: DictConfig) -> Settings:
     callbacks = [*build_all(settings, "callbacks"), *scores_of(settings)]
     preflight(callbacks)
     system.conditioner.preflight()
-    folder = Path(settings["run_dir"]) / "checkpoints"
     parts = Parts(settings)
-    taken = partial(lost, Path(settings["run_dir"]))
-    checkpointing = Checkpointing(
-        folder,
-        settings["checkpoint_every_kimg"],
-        parts.update,
-        taken,
-        settings["keep_every_kimg"],
-        settings["max_hours"],
-    )
+    checkpointing = checkpointing_of(settings, parts)
     begins_at = checkpoint["images_seen"] if checkpoint else 0
     observers = [Held(settings["run_dir"]), CurvesCut(), *callbacks, parts, checkpointing]
     trainer = build_trainer(settings, observers, begins_at)
@@ -206,6 +197,19 @@ def recipe(name: str, *overrides: str) -> LightningModule:
         config.run_dir = "outputs"
     system: LightningModule = build_system(checked(counted(config), "train"))
     return system
+
+
+def checkpointing_of(settings: Settings, parts: Parts) -> Checkpointing:
+    """What writes a run's checkpoints and answers what stops it; `parts` hears of each file."""
+    home = Path(settings["run_dir"])
+    return Checkpointing(
+        home / "checkpoints",
+        settings["checkpoint_every_kimg"],
+        parts.update,
+        partial(lost, home),
+        settings["keep_every_kimg"],
+        settings["max_hours"],
+    )
 
 
 def system_to_train(settings: Settings, checkpoint: Settings | None) -> Any:
