@@ -166,8 +166,11 @@ def _without_null(word: str, groups: set[str]) -> str:
 def overlaid(words: list[str]) -> list[str]:
     """For an evaluation whose data, features and model are the checkpoint's: keys added to them.
 
-    So `data.path=x` changes that one key. Data chosen anew bring features of their own.
+    So `data.path=x` changes that one key. Data chosen anew bring features of their own. Where files
+    are evaluated there is no checkpoint.
     """
+    if value_of(words, "fake") is not None:
+        return words if any(key_of(word) == "ckpt" for word in words) else [*words, "ckpt=null"]
     chosen = {key_of(word) for word in words}
     groups = {"data": {"data"}, "features": {"data", "features"}, "model": set()}
     own = tuple(f"{group}." for group, by in groups.items() if not by & chosen)

@@ -79,8 +79,11 @@ def config_folder(ckpt: str | None) -> str | None:
 def data_choice(ckpt: str | None) -> str:
     """Name of the data config that a checkpoint's run was started with.
 
-    The file beside the checkpoint is read as text: what is no name in it is ignored.
+    The file beside the checkpoint is read as text: what is no name in it is ignored. Without a
+    checkpoint files are evaluated.
     """
+    if ckpt is None:
+        return "files"
     path = Path(str(ckpt)).expanduser().parent.parent / ".hydra" / "hydra.yaml"
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -162,7 +165,7 @@ def _read(
 ) -> Again | None:
     """Hand the words to Hydra; what it is to be asked instead, if anything."""
     words = arranged(words, groups())
-    reads = any(key_of(word) in ("ckpt", "init") for word in words)
+    reads = any(key_of(word) in ("ckpt", "init", "fake") for word in words)
     if rearrange is not None and reads and value_of(words, "resume") != "auto":  # refused later
         try:
             words = rearrange(words)

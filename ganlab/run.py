@@ -36,6 +36,7 @@ from ganlab.runs.ending import (
     stopping,
     way_on,
 )
+from ganlab.runs.files import compared
 from ganlab.runs.held import Held
 from ganlab.runs.initial import resumed, take_networks
 from ganlab.runs.locks import lost
@@ -121,6 +122,8 @@ def train(config: DictConfig) -> Settings:
 def evaluate(config: DictConfig) -> Settings:
     """Run `config.study` on the averaged generator of `config.ckpt`, rebuilt from the file alone.
 
+    With `config.fake` in its place, score the images there.
+
     Returns:
         The content of `result.json`.
 
@@ -129,10 +132,7 @@ def evaluate(config: DictConfig) -> Settings:
         CheckpointError: `ckpt` is missing or no checkpoint of ours.
     """
     quieten()
-    check_beginning(config)
-    checkpoint = open_checkpoint(config.ckpt)
-    system = rebuilt(checkpoint, list(config.allow_targets), added(config.get("model")))
-    config = without_reals(with_saved_defaults(config, system.recipe), config.ckpt)
+    system, config = to_evaluate(config)
     settings = checked(config, "evaluate")
     study = build_study(settings)
     preflight([study])
@@ -150,6 +150,21 @@ def evaluate(config: DictConfig) -> Settings:
         with lost_ranks_named(trainer):
             trainer.test(system, datamodule=datamodule, verbose=False)
     return outcome
+
+
+def to_evaluate(config: DictConfig) -> tuple[System, DictConfig]:
+    """The system of `ckpt=` or of `fake=`, and the config with what these say of it.
+
+    Raises:
+        ConfigError: see `recipes.check_beginning` and `files.compared`.
+        CheckpointError: see `open_checkpoint`.
+    """
+    check_beginning(config)
+    if config.get("fake") is not None:
+        return compared(config)
+    checkpoint = open_checkpoint(config.ckpt)
+    system: System = rebuilt(checkpoint, list(config.allow_targets), added(config.get("model")))
+    return system, without_reals(with_saved_defaults(config, system.recipe), config.ckpt)
 
 
 def statistics(config: DictConfig) -> tuple[Path, bool]:

@@ -63,7 +63,8 @@ class Suite:
             raise ValueError(
                 f"metrics.metrics.{name}: needs a ganlab.metrics.Score by another name"
             )
-        metric.check_sizes(self.num_real, self.num_fake)
+        if self.reducible is None:  # else `fit` leaves out what cannot be
+            metric.check_sizes(self.num_real, self.num_fake)
         if metric.source == "features":
             metric.allocate(self.extractor.feature_dim)
 
@@ -78,22 +79,28 @@ class Suite:
     def fit(self, num_images: int) -> str:
         """Compare as many as there are, where the data has fewer than a protocol that may shrink.
 
-        It may where both its counts are `reducible`. There are then as many generated images as
-        reals, scores that need more are left out, and the answer says all that in one sentence.
+        It may where its counts are `reducible`, or all reals against so many. Of the former there
+        are then as many generated images as reals. Scores that need more are left out, and the
+        answer says all that in one sentence.
         """
-        asked = self.reducible
-        if asked is None or {self.num_real, self.num_fake} != {asked} or num_images >= asked:
+        asked, told = self.reducible, f"the data has {num_images:,} images"
+        if asked is None or self.num_fake != asked or self.num_real not in (None, asked):
             return ""
-        self.num_real = self.num_fake = self._expected_real = num_images
-        left_out = self.unfit(num_images, num_images)
+        if self.num_real is not None and num_images < asked:
+            self.num_real = self.num_fake = self._expected_real = num_images
+            told += f", fewer than {asked:,}: scores are of as many of either side"
+        elif self.num_real is not None:
+            return ""
+        left_out = self.unfit(num_images, self.num_fake)
         for name in left_out:
             del self.metrics[name], self._scores[name]
         if not self.metrics:
             raise ValueError(f"no score can be taken of {num_images} images: say scores=null")
+        if self.num_real is None and not left_out:
+            return ""
         without = "".join(f"; without {name}: {why}" for name, why in left_out.items())
         return (
-            f"the data has {num_images:,} images, fewer than {asked:,}: scores are of as many of "
-            f"either side{without}. So few bias FID upwards and make all scores uncertain: compare "
+            f"{told}{without}. So few bias FID upwards and make all scores uncertain: compare "
             "equal counts only"
         )
 

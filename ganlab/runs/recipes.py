@@ -84,7 +84,9 @@ def check_beginning(config: DictConfig) -> None:
         ConfigError: names the key and what it takes.
     """
     given: Any = OmegaConf.to_container(config)
-    if not isinstance(given.get("ckpt"), str):
+    if given.get("fake") is not None and given.get("ckpt") is not None:
+        raise ConfigError(f"ckpt={given['ckpt']} and fake={given['fake']} are two: give one")
+    if given.get("fake") is None and not isinstance(given.get("ckpt"), str):
         raise ConfigError(f"ckpt={shown(given.get('ckpt'))} should be the name of a checkpoint")
     check_packages(given.get("allow_targets"))
     for section in ("model", "data", "features"):

@@ -109,18 +109,23 @@ class Scoring:
         return chosen_monitor(list(values), self.asked, self.ways)
 
     def record(
-        self, values: dict[str, float], sampler: Sampler, images_seen: int, **facts: object
+        self, values: dict[str, float], sampler: Sampler, images_seen: int | None, **facts: object
     ) -> None:
-        """Append one record per value; `facts` say what was done to the generator."""
+        """Append one record per value; `facts` say what was done to the generator.
+
+        Of images that nobody generated here, `images_seen` of None, no seed is recorded either.
+        """
         if self.suite is None:
             return
         found = self.suite.records(
-            values, seed=sampler.seed, images_seen=images_seen, truncation=sampler.truncation
+            values, seed=sampler.seed, images_seen=images_seen or 0, truncation=sampler.truncation
         )
+        unmade = ("seed", "images_seen", "ema") if images_seen is None else ()
         known: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
         if size := unfinished(sampler.generator):
             known["size"] = size
-        for record in found:
+        for stamped in found:
+            record = {key: value for key, value in stamped.items() if key not in unmade}
             name = str(record["metric"])
             best = {"best": self.ways[name]} if name in self.ways else {}
             self.records.append({**record, **known, **best, **facts})
@@ -130,10 +135,11 @@ def score_table(records: Sequence[dict[str, Any]]) -> Table:
     """One row, one column a score; a note for each protocol says which scores it is that of."""
     first = records[0]
     values = {record["metric"]: record["value"] for record in records}
-    row = {"images_seen": first["images_seen"], "seed": first["seed"], **values}
+    row = {key: first[key] for key in ("images_seen", "seed") if key in first} | values
     stamps = {record["metric"]: protocol_stamp(record) for record in records}
     notes = protocol_notes(stamps, named=len(set(stamps.values())) > 1)
-    return Table([*row], [row], caption="Scores of the averaged generator", notes=notes)
+    whose = "the averaged generator" if "seed" in first else "the given images"
+    return Table([*row], [row], caption=f"Scores of {whose}", notes=notes)
 
 
 @contextmanager

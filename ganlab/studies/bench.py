@@ -159,7 +159,8 @@ class Bench:
         **facts: object,  # what was done to the generator
     ) -> None:
         """Keep scores for result.json at once, whatever becomes of the study."""
-        seen = self.images_seen if images_seen is None else images_seen
+        own = self.images_seen if self.system.generates else None
+        seen = own if images_seen is None else images_seen
         told = {"noise": self.question.noise} if self.question.noise_told else {}
         self.scoring.record(values, sampler or self.sampler, seen, **told, **facts)
 

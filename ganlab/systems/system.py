@@ -20,6 +20,7 @@ class System(LightningModule):
     images_seen: int = 0  # real images shown so far, over all ranks: the clock
     kimg: float = 0.0  # length of the training in thousands of images; 0 = not trained here
     recipe: dict[str, Any]  # the resolved config
+    generates: ClassVar[bool] = True  # whether its images are made here, by a generator
     reconstructs: ClassVar[bool] = False  # whether `reconstruct` maps images to themselves
 
     @property

@@ -1,0 +1,77 @@
+"""`evaluate.py fake=<folder or file>`: images made elsewhere, scored as a checkpoint's are."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from ganlab.checks.ranges import shown
+from ganlab.config import SECTIONS, ConfigError, Settings, build, check_packages, locate, parameters
+from ganlab.data import ImageData, NoImages
+from ganlab.runs.recipes import names
+from ganlab.studies import Scores
+from ganlab.systems.album import AlbumSystem
+
+OWN = ("_target_", "name", "path", "labels", "images", "flip")  # of the reals alone
+KINDS = {".zip": "zipped", ".npy": "arrays", ".npz": "arrays"}  # suffix -> what opens it
+
+
+def compared(config: DictConfig) -> tuple[AlbumSystem, DictConfig]:
+    """The images of `fake=` as a system, and the config with as many of them as are scored.
+
+    They are read as the real ones of `data=` are: in their size, channels and fitting. Without a
+    word about `metrics=` all of either side are compared.
+
+    Raises:
+        ConfigError: there are no reals to compare with, another study, or more images asked for
+            than there are; names the key.
+        ValueError, OSError: the images cannot be read; see `ganlab.data`.
+    """
+    check_packages(allowed := OmegaConf.to_container(config.allow_targets))
+    extra: Any = allowed
+    if config.data is None or names(config.data, "data", NoImages, extra):
+        raise ConfigError(
+            f"fake={config.fake} is compared with real images: name them, as in data=folder "
+            "data.path=<folder> data.resolution=64"
+        )
+    if not names(config.study, "study", Scores, extra):
+        raise ConfigError(f"fake={config.fake} is scored: leave out study=, or say study=scores")
+    data = opened(str(config.fake), config, extra)
+    config = config.copy()
+    OmegaConf.set_struct(config, False)
+    config.metrics = counted(config, len(data.dataset))
+    return AlbumSystem(data, str(config.fake)), config
+
+
+def opened(place: str, config: DictConfig, extra: list[str]) -> ImageData:
+    """The images of a place, decoded as the config's reals are."""
+    path = Path(place).expanduser()
+    kind = "folder" if path.is_dir() else KINDS.get(path.suffix.lower())
+    if not path.exists() or kind is None:
+        what = "should be a folder, .zip, .npy or .npz" if path.exists() else "does not exist"
+        raise ConfigError(f"fake={place} {what}")
+    reals: Any = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
+    target = f"ganlab.data.{kind}"
+    known = parameters(locate(target, SECTIONS["data"]))
+    node = {key: value for key, value in reals.items() if key in known and key not in OWN}
+    node |= {"_target_": target, "path": str(path), "name": "fake"}
+    node |= {} if kind == "arrays" else {"labels": False}
+    data: ImageData = build(node, "data", extra)
+    data.prepare_data()
+    data.setup("test")
+    return data
+
+
+def counted(config: DictConfig, there: int) -> Settings:
+    """The suite's settings for so many images; without a word of anybody all are compared."""
+    found: Any = OmegaConf.to_container(config.metrics, resolve=False)
+    default = found.get("reducible")
+    if default is not None and found.get("num_real") == found.get("num_fake") == default:
+        return dict(found) | {"num_real": None, "num_fake": there, "reducible": there}
+    wanted = found.get("num_fake")
+    if isinstance(wanted, int) and wanted > there:
+        raise ConfigError(
+            f"metrics.num_fake={shown(wanted)} asks for more images than fake={config.fake} has: "
+            f"metrics.num_fake={there} would fit, and without metrics= all are compared"
+        )
+    return dict(found)

@@ -1,0 +1,120 @@
+"""Images made elsewhere, scored against reals: `evaluate.py fake=<folder, zip or npz>`."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import open_dict
+from PIL import Image
+
+from ganlab.arguments import overlaid
+from ganlab.cli import conf_dir, data_choice
+from ganlab.config import ConfigError
+from ganlab.features import Classifier
+from ganlab.metrics import FrechetDistance, PrecisionRecall
+from ganlab.run import evaluate
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+NUM_REAL, NUM_FAKE, SIZE = 23, 17, 32
+
+
+def pictures(num, seed):
+    """(N, H, W) uint8, smooth."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (num, 4, 4), dtype=np.uint8)
+    return np.stack([np.array(Image.fromarray(each).resize((SIZE, SIZE))) for each in small])
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """The same fakes as a folder, a zip and an npz, beside a folder of reals."""
+    home = tmp_path_factory.mktemp("files")
+    for name, images in (("reals", pictures(NUM_REAL, 0)), ("fakes", pictures(NUM_FAKE, 1))):
+        (home / name).mkdir()
+        for number, image in enumerate(images):
+            Image.fromarray(image).save(home / name / f"{number:03d}.png")
+    with zipfile.ZipFile(home / "fakes.zip", "w") as archive:
+        for path in sorted((home / "fakes").iterdir()):
+            archive.write(path, path.name)
+    np.savez(home / "fakes.npz", arr_0=pictures(NUM_FAKE, 1))
+    return home
+
+
+def composed(home, fake, directory, *words):
+    data = ["data=folder", f"data.path={home / 'reals'}", f"data.resolution={SIZE}"]
+    words = overlaid([f"fake={fake}", *data, "data.channels=1", "features=classifier", *words])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("evaluate", words)
+    with open_dict(config):
+        config.run_dir = str(directory)
+    return config
+
+
+def scored(home, fake, directory, *words):
+    result = evaluate(composed(home, fake, directory, *words))
+    return result, {record["metric"]: record["value"] for record in result["scores"]}
+
+
+def features(images):
+    classifier = Classifier().eval()
+    with torch.no_grad():
+        return classifier(torch.from_numpy(images)[:, None].float() / 127.5 - 1)["features"]
+
+
+@pytest.mark.parametrize("kind", ["fakes", "fakes.zip", "fakes.npz"])
+def test_all_of_either_side_are_compared(places, tmp_path, kind):
+    result, values = scored(places, places / kind, tmp_path / "run")
+    fid, precision = FrechetDistance(), PrecisionRecall(k=3)
+    for metric in (fid, precision):
+        metric.update(features(pictures(NUM_REAL, 0)), real=True)
+        metric.update(features(pictures(NUM_FAKE, 1)), real=False)
+    assert values["fid17_full_classifier"] == pytest.approx(fid.compute().item(), rel=1e-6)
+    recall = precision.compute()["recall"].item()
+    assert values["recall17_full_k3_classifier"] == recall
+    assert not any(name.startswith("kid") for name in values)  # its subsets are of 100
+    record = result["scores"][0]
+    assert (record["n_real"], record["n_fake"]) == (NUM_REAL, NUM_FAKE)
+    assert not {"seed", "images_seen", "ema"} & record.keys()
+    assert result["status"] == "done"
+    assert result["source"]["file"] == str(places / kind)
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["scores"] == result["scores"]
+    assert "Scores of the given images" in (tmp_path / "run" / "table.md").read_text()
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_a_set_is_at_no_distance_from_itself(places, tmp_path):
+    _, values = scored(places, places / "reals", tmp_path / "run")
+    assert values["fid23_full_classifier"] == pytest.approx(0, abs=1e-6)
+    assert values["precision23_full_k3_classifier"] == 1
+    assert values["coverage23_full_k5_classifier"] == 1
+
+
+def test_a_protocol_that_is_asked_for_is_kept_to(places, tmp_path):
+    counts = ("metrics.num_real=20", "metrics.num_fake=10", "~metrics.metrics.kid")
+    _, values = scored(places, places / "fakes", tmp_path / "run", *counts)
+    assert "fid10_of20_classifier" in values
+    with pytest.raises(
+        ConfigError, match=r"metrics\.num_fake=18 asks for more .* num_fake=17 would"
+    ):
+        scored(places, places / "fakes", tmp_path / "more", "metrics.num_fake=18")
+
+
+def test_what_cannot_be_compared_is_one_line(places, tmp_path):
+    for words, message in (
+        ([f"fake={places / 'none'}"], r"fake=.*none does not exist"),
+        ([f"fake={places / 'reals' / '000.png'}"], r"should be a folder, \.zip, \.npy or \.npz"),
+        (["ckpt=faces"], r"ckpt=faces and fake=.* are two: give one"),
+        (["study=samples"], r"fake=.* is scored: leave out study="),
+        (["data=null"], r"fake=.* is compared with real images: name them, as in data=folder"),
+    ):
+        with pytest.raises((ConfigError, ValueError), match=message):
+            evaluate(composed(places, places / "fakes", tmp_path / "run", *words))
+
+
+def test_without_a_checkpoint_none_is_asked_for():
+    assert overlaid(["fake=x", "data=folder"]) == ["fake=x", "data=folder", "ckpt=null"]
+    assert overlaid(["fake=x", "ckpt=y"]) == ["fake=x", "ckpt=y"]
+    assert data_choice(None) == "files"
