@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -45,6 +46,11 @@ class ListedError(ValueError):
 
 class SharedError(OSError):
     """One that every rank meets at once, and the first of them tells."""
+
+
+def plain_warning(message: object, *_: object, **__: object) -> str:
+    """A library's warning as people read it: one line, without the place in its source."""
+    return f"warning: {' '.join(str(message).split())}\n"
 
 
 def conf_dir() -> Path:
@@ -136,6 +142,8 @@ def run(
     around: Callable[[], AbstractContextManager[None]] = nullcontext,  # what concludes a sweep
 ) -> None:
     """Answer a mistake with one line and exit code 1, an early Ctrl-C with one line and 130."""
+    if not os.environ.get("GANLAB_TRACEBACK"):
+        warnings.formatwarning = plain_warning
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -23,6 +23,7 @@ from ganlab.callbacks import (
 from ganlab.callbacks.health import near_duplicates, pixel_std
 from ganlab.callbacks.progress import duration, losses
 from ganlab.callbacks.throughput import Pace
+from ganlab.data import synthetic
 from ganlab.loggers import CSVLog, Guarded
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import latents_at
@@ -573,3 +574,46 @@ def test_health_reads_the_averaged_generator_at_fixed_latents(tmp_path):
 def test_health_refuses_bad_settings_by_key(name, value):
     with pytest.raises(ValueError, match=rf"callbacks\.health\.{name}"):
         Health(1.0, **{name: value})
+
+
+REALS = {"pixel_std": 0.4, "near_duplicates": 0.0}
+
+
+def judged(*ticks):
+    """Lines said over ticks of (spread, share of near-duplicates), one every 1000 images."""
+    health = Health(1.0)
+    health.reals = REALS
+    for number, (spread, copies) in enumerate(ticks, 1):
+        health.judge({"pixel_std": spread, "near_duplicates": copies}, 1000 * number)
+
+
+@pytest.mark.parametrize(
+    ("ticks", "kimg"),
+    [
+        ([(0.01, 1.0)] * 5, None),  # not there yet
+        ([(0.4, 0.0), (0.1, 0.0), (0.4, 0.0), (0.1, 0.0)], None),  # a dip
+        ([(0.01, 1.0), (0.3, 0.1), (0.19, 0.1), (0.19, 0.1), (0.19, 0.1)], 4),
+        ([(0.4, 0.0), (0.4, 0.5), (0.4, 0.5)], 3),
+    ],
+)
+def test_fakes_that_lose_the_variety_of_reals_are_said_to_collapse_once(ticks, kimg, capsys):
+    judged(*ticks)
+    said = capsys.readouterr().err
+    assert said.count("collapse at") == (kimg is not None)
+    if kimg is not None:
+        assert said.startswith(f"collapse at {kimg} kimg: of 64 generated images")
+        assert "(reals 0.40). What usually helps: a larger R1" in said
+
+
+def test_reals_stand_beside_the_fakes(tmp_path):
+    data = synthetic(num=30, resolution=16, channels=1, batch_size=10, seed=0)
+    data.prepare_data()
+    data.setup()
+    health = Health(0.1, num=30)
+    health.on_train_start(
+        SimpleNamespace(is_global_zero=True),
+        SimpleNamespace(data=data, device=torch.device("cpu")),
+    )
+    images = data.dataset.images(range(30)).float() / 127.5 - 1
+    assert health.reals["pixel_std"] == pytest.approx(pixel_std(images).item(), rel=1e-5)
+    assert health.reals["near_duplicates"] == near_duplicates(images, 0.2).item()

@@ -16,6 +16,7 @@ from ganlab.storage import irregular
 
 CLOCK = "images_seen"
 _FORECASTS = {"seconds_left"}  # true at its moment only: of no use as a curve
+_PACE = {"images_per_second"}
 _SHARES = {"sign"}  # values in [0, 1], read as such
 _TITLES = {
     "loss": "Losses",
@@ -77,6 +78,8 @@ def _number(cell: str) -> float:
 def draw(found: Curves, prefix: str = "chart") -> list[Chart]:
     """One chart per group of columns (what stands before the slash), in the order of the file.
 
+    How fast it went comes last.
+
     `prefix` begins the element ids, which must differ between the charts of one page.
     """
     groups: dict[str, dict[str, NDArray[np.float64]]] = {}
@@ -84,7 +87,7 @@ def draw(found: Curves, prefix: str = "chart") -> list[Chart]:
         if np.isfinite(values).any() and column not in _FORECASTS:
             group, _, name = column.partition("/")
             groups.setdefault(group, {})[name or group] = values
-    charts = enumerate(groups.items())
+    charts = enumerate(sorted(groups.items(), key=lambda each: each[0] in _PACE))
     return [_chart(f"{prefix}-{i}", group, found, series) for i, (group, series) in charts]
 
 

@@ -172,8 +172,19 @@ def curves(
         if logarithmic:  # powers as plain numbers: text kept as text cannot show exponents
             axes.yaxis.set_major_formatter("{x:g}")
         if len(kept) > 1:
-            axes.legend(ncols=2 if len(kept) > 3 else 1)
+            _draw_legend(figure, axes, [label(name) for name in kept])
     return figure, _series_numbers(series)
+
+
+def _draw_legend(figure: "Figure", axes: "Axes", names: Sequence[str]) -> None:
+    """Within the axes; of many names below them, in room of their own."""
+    if len(names) <= 4:
+        axes.legend(ncols=2 if len(names) > 3 else 1)
+        return
+    columns = 1 if max(map(len, names)) > 28 else 2
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.17 * math.ceil(len(names) / columns))
+    figure.legend(loc="outside lower center", ncols=columns)
 
 
 def _series_numbers(series: Series) -> Numbers:

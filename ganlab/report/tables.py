@@ -109,7 +109,8 @@ class Table:
     def _shown_column(self, column: str) -> list[Cell]:
         values = [_scalar(row.get(column)) for row in self.rows]
         finite = [float(v) for v in values if _is_number(v) and math.isfinite(v)]
-        winner = _BEST[self.best[column]](finite) if column in self.best and finite else None
+        told = column in self.best and (len(finite) == 1 or len({*finite}) > 1)  # no tie of all
+        winner = _BEST[self.best[column]](finite) if told else None
         decimals = _decimals([float(v) for v in values if _is_number(v)])
         marks = [self.marks.get((row, column), "") for row in range(len(values))]
         return [
@@ -153,6 +154,7 @@ class Table:
         ]
 
 
+ACRONYMS = ("fid", "kid", "is", "swd", "ppl")  # of the scores
 _BEST = {"min": min, "max": max}
 
 
@@ -191,7 +193,11 @@ class ShownTable:
         lines += [rf"  \caption{{{latex_text(self.caption)}}}"] if self.caption else []
         lines += [rf"  \label{{{label}}}"] if label and self.caption else []
         lines += [rf"  \begin{{tabular}}{{{align}}}", r"    \toprule"]
-        lines += [_latex_row([latex_text(c) for c in self.columns]), r"    \midrule", *rows]
+        lines += [
+            _latex_row([latex_text(heading(c)) for c in self.columns]),
+            r"    \midrule",
+            *rows,
+        ]
         lines += [r"    \bottomrule", r"  \end{tabular}"]
         lines += [rf"  \par\smallskip{{\footnotesize {latex_text(n)}\par}}" for n in self.notes]
         return "\n".join([*lines, r"\end{table}"]) + "\n"
@@ -278,6 +284,17 @@ def _markdown_row(cells: Sequence[str]) -> str:
 def _markdown_cell(cell: Cell) -> str:
     text = f"**{markdown_text(cell.text)}**" if cell.bold else markdown_text(cell.text)
     return f"{text}<sup>{cell.mark}</sup>" if cell.mark else text
+
+
+def heading(column: str) -> str:
+    """A column's name in words: `recall10k_k3_classifier` is "Recall (10k, k3, classifier)"."""
+    score = re.fullmatch(r"([a-z]+(?:_[a-z]+)*?)(\d+k?)((?:_\w+)*)", column)
+    if score is None:
+        return column.replace("_", " ")
+    first, *others = score[1].split("_")
+    words = [first.upper() if first in ACRONYMS else first.capitalize(), *others]
+    protocol = [re.sub(r"^of(?=\d)", "of ", part) for part in score[3].split("_")[1:]]
+    return f"{' '.join(words)} ({', '.join([score[2], *protocol])})"
 
 
 def _latex_row(cells: Sequence[str]) -> str:

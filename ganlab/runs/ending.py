@@ -30,6 +30,7 @@ from ganlab.systems.signals import ECHO, STOPS, TIME_UP
 from ganlab.systems.system import System
 from ganlab.systems.training import Training
 
+SHOWN = 3  # scores in the last lines of a run
 Run = Callable[[DictConfig], Settings]
 
 
@@ -154,7 +155,7 @@ def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
     lengthened one too, whose result is of before.
     """
     seen, kimg = checkpoint["images_seen"], settings["kimg"]
-    patience = Patience(**settings["stop"])
+    patience = Patience(**settings.get("stop", {}))
     if "patience" in checkpoint:
         patience.load_state_dict(checkpoint["patience"])
     if seen < kimg * 1000 and not patience.exhausted:
@@ -253,8 +254,9 @@ def conclude(
 def summary(directory: Path, outcome: Settings) -> str:
     """What a person wants to read at the end: the scores, the report, how to go on."""
     plain = [record for record in outcome["scores"] if not record.get("intervention")]
-    scores = "  ".join(f"{record['metric']} {record['value']:.4g}" for record in plain)
-    lines = [scores] if scores else []
+    shown = [f"{record['metric']} {record['value']:.4g}" for record in plain[:SHOWN]]
+    more = [f"{len(plain) - SHOWN} more in the report"] if len(plain) > SHOWN else []
+    lines = ["  ".join([*shown, *more])] if shown else []
     if len(outcome.get("parts", ())) > 1:
         lines.append(f"{len(outcome['parts'])} parts, {duration(outcome['seconds'])} together")
     if found := diverged(outcome):

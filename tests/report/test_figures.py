@@ -202,3 +202,20 @@ def test_spare_panels_are_removed():
     with styled():
         figure, axes = new_figure(3, 3, panels=5, columns=3)
     assert len(axes) == len(figure.axes) == 5
+
+
+@pytest.mark.parametrize(("count", "outside"), [(1, None), (4, False), (8, True)])
+def test_a_legend_of_many_names_has_room_of_its_own(count, outside):
+    names = [f"seed-{number}_loss-nonsaturating" for number in range(count)]
+    x = np.arange(5.0)
+    figure, _ = curves({name: (x, x + i) for i, name in enumerate(names)})
+    legends = [figure.axes[0].get_legend(), *figure.legends]
+    there = [legend is not None for legend in legends]
+    assert there == {None: [False], False: [True], True: [False, True]}[outside]
+    if outside:
+        figure.canvas.draw()
+        box = figure.legends[0].get_window_extent()
+        assert not box.overlaps(figure.axes[0].get_window_extent())
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.x1
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == names

@@ -10,7 +10,7 @@ from PIL import Image
 from runs import HOSTILE, crashed_run, full_run, hostile_run, study, write_metrics, write_samples
 
 from ganlab.report import facts
-from ganlab.report.charts import read_curves
+from ganlab.report.charts import draw, read_curves
 from ganlab.report.html import shown_place, write_report
 from ganlab.report.images import save_png
 from ganlab.report.reading import MOMENTS, WIDEST, read_section
@@ -328,3 +328,18 @@ def test_a_directory_near_the_root_is_shown_as_it_is_written(tmp_path):
     """Of deeper ones the last four folders are."""
     assert shown_place(Path("/tmp/look")) == "/tmp/look"
     assert shown_place(Path("/a/b/c/d/e")) == "b/c/d/e"
+
+
+def test_speed_is_the_last_curve(tmp_path):
+    path = tmp_path / "metrics.csv"
+    path.write_text("images_seen,images_per_second,loss/generator,fid\n1000,9,1,2\n2000,9,1,2\n")
+    charts = [chart.title for chart in draw(read_curves(path))]
+    assert charts == ["Losses", "fid", "Images per second"]
+
+
+def test_a_study_that_paints_alone_has_finished(tmp_path):
+    missing = "the study has not finished"
+    for status, told in (("done", False), ("failed", True)):
+        result = {"status": status, "kind": "evaluate", "study": "samples", "scores": []}
+        write_result(tmp_path, result)
+        assert (missing in write_report(tmp_path).read_text()) == told

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ganlab.report.markup import latex_text, markdown_line, markdown_text, one_line, plain_text
-from ganlab.report.tables import MISSING, Cell, ShownTable, Table, parse_markdown, read_csv
+from ganlab.report.tables import MISSING, Cell, ShownTable, Table, heading, parse_markdown, read_csv
 
 HOSTILE = ["a & b", "50%", "x_y", "a|b", "<script>alert(1)</script>", "{z}", "#1", "$5", "~", "^"]
 ROWS = [
@@ -237,3 +237,26 @@ def test_csv_is_read_back_with_numbers_as_numbers():
 def test_a_broken_csv_is_refused(text):
     with pytest.raises(ValueError, match="CSV table"):
         read_csv(text)
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        ("fid10k", "FID (10k)"),
+        ("fid50k_full", "FID (50k, full)"),
+        ("recall10k_k3_classifier", "Recall (10k, k3, classifier)"),
+        ("kid_std1300_of10k_s100_vgg16", "KID std (1300, of 10k, s100, vgg16)"),
+        ("images_seen", "images seen"),
+        ("layers", "layers"),
+    ],
+)
+def test_headings_in_latex_are_words(column, expected):
+    assert heading(column) == expected
+    assert f"{expected} \\\\\n" in Table([column], [{column: 1}]).latex()
+
+
+def test_where_all_tie_none_is_the_best():
+    best = {"fid": "min"}
+    for values, bold in (([2, 2, 2], []), ([2, 2, 3], [0, 1]), ([2], [0]), ([2, None], [0])):
+        shown = Table(["fid"], [{"fid": value} for value in values], best=best).shown()
+        assert [number for number, row in enumerate(shown.cells) if row[0].bold] == bold

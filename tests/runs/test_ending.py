@@ -12,7 +12,7 @@ from ganlab.config import ConfigError
 from ganlab.grid.records import collect
 from ganlab.report.results import read_result, write_result
 from ganlab.runs import ending
-from ganlab.runs.ending import concluding, finished, mend_last, refusals_kept
+from ganlab.runs.ending import concluding, finished, mend_last, refusals_kept, summary
 from ganlab.storage.archive import write_archive
 from ganlab.systems.checkpoint import load_checkpoint
 from ganlab.systems.signals import STOPS
@@ -120,3 +120,17 @@ def test_a_later_second_signal_does_not_wait(monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         stopped_twice()
+
+
+def test_the_last_words_of_a_run_are_short(tmp_path):
+    scores = [{"metric": f"a_rather_long_name_{n}_classifier", "value": n / 3} for n in range(13)]
+    outcome = {"scores": scores, "status": "done", "kind": "train", "images_seen": 4000}
+    first, report = summary(tmp_path, outcome).splitlines()
+    assert first.startswith("a_rather_long_name_0_classifier 0  a_rather_long_name_1_cl")
+    assert first.endswith("  10 more in the report")
+    assert report == f"report: {tmp_path / 'report.html'}"
+    early = {"patience": 2, "why": "fid has not improved"}
+    told = summary(tmp_path, outcome | {"ended_early": early}).splitlines()
+    assert told[1] == "ended at 4 kimg: fid has not improved"
+    stopped = {"status": "interrupted", "exit_code": 142}
+    assert "stopped at 4 kimg after max_hours; " in summary(tmp_path, outcome | stopped)
