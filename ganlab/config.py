@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
 from ganlab.checks.annotations import annotations
-from ganlab.checks.ranges import KIMG, SEED, shown
+from ganlab.checks.ranges import KIMG, POSITIVE, SEED, shown
 from ganlab.checks.values import refusal, unlike
 from ganlab.cli import conf_dir, nearest
 
@@ -312,8 +312,9 @@ def check_stopping(settings: Settings) -> None:
         ConfigError: names the key and what it takes.
     """
     hours, stop = settings.get("max_hours"), settings.get("stop", {})
-    if hours is not None and not _positive(hours):
-        raise ConfigError(f"max_hours={shown(hours)} should be a number of hours, {KIMG}")
+    number = isinstance(hours, int | float) and not isinstance(hours, bool)
+    if hours is not None and not (number and POSITIVE.holds(hours)):
+        raise ConfigError(f"max_hours={shown(hours)} should be a number of hours, {POSITIVE}")
     if not isinstance(stop, dict) or stop.keys() - {"patience", "min_delta"}:
         raise ConfigError(
             f"stop={shown(stop)} should be a mapping of patience and min_delta, as in "
