@@ -119,7 +119,7 @@ def test_a_training_ends_in_the_batch_after_its_patience_does(tmp_path):
     assert made.images_seen == load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 40
     assert made.complete
     assert "fid has not improved on 8 by more than 0 in 2 scorings" in made.patience.told
-    assert fit(tmp_path / "longer", VALUES, patience=3)[0].images_seen == 80
+    assert fit(tmp_path / "longer", VALUES, patience=6)[0].images_seen == 80
     assert fit(tmp_path / "never", VALUES, patience=None)[0].images_seen == 80
 
 
@@ -133,7 +133,7 @@ def test_a_resume_goes_on_counting(tmp_path):
         assert torch.equal(value, whole[name])
     ended, _ = fit(tmp_path, VALUES, ckpt=tmp_path / "last.ckpt")
     assert ended.images_seen == 40  # it had ended
-    longer, _ = fit(tmp_path, VALUES, ckpt=tmp_path / "last.ckpt", patience=3)
+    longer, _ = fit(tmp_path, VALUES, ckpt=tmp_path / "last.ckpt", patience=6)
     assert longer.images_seen == 80
 
 
