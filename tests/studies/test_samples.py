@@ -146,3 +146,43 @@ def test_an_archive_that_breaks_off_leaves_no_file(tmp_path):
         with ImageArray(path, 3) as file:
             file.add(torch.zeros(2, 1, 4, 4), [{"name": "a"}, {"name": "b"}])
     assert not list(tmp_path.iterdir())
+
+
+class Counted(ConvGenerator):
+    """Notes how many images it paints."""
+
+    painted = 0
+
+    def forward(self, latents, condition=None):
+        self.painted += len(latents)
+        return super().forward(latents, condition)
+
+
+def test_a_stopped_run_paints_what_is_not_there(tmp_path):
+    generator, options = Counted(), {"directory": tmp_path, "num": 9, "batch_size": 4}
+    run(Samples(num_shown=1, **options), generator)
+    assert generator.painted == 9 + 1  # the grid
+    folder = tmp_path / "samples"
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    (folder / "000003.png").unlink()
+    (folder / "000007.png").write_bytes(b"half of one")
+    generator.painted = 0
+    run(Samples(num_shown=1, **options), generator)
+    assert generator.painted == 2 + 1
+    after = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert {name for name in before if before[name] != after[name]} == {"000003.png", "000007.png"}
+    expected = stored(Sampler(generator, 0).batch(range(9)))[..., 0]
+    found = [np.asarray(Image.open(path)) for path in sorted(folder.iterdir())]
+    assert close(np.stack(found), expected)
+
+
+@pytest.mark.parametrize("change", ["seed", "weights"])
+def test_images_of_another_run_are_painted_anew(tmp_path, change):
+    generator, options = Counted(), {"directory": tmp_path, "num": 5, "num_shown": 1}
+    run(Samples(**options), generator)
+    if change == "weights":
+        with torch.no_grad():
+            next(generator.parameters()).add_(1)
+    generator.painted = 0
+    run(Samples(seed=int(change == "seed"), **options), generator)
+    assert generator.painted == 5 + 1

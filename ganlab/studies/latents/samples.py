@@ -1,14 +1,17 @@
 """`study=samples`: images of chosen latents as files, in the forms that other programs read."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from hashlib import blake2b
 from pathlib import Path
 
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ganlab.nn.digest import digest
 from ganlab.report import images
 from ganlab.report.image_files import ImageArray, ImageZip
 from ganlab.sampling import Sampler, batched
@@ -28,7 +31,8 @@ MOST_IN_PNG = 4  # channels
 class Samples(LatentQuestion):
     """Writes the images, one grid of them, and `samples.json`, which says how they were made.
 
-    png: `samples/<index>.png`, each rank its share. zip: the same files in `samples.zip`. npz:
+    png: `samples/<index>.png`, each rank its share; a stopped run
+    goes on. zip: the same files in `samples.zip`. npz:
     `samples.npz` with `arr_0`, (N, H, W, C) uint8; a conditional generator's classes go into
     either. File and image of latent i of a seed are the same in any run.
 
@@ -99,13 +103,20 @@ class Samples(LatentQuestion):
         return Findings(images=shares, files=files, latents=latents)
 
     def shares(self, bench: Bench, sampler: Sampler, found: LatentSet) -> Iterator[ImageFile]:
-        """This rank's share of the images, painted as they are written."""
+        """This rank's share of the images, painted as they are written.
+
+        What an earlier run of the same command wrote before it was stopped is left as it is.
+        """
+        weights = digest(bench.generator)
         for rows in bench.batched("samples", range(len(found))):
-            batch = self.painted(
-                sampler, found.values[rows], [found.addresses[row] for row in rows]
-            )
-            for row, image in zip(rows, batch, strict=True):
-                text = self.text_of(found, row)
+            marks = marks_of(weights, sampler, found, rows)
+            texts = [self.text_of(found, row) | {"made": mark} for row, mark in marks.items()]
+            left = {row: t for row, t in zip(rows, texts, strict=True) if not is_there(bench, t)}
+            if not left:
+                continue
+            addresses = [found.addresses[row] for row in left]
+            batch = self.painted(sampler, found.values[[*left]], addresses)
+            for text, image in zip(left.values(), batch, strict=True):
                 yield ImageFile(f"samples/{text.pop('name')}", image, text)
 
     def archive(self, bench: Bench, sampler: Sampler, found: LatentSet, path: Path) -> None:
@@ -152,6 +163,36 @@ class Samples(LatentQuestion):
         }
         resized = {} if self.size is None else {"size": [*self.size]}
         return json.dumps(made | resized, indent=1).encode()
+
+
+def marks_of(
+    weights: str,  # digest of the generator
+    sampler: Sampler,
+    found: LatentSet,
+    rows: Sequence[int],
+) -> dict[int, str]:
+    """Row -> 16 hexadecimal digits of all that its image is made of."""
+    told = sampler.condition([found.addresses[row] for row in rows])
+    labels = [None] * len(rows) if told is None or told.label is None else told.label.tolist()
+    how = f"{weights} {sampler.seed} {sampler.stated}"
+    return {
+        row: blake2b(
+            f"{how} {found.addresses[row]} {label} ".encode() + found.values[row].numpy().tobytes(),
+            digest_size=8,
+        ).hexdigest()
+        for row, label in zip(rows, labels, strict=True)
+    }
+
+
+def is_there(bench: Bench, text: Mapping[str, str]) -> bool:
+    """Whether the file of this name was written whole, of the same image."""
+    if bench.directory is None:
+        return False
+    try:
+        with Image.open(bench.directory / "samples" / text["name"]) as image:
+            return {**image.info, "name": text["name"]} == dict(text)
+    except (OSError, ValueError):
+        return False
 
 
 def unique(indices: list[int]) -> list[int]:
