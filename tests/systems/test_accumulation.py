@@ -47,7 +47,6 @@ def pyramid(accumulate):
 
 def fit(made, channels):
     data = synthetic(num=40, resolution=16, channels=channels, batch_size=8, seed=3)
-    made.log_of = []
     make_trainer("cpu").fit(made, datamodule=data)
     return made
 
