@@ -45,7 +45,11 @@ def places(tmp_path_factory):
 
 def composed(home, fake, directory, *words):
     data = ["data=folder", f"data.path={home / 'reals'}", f"data.resolution={SIZE}"]
-    words = overlaid([f"fake={fake}", *data, "data.channels=1", "features=classifier", *words])
+    return read([f"fake={fake}", *data, "data.channels=1", *words], directory)
+
+
+def read(words, directory):
+    words = overlaid([*words, "features=classifier"])
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("evaluate", words)
     with open_dict(config):
@@ -97,7 +101,7 @@ def test_a_protocol_that_is_asked_for_is_kept_to(places, tmp_path):
     _, values = scored(places, places / "fakes", tmp_path / "run", *counts)
     assert "fid10_of20_classifier" in values
     with pytest.raises(
-        ConfigError, match=r"metrics\.num_fake=18 asks for more .* num_fake=17 would"
+        ConfigError, match=r"metrics\.num_fake=18 asks for more .*num_fake=17 would"
     ):
         scored(places, places / "fakes", tmp_path / "more", "metrics.num_fake=18")
 
@@ -108,10 +112,15 @@ def test_what_cannot_be_compared_is_one_line(places, tmp_path):
         ([f"fake={places / 'reals' / '000.png'}"], r"should be a folder, \.zip, \.npy or \.npz"),
         (["ckpt=faces"], r"ckpt=faces and fake=.* are two: give one"),
         (["study=samples"], r"fake=.* is scored: leave out study="),
-        (["data=null"], r"fake=.* is compared with real images: name them, as in data=folder"),
     ):
         with pytest.raises((ConfigError, ValueError), match=message):
             evaluate(composed(places, places / "fakes", tmp_path / "run", *words))
+
+
+def test_there_have_to_be_reals(places, tmp_path):
+    message = r"fake=.* is compared with real images: name them, as in data=folder"
+    with pytest.raises(ConfigError, match=message):
+        evaluate(read([f"fake={places / 'fakes'}"], tmp_path / "run"))
 
 
 def test_without_a_checkpoint_none_is_asked_for():
