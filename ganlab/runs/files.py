@@ -29,7 +29,7 @@ def compared(config: DictConfig) -> tuple[AlbumSystem, DictConfig]:
     """
     check_packages(allowed := OmegaConf.to_container(config.allow_targets))
     extra: Any = allowed
-    if config.data is None or names(config.data, "data", NoImages, extra):
+    if config.get("data") is None or names(config.data, "data", NoImages, extra):
         raise ConfigError(
             f"fake={config.fake} is compared with real images: name them, as in data=folder "
             "data.path=<folder> data.resolution=64"
