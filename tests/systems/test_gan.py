@@ -235,7 +235,7 @@ def test_no_host_read_between_ticks(monkeypatch):
 def test_checkpoints_count_images_whatever_the_steps(tmp_path, monkeypatch, critic_steps, interval):
     saved = []
 
-    def save(self, trainer, system, best):
+    def save(self, trainer, system, *names):
         saved.append(system.images_seen)
         self.saved_at = system.images_seen
 
