@@ -22,8 +22,14 @@ class Album(Generator):
         data: ImageData,  # set up
     ) -> None:
         super().__init__()
-        self.data, self.resolution, self.channels = data, data.resolution, data.channels
+        self.data, self.channels = data, data.channels
+        self.height, self.resolution = data.dataset.pixels.shape[2:]
         self.register_buffer("anchor", torch.zeros(()))  # where images are wanted
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images."""
+        return self.height, self.resolution
 
     @property
     def layers(self) -> dict[str, nn.Module]:

@@ -109,7 +109,7 @@ class Samples(LatentQuestion):
         """
         weights = digest(bench.generator)
         for rows in bench.batched("samples", range(len(found))):
-            marks = marks_of(weights, sampler, found, rows)
+            marks = marks_of(f"{weights} {self.size}", sampler, found, rows)
             texts = [self.text_of(found, row) | {"made": mark} for row, mark in marks.items()]
             left = {row: t for row, t in zip(rows, texts, strict=True) if not is_there(bench, t)}
             if not left:
@@ -166,7 +166,7 @@ class Samples(LatentQuestion):
 
 
 def marks_of(
-    weights: str,  # digest of the generator
+    made: str,  # by which generator, and in which size
     sampler: Sampler,
     found: LatentSet,
     rows: Sequence[int],
@@ -174,7 +174,7 @@ def marks_of(
     """Row -> 16 hexadecimal digits of all that its image is made of."""
     told = sampler.condition([found.addresses[row] for row in rows])
     labels = [None] * len(rows) if told is None or told.label is None else told.label.tolist()
-    how = f"{weights} {sampler.seed} {sampler.stated}"
+    how = f"{made} {sampler.seed} {sampler.stated}"
     return {
         row: blake2b(
             f"{how} {found.addresses[row]} {label} ".encode() + found.values[row].numpy().tobytes(),
