@@ -11,6 +11,7 @@ from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
 
+from ganlab.checks import defaults
 from ganlab.checks.annotations import annotations
 from ganlab.checks.ranges import KIMG, POSITIVE, SEED, shown
 from ganlab.checks.values import refusal, unlike
@@ -388,9 +389,10 @@ def differences(old: Settings, new: Settings, prefix: str = "") -> list[str]:
     found: list[str] = []
     old, new = renamed(old), renamed(new)
     for key in sorted({*old, *new}, key=str):
-        path, before, after = f"{prefix}{key}", old.get(key), new.get(key)
+        path = f"{prefix}{key}"
+        before, after = (defaults.stated(node, key) for node in (old, new))
         if isinstance(before, dict) and isinstance(after, dict):
             found += differences(before, after, f"{path}.")
-        elif before != after:
+        elif not defaults.same(before, after):
             found.append(f"{path}: {before!r} -> {after!r}")
     return found

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from ganlab import __version__
 from ganlab.arguments import PLAIN, SEARCHED, quoted
+from ganlab.checks.defaults import spoken
 
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "numpy")
 
@@ -73,10 +74,11 @@ def config_hash(
 ) -> str:
     """Twelve hexadecimal digits that agree for equal configs.
 
-    With `anywhere` their output directories and how a run was continued may differ; without,
-    whatever writes to one tells them apart, as it must the ranks of one run.
+    A key at its constructor's default counts as none. With `anywhere` their output directories and
+    how a run was continued may differ; without, whatever writes to one tells them apart, as it must
+    the ranks of one run.
     """
-    kept = recipe_in(settings) if anywhere else _told_apart(settings)
+    kept = spoken(recipe_in(settings) if anywhere else _told_apart(settings))
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
