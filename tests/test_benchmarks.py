@@ -42,6 +42,18 @@ def test_both_loops_end_at_the_same_weights(tmp_path):
     assert max(map(overhead.largest_difference, longer, ours)) > 1e-6, "the comparison can fail"
 
 
+def test_what_is_imported_are_the_tensors_that_are_loaded(tmp_path):
+    from ganlab.interop.nvidia_stylegan2 import generator
+    from ganlab.run import generator_of
+
+    loaded("imports").write(tmp_path, {"resolution": 16, "width": 4, "max_width": 8})
+    plain = torch.load(tmp_path / "plain.pt", weights_only=True)["G_ema"]
+    found = generator_of(tmp_path / "network.pkl").state_dict()
+    names = {mine: theirs for mine, theirs in generator(16).items() if theirs in plain}
+    assert {theirs for theirs in plain if "resample_filter" not in theirs} == {*names.values()}
+    assert all(torch.equal(found[mine], plain[theirs]) for mine, theirs in names.items())
+
+
 def test_two_checkouts_are_measured_in_turns_and_the_first_round_is_not_kept():
     overhead, asked = loaded("overhead"), []
 

@@ -31,10 +31,10 @@ PROBE_SECONDS = 1.0  # how long `preflight` waits for the host that has the file
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
+    digest, chunk = hashlib.sha256(), memoryview(bytearray(1 << 18))
+    with path.open("rb", buffering=0) as file:
+        while number := file.readinto(chunk):
+            digest.update(chunk[:number])
     return digest.hexdigest()
 
 

@@ -13,11 +13,11 @@
 | DCGANs: tutorial, examples, pytorch_GAN_zoo | a state of convolutions and batch norms, bare or in a dict | `dcgan` |
 
 `unbuilt` knows formats whose networks are not built here, and says why. `faces` and `eyes` are such
-files by name. A new format is one module with `TITLE`, `recognised(content)` and
+files by name. A new format is one module with `TITLE`, `LAYOUTS`, `recognised(content)` and
 `checkpoint(file)`, and its place in `FORMATS`.
 """  # noqa: E501
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -37,17 +37,19 @@ from ganlab.interop import (
 )
 from ganlab.interop.foreign import ForeignFile, opened
 from ganlab.interop.unknown import said_of
-from ganlab.storage import DamagedFile
-from ganlab.storage.archive import CompressedArchive
-from ganlab.storage.untrusted import read_untrusted
 
-__all__ = ["FORMATS", "NAMED", "open_foreign", "titles", "unlike"]
+__all__ = ["FORMATS", "NAMED", "known", "open_foreign", "titles", "unlike"]
 
 
 class Format(Protocol):
     """What the module of a format offers."""
 
     TITLE: str  # the format in a sentence
+
+    @property
+    def LAYOUTS(self) -> Mapping[str, Sequence[str]]:  # noqa: N802 - a module's constant
+        """What its files are called -> names of tensors that a generator in one has."""
+        ...
 
     def recognised(self, content: Any) -> bool:
         """Whether a file's content, plain data, looks like this format, sound or not."""
@@ -82,27 +84,28 @@ def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:
         ValueError: a file of a known format that is damaged or has an unknown structure.
     """
     named = NAMED.get(str(ckpt))
-    file = opened(Path(ckpt).expanduser()) if named is None else named()
-    if file is None:
-        path = Path(ckpt).expanduser()
-        return converted.read(path) if converted.is_one(path) else None
-    formats: Sequence[Format] = (unbuilt, *FORMATS)
-    known = next((each for each in formats if each.recognised(file.content)), None)
-    return None if known is None else known.checkpoint(file)
+    path = Path(ckpt).expanduser()
+    if named is None and converted.is_one(path):
+        return converted.read(path)
+    file = opened(path) if named is None else named()
+    return None if file is None else known(file)
 
 
-def unlike(ckpt: str | Path) -> str:
-    """Of a file that no format knows: its tensors, the nearest layout and what differs.
+def known(file: ForeignFile) -> dict[str, Any] | None:
+    """A checkpoint of a file that was read, or None where no format here knows it.
 
-    Of a damaged one the damage; "" where there is nothing to be said.
+    Raises:
+        ValueError: see `open_foreign`.
     """
-    try:
-        content = read_untrusted(Path(ckpt).expanduser())
-    except DamagedFile as error:
-        return f"read as one of those, {error}"
-    except (CompressedArchive, OSError):
-        return ""
-    return said_of(content)
+    formats: Sequence[Format] = (unbuilt, *FORMATS)
+    found = next((each for each in formats if each.recognised(file.content)), None)
+    return None if found is None else found.checkpoint(file)
+
+
+def unlike(content: Any) -> str:
+    """Of what no format knows: its tensors, the nearest layout of all and what differs."""
+    layouts = {title: names for each in FORMATS for title, names in each.LAYOUTS.items()}
+    return said_of(content, layouts)
 
 
 def titles() -> str:

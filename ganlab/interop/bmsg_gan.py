@@ -17,6 +17,13 @@ TITLE = "BMSG-GAN's"
 GAIN = 2**0.5
 GENERATORS = ("GAN_GEN_SHADOW", "generator", "GAN_GEN")
 DISCRIMINATORS = ("GAN_DIS", "discriminator")
+LAYOUTS = {
+    TITLE: tuple(
+        f"{module}.{part}"
+        for module in ("layers.0.conv_1", "layers.0.conv_2", "rgb_converters.0")
+        for part in ("weight", "bias")
+    )
+}
 WHOLE_BATCH = 2**20  # a group size: the deviation there is over all samples
 
 

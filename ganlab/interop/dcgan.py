@@ -42,6 +42,13 @@ LABELS = ("num_labels", "num_classes", "n_classes", "categoryVectorDim")
 SEQUENTIAL = re.compile(r"main\.(\d+|formatLayer|batchNorm\d+|convTranspose\d+|outlayer)\.\w+")
 COUNTER = "num_batches_tracked"
 NORM = ("weight", "bias", "running_mean", "running_var", COUNTER)
+LAYOUTS = {
+    "the PyTorch DCGAN tutorial's": ("main.0.weight", *(f"main.1.{part}" for part in NORM)),
+    "pytorch_GAN_zoo's DCGAN": (
+        *("formatLayer.weight", *(f"main.batchNorm0.{part}" for part in NORM)),
+        *("main.convTranspose1.weight", "main.outlayer.weight"),
+    ),
+}
 
 State = dict[str, Tensor]
 

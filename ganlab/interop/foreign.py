@@ -54,6 +54,11 @@ def opened(path: Path) -> ForeignFile | None:
         raise ValueError(f"ckpt={path} was not opened for safety: {error}") from error
     except (DamagedFile, CompressedArchive, OSError):  # the caller's error says it
         return None
+    return of_content(path, content)
+
+
+def of_content(path: Path, content: Any) -> ForeignFile:
+    """A file whose content was read safely."""
     source = {"name": path.stem, "file": str(path), "sha256": sha256_of(path)}
     return ForeignFile(str(path), content, source)
 
@@ -100,10 +105,15 @@ def prefixed(network: str, weights: Mapping[str, Any]) -> dict[str, Any]:
 def say_wild(file: ForeignFile, weights: Mapping[str, Any]) -> None:
     """Say in one line which weights hold NaN or infinity."""
     tensors = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
-    wild = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    wild = [name for name, value in tensors.items() if not finite(value)]
     if wild:
         more = f" and {len(wild) - 1} more" if len(wild) > 1 else ""
         print(
             f"note: ckpt={file.place} has NaN or infinite numbers in {wild[0]}{more}",
             file=sys.stderr,
         )
+
+
+def finite(value: Tensor) -> bool:
+    """Whether no number is NaN or infinite; of most tensors one sum says it."""
+    return bool(torch.isfinite(value.sum()) or torch.isfinite(value).all())

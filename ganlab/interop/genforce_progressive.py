@@ -317,3 +317,10 @@ MAKERS: dict[str, tuple[Make, Make]] = {
     "progan": (progan_generator, progan_discriminator),
     "stylegan": (stylegan_generator, stylegan_discriminator),
 }
+LAYOUTS = {
+    "genforce's PGGAN": (
+        *("layer0.weight", "layer0.bias", "layer1.weight", "layer1.bias"),
+        *("output0.weight", "output0.bias", "lod"),
+    ),
+    "genforce's StyleGAN": (*stylegan_names(2, 2, constant=True).values(), "synthesis.lod"),
+}

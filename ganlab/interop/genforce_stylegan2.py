@@ -193,3 +193,7 @@ DIALECTS = {
     )
     for title, hammer in ((TITLE, False), (HAMMER, True))
 }
+LAYOUTS = {
+    TITLE: tuple(generator(8, False).values()),
+    HAMMER: tuple(generator(8, True).values()),
+}

@@ -162,3 +162,4 @@ def filters(network: str, resolution: int, architecture: str) -> dict[str, float
 
 
 DIALECT = Dialect(TITLE, names, filters)
+LAYOUTS = {TITLE: tuple(generator(8).values())}

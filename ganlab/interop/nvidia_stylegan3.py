@@ -85,13 +85,7 @@ def read_generator(file: ForeignFile, network: Persistent) -> tuple[dict[str, An
     """
     state = network.state
     layers = sorted(filter(None, map(LAYER.fullmatch, state)), key=lambda m: int(m[2]))
-    names = layer_names([layer[1] for layer in layers])
-    names |= {f"input.{mine}": f"synthesis.input.{theirs}" for mine, theirs in INPUT.items()}
-    names["mean_style"] = "mapping.w_avg"
-    for mine in ("weight", "bias"):
-        names[f"mapping.embed.{mine}"] = f"mapping.embed.{mine}"
-        for i in range(len(state)):
-            names[f"mapping.affines.{i}.{mine}"] = f"mapping.fc{i}.{mine}"
+    names = generator_names([layer[1] for layer in layers], len(state))
     try:
         options = shape_options(state, layers) | told_options(file, network)
         filters = filters_of(file, state, layers, options)
@@ -101,6 +95,18 @@ def read_generator(file: ForeignFile, network: Persistent) -> tuple[dict[str, An
     known = {*names.values(), *filters}
     unused = [name for name in state if name not in known]
     return fitted(file, TITLE, Translated(Generator, options, weights, names), unused)
+
+
+def generator_names(layers: list[str], mapping_layers: int) -> dict[str, str]:
+    """Our names and theirs, of all there can be."""
+    names = layer_names(layers)
+    names |= {f"input.{mine}": f"synthesis.input.{theirs}" for mine, theirs in INPUT.items()}
+    names["mean_style"] = "mapping.w_avg"
+    for mine in ("weight", "bias"):
+        names[f"mapping.embed.{mine}"] = f"mapping.embed.{mine}"
+        for i in range(mapping_layers):
+            names[f"mapping.affines.{i}.{mine}"] = f"mapping.fc{i}.{mine}"
+    return names
 
 
 def layer_names(layers: list[str]) -> dict[str, str]:
@@ -179,3 +185,6 @@ def filters_of(
                 raise file.wrong(f"has another filter in {name} than its options make")
             names.add(name)
     return names
+
+
+LAYOUTS = {TITLE: tuple(generator_names(["L0_36_8", "L1_16_3"], 2).values())}

@@ -27,6 +27,28 @@ TOLD = {  # arguments that no variable says -> as genforce_progressive knows the
     "fused_scale": "fused_scale",
     "mbstd_group_size": "group_size",
 }
+_STYLED = ("StyleMod/weight", "StyleMod/bias", "Noise/weight", "bias")
+_MAPPED = ("mapping/Dense0/weight", "mapping/Dense0/bias", "dlatent_avg")
+LAYOUTS = {
+    "NVIDIA's TensorFlow ProGAN": tuple(
+        f"{module}/{part}"
+        for module in ("4x4/Dense", "4x4/Conv", "8x8/Conv0_up", "8x8/Conv1", "ToRGB_lod0")
+        for part in ("weight", "bias")
+    ),
+    "NVIDIA's TensorFlow StyleGAN": (
+        *("synthesis/4x4/Const/const", *(f"synthesis/4x4/Const/{part}" for part in _STYLED)),
+        *("synthesis/8x8/Conv0_up/weight", "synthesis/8x8/Conv1/weight", "synthesis/noise0"),
+        *("synthesis/ToRGB_lod0/weight", "synthesis/ToRGB_lod0/bias", *_MAPPED),
+    ),
+    "NVIDIA's TensorFlow StyleGAN2": (
+        *("synthesis/4x4/Const/const", "synthesis/noise0", *_MAPPED),
+        *(
+            f"synthesis/{module}/{part}"
+            for module in ("4x4/Conv", "8x8/Conv0_up", "8x8/Conv1", "4x4/ToRGB")
+            for part in ("weight", "bias", "mod_weight", "mod_bias")
+        ),
+    ),
+}
 State = dict[str, Tensor]
 Rename = Callable[[str], str | None]  # their name of a variable -> genforce's
 
@@ -41,6 +63,17 @@ def variables(network: Any) -> State:
     components = state.get("components")
     for name, inner in (components if isinstance(components, dict) else {}).items():
         found |= {f"{name}/{key}": value for key, value in variables(inner).items()}
+    return found
+
+
+def names(network: Any) -> list[str]:
+    """Those of the variables of whatever record may be a network."""
+    state = attributes_of(network)
+    pairs = state.get("variables")
+    found = [str(pair[0]) for pair in pairs if pair] if isinstance(pairs, list) else []
+    components = state.get("components")
+    for name, inner in (components if isinstance(components, dict) else {}).items():
+        found += [f"{name}/{each}" for each in names(inner)]
     return found
 
 

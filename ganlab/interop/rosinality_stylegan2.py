@@ -155,3 +155,4 @@ def outward(name: str, value: Tensor) -> Tensor:
 
 OPTIONAL = ("mean_style", "mean_path_length", ".noise_const")
 DIALECT = Dialect(TITLE, names, filters, inward, outward, optional=OPTIONAL)
+LAYOUTS = {TITLE: tuple(generator(8).values())}

@@ -99,7 +99,8 @@ def imported(file: ForeignFile, dialect: Dialect, network: str, part: Part) -> t
         raise file.wrong(f"has in {part.name} a network that is not built here: {error}") from error
     check_shapes(file, dialect, part, built, names, found)
     check_rest(file, dialect, network, part, options, set(names.values()))
-    weights = {mine: value for mine, value in found.items() if mine in built.state_dict()}
+    wanted = built.state_dict()
+    weights = {mine: value for mine, value in found.items() if mine in wanted}
     if network == "generator":
         weights |= added(built, weights)
     target = f"ganlab.networks.stylegan2.{network.title()}"

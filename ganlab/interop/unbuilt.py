@@ -13,6 +13,7 @@ from ganlab.interop.persistent import attributes_of, tensors
 from ganlab.storage.pickles import Record
 
 TITLE = "of a project whose networks are not built here"
+LAYOUTS: Mapping[str, tuple[str, ...]] = {}  # nobody is sent to a format that is not read
 SHOWN = 6  # names that the message lists
 
 

@@ -1,29 +1,22 @@
 """What is said of a file that fits no format: its tensors, the nearest layout, what differs."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor
 
-from ganlab.interop import genforce_stylegan2, nvidia_stylegan2, rosinality_stylegan2
+from ganlab.interop import nvidia_tensorflow
 from ganlab.interop.persistent import networks
 from ganlab.storage.pickles import Record
 
 SHOWN = 3  # names of a kind
 LEVELS = 3  # of containers that are looked into
-LAYOUTS: Mapping[str, tuple[str, ...]] = {
-    "NVIDIA's StyleGAN2": tuple(nvidia_stylegan2.generator(8).values()),
-    "rosinality's StyleGAN2": tuple(rosinality_stylegan2.generator(8).values()),
-    "genforce's StyleGAN2": tuple(genforce_stylegan2.generator(8, False).values()),
-    "Hammer's StyleGAN2": tuple(genforce_stylegan2.generator(8, True).values()),
-    "the PyTorch DCGAN tutorial's": (
-        *("main.0.weight", "main.1.weight", "main.1.bias", "main.1.running_mean"),
-        *("main.1.running_var", "main.1.num_batches_tracked"),
-    ),
-}
 
 
-def said_of(content: object) -> str:
+def said_of(
+    content: object,
+    layouts: Mapping[str, Sequence[str]],  # format -> names of tensors that it has
+) -> str:
     """One line; of a file without tensors what there is instead."""
     found = sorted(set(tensors(content)))
     if not found:
@@ -32,11 +25,11 @@ def said_of(content: object) -> str:
     forms = {form(name) for name in found}
     likeness = {
         title: len(forms & {form(name) for name in names}) / len({form(name) for name in names})
-        for title, names in LAYOUTS.items()
+        for title, names in layouts.items()
     }
     nearest = max(likeness, key=lambda title: likeness[title])
-    known = {form(name) for name in LAYOUTS[nearest]}
-    missing = [name for name in LAYOUTS[nearest] if form(name) not in forms]
+    known = {form(name) for name in layouts[nearest]}
+    missing = [name for name in layouts[nearest] if form(name) not in forms]
     extra = [name for name in found if form(name) not in known]
     parts = [f"of its {len(found)} tensors the first are {listed(found)}"]
     if likeness[nearest] == 0:
@@ -52,7 +45,7 @@ def form(name: str) -> str:
     return re.sub(r"\d+", "#", name.removeprefix("module."))
 
 
-def listed(names: list[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """The first of some names, as Python quotes them."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(f"{name!a:.60}" for name in names[:SHOWN]) + more
@@ -62,6 +55,8 @@ def tensors(content: object, level: int = 0) -> Iterator[str]:
     """Names of tensors, without those of the containers that hold them."""
     for network in networks(content).values():
         yield from network.state
+    for each in content if isinstance(content, tuple | list) else ():
+        yield from nvidia_tensorflow.names(each)
     for key, value in content.items() if isinstance(content, dict) else ():
         if isinstance(value, Tensor):
             yield str(key)

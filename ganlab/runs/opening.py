@@ -4,9 +4,14 @@ from pathlib import Path
 
 from ganlab.config import Settings
 from ganlab.features.weights import sha256_of
-from ganlab.interop import NAMED, hub, open_foreign, titles, unlike
+from ganlab.interop import NAMED, converted, hub, known, open_foreign, titles, unlike
+from ganlab.interop.foreign import of_content
 from ganlab.runs.remembered import records_of
-from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.storage import DamagedFile
+from ganlab.storage.archive import CompressedArchive
+from ganlab.storage.pickles import RefusedPickle
+from ganlab.storage.untrusted import read_untrusted
+from ganlab.systems.checkpoint import CheckpointError, existing, is_ours, sound, unreadable
 
 
 def open_checkpoint(
@@ -22,20 +27,39 @@ def open_checkpoint(
     if hub.is_address(ckpt):
         kept = hub.kept(str(ckpt), fetch)
         found = open_checkpoint(kept.path)
-        known = records_of(found["recipe"].get("source")) | {"sha256": sha256_of(kept.path)}
-        found["recipe"]["source"] = known | kept.source
+        said = records_of(found["recipe"].get("source")) | {"sha256": sha256_of(kept.path)}
+        found["recipe"]["source"] = said | kept.source
         return found
     if str(ckpt) in NAMED:
         named = open_foreign(ckpt)
         assert named is not None
         return named
+    return opened(existing(ckpt))
+
+
+def opened(path: Path) -> Settings:
+    """The checkpoint in a file, which is read once and whose content says what it is.
+
+    Raises:
+        CheckpointError, ValueError: see `open_checkpoint`.
+    """
+    if converted.is_one(path):
+        return converted.read(path)
     try:
-        return load_checkpoint(ckpt)
-    except CheckpointError as error:
-        foreign = open_foreign(ckpt)
-        if foreign is None and Path(ckpt).expanduser().is_file():
-            said = f"; {listing}" if (listing := unlike(ckpt)) else ""
-            raise CheckpointError(f"{error}; of other formats {titles()} is read{said}") from error
-        if foreign is None:
-            raise
+        content = read_untrusted(path)
+    except RefusedPickle as error:
+        raise CheckpointError(f"ckpt={path}: {unreadable(error)}") from error
+    except (DamagedFile, CompressedArchive, OSError) as error:
+        raise CheckpointError(
+            f"ckpt={path}: not a readable checkpoint; it is damaged or some other kind of file; of "
+            f"other formats {titles()} is read; read as one of those, {error}"
+        ) from error
+    if is_ours(content):
+        return sound(content, path)
+    if (foreign := known(of_content(path, content))) is not None:
         return foreign
+    try:
+        return sound(content, path)
+    except CheckpointError as error:
+        told = f"of other formats {titles()} is read; {unlike(content)}"
+        raise CheckpointError(f"{error}; {told}") from error

@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from ganlab.config import (
 from ganlab.data import NoImages
 from ganlab.interop import NAMED
 from ganlab.interop.hub import is_address
+from ganlab.nn.unfilled import taken_over, unfilled
 from ganlab.runs.linked import check_linked, check_shape
 from ganlab.runs.opening import open_checkpoint
 from ganlab.runs.provenance import origin
@@ -47,10 +48,12 @@ from ganlab.runs.remembered import (
 )
 from ganlab.studies import Scores
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.pretrained import Pretrained
 from ganlab.systems.system import System
 
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 WATCHED = ("scores", "callbacks")  # what looks at a run: compared where both runs have it
+PRETRAINED = f"{Pretrained.__module__}.{Pretrained.__name__}"
 OF_A_START = ("ckpt=", "resume=", "init=")  # words that are no part of what a run is
 # Keys that older recipes lack, at the values that change nothing, as `config.differences` has them.
 SILENT = ("model.accumulate: None -> 1", "model.freeze_discriminator: None -> 0")
@@ -170,9 +173,16 @@ def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = Non
     if numbers(sketch.state_dict()) > numbers(checkpoint["state_dict"]):  # before it takes memory
         wrong = misfit(checkpoint, sketch)
         raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {wrong}")
-    system = build(node, "model", extra)
+    bare = node.get("_target_") == PRETRAINED  # networks alone, all of which is in the file
+    with unfilled() if bare else nullcontext():
+        system = build(node, "model", extra)
+    state = (
+        taken_over(checkpoint["state_dict"], sketch.state_dict())
+        if bare
+        else checkpoint["state_dict"]
+    )
     try:
-        system.load_state_dict(checkpoint["state_dict"])
+        system.load_state_dict(state, assign=bare)
     except (RuntimeError, AttributeError, TypeError) as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {error}") from error
     system.recipe = recipe | {key: records_of(recipe.get(key)) for key in ("choices", "source")}

@@ -13,28 +13,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, Protocol, cast
 
+from ganlab.storage.bounded import Bounded
 from ganlab.storage.regular import DamagedFile
 
 STEPS = 500_000  # instructions of a pickle; a network of 1024 px with its training has 100,000
 TEXT = 2**24  # bytes of one text; the sources that NVIDIA's files carry have 40,000
-LINE = 1_000  # bytes of a name
+LARGE = 2**16  # bytes from which on there is one copy of them
 INTEGER = 255  # bytes of a whole number
 DEEPEST = 100  # containers within each other
 LARGEST = 2_000_000  # values, those of shared containers counted at every place they stand
 SPARE = 2**20  # bytes that a small file may ask for beyond its size
 TIMES = 4  # how often the bytes of a file may be made into values
 
-_CODES = {bytes([ord(each.code)]): each for each in pickletools.opcodes}
+_CODES: dict[bytes, tuple[str, Callable[[BinaryIO], Any] | None]] = {
+    each.code.encode("latin1"): (each.name, each.arg.reader if each.arg else None)
+    for each in pickletools.opcodes
+}
+_WATCHED = {"FRAME", "LONG_BINPUT", "LONG1", "LONG4"}
 _TEXTS = {"BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
 _ARGUMENTS = {
     *_TEXTS,
     *("BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINSTRING"),
     *("SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_TUPLE": tuple, "EMPTY_SET": set}
-_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
-_IGNORED = {"PROTO", "FRAME"}
+_BYTES = {"BINBYTES": 4, "BINBYTES8": 8}  # bytes of their length
 
 
 class RefusedPickle(ValueError):  # noqa: N818 - the name states the finding
@@ -104,26 +106,6 @@ class Budget:
             raise RefusedPickle("its values would take far more memory than the file has bytes")
 
 
-class Bounded:
-    """A file whose every read is compared with what is left of it, before memory is asked for."""
-
-    def __init__(self, file: BinaryIO, end: int) -> None:
-        self.file, self.left, self.longest = file, end - file.tell(), end
-
-    def read(self, number: int) -> bytes:
-        """Exactly so many bytes."""
-        if not 0 <= number <= min(self.left, self.longest):
-            raise DamagedFile(f"it is cut short: {number:,} bytes should follow, of {self.left:,}")
-        self.left -= number
-        return self.file.read(number)
-
-    def readline(self) -> bytes:
-        """A name's line."""
-        line = self.file.readline(LINE)
-        self.left -= len(line)
-        return line
-
-
 class Machine:
     """Runs one pickle from the file's position to its end, and leaves the file there."""
 
@@ -144,26 +126,31 @@ class Machine:
             for name, argument in self.instructions():
                 self.perform(name, argument)
             (value,) = self.stack
-            refuse_large(value)
+            if isinstance(value, dict | list | tuple | Record):
+                refuse_large(value)
         return value
 
     def instructions(self) -> Iterator[tuple[str, Any]]:
         """Names of instructions with their arguments, up to the end of the pickle."""
-        size, file = self.file.left, cast(BinaryIO, self.file)
+        size, file, left = self.file.left, cast(BinaryIO, self.file), self.budget
         while True:
-            self.budget.step()
-            opcode = _CODES[self.file.read(1)]
-            self.file.longest = TEXT if opcode.name in _TEXTS else self.file.left
-            argument: Any = opcode.arg.reader(file) if opcode.arg else None
-            if opcode.name == "STOP":
+            left.step()
+            name, reader = _CODES[self.file.read(1)]
+            self.file.longest = TEXT if name in _TEXTS else self.file.left
+            argument: Any = None
+            if name in _BYTES:
+                argument = self.numbers(int.from_bytes(self.file.read(_BYTES[name]), "little"))
+            elif reader is not None:
+                argument = reader(file)
+            if name in _WATCHED:
+                check_argument(name, argument, size, self.file.left)
+            if name == "STOP":
                 return
-            if opcode.name == "FRAME" and argument > self.file.left:
-                raise DamagedFile(f"a frame of {argument:,} bytes begins near its end")
-            if opcode.name == "LONG_BINPUT" and argument > size:
-                raise DamagedFile(f"it numbers a value {argument:,}, and has {size:,} bytes")
-            if opcode.name in ("LONG1", "LONG4") and argument.bit_length() > 8 * INTEGER:
-                raise DamagedFile("a whole number in it has thousands of digits")
-            yield opcode.name, argument
+            yield name, argument
+
+    def numbers(self, size: int) -> bytes | memoryview:
+        """Bytes of a pickle: many of them, which are a network's, in memory that is not copied."""
+        return self.file.read(size) if size < LARGE else self.file.view(size)
 
     def perform(self, name: str, argument: Any) -> None:
         """One instruction.
@@ -171,19 +158,10 @@ class Machine:
         Raises:
             RefusedPickle: one that no file of tensors has.
         """
-        if name in _ARGUMENTS:
-            self.stack.append(argument)
-        elif name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name])
-        elif name in _EMPTY:
-            self.stack.append(_EMPTY[name]())
-        elif name in _TUPLES:
-            values = [self.stack.pop() for _ in range(_TUPLES[name])]
-            self.stack.append(tuple(reversed(values)))
-        elif name in OPERATIONS:
-            OPERATIONS[name](self, argument)
-        elif name not in _IGNORED:
+        operation = OPERATIONS.get(name)
+        if operation is None:
             raise RefusedPickle(f"its pickle has the instruction {name}, which is not carried out")
+        operation(self, argument)
 
     def since_mark(self) -> list[Any]:
         """The values above the last mark, taken from the stack."""
@@ -253,6 +231,23 @@ class Machine:
         return [self.stack.pop() for _ in range(number)][::-1]
 
 
+def check_argument(name: str, argument: int, size: int, left: int) -> None:
+    """Refuse numbers that ask for more than there is.
+
+    Raises:
+        DamagedFile: a frame past the end, a place in a memo past the size, thousands of digits.
+    """
+    if name == "FRAME" and argument > left:
+        raise DamagedFile(f"a frame of {argument:,} bytes begins near its end")
+    if name == "LONG_BINPUT" and argument > size:
+        raise DamagedFile(f"it numbers a value {argument:,}, and has {size:,} bytes")
+    if name in ("LONG1", "LONG4") and argument.bit_length() > 8 * INTEGER:
+        raise DamagedFile("a whole number in it has thousands of digits")
+
+
+Operation = Callable[[Machine, Any], None]
+
+
 def key(value: object) -> Any:
     """A key, which is hashed in no time.
 
@@ -293,12 +288,34 @@ def _dict(machine: Machine, _: None) -> None:
     machine.update(values)
 
 
+def _tuple_of(number: int) -> Operation:
+    def make(machine: Machine, _: None) -> None:
+        machine.stack.append(tuple(machine.popped(number)))
+
+    return make
+
+
+def _constant(value: object) -> Operation:
+    return lambda machine, _: machine.stack.append(value)
+
+
+def _new(kind: Callable[[], Any]) -> Operation:
+    return lambda machine, _: machine.stack.append(kind())
+
+
 def _fill(machine: Machine, _: None) -> None:
     state = machine.stack.pop()
     machine.rebuild.fill(machine.stack[-1], state)
 
 
-OPERATIONS: dict[str, Callable[[Machine, Any], None]] = {
+OPERATIONS: dict[str, Operation] = {
+    **dict.fromkeys(("PROTO", "FRAME"), lambda machine, _: None),
+    **dict.fromkeys(_ARGUMENTS, lambda machine, value: machine.stack.append(value)),
+    "NONE": _constant(None),
+    "NEWTRUE": _constant(True),
+    "NEWFALSE": _constant(False),
+    **{f"EMPTY_{kind.__name__.upper()}": _new(kind) for kind in (list, dict, tuple, set)},
+    **{f"TUPLE{number}": _tuple_of(number) for number in (1, 2, 3)},
     "MARK": Machine.mark,
     "POP": _pop,
     "POP_MARK": _drop,

@@ -52,7 +52,7 @@ class Storage:
 
     dtype: torch.dtype
     size: int  # elements
-    data: bytearray | None  # None while a file is only asked which storages it has
+    data: bytearray | memoryview | None  # None while a file is only asked which storages it has
 
 
 @dataclass
@@ -78,8 +78,9 @@ class Values:
     def __init__(
         self,
         budget: Budget,
-        stored: Callable[[str, torch.dtype, int], bytearray | None] | None = None,  # by key
-        inner: Callable[[bytes], Any] | None = None,  # reads the pickles within this one
+        stored: Callable[[str, torch.dtype, int], bytearray | memoryview | None]
+        | None = None,  # by key
+        inner: Callable[[memoryview], Any] | None = None,  # reads the pickles within this one
     ) -> None:
         self.budget, self.look_up, self.inner = budget, stored, inner
         self.storages: dict[str, Storage] = {}
@@ -165,11 +166,13 @@ class Values:
         whole = torch.frombuffer(storage.data, dtype=storage.dtype)
         return whole.as_strided(tuple(size), tuple(stride), offset)
 
-    def nested(self, content: bytes) -> Any:
+    def nested(self, content: bytes | memoryview) -> Any:
         """A storage in a pickle of its own, within this one."""
-        if self.inner is None or not isinstance(content, bytes | bytearray):
+        if self.inner is None or not isinstance(content, bytes | memoryview):
             raise RefusedPickle("its pickles stand within each other more than once")
         self.budget.take(len(content))
+        if isinstance(content, bytes):  # which nothing may write to
+            return self.inner(memoryview(bytearray(content)))
         return self.inner(content)
 
     def array(self, content: bytes, kind: NumberType, shape: Sequence[int], order: str) -> Any:
@@ -183,6 +186,7 @@ class Values:
         _, shape, kind, fortran, content = state
         check_counts(shape)
         raw = content.encode("latin1") if isinstance(content, str) else content  # of Python 2
+        raw = bytes(raw) if isinstance(raw, memoryview) else raw
         if not isinstance(raw, bytes) or not isinstance(kind, NumberType):
             raise RefusedPickle("an array in it is of objects, not of numbers")
         if len(raw) != math.prod(shape) * kind.dtype.itemsize:

@@ -5,24 +5,37 @@ is plain data: containers, texts, numbers, tensors on the CPU, arrays, and a `Re
 """
 
 import io
+import pickle
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 
 from ganlab.storage.archive import MAGIC, check_archive
-from ganlab.storage.pickles import Bounded, Budget, Machine, RefusedPickle, sound
+from ganlab.storage.bounded import Bounded, Memory, filled
+from ganlab.storage.pickles import Budget, Machine, RefusedPickle, sound
 from ganlab.storage.rebuilding import Storage, Values
 from ganlab.storage.regular import DamagedFile, opened
 
 LEGACY, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001  # first numbers of torch's older files
+WRITER = {  # the machines that wrote nearly all of them
+    "protocol_version": LEGACY_VERSION,
+    "little_endian": True,
+    "type_sizes": {"short": 2, "int": 4, "long": 4},
+}
+HEADER = b"".join(pickle.dumps(each, 2) for each in (LEGACY, LEGACY_VERSION, WRITER))
+LOCAL = 30  # bytes of a record's own header, whose last four are the lengths of name and extra
 PROTOCOL = b"\x80"  # first byte of every pickle of protocol 2 or later
-Lookup = Callable[[str, torch.dtype, int], bytearray | None]  # of a storage
+Lookup = Callable[[str, torch.dtype, int], memoryview | None]  # of a storage
 
 
-def read_untrusted(path: Path) -> Any:
+def read_untrusted(
+    path: Path,
+    archived: bool = False,  # refuse the formats before archives, which have no checksums
+) -> Any:
     """The content of a file that nobody vouches for.
 
     Raises:
@@ -41,6 +54,8 @@ def read_untrusted(path: Path) -> Any:
             check_archive(file, path)
             with sound():
                 return read_zip(file, budget)
+        if archived:
+            raise DamagedFile("it does not begin as an archive of torch.save does")
         if begins[:1] != PROTOCOL:
             raise DamagedFile("it begins neither as an archive nor as a pickle does")
         return read_pickles(file, size, budget)
@@ -55,14 +70,22 @@ def read_zip(file: BinaryIO, budget: Budget) -> Any:
         if "byteorder" in names and archive.read(names["byteorder"]) != b"little":
             raise RefusedPickle("its numbers are in big-endian order")
 
-        def stored(name: str, dtype: torch.dtype, size: int) -> bytearray:
-            data = bytearray(archive.read(names[f"data/{name}"]))
+        def stored(name: str, dtype: torch.dtype, size: int) -> memoryview:
+            data = raw(file, archive.getinfo(names[f"data/{name}"]))
             if len(data) < size * dtype.itemsize:
                 raise DamagedFile(f"its storage {name} has fewer than its {size:,} numbers")
             return data
 
         pickled = archive.read(names["data.pkl"])
         return machine(io.BytesIO(pickled), len(pickled), budget, stored).run()
+
+
+def raw(file: BinaryIO, record: zipfile.ZipInfo) -> memoryview:
+    """The bytes of a record that was checked, straight from their place behind its own header."""
+    file.seek(record.header_offset + LOCAL - 4)
+    name, extra = int.from_bytes(file.read(2), "little"), int.from_bytes(file.read(2), "little")
+    file.seek(record.header_offset + LOCAL + name + extra)
+    return filled(file, record.file_size)
 
 
 def read_pickles(file: BinaryIO, size: int, budget: Budget) -> Any:
@@ -80,40 +103,51 @@ def read_legacy(file: BinaryIO, size: int, budget: Budget) -> Any:
 
     The content is gone through twice: for the sizes of its storages, then with their bytes.
     """
-    declared: dict[str, tuple[torch.dtype, int]] = {}
+    start, declared = file.tell(), dict[str, tuple[torch.dtype, int]]()
 
     def declare(name: str, dtype: torch.dtype, number: int) -> None:
         declared[name] = dtype, number
 
-    magic, version = (machine(file, size, budget).run() for _ in range(2))
-    order = machine(file, size, budget).run()
-    if (magic, version) != (LEGACY, LEGACY_VERSION) or order.get("little_endian") is not True:
-        raise RefusedPickle("its first numbers are not those of a file of torch.save")
+    if file.read(len(HEADER)) != HEADER:
+        file.seek(start)
+        check_header(*(machine(file, size, budget).run() for _ in range(3)))
     content = file.tell()
-    machine(file, size, budget, declare).run()
+    outline = machine(file, size, budget, declare).run()
     keys = machine(file, size, budget).run()
     with sound():
         found = {name: numbers(file, size, *declared[name]) for name in keys}
     if missing := declared.keys() - found.keys():
         raise DamagedFile(f"it lacks the numbers of its storage {min(missing):.40}")
+    if isinstance(outline, Storage) and len(found) == 1:  # all that there is
+        return replace(outline, data=found.popitem()[1])
     file.seek(content)
     return machine(file, size, budget, lambda name, *_: found[name]).run()
 
 
-def numbers(file: BinaryIO, size: int, dtype: torch.dtype, number: int) -> bytearray:
+def check_header(magic: object, version: object, machine: Any) -> None:
+    """Refuse what is no file of `torch.save`, or of a machine whose numbers are the other way.
+
+    Raises:
+        RefusedPickle: see above.
+    """
+    if (magic, version) != (LEGACY, LEGACY_VERSION) or machine.get("little_endian") is not True:
+        raise RefusedPickle("its first numbers are not those of a file of torch.save")
+
+
+def numbers(file: BinaryIO, size: int, dtype: torch.dtype, number: int) -> memoryview:
     """The bytes of one storage, after the count that stands before them."""
     bounded = Bounded(file, size)
     count = int.from_bytes(bounded.read(8), "little")
     if count != number:
         raise DamagedFile(f"a storage in it has {count:,} numbers where {number:,} are announced")
-    return bytearray(bounded.read(count * dtype.itemsize))
+    return bounded.view(count * dtype.itemsize)
 
 
-def within(budget: Budget) -> Callable[[bytes], Storage]:
+def within(budget: Budget) -> Callable[[memoryview], Storage]:
     """A reader of the storages that stand within a pickle, each a file of torch's older kind."""
 
-    def inner(content: bytes) -> Storage:
-        found = read_legacy(io.BytesIO(content), len(content), budget)
+    def inner(content: memoryview) -> Storage:
+        found = read_legacy(cast(BinaryIO, Memory(content)), len(content), budget)
         if not isinstance(found, Storage):
             raise RefusedPickle("a pickle within its pickle holds something else than numbers")
         return found
@@ -126,7 +160,7 @@ def machine(
     size: int,  # where it ends
     budget: Budget,
     stored: Lookup | None = None,
-    inner: Callable[[bytes], Storage] | None = None,
+    inner: Callable[[memoryview], Storage] | None = None,
 ) -> Machine:
     """One that reads the pickle at the file's position."""
     return Machine(Bounded(file, size), Values(budget, stored, inner), budget)

@@ -1,7 +1,6 @@
 """Checkpoints: written whole or not at all, self-describing, safe to open."""
 
 import os
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,8 +14,10 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 from ganlab import __version__
 from ganlab.cli import SharedError
 from ganlab.storage import DamagedFile, irregular
-from ganlab.storage.archive import CompressedArchive, read_archive
+from ganlab.storage.archive import CompressedArchive
 from ganlab.storage.atomic import PARTIAL
+from ganlab.storage.pickles import RefusedPickle
+from ganlab.storage.untrusted import read_untrusted
 from ganlab.systems.clock import crossed
 from ganlab.systems.guard import bad_parameter
 from ganlab.systems.schema import DESCRIBED, complaint, overgrown
@@ -41,6 +42,20 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         CheckpointError: the file is missing, damaged, holds more than plain data, is not ours or
             of a later version.
     """
+    place = existing(path)
+    try:
+        content = read_untrusted(place, archived=True)
+    except (DamagedFile, CompressedArchive, RefusedPickle, OSError) as error:
+        raise CheckpointError(f"ckpt={path}: {unreadable(error)}") from error
+    return sound(content, place)
+
+
+def existing(path: str | Path) -> Path:
+    """The path of a file.
+
+    Raises:
+        CheckpointError: there is none; says what is there instead, or beside it.
+    """
     path = Path(path).expanduser()
     if path.is_dir():
         raise CheckpointError(
@@ -50,21 +65,31 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"ckpt={path} is {kind}")
     if not path.is_file():
         raise CheckpointError(f"ckpt={path}: no such file{_nearby(path)}")
-    try:
-        checkpoint: dict[str, Any] = read_archive(path)
-    except Exception as error:
-        raise CheckpointError(f"ckpt={path}: {_unreadable(error)}") from error
-    if isinstance(checkpoint, dict) and (wrong := overgrown(checkpoint)):
+    return path
+
+
+def is_ours(content: object) -> bool:
+    """Whether a file's content has what a checkpoint has, sound or not."""
+    return isinstance(content, dict) and {*REQUIRED} <= content.keys()
+
+
+def sound(content: Any, path: Path) -> dict[str, Any]:
+    """A file's content as a checkpoint, once all its fields are known to be ones.
+
+    Raises:
+        CheckpointError: what `load_checkpoint` says of content.
+    """
+    if isinstance(content, dict) and (wrong := overgrown(content)):
         raise CheckpointError(f"ckpt={path}: {wrong}")
-    refuse_later(checkpoint, f"ckpt={path}")
-    missing = [key for key in REQUIRED if not isinstance(checkpoint, dict) or key not in checkpoint]
+    refuse_later(content, f"ckpt={path}")
+    missing = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
             f"ckpt={path} was not written by ganlab (it lacks {', '.join(missing)})"
         )
-    if wrong := complaint(checkpoint, DESCRIBED):
+    if wrong := complaint(content, DESCRIBED):
         raise CheckpointError(f"ckpt={path}: {wrong}")
-    return checkpoint
+    return dict(content)
 
 
 def refuse_later(checkpoint: Any, name: str) -> None:
@@ -82,14 +107,11 @@ def refuse_later(checkpoint: Any, name: str) -> None:
         )
 
 
-def _unreadable(error: Exception) -> str:
-    if isinstance(error, (DamagedFile, CompressedArchive, OSError)):
-        return f"not a readable checkpoint; it is damaged or some other kind of file: {error}"
-    if re.search("Unsupported (global|class)|not an allowed global", str(error)):
-        return (
-            "it holds pickled objects besides tensors and plain data, and was not opened for safety"
-        )
-    return "not a readable checkpoint; it is damaged or some other kind of file"
+def unreadable(error: Exception) -> str:
+    """Why a file was not read, in a sentence."""
+    if isinstance(error, RefusedPickle):
+        return f"it was not opened for safety: {error}"
+    return f"not a readable checkpoint; it is damaged or some other kind of file: {error}"
 
 
 def _nearby(path: Path) -> str:

@@ -39,6 +39,8 @@ from ganlab.checks.ranges import shown
 
 DEEPEST = 64  # levels of a field
 MOST = 10**7  # values of a field, tensors counted as one
+PLAIN = (Tensor, dict, list, tuple, set, frozenset, str, bytes, int, float, type(None))
+OBJECTS = "it holds pickled objects besides tensors and plain data, and was not opened for safety"
 DAMAGED = "; the file is damaged or of another program"
 
 
@@ -199,6 +201,8 @@ def overgrown(checkpoint: Mapping[Any, Any]) -> str | None:
         while waiting:
             node, depth = waiting.pop()
             count += 1
+            if not isinstance(node, PLAIN):
+                return OBJECTS
             if isinstance(node, Tensor) and not dense(node):
                 return f"{shown(name)} holds a tensor that is not in the file in full{DAMAGED}"
             if depth > DEEPEST or count > MOST:
