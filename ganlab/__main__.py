@@ -33,6 +33,10 @@ USAGE = """usage: python -m ganlab <command> ...
   info ckpt=<file>        format, networks, labels and state of any checkpoint, and its layers
   convert in=<file> out=<file> [layout=<project>]
                           a generator into a .safetensors, or a StyleGAN2 into a project's names
+  push ckpt=<run>/checkpoints/best.ckpt repo=<owner>/<name>
+                          a run's networks, recipe, samples and scores to Hugging Face; dry=true
+  export ckpt=<file> out=<file>
+                          a generator as a graph that needs no ganlab: out=x.onnx or x.pt2
   data check <path> [res] list every image that training would stumble over; count other files
   data stats ...          keep statistics of the reals; data= metrics= features= as in train
   report <dir> [<dir>]    (re)build report.html of a run, with the studies named after it
@@ -123,6 +127,53 @@ def convert() -> None:
     if "in" not in given or "out" not in given or given.keys() - {"in", "out", "layout"}:
         raise ValueError("usage: python -m ganlab convert in=<file> out=<file> [layout=<project>]")
     print(convert(str(given["in"]), Path(str(given["out"])).expanduser(), given.get("layout")))
+
+
+PUSHED = ("ckpt", "repo", "licence", "dry", "out", "private", "allow_targets")
+
+
+def push() -> None:
+    """Publish a run of ours in a model repository on Hugging Face (pip install 'ganlab[hub]').
+
+    Networks as .safetensors, the recipe, a picture of samples, a card with the scores and how they
+    were measured; `licence=mit` goes into the card. `dry=true` writes the files into
+    outputs/hub/<owner>/<name>, or `out=<folder>` there, for a look, and uploads nothing.
+    `private=true` lets only you see a new repository. Nothing that names a place on this machine is
+    in it; what was left out is listed.
+    """
+    from ganlab.runs.publishing import push
+
+    said = {key_of(word): value_of([word], key_of(word)) for word in sys.argv[1:]}
+    if not {"ckpt", "repo"} <= said.keys() <= {*PUSHED}:
+        wrong = [key for key in said if key not in PUSHED]
+        raise ValueError(
+            "usage: python -m ganlab push ckpt=<run>/checkpoints/best.ckpt repo=<owner>/<name> "
+            "[licence=<id>] [dry=true] [out=<folder>] [private=true]"
+            + (f"; there is no {wrong[0]}{nearest(wrong[0], PUSHED)}" if wrong else "")
+        )
+    repo, out = str(said["repo"]), said.get("out")
+    out = f"outputs/hub/{repo}" if out is None and said.get("dry") else out
+    folder = None if out is None else Path(str(out)).expanduser()
+    licence, private = said.get("licence"), bool(said.get("private"))
+    extra = said.get("allow_targets") or []
+    print(push(str(said["ckpt"]), repo, licence, folder, private, extra))
+
+
+def export() -> None:
+    """Write the generator of a checkpoint of any format as a graph that needs no ganlab.
+
+    `ckpt=` and what may follow it are as in `layers`; `out=x.onnx` is a graph of ONNX (pip install
+    'ganlab[onnx]'), `out=x.pt2` one of torch.export. Inputs are latents (N, Z) of any N, labels
+    (N,) where there are classes, truncation, a number, where there are styles; noise is fixed. What
+    was written is opened again, and its images are compared with ganlab's.
+    """
+    from ganlab.runs.export import export
+
+    ckpt, allowed, given = opened_with(sys.argv[1:], "export")
+    out = value_of(sys.argv[1:], "out")
+    if out is None:
+        raise ValueError("say where to: python -m ganlab export ckpt=<file> out=<file.onnx>")
+    print(export(ckpt, Path(str(out)).expanduser(), allowed, given))
 
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
@@ -228,6 +279,8 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "layers": layers,
     "info": info,
     "convert": convert,
+    "push": push,
+    "export": export,
     "data": data,
     "table": table,
     "report": report,

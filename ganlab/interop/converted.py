@@ -8,19 +8,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from ganlab.features.weights import sha256_of
 from ganlab.storage import DamagedFile, opened
 from ganlab.storage.tensors import packed, read_tensors
 
 TITLE = "ganlab's .safetensors"
 EXTENSION = ".safetensors"
-RECIPE, CLOCK = "recipe", "images_seen"  # keys of the metadata
+RECIPE, CLOCK, STAGES = "recipe", "images_seen", "stages"  # keys of the metadata
 
 
 def content_of(checkpoint: dict[str, Any]) -> bytes:
-    """The bytes of a file; every value of its state is a tensor."""
+    """The bytes of a file; of its state what is no tensor, a growing network's stage, is JSON."""
+    state = checkpoint["state_dict"]
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    stages = {name: value for name, value in state.items() if name not in tensors}
     metadata = {RECIPE: json.dumps(checkpoint["recipe"]), CLOCK: str(checkpoint["images_seen"])}
-    return packed(checkpoint["state_dict"], metadata)
+    return packed(tensors, metadata | ({STAGES: json.dumps(stages)} if stages else {}))
 
 
 def with_numbers(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
@@ -47,10 +52,9 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         metadata, state = read_tensors(path)
-        recipe, images_seen = (
-            json.loads(metadata[RECIPE], object_pairs_hook=with_numbers),
-            int(metadata[CLOCK]),
-        )
+        recipe = json.loads(metadata[RECIPE], object_pairs_hook=with_numbers)
+        images_seen = int(metadata[CLOCK])
+        stages = stages_in(metadata.get(STAGES, "{}"))
     except (KeyError, ValueError, RecursionError) as error:
         said = error if isinstance(error, DamagedFile) else "it has no recipe of ganlab's"
         raise ValueError(f"ckpt={path} is no safetensors file made here: {said}") from error
@@ -60,4 +64,19 @@ def read(path: Path) -> dict[str, Any]:
     place = {"name": path.stem, "file": str(path), "sha256": sha256_of(path)}
     kept = {"format": TITLE, **(source if isinstance(source, dict) else {})}
     recipe["source"] = kept | place
-    return {"recipe": recipe, CLOCK: images_seen, "state_dict": state}
+    return {"recipe": recipe, CLOCK: images_seen, "state_dict": state | stages}
+
+
+def stages_in(text: str) -> dict[str, dict[str, float]]:
+    """How far each growing network has come, by its name in a state.
+
+    Raises:
+        ValueError: something else.
+    """
+    found = json.loads(text)
+    for name, stage in found.items() if isinstance(found, dict) else [("", None)]:
+        if not isinstance(stage, dict) or not name.endswith("._extra_state"):
+            raise ValueError("no stages")
+        if any(type(value) not in (int, float) for value in stage.values()):
+            raise ValueError("no numbers")
+    return dict(found)

@@ -4,7 +4,7 @@
 `hammer` makes plain state dicts by that project's names of a StyleGAN2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,11 @@ from torch import Tensor
 
 from ganlab.interop import converted, genforce_stylegan2, nvidia_stylegan2, rosinality_stylegan2
 from ganlab.interop.stylegan2 import Dialect, exported
-from ganlab.runs.recipes import open_checkpoint, rebuilt
+from ganlab.runs.opening import open_checkpoint
+from ganlab.runs.recipes import rebuilt
 from ganlab.storage.archive import write_archive
 from ganlab.storage.atomic import replace_file
+from ganlab.systems.system import System
 
 State = dict[str, Tensor]
 STYLEGAN2 = {
@@ -69,15 +71,19 @@ DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def convert(source: str, target: Path, layout: str | None = None) -> str:
+def convert(source: str, target: Path, layout: str | None = None, extra: Sequence[str] = ()) -> str:
     """Write the generator of a checkpoint, and its discriminator; what was written, in a line.
 
     Raises:
-        ValueError: an unknown layout, or a network that it has no place for.
+        ValueError: an unknown layout, a network that it has no place for, or one that is told more
+            than a class.
         OSError: the file cannot be written.
     """
-    checkpoint = alone(open_checkpoint(source))
-    rebuilt(checkpoint, [])  # refused here rather than where the new file is opened
+    whole = open_checkpoint(source)
+    check_told(
+        rebuilt(whole, list(extra)), source
+    )  # refused here, not where the new file is opened
+    checkpoint = alone(whole)
     model = checkpoint["recipe"]["model"]
     if layout is None and target.suffix != converted.EXTENSION:
         raise ValueError(
@@ -98,8 +104,7 @@ def convert(source: str, target: Path, layout: str | None = None) -> str:
 def alone(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """A checkpoint with nothing but what an evaluation needs: the averaged generator and D.
 
-    Raises:
-        ValueError: a state that is more than tensors.
+    What is no tensor of theirs is the stage of a network that grows.
     """
     recipe = checkpoint["recipe"]
     model = {
@@ -112,8 +117,6 @@ def alone(checkpoint: dict[str, Any]) -> dict[str, Any]:
         for name, value in checkpoint["state_dict"].items()
         if name.startswith(("generator_ema.", "discriminator."))
     }
-    if odd := [name for name, value in state.items() if not isinstance(value, Tensor)]:
-        raise ValueError(f"{odd[0]} is no tensor: a network that grows cannot be converted")
     node = model["generator"]
     images = {"resolution": node["resolution"], "channels": node["channels"]}
     kept = {
@@ -126,6 +129,20 @@ def alone(checkpoint: dict[str, Any]) -> dict[str, Any]:
         "source": recipe.get("source"),
     }
     return {"recipe": kept, "images_seen": checkpoint["images_seen"], "state_dict": state}
+
+
+def check_told(system: System, ckpt: str) -> None:
+    """Refuse a generator that is told more than a class: alone it would paint something else.
+
+    Raises:
+        ValueError: names it.
+    """
+    generator = system.generator_ema
+    if system.conditioner.at is not None and not generator.num_labels:
+        raise ValueError(
+            f"ckpt={ckpt}: {type(generator).__module__} is told what a classifier sees in real "
+            "images, without which it does not go into another file"
+        )
 
 
 def by_layout(layout: Layout, model: Mapping[str, Any], state: State) -> dict[str, Any]:

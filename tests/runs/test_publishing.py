@@ -1,0 +1,196 @@
+"""A run for others: its files, its card, and nothing of this machine in them."""
+
+import json
+import sys
+
+import pytest
+import torch
+import yaml
+from hub_standin import Hub
+from hydra import compose, initialize_config_dir
+from omegaconf import open_dict
+from PIL import Image
+
+from ganlab import __version__
+from ganlab.__main__ import convert, push
+from ganlab.cli import conf_dir
+from ganlab.nn.growing import Stage
+from ganlab.report.results import read_result, write_result
+from ganlab.run import build_system, train
+from ganlab.runs.recipes import checked, open_checkpoint, rebuilt
+from ganlab.sampling import Sampler
+from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+
+TINY = ("kimg=0.016", "data.batch_size=8", "scores=null", "callbacks=none")
+TINY += ("model.generator.width=4", "model.discriminator.width=4", "data.resolution=32")
+SCORE = {
+    "metric": "fid16",
+    "value": 12.25,
+    "extractor": "classifier",
+    "extractor_sha256": "a" * 64,
+    "resize": "bilinear-antialias-32",
+    "n_real": 16,
+    "n_fake": 16,
+    "seed": 5,
+    "images_seen": 16,
+}
+
+
+def settings(directory, *words):
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("train", list(words))
+    with open_dict(config):
+        config.run_dir = str(directory)
+    return config
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run on a folder of pictures, of which two moments were scored."""
+    from ganlab.cli import register_resolvers
+
+    register_resolvers()
+    home = tmp_path_factory.mktemp("home")
+    for number in range(16):
+        place = home / "pictures" / f"{number}.png"
+        place.parent.mkdir(exist_ok=True)
+        Image.effect_noise((32, 32), 50).save(place)
+    run = home / "run"
+    train(settings(run, "data=folder", f"data.path={home / 'pictures'}", *TINY))
+    early = SCORE | {"images_seen": 8, "value": 99.0}
+    write_result(run, read_result(run) | {"scores": [early, SCORE], "commit": "0123456789ab"})
+    return run
+
+
+@pytest.fixture
+def run(trained, own_cache):
+    return trained
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    found = Hub(tmp_path / "hub")
+    for name, module in found.modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return found
+
+
+def pushed(monkeypatch, capsys, *words):
+    monkeypatch.setattr(sys, "argv", ["ganlab", *words])
+    push()
+    return capsys.readouterr().out
+
+
+def test_what_would_be_published_is_written_for_a_look(run, hub, tmp_path, monkeypatch, capsys):
+    out = tmp_path / "out"
+    words = [f"ckpt={run}/checkpoints/last.ckpt", "repo=me/noise", "licence=mit", f"out={out}"]
+    said = pushed(monkeypatch, capsys, *words)
+    assert hub.requests == []
+    assert "nothing was uploaded" in said
+    assert "left out, as places on this machine: data.path" in said
+    names = {path.name for path in out.iterdir()}
+    assert names == {"README.md", "generator.safetensors", "recipe.yaml", "samples.png"}
+    for path in out.iterdir():
+        assert str(run.parent).encode() not in path.read_bytes(), path.name
+    card = (out / "README.md").read_text()
+    front, _, body = card.removeprefix("---\n").partition("---\n")
+    assert yaml.safe_load(front)["license"] == "mit"
+    assert "12.2" in body
+    assert "99" not in body  # of other weights
+    assert "16 generated against 16 real images" in body
+    assert "resize bilinear-antialias-32" in body
+    assert "latents of seed 5" in body
+    assert f"ganlab {__version__}, commit 0123456789ab" in body
+    assert "ckpt=hf://me/noise/generator.safetensors" in body
+    assert "![samples](samples.png)" in body
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text())
+    assert recipe["data"]["path"] is None
+    assert recipe["model"]["generator"]["width"] == 4
+    assert "overrides" not in recipe
+
+
+def test_dry_writes_below_outputs(run, hub, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = [f"ckpt={run}/checkpoints/last.ckpt", "repo=me/noise", "dry=true"]
+    pushed(monkeypatch, capsys, *words)
+    card = (tmp_path / "outputs/hub/me/noise/README.md").read_text()
+    assert "license" not in card
+    assert hub.requests == []
+
+
+def test_what_was_published_opens_for_others_and_paints_the_same(run, hub, monkeypatch, capsys):
+    ckpt = run / "checkpoints" / "last.ckpt"
+    said = pushed(monkeypatch, capsys, f"ckpt={ckpt}", "repo=me/noise")
+    assert "https://hub.example/me/noise/commit/1" in said
+    assert hub.requests == ["create me/noise", "upload me/noise"]
+    files = {name.replace(".", "__"): data for name, data in hub.uploads["me/noise"].items()}
+    hub.commit("me/noise", "3" * 40, **files)
+    theirs = rebuilt(open_checkpoint("hf://me/noise/generator.safetensors"), [])
+    ours = rebuilt(load_checkpoint(ckpt), [])
+    images = Sampler.of(ours).images(range(3))
+    assert torch.equal(Sampler.of(theirs).images(range(3)), images)
+    assert torch.equal(theirs.discriminator.eval()(images), ours.discriminator.eval()(images))
+
+
+def test_an_upload_that_fails_says_how_to_sign_in(run, hub, monkeypatch, capsys):
+    hub.online = False
+    with pytest.raises(ConnectionError, match=r"hf auth login.*dry=true"):
+        pushed(monkeypatch, capsys, f"ckpt={run}/checkpoints/last.ckpt", "repo=me/noise")
+
+
+def test_a_file_that_names_the_home_is_not_published(run, hub, tmp_path, monkeypatch, capsys):
+    kept = read_result(run)
+    home = str(run.parent)
+    monkeypatch.setenv("HOME", home)
+    write_result(run, kept | {"begun_from": {"name": f"{home}/secret"}})
+    try:
+        with pytest.raises(ValueError, match=r"README\.md names .*home.*: not published"):
+            pushed(monkeypatch, capsys, f"ckpt={run}/checkpoints/last.ckpt", "repo=me/noise")
+    finally:
+        write_result(run, kept)
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize("ckpt", ["faces", "hf://me/noise/generator.safetensors"])
+def test_what_others_trained_is_theirs_to_publish(own_cache, ckpt, monkeypatch, capsys):
+    with pytest.raises(CheckpointError, match="trained elsewhere"):
+        pushed(monkeypatch, capsys, f"ckpt={ckpt}", "repo=me/noise")
+
+
+def test_only_checkpoints_of_a_training_are_published(run, tmp_path, monkeypatch, capsys):
+    whole = load_checkpoint(run / "checkpoints" / "last.ckpt")
+    del whole["optimizer_states"]
+    torch.save(whole, tmp_path / "bare.ckpt")
+    with pytest.raises(CheckpointError, match="no training of ganlab's"):
+        pushed(monkeypatch, capsys, f"ckpt={tmp_path}/bare.ckpt", "repo=me/noise")
+    with pytest.raises(ValueError, match="repo=noise should be owner/name"):
+        pushed(monkeypatch, capsys, f"ckpt={run}/checkpoints/last.ckpt", "repo=noise")
+    with pytest.raises(ValueError, match="there is no license; did you mean licence"):
+        pushed(monkeypatch, capsys, "ckpt=x", "repo=a/b", "license=mit")
+
+
+def test_a_network_that_grows_is_converted_with_its_stage(own_cache, tmp_path, monkeypatch):
+    words = ["model=progan", "data=synthetic", "data.resolution=32", "callbacks=none"]
+    widths = ["model.generator.width=4", "model.generator.max_width=8"]
+    config = settings(tmp_path, *words, *widths, "model.discriminator.width=4")
+    system = build_system(checked(config, "train"))
+    system.generator_ema.grow_to(Stage(2, 0.25))
+    path, out = tmp_path / "grown.ckpt", tmp_path / "grown.safetensors"
+    kept = {"recipe": system.recipe, "images_seen": 0, "state_dict": system.state_dict()}
+    torch.save(kept, path)
+    monkeypatch.setattr(sys, "argv", ["ganlab", f"in={path}", f"out={out}"])
+    convert()
+    found = rebuilt(open_checkpoint(out), []).generator_ema
+    assert (found.level, found.alpha) == (2, 0.25)
+    latents = torch.randn(2, found.latent_dim)
+    assert torch.equal(found(latents), system.generator_ema.eval()(latents))
+    damaged = out.read_bytes().replace(b'"alpha\\": 0.25', b'"alpha\\": true')
+    out.write_bytes(damaged)
+    with pytest.raises(ValueError, match="no safetensors file made here"):
+        open_checkpoint(out)
+
+
+def test_the_recipe_is_plain_json(run):
+    """What the networks' file says of itself reads back as it was."""
+    recipe = load_checkpoint(run / "checkpoints" / "last.ckpt")["recipe"]
+    assert json.loads(json.dumps(recipe["model"])) == recipe["model"]
