@@ -166,7 +166,7 @@ class StyleGenerator(base.StyleGenerator):
     def synthesize(self, styles: Tensor, noise: str = "random") -> list[Tensor]:
         """(N, L, W) -> images of every scale; `noise` is random, const or none."""
         source, per_layer = noise_source(noise, self.draw_noise), iter(styles.unbind(dim=1))
-        x = self.const.expand(len(styles), -1, -1, -1)
+        x = self.const.expand(styles.shape[0], -1, -1, -1)
         images: list[Tensor] = []
         for block, to_image in zip(self.blocks.values(), self.to_image, strict=True):
             for layer in block.children():

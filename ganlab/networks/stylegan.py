@@ -187,7 +187,7 @@ class Generator(Growing, base.StyleGenerator):
         if self.repeat_w:
             styles = mapped[:, None].expand(-1, self.num_styles, -1)
         else:
-            styles = mapped.view(len(mapped), self.num_styles, -1)
+            styles = mapped.view(mapped.shape[0], self.num_styles, -1)
         if self.input == "latent":
             styles = torch.cat([latents[:, None], styles[:, 1:]], dim=1)
         return styles
@@ -202,7 +202,7 @@ class Generator(Growing, base.StyleGenerator):
     def first_maps(self, own: Tensor) -> Tensor:
         """What the first layer takes, by the first of the styles, (N, W) -> (N, C, 4, 4)."""
         if self.input == "const":
-            return self.const.expand(len(own), -1, -1, -1)
+            return self.const.expand(own.shape[0], -1, -1, -1)
         # truncation shortens a latent, which has no meaning here: normalized after it
         row = pixel_norm(own) if self.input == "latent" else own
         maps: Tensor = self.dense(row[:, :, None, None])

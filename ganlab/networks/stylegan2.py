@@ -190,7 +190,7 @@ class Generator(base.StyleGenerator):
     def synthesize(self, styles: Tensor, noise: str = "random") -> Tensor:
         """Styles to images, (N, L, W) -> (N, C, H, W); `noise` is random, const or none."""
         source = noise_source(noise, self.draw_noise)
-        x, first = self.const.expand(len(styles), -1, -1, -1), 0
+        x, first = self.const.expand(styles.shape[0], -1, -1, -1), 0
         rows = layer_rows(styles)
         image: Tensor | None = None
         for block in self.by_size().values():

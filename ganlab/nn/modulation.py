@@ -137,7 +137,7 @@ class StyledConv(nn.Module):
         """(N, in, H', W'), (N, W) -> (N, out, H, W)."""
         (weight, _), up_kernel = self.conv.scaled(), self.kernel if self.up else None
         x = modulated_conv2d(x, weight, self.affine(style), up_kernel=up_kernel)
-        drawn = noise(self, len(x)) if self.noise else None
+        drawn = noise(self, x.shape[0]) if self.noise else None
         if drawn is not None:
             x = x + self.noise_strength * drawn
         maps: Tensor = self.activation(x + self.bias[:, None, None])  # noise comes before the bias

@@ -134,7 +134,7 @@ class NoiseInjection(nn.Module):
 
     def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
         """(N, C, H, W) -> same, with what `source(self, N)` gives."""
-        noise = source(self, len(x))
+        noise = source(self, x.shape[0])
         return x if noise is None else x + self.strength.view(self.strength_shape) * noise
 
 
