@@ -92,8 +92,14 @@ $(EYES)/artifact_detection/.done: $(EYES)/activation_rates/.done
 		study.num_samples=4000 study.num=200 study.num_shown=36 hydra.run.dir=$(@D)
 	@touch $@
 
-eyes: $(addprefix $(EYES)/,$(addsuffix /.done,samples activation_rates artifact_detection)) ## images of a generator of painted eyes by colour, and which neurons spoil them, one report
-	@$(BIN)/python -m ganlab report $(EYES)/samples $(EYES)/artifact_detection $(EYES)/activation_rates
+$(EYES)/sequential_ablation/.done: $(EYES)/artifact_detection/.done
+	@$(BIN)/python evaluate.py ckpt=eyes study=sequential_ablation $(EYES_RATES) features=classifier \
+		study.latents=$(EYES)/artifact_detection study.num_artifacts=200 'study.layer_sets=[[0],[1],[0,1]]' \
+		'study.rates=[0.3,0.2,0.1]' 'study.high_rates=[0.3]' study.num_shown=12 hydra.run.dir=$(@D)
+	@touch $@
+
+eyes: $(addprefix $(EYES)/,$(addsuffix /.done,samples activation_rates artifact_detection sequential_ablation)) ## images of a generator of painted eyes by colour, their rare neurons, and what is left without them, one report
+	@$(BIN)/python -m ganlab report $(EYES)/samples $(EYES)/artifact_detection $(EYES)/sequential_ablation $(EYES)/activation_rates
 
 test: .venv/.test ## the whole suite
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
