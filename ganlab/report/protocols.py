@@ -28,6 +28,7 @@ PROTOCOL = (
     "extractor_sha256",
     "resize",
     "truncation",
+    "classes",  # that all images were told
     "ema",
     "size",  # of a generator that was still growing
 )
@@ -58,6 +59,7 @@ def protocol_text(stamp: Stamp) -> str:
     parts += [extractor, f"resize {values.get('resize') or 'unknown'}"]
     psi = values.get("truncation")  # 0 is the strongest cut: every image is of the mean style
     parts += [f"truncation {psi:g}"] if psi is not None else []
+    parts += [f"told class {values['classes']}"] if values.get("classes") else []
     parts += ["without weight averaging"] if values.get("ema") is False else []
     parts += [f"still growing: {values['size']}"] if values.get("size") else []
     return "; ".join(parts)

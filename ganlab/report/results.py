@@ -33,7 +33,9 @@ STATUSES = ("running", "done", "interrupted", "failed")
 
 SCORE = both(
     fields(metric=text, value=numeric),
-    given(**dict.fromkeys(("intervention", "size", "extractor", "extractor_sha256"), text)),
+    given(
+        **dict.fromkeys(("intervention", "size", "classes", "extractor", "extractor_sha256"), text)
+    ),
     given(**dict.fromkeys(("truncation", "n_real", "n_fake", "seed", "images_seen"), numeric)),
     given(best=a("min, max or neither", lambda value: value in WAYS)),
     each(scalar),

@@ -111,6 +111,7 @@ def alone(checkpoint: dict[str, Any]) -> dict[str, Any]:
         "_target_": "ganlab.systems.pretrained.Pretrained",
         "generator": recipe["model"]["generator"],
         "discriminator": recipe["model"].get("discriminator"),
+        "class_names": recipe["model"].get("class_names", []),
     }
     state = {
         name: value

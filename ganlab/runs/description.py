@@ -27,6 +27,7 @@ def described(ckpt: str, extra: list[str], given: dict[str, Any] | None = None) 
     recipe, source = checkpoint["recipe"], system.recipe.get("source") or {}
     generator, discriminator = system.generator_ema, system.discriminator
     node = recipe["model"]["generator"]
+    names = ", ".join(system.conditioner.class_names)
     facts = {
         "format": source.get("format", OURS),
         "file": source.get("file", ckpt),
@@ -35,7 +36,7 @@ def described(ckpt: str, extra: list[str], given: dict[str, Any] | None = None) 
         "discriminator": "none" if discriminator is None else count(discriminator),
         "images": " x ".join(map(str, (generator.channels, *generator.image_size))),
         "latents": str(generator.latent_dim),
-        "labels": str(generator.num_labels or "none"),
+        "labels": ": ".join(filter(None, [str(generator.num_labels or "none"), names])),
         "training": trained(checkpoint, system),
         "options": ", ".join(f"{k}={v}" for k, v in node.items() if k != "_target_"),
         "left out": source.get("left_out", "nothing"),

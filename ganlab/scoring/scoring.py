@@ -122,6 +122,8 @@ class Scoring:
         )
         unmade = ("seed", "images_seen", "ema") if images_seen is None else ()
         known: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
+        if sampler.labels:
+            known["classes"] = sampler.classes
         if size := unfinished(sampler.generator):
             known["size"] = size
         for stamped in found:

@@ -11,12 +11,14 @@ from lightning import Trainer
 from torch import Tensor
 
 from ganlab.data.absent import NoImages
+from ganlab.data.positions import names_of_classes
 from ganlab.features import Extractor
 from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
 from ganlab.sampling import Edits, EditsAt, Sampler, batched
 from ganlab.scoring.reals import data_of
 from ganlab.scoring.scoring import Scoring
+from ganlab.studies.classes import Class, asked_classes, label_named
 from ganlab.studies.ranks import Ranks
 from ganlab.systems.system import System
 
@@ -29,11 +31,18 @@ class Terms:
     seed: int = 0  # of the latents, which are addresses
     batch_size: int = 100  # images at a time; changes no result beyond rounding
     monitor: str | None = None  # metric that decides what is best; None = the first FID
+    label: Class | None = None  # class that every image is told; None = see `Bench.labels`
+    labels: Sequence[Class] | Class | None = None  # several, told in turn by address
     directory: str | Path | None = None  # where the files go; None = nowhere
     cache: str | Path | None = None  # folder of real statistics; None = the user's cache
 
     noise = "fixed"  # of all images; studies that let it be chosen have an option of this name
     noise_told = False  # whether the records of scores say which noise
+
+    @property
+    def told(self) -> Sequence[Class]:
+        """Classes that images are to be told in turn, as named; none = as the checkpoint says."""
+        return asked_classes(self.label, self.labels)
 
 
 class Bench:
@@ -85,7 +94,35 @@ class Bench:
     def sampler(self) -> Sampler:
         """How the study's images are made, without truncation."""
         options = {"noise": self.question.noise, "batch_size": self.batch_size}
-        return Sampler.of(self.system, self.seed, **options)
+        return Sampler.of(self.system, self.seed, labels=self.labels, **options)
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """Classes that images are told in turn; none = what the checkpoint's conditioner says.
+
+        Raises:
+            ValueError: classes of a generator that is told none, or that there are not.
+        """
+        asked = self.question.told
+        told = self.system.conditioner
+        number = len(told.class_names) or told.num_labels or self.generator.num_labels
+        if asked and not number:
+            raise ValueError(
+                f"study.label={asked[0]}: this {type(self.generator).__module__} is unconditional, "
+                "it is told no class; leave study.label and study.labels out"
+            )
+        names = self.class_names(asked)
+        known = names if len(names) == number else list(map(str, range(number)))
+        return [label_named(each, known, "study.label") for each in asked]
+
+    def class_names(self, asked: Sequence[Class]) -> Sequence[str]:
+        """What the generator's classes are called, by it or, where words are asked, by the data.
+
+        Images are not opened for numbers: a checkpoint paints where its training images are not.
+        """
+        own = self.system.conditioner.class_names
+        worded = any(isinstance(each, str) for each in asked)
+        return names_of_classes(self.data) if worded and self.has_images and not own else own
 
     @cached_property
     def ranks(self) -> Ranks:
@@ -183,7 +220,9 @@ class Bench:
             "extractor_sha256": "" if extractor is None else extractor.sha256,
             "resize": "none" if extractor is None else extractor.resize,
         }
-        made = {"truncation": truncation, "ema": True, "seed": self.seed}
+        made: dict[str, Any] = {"truncation": truncation, "ema": True, "seed": self.seed}
+        if self.sampler.labels:
+            made["classes"] = self.sampler.classes
         told = {"images_seen": self.images_seen, "best": best, **facts}
         return {"metric": metric, "value": value, **counts, **measured, **made, **told}
 

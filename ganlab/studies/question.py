@@ -50,7 +50,7 @@ class Question(Terms):
     generator is scored first, unless `baseline` is False.
 
     Raises:
-        ValueError: a batch of less than one image, or no such noise.
+        ValueError: a batch of less than one image, no such noise, or `label` beside `labels`.
     """
 
     baseline = True  # whether the scores of the first latents are this study's baseline
@@ -59,6 +59,7 @@ class Question(Terms):
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         checked_noise(self.noise)
+        _ = self.told
 
     def preflight(self) -> None:
         """Raise, before any data is read, if weights that are needed are not to be had."""

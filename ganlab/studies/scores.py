@@ -1,5 +1,6 @@
 """Scores of the averaged generator: on a clock while it trains, and once over a test pass."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from ganlab.nn.growing import unfinished
 from ganlab.scoring.directions import better, direction, refuse_unknown
 from ganlab.scoring.scoring import score_table, undisturbed
 from ganlab.studies.bench import Bench
+from ganlab.studies.classes import Class
 from ganlab.studies.findings import Findings
 from ganlab.studies.question import Question
 from ganlab.studies.study import Study
@@ -52,8 +54,11 @@ class Scores(Study):
         monitor: str | None = None,  # metric that decides the best; None = the first FID
         directory: str | Path | None = None,  # where the table goes; None = write nothing
         cache: str | Path | None = None,  # folder of real statistics; None = the user's cache
+        label: Class | None = None,  # class that every image is told
+        labels: Sequence[Class] | Class | None = None,  # several, told in turn by address
     ) -> None:
         options: dict[str, Any] = {"suite": suite, "seed": seed, "batch_size": batch_size}
+        options |= {"label": label, "labels": labels}
         options |= {"monitor": monitor, "directory": directory, "cache": cache}
         super().__init__(Scored(**options))
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)

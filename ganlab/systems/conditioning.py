@@ -48,6 +48,7 @@ class Conditioner:
     """
 
     num_labels: int = 0  # classes it tells by the address alone; 0 = it tells other things
+    class_names: Sequence[str] = ()  # of the classes it tells, in order, where it knows them
     at: ConditionsAt | None = None
     stages: Callable[[Tensor], Mapping[str, Tensor]] | None = None  # images -> stage -> features
     references: Callable[[Sequence[int]], Tensor] | None = None  # addresses -> the images told of
@@ -102,10 +103,11 @@ class Labels(Conditioner):
     def __init__(
         self,
         num_labels: int,  # classes in the data
+        class_names: Sequence[str] = (),  # in order; none = as the data has them
     ) -> None:
         if num_labels < 2:
             raise ValueError(f"model.conditioner.num_labels must be at least 2, got {num_labels}")
-        self.num_labels = num_labels
+        self.num_labels, self.class_names = num_labels, tuple(class_names)
 
     def __call__(self, batch: Batch) -> tuple[Batch, Condition]:
         """The batch as it is, and its labels."""

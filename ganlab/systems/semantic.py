@@ -50,6 +50,7 @@ class PyramidFeatures(Conditioner):
         self.extractor, self.crop_probability, self.crop = extractor, crop_probability, crop
         self.names = extractor.stage_names  # fine to coarse
         self.num_classes = extractor.num_classes
+        self.class_names = extractor.class_names or [*map(str, range(self.num_classes))]
         self._system: Conditioned | None = None
 
     def preflight(self) -> None:

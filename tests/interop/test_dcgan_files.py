@@ -192,6 +192,17 @@ def test_a_class_is_told_beside_the_latent(tmp_path):
     torch.testing.assert_close(images, expected, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("names", "known"),
+    [(["a", "b", "c"], ("a", "b", "c")), (["a"], ()), ([1, 2, 3], ()), ("abc", ())],
+)
+def test_names_of_classes_are_read_where_there_is_one_for_each(tmp_path, names, known):
+    network = lively(generator(9, 3, 3, 32))
+    content = {"generator": state(network), "num_labels": 3, "class_names": names}
+    system = system_of(written(tmp_path / "g.pth", content))
+    assert system.conditioner.class_names == known
+
+
 class ZooGenerator(nn.Module):
     """pytorch_GAN_zoo's names and order: the latent's layer stands before `main`."""
 

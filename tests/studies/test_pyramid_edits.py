@@ -9,12 +9,12 @@ from pyramid_toys import STAGES, Mirror, Pyramid
 from ganlab.metrics.edits import change, chroma, signal_to_noise, spread
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
+from ganlab.studies.classes import label_named
 from ganlab.studies.pyramid.edits import (
     box_region,
     composition,
     feature_change,
     guesses,
-    label_named,
     latents_within,
     level_named,
     levels_named,

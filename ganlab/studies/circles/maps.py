@@ -113,12 +113,12 @@ class Redrawn:
 
 def fresh_noise(sampler: Sampler, index: int, draws: int, points: Points) -> Redrawn:
     """The same latent again and again, with noise of (seed, index, draw) each time."""
-    told = sampler.condition_at
     again = replace(
         sampler,
         seed=derived_seed("fresh noise", sampler.seed, index),
         noise="random",
-        condition_at=None if told is None else lambda rows: told([index] * len(rows)),
+        condition_at=lambda rows: sampler.condition([index] * len(rows)),
+        labels=(),
         batch_size=draws,
     )
     last = list(points)[-1]

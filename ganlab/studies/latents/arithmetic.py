@@ -32,7 +32,7 @@ class Arithmetic(LatentQuestion):
     conditional generator is told of each result what its start is told.
 
     Raises:
-        ValueError: some groups without the others, not three labels, or another start.
+        ValueError: some groups without the others, not three captions, or another start.
     """
 
     a: Latents = None  # the starts: indices, 0:4, a file of indices, or an .npy of latents
@@ -40,7 +40,7 @@ class Arithmetic(LatentQuestion):
     c: Latents = None  # whose mean is added
     start: str = "each"  # or mean: the starts' mean alone, one result (Radford et al.)
     space: str = "z"  # or w
-    labels: Sequence[str] = ("A", "B", "C")  # what the groups are, for the captions
+    captions: Sequence[str] = ("A", "B", "C")  # what the groups are
     candidates: Latents = "0:100"  # on the contact sheet
     columns: int = 10  # of the contact sheet
 
@@ -49,10 +49,10 @@ class Arithmetic(LatentQuestion):
         given = [group is not None for group in (self.a, self.b, self.c)]
         if any(given) and not all(given):
             raise ValueError("study.a, study.b and study.c go together: A - mean(B) + mean(C)")
-        if self.start not in STARTS or len(self.labels) != 3 or self.columns < 1:
+        if self.start not in STARTS or len(self.captions) != 3 or self.columns < 1:
             raise ValueError(
-                f"study.start must be {' or '.join(STARTS)}, study.labels three names and "
-                f"study.columns at least 1, got {self.start}, {self.labels} and {self.columns}"
+                f"study.start must be {' or '.join(STARTS)}, study.captions three names and "
+                f"study.columns at least 1, got {self.start}, {self.captions} and {self.columns}"
             )
 
     def read(self, generator: Generator) -> list[LatentSet]:
@@ -105,7 +105,7 @@ class Arithmetic(LatentQuestion):
     def row(self, sampler: Sampler, i: int, group: LatentSet, values: Tensor) -> tuple[str, Tensor]:
         """Caption and images of a group; where its mean is taken, the mean's image at the end."""
         images = sampler.paint(group.values, group.addresses)
-        caption = f"{SIGNS[i]}{self.labels[i]}\n{', '.join(group.names)}"
+        caption = f"{SIGNS[i]}{self.captions[i]}\n{', '.join(group.names)}"
         if i or self.start == "mean":
             mean = values.double().mean(0, keepdim=True).to(values)
             shown = sampler.paint(mean, group.addresses[:1])

@@ -94,7 +94,7 @@ class PathLength(FeatureQuestion):
                 crop=self.crop,
                 batch_size=self.batch_size,
                 device=bench.device,
-                condition_at=bench.sampler.condition_at,
+                condition_at=bench.sampler.condition,
             )
             parts.append(lengths)
         return bench.ranks.joined(parts).cpu()

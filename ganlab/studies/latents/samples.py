@@ -94,7 +94,7 @@ class Samples(LatentQuestion):
         shown = self.painted(sampler, first.values, first.addresses)
         text = {"Description": f"{found.source}; {sampler.stated}"}
         files: dict[str, File] = {
-            "samples.json": self.manifest(found),
+            "samples.json": self.manifest(found, sampler),
             "figures/samples.png": partial(images.save_grid, shown, metadata=text),
         }
         if self.form != "png":
@@ -127,7 +127,7 @@ class Samples(LatentQuestion):
             for rows in batched(every, self.batch_size):
                 addresses = [found.addresses[row] for row in rows]
                 batch = self.painted(sampler, found.values[rows], addresses)
-                told = None if sampler.condition_at is None else sampler.condition_at(addresses)
+                told = sampler.condition(addresses)
                 labels = None if told is None or told.label is None else told.label.tolist()
                 texts = [self.text_of(found, row) for row in rows]
                 if labels is not None:  # a folder a class
@@ -150,8 +150,8 @@ class Samples(LatentQuestion):
         made = {"seed": str(self.seed), "truncation": str(self.truncation), "noise": self.noise}
         return {"name": f"{index:06d}.png", **address, **made}
 
-    def manifest(self, found: LatentSet) -> bytes:
-        """`samples.json`: addresses, seed, truncation and noise, one place for all forms."""
+    def manifest(self, found: LatentSet, sampler: Sampler) -> bytes:
+        """`samples.json`: addresses, seed, truncation, noise and classes that were chosen."""
         made = {
             "num": len(found),
             "source": found.source,
@@ -159,6 +159,7 @@ class Samples(LatentQuestion):
             "seed": self.seed,
             "truncation": self.truncation,
             "noise": self.noise,
+            **({"labels": list(sampler.labels)} if sampler.labels else {}),
             "averaged_generator": True,
         }
         resized = {} if self.size is None else {"size": [*self.size]}

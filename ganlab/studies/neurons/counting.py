@@ -96,12 +96,18 @@ class Key:
     layers: tuple[str, ...]  # in network order
     noise: str = "fixed"
     near_zero: bool = False
+    classes: str = ""  # that all images were told
+
+    @property
+    def text(self) -> str:
+        """As files have it: without classes where none were chosen."""
+        return json.dumps({k: v for k, v in asdict(self).items() if k != "classes" or v})
 
 
 def save_partial(path: Path, key: Key, active: Counts, near: Counts, num_latents: int) -> Path:
     """Write the counts over latents 0 .. num_latents-1, atomically."""
     tensors = active | {name + NEAR: count for name, count in near.items()}
-    metadata = {"format": FORMAT, "key": json.dumps(asdict(key)), "num_latents": str(num_latents)}
+    metadata = {"format": FORMAT, "key": key.text, "num_latents": str(num_latents)}
     return replace_file(path, packed(tensors, metadata))
 
 
@@ -119,7 +125,7 @@ def load_partial(
         if not path.is_file():
             return None
         metadata, tensors = read_tensors(path)
-        fits = metadata["format"] == FORMAT and metadata["key"] == json.dumps(asdict(key))
+        fits = metadata["format"] == FORMAT and metadata["key"] == key.text
         counted = int(metadata["num_latents"])
         if not fits or counted > num_latents:
             return None

@@ -74,12 +74,20 @@ class Ranking:
     seed: int  # of those latents
     generator: str = ""  # `rates.digest` of the generator
     noise: str = "fixed"  # of its images
+    classes: str = ""  # that all of them were told, where chosen
 
     @classmethod
-    def of(cls, counts: Tensor, seed: int, generator: str = "", noise: str = "fixed") -> "Ranking":
+    def of(
+        cls,
+        counts: Tensor,
+        seed: int,
+        generator: str = "",
+        noise: str = "fixed",
+        classes: str = "",
+    ) -> "Ranking":
         """The ranking of latents 0 .. N-1 with these (N,) counts."""
         order = counts.argsort(descending=True, stable=True)
-        return cls(order, counts[order], seed, generator, noise)
+        return cls(order, counts[order], seed, generator, noise, classes)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -123,7 +131,8 @@ class Ranking:
             index, count = (torch.from_numpy(file[name].copy()) for name in ("index", "count"))
             seed, generator = int(file["seed"]), str(file["generator"])
             check_ranking(index, count)
-            return cls(index, count, seed, generator, checked_noise(str(file["noise"])))
+            classes = str(file["classes"]) if "classes" in file.shapes else ""
+            return cls(index, count, seed, generator, checked_noise(str(file["noise"])), classes)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"{key}={path} is no ranking of latents ({error}): "
@@ -224,10 +233,11 @@ class ArtifactChoice:
             return
         ranking = Ranking.load(str(self.latents))
         same = is_digest_of(ranking.generator, bench.generator)
-        if not same or ranking.noise != bench.sampler.noise:
+        made = bench.sampler.noise, bench.sampler.classes
+        if not same or (ranking.noise, ranking.classes) != made:
             raise ValueError(
                 f"study.latents={self.latents} ranks images of another generator, or with "
-                "other noise; run study=artifact_detection on this one, or leave it out"
+                "other noise or classes; run study=artifact_detection on this one, or leave it out"
             )
 
     def layers_of(self, bench: Bench) -> list[str]:
@@ -292,4 +302,5 @@ def rank_latents(bench: Bench, masks: Mapping[str, Tensor], num: int) -> Ranking
         indices = bench.ranks.watched(share, "LR neurons")
         counts = [activated_neurons(bench.sampler, indices, masks)]
     together = bench.ranks.joined(counts).cpu()
-    return Ranking.of(together, bench.seed, digest(bench.generator), bench.sampler.noise)
+    made = digest(bench.generator), bench.sampler.noise, bench.sampler.classes
+    return Ranking.of(together, bench.seed, *made)

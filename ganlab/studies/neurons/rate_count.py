@@ -75,8 +75,9 @@ class RateCount:
 
     def key(self, bench: Bench, layers: Sequence[str]) -> Key:
         """What the rates are to be counted on."""
-        noise = bench.sampler.noise
-        return Key(digest(bench.generator), self.counted_seed, tuple(layers), noise, self.near_zero)
+        noise, classes = bench.sampler.noise, bench.sampler.classes
+        counted = digest(bench.generator), self.counted_seed, tuple(layers)
+        return Key(*counted, noise, self.near_zero, classes)
 
     def check(self, bench: Bench, layers: Sequence[str]) -> None:
         """Refuse a file of rates that does not fit."""
@@ -116,8 +117,8 @@ class RateCount:
     def differences(self, bench: Bench, key: Key, rates: Rates) -> list[str]:
         """What keeps these rates from being those of the key; [] if nothing."""
         shapes = layer_shapes(self.sampler(bench), key.layers)
-        wanted = (key.generator, self.num_latents, key.seed, key.layers, key.noise, key.near_zero)
-        return rates.differences(*wanted, shapes)
+        wanted = key.generator, self.num_latents, key.seed, key.layers
+        return rates.differences(*wanted, key.noise, key.classes, key.near_zero, shapes)
 
     def count_anew(self, bench: Bench, key: Key) -> Rates:
         """Count, each rank its share of the latents, and write `rates.safetensors`."""
@@ -133,7 +134,8 @@ class RateCount:
                 )
             raise
         counted, near = counting.rates(), counting.counts()[1]
-        rates = Rates(counted, self.num_latents, key.seed, key.generator, key.noise, near)
+        made = key.seed, key.generator, key.noise, key.classes
+        rates = Rates(counted, self.num_latents, *made, near)
         if bench.directory is not None and bench.ranks.first:
             rates.save(bench.directory / FILE)
             killed = bench.directory.glob(f".{PARTIAL}.*")  # while they were written

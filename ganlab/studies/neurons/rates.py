@@ -66,6 +66,7 @@ class Rates:
     seed: int  # of those latents
     generator: str  # `digest` of the generator
     noise: str = "fixed"  # of a generator that takes noise, see `Sampler`
+    classes: str = ""  # told to all, where they were chosen, see `Sampler`
     near_zero: Mapping[str, Tensor] = field(default_factory=dict)  # layer -> latents, int64, on
     # which a neuron was given a value within 1e-5 of 0; empty = not counted
 
@@ -94,6 +95,7 @@ class Rates:
             "seed": str(self.seed),
             "generator": self.generator,
             "noise": self.noise,
+            **({"classes": self.classes} if self.classes else {}),
             "confidence": "" if confidence is None else str(confidence),
         }
         return replace_file(Path(path), packed(tensors, metadata))
@@ -134,7 +136,8 @@ class Rates:
         num, seed = int(found["num_latents"]), int(found["seed"])
         check_counts({name: _counts(rate, name, num) for name, rate in rates.items()}, num)
         check_counts(near, num, {name: tuple(rate.shape) for name, rate in rates.items()})
-        return cls(rates, num, seed, found["generator"], checked_noise(found["noise"]), near)
+        noise, classes = checked_noise(found["noise"]), found.get("classes", "")
+        return cls(rates, num, seed, found["generator"], noise, classes, near)
 
     def differences(
         self,
@@ -143,6 +146,7 @@ class Rates:
         seed: int,
         layers: Iterable[str],
         noise: str = "fixed",
+        classes: str = "",
         near_zero: bool = False,  # whether near-zero counts are needed too
         shapes: Mapping[str, tuple[int, ...]] | None = None,  # of the layers; None = do not look
     ) -> list[str]:
@@ -158,6 +162,8 @@ class Rates:
             found.append(f"rate_seed is {self.seed}, not {seed}")
         if self.noise != noise:
             found.append(f"noise is {self.noise}, not {noise}")
+        if self.classes != classes:
+            found.append(f"their study.label is {self.classes or None}, not {classes or None}")
         if missing:
             found.append(f"they lack {', '.join(missing)}")
         elif near_zero and not set(layers) <= set(self.near_zero):

@@ -12,7 +12,7 @@ from torch import Tensor
 from ganlab.checks.places import file_named
 from ganlab.data.decode import Fitting
 from ganlab.data.image_input import fitting_of
-from ganlab.data.positions import has_content
+from ganlab.data.positions import names_of_classes
 from ganlab.networks.base import Condition
 from ganlab.report.drawings import Picture
 from ganlab.report.images import labelled_grid
@@ -179,8 +179,7 @@ def class_names_of(
     if place is not None:
         return names_in(place, number)
     own = conditioner.extractor.class_names
-    of_data = getattr(data.dataset, "class_names", ()) if has_content(data) else ()
-    for names in (own, of_data):
+    for names in (own, names_of_classes(data)):
         if len(names) == number:
             return [str(name) for name in names]
     return [str(i) for i in range(number)]

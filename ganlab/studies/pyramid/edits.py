@@ -67,20 +67,6 @@ def levels_named(
     return list(dict.fromkeys(level_named(level, stages, key) for level in listed))
 
 
-def label_named(
-    label: str | int,  # a class's name or number
-    names: Sequence[str],  # of the classes
-    key: str = "study.labels",
-) -> int:
-    """The number of a class. Raises ValueError where there is none of this name or number."""
-    if str(label) in names:
-        return list(names).index(str(label))
-    if str(label).isdigit() and int(label) < len(names):
-        return int(label)
-    known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-    raise ValueError(f"{key}={label} is no class; there are {len(names)}: {known}")
-
-
 def repeat_condition(condition: Condition, n: int) -> Condition:
     """The condition of one image, told to n."""
 

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from ganlab.data.image_input import read_image, required
 from ganlab.report.tables import Table
+from ganlab.studies.classes import label_named
 from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
-from ganlab.studies.pyramid.edits import feature_change, guesses, label_named
+from ganlab.studies.pyramid.edits import feature_change, guesses
 from ganlab.studies.question import at_least
 
 COLUMNS = ["label", "recognized", "p(label)", "p(original)", "change of features"]
@@ -44,8 +45,15 @@ class Relabel(EditQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.label is not None:
+            raise ValueError(f"study.label={self.label}: study=relabel takes its classes in labels")
         at_least(1, num_labels=self.num_labels)
         required(self.image, "study.image")
+
+    @property
+    def told(self) -> Sequence[int | str]:
+        """None: its rows are told the classes of `labels` one after another."""
+        return []
 
     def read(self, easel: Easel) -> Tensor:
         """The image, (1, C, R, R); refuses classes that there are not."""
