@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ganlab.networks.base import Condition, Generator, Images, StyleGenerator
 from ganlab.nn.growing import enlarged
+from ganlab.nn.modulation import Normal
 from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.nn.style import truncate
 from ganlab.nn.tracing import Edit, edited
@@ -274,6 +275,16 @@ def checked_noise(noise: str) -> str:
 
 
 @contextmanager
+def drawing(network: StyleGenerator, draw: Normal) -> Iterator[None]:
+    """Random noise of layers is what this gives inside the block, one call a layer in order."""
+    before, network.draw_noise = network.draw_noise, draw
+    try:
+        yield
+    finally:
+        network.draw_noise = before
+
+
+@contextmanager
 def noise_at(generator: Generator, indices: Sequence[int], seed: int) -> Iterator[None]:
     """Noise by address inside the block: that of latent i of a seed is the same in any batch.
 
@@ -293,8 +304,5 @@ def noise_at(generator: Generator, indices: Sequence[int], seed: int) -> Iterato
         rows = [torch.randn(1, *shape[1:], generator=source) for source in sources]
         return torch.cat(rows).to(device)
 
-    before, network.draw_noise = network.draw_noise, draw
-    try:
+    with drawing(network, draw):
         yield
-    finally:
-        network.draw_noise = before

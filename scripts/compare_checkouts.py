@@ -76,6 +76,8 @@ STUDIES = {
     ),
     "style_mixing": "stylegan study=style_mixing study.a=0:2 study.b=2:5",
     "truncation": f"stylegan2 study=truncation study.psis=[0.5,1.0] {SCORES}",
+    "projection": "stylegan2 study=projection study.indices=0:3 study.num_steps=4",
+    "projection_z": "dcgan study=projection study.images=inputs study.num_steps=4",
     "timeline": "dcgan study=timeline",
     "timeline_checkpoints": (
         "dcgan study=timeline study.checkpoints=runs/dcgan/checkpoints study.latents=[3,17]"

@@ -25,6 +25,8 @@ def unlike(
     if not fits(value, hint):
         path, value, hint = innermost(path, value, hint)
     said = f"{path}={shown(value)} should be"
+    if value is None and path.endswith(".extractor") and not fits(value, hint):
+        return f"{path} needs features: give some, as in features=inception or features=classifier"
     if not fits(value, hint):
         return f"{said} {spelled(hint)}"
     if not all(isinstance(each, int) or math.isfinite(each) for each in numbers(value)):

@@ -98,14 +98,14 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     weights = prefixed("generator_ema", weights)
     theirs = _named(content, DISCRIMINATORS)
     if theirs is None:
-        return checkpoint_of(file, TITLE, generator, None, weights, class_names=names)
+        return checkpoint_of(file, TITLE, generator, None, weights, label_names=names)
     try:
         critic, found = _discriminator(file, _modules(file, theirs), generator["resolution"])
     except ValueError as error:
         left = [f"discriminator: {error}"]
         return checkpoint_of(file, TITLE, generator, None, weights, left, names)
     weights |= prefixed("discriminator", found)
-    return checkpoint_of(file, TITLE, generator, critic, weights, class_names=names)
+    return checkpoint_of(file, TITLE, generator, critic, weights, label_names=names)
 
 
 def _named(content: Mapping[str, Any], names: tuple[str, ...]) -> Any:

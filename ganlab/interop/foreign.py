@@ -70,7 +70,7 @@ def checkpoint_of(
     discriminator: Node | None,  # None = the file has none
     weights: Mapping[str, Any],  # of a `systems.pretrained.Pretrained` of these networks
     left: Sequence[str] = (),  # what else the file holds, by name
-    class_names: Sequence[str] = (),  # what its labels mean, in order, where it says so
+    label_names: Sequence[str] = (),  # what its labels mean, in order, where it says so
 ) -> dict[str, Any]:
     """A checkpoint as `systems.checkpoint` writes one, for a generator that was trained elsewhere.
 
@@ -83,7 +83,7 @@ def checkpoint_of(
             "_target_": "ganlab.systems.pretrained.Pretrained",
             "generator": generator,
             "discriminator": discriminator,
-            **({"class_names": [*class_names]} if class_names else {}),
+            **({"label_names": [*label_names]} if label_names else {}),
         },
         "data": {"_target_": "ganlab.data.NoImages", "name": "none", **images},
         "features": None,

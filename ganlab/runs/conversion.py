@@ -111,8 +111,9 @@ def alone(checkpoint: dict[str, Any]) -> dict[str, Any]:
         "_target_": "ganlab.systems.pretrained.Pretrained",
         "generator": recipe["model"]["generator"],
         "discriminator": recipe["model"].get("discriminator"),
-        "class_names": recipe["model"].get("class_names", []),
     }
+    if names := recipe["model"].get("label_names"):
+        model["label_names"] = names
     state = {
         name: value
         for name, value in checkpoint["state_dict"].items()

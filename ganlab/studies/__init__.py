@@ -11,6 +11,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `arithmetic` | `Arithmetic` | `latents.arithmetic.displacement` |
 | `style_mixing` | `StyleMixing` | `latents.style_mixing.mixed_row`; `nn.style.mix` |
 | `truncation` | `Truncation` | `latents.truncation.trade` |
+| `projection` | `Projection` | `latents.projector.Projector` |
 | `timeline` | `Timeline` | `latents.timeline.generators_at`, `report.timeline.strip` |
 | `activation_rates` | `ActivationRates` | `neurons.rates.activation_rates` |
 | `artifact_detection` | `ArtifactDetection` | `neurons.detection` |
@@ -47,6 +48,7 @@ from ganlab.studies.images.spectrum import Spectrum
 from ganlab.studies.latents.arithmetic import Arithmetic
 from ganlab.studies.latents.interpolation import Interpolation
 from ganlab.studies.latents.path_length import PathLength
+from ganlab.studies.latents.projection import Projection
 from ganlab.studies.latents.samples import Samples
 from ganlab.studies.latents.style_mixing import StyleMixing
 from ganlab.studies.latents.timeline import Timeline
@@ -82,6 +84,7 @@ __all__ = [
     "NearestNeighbours",
     "NeuronFigures",
     "PathLength",
+    "Projection",
     "PyramidLevels",
     "Question",
     "Ranking",

@@ -1,11 +1,14 @@
 """Which latents a study works on, as its options say it: a list, a range, or a file."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from ganlab.checks.places import file_named
 
 LARGEST = 2**63 - 1  # address; files of numbers hold no larger one
 MOST = 10_000_000  # addresses at once
+
+ARRAYS = (".npy", ".npz")  # what files of latents themselves are called
 
 Latents = int | Sequence[int] | str | None  # addresses, "0:1300", or a file
 
@@ -63,6 +66,11 @@ def _from_range(text: str, key: str) -> list[int]:
 
 def _from_file(named: str, key: str) -> list[int]:
     takes = "give a list such as [3,17], a range such as 0:1300, or a file of indices"
+    if Path(named).suffix in ARRAYS:
+        raise ValueError(
+            f"{key}={named} names an array of latents or styles, and this needs indices, from "
+            f"which latents are drawn again: {takes}"
+        )
     path = file_named(named, key, takes)
     words = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").split()
     if not all(word.isdigit() for word in words):

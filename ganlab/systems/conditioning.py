@@ -103,11 +103,11 @@ class Labels(Conditioner):
     def __init__(
         self,
         num_labels: int,  # classes in the data
-        class_names: Sequence[str] = (),  # in order; none = as the data has them
+        label_names: Sequence[str] = (),  # in order; none = as the data has them
     ) -> None:
         if num_labels < 2:
             raise ValueError(f"model.conditioner.num_labels must be at least 2, got {num_labels}")
-        self.num_labels, self.class_names = num_labels, tuple(class_names)
+        self.num_labels, self.class_names = num_labels, tuple(label_names)
 
     def __call__(self, batch: Batch) -> tuple[Batch, Condition]:
         """The batch as it is, and its labels."""

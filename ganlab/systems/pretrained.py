@@ -20,13 +20,13 @@ class Pretrained(System):
         self,
         generator: Generator,
         discriminator: Discriminator | None = None,  # None = it was not kept
-        class_names: Sequence[str] = (),  # what its labels mean, in order, where that is known
+        label_names: Sequence[str] = (),  # what its labels mean, in order, where that is known
     ) -> None:
         super().__init__()
         self.generator_ema = generator.requires_grad_(False)
         self.discriminator = None if discriminator is None else discriminator.requires_grad_(False)
         if generator.num_labels:
-            self.conditioner = Labels(generator.num_labels, class_names)
+            self.conditioner = Labels(generator.num_labels, label_names)
         self.recipe = {}
         self.eval()
 

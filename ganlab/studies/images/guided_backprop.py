@@ -75,7 +75,7 @@ class GuidedBackprop(Question):
         if bench.system.discriminator is None:
             raise ValueError(
                 "study=guided_backprop needs a discriminator, and this checkpoint holds none: "
-                "choose one that was trained here"
+                "choose one that holds both, such as one that was trained here"
             )
 
     def run(self, bench: Bench) -> Findings:

@@ -40,7 +40,7 @@ class Interpolation(LatentQuestion):
     w each end's style has its own. Random noise is that of a path's start.
 
     Raises:
-        ValueError: an odd number of latents, a space or walk that there is not.
+        ValueError: an odd number of latents, a space or walk that there is not, or z of styles.
     """
 
     latents: Latents = "0:8"  # path i joins numbers 2i and 2i+1 of these
@@ -65,17 +65,24 @@ class Interpolation(LatentQuestion):
     def read(self, generator: Generator) -> LatentSet:
         """The latents that the paths join."""
         found = latent_set(generator, self.latents, self.seed)
-        if len(found) % 2 or found.values.ndim != 2:
+        if len(found) % 2:
             raise ValueError(
                 f"study.latents={self.latents} must be an even number of latents: path i joins "
                 "numbers 2i and 2i+1"
             )
-        self.kinds_of(generator)
+        self.kinds_of(generator, found)
         return found
 
-    def kinds_of(self, generator: Generator) -> list[tuple[str, str]]:
-        """Space and walk of every picture."""
-        spaces = spaces_of(generator, None if self.spaces is None else as_list(self.spaces))
+    def kinds_of(self, generator: Generator, ends: LatentSet) -> list[tuple[str, str]]:
+        """Space and walk of every picture; styles have paths in w alone."""
+        styled = ends.values.ndim == 3
+        chosen = ["w"] if styled and self.spaces is None else self.spaces
+        spaces = spaces_of(generator, None if chosen is None else as_list(chosen))
+        if styled and "z" in spaces:
+            raise ValueError(
+                f"study.spaces={spaces}: study.latents={self.latents} holds styles, which have no "
+                "place in z; walk in w"
+            )
         asked = None if self.walks is None else as_list(self.walks)
         known = [each for each in asked or WALKS if each in WALKS]
         if asked is not None and len(known) < len(asked):
@@ -96,7 +103,7 @@ class Interpolation(LatentQuestion):
             self.extractor.to(bench.device).prepare()
         rows: list[list[Any]] = []
         curves, pictures, films, latents = {}, dict[str, Picture](), dict[str, File](), {}
-        for space, walk in self.kinds_of(bench.generator):
+        for space, walk in self.kinds_of(bench.generator, ends):
             name = f"interpolation_{space}_{walk}"
             points = points_of(sampler, ends, space, walk, self.num_steps)
             images = painted_paths(sampler, points, ends.addresses[0::2])

@@ -44,7 +44,7 @@ class Samples(LatentQuestion):
     indices: Sequence[int] | str | None = None  # these addresses instead; or ranking.npz, of which
     # the first `num` are taken
     which: str = "top"  # end of that ranking: top = the most LR neurons, or bottom
-    latents: Latents = None  # an .npy of latents (N, Z) or styles (N, L, W) instead
+    latents: Latents = None  # a file of latents, w or w+ instead, see `read_latents`
     form: str = "png"  # or zip, npz
     num_shown: int = 64  # at most so many images in the grid
     size: Sequence[int] | None = None  # height and width they are resized to: undoes a stretch
