@@ -21,7 +21,8 @@ from ganlab.interop import open_foreign
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 STUDIES = {
-    path.stem: OmegaConf.load(path) for path in sorted((conf_dir() / "study").glob("[!_]*.yaml"))
+    path.stem: OmegaConf.to_container(OmegaConf.load(path))
+    for path in sorted((conf_dir() / "study").glob("[!_]*.yaml"))
 }
 SMALL = {  # what keeps a study small, by the names that studies have for it
     **dict.fromkeys(("num_latents", "num_samples", "num_images", "num_held_out"), 24),
@@ -69,6 +70,10 @@ PYRAMID = {"compose", "pyramid_levels", "relabel", "repaint", "unnatural"}
 REALS = r"real images|needs features|study\.extractor needs features"  # and where to name them
 NEEDS_REALS = {"scores", "spectrum", "real_or_fake", "nearest_neighbours"}
 NEEDS_FEATURES = {"inception_select", "path_length", "projection"}
+SCORED = [name for name, c in STUDIES.items() if c.get("suite") or c.get("extractor")]
+CASES = [(study, False) for study in STUDIES] + [
+    (study, True) for study in sorted({*SCORED, *NEEDS_REALS, *NEEDS_FEATURES})
+]
 
 
 def refusal(kind, study, with_reals):
@@ -119,8 +124,7 @@ def words_of(study, ckpt, folder, with_reals):
     return [f"study={study}", *words]
 
 
-@pytest.mark.parametrize("study", STUDIES)
-@pytest.mark.parametrize("with_reals", [False, True], ids=["alone", "with reals"])
+@pytest.mark.parametrize(("study", "with_reals"), CASES)
 def test_a_study_answers_or_says_why_not(foreign, study, with_reals, tmp_path):
     kind, ckpt = foreign
     words = words_of(study, ckpt, tmp_path, with_reals)

@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from pyramid_toys import Mirror
 from study_toys import ConvGenerator, Data, System, suite, trainer
 from styled_toys import run, small_stylegan2
 
 from ganlab.cli import conf_dir
+from ganlab.features import FashionVGG
 from ganlab.networks.base import Condition
 from ganlab.sampling import Sampler
 from ganlab.studies import ActivationRates, Samples, Scores, SequentialAblation, Study, Truncation
 from ganlab.systems.conditioning import Labels
+from ganlab.systems.semantic import PyramidFeatures
 
 STUDIES = sorted(path.stem for path in (conf_dir() / "study").glob("[!_]*.yaml"))
 COLOURS = ("amber", "blue", "brown")
@@ -141,6 +144,15 @@ def test_rates_and_detections_of_other_classes_are_refused(tmp_path):
         run(SequentialAblation(**given, label=2), generator, labels)
     with pytest.raises(ValueError, match=r"their study\.label is 1, not None"):
         run(SequentialAblation(**given), generator, labels)
+
+
+def test_a_semantic_pyramid_is_told_its_classifiers_classes():
+    """Its conditioner tells features too; what is chosen is the class alone."""
+    conditioner = PyramidFeatures(FashionVGG())
+    assert conditioner.class_names[8] == "Bag"
+    system, study = System(Mirror()), Study(Samples(num=2, label="Bag"))
+    system.conditioner = conditioner
+    assert study.bench(study_trainer(study, Data()), system).sampler.labels == [8]
 
 
 @pytest.mark.parametrize("study", STUDIES)

@@ -58,6 +58,7 @@ def test_a_width_that_both_have_is_z_unless_the_file_says_w(tmp_path):
     assert torch.equal(found[0], torch.from_numpy(values))
     assert torch.equal(found[1], torch.from_numpy(values)[:, None].expand(-1, 4, -1))
     assert torch.equal(found[2], found[1])
+    assert latent_set(generator, str(tmp_path / "a.npy"), 0).source == "rows of a.npy, taken for z"
 
 
 def test_studies_paint_w_plus_as_they_paint_its_latents(files, tmp_path):

@@ -79,7 +79,8 @@ def latent_set(
     if is_array(latents):
         path = file_named(str(latents), key)
         values = read_latents(path, generator, key)
-        return LatentSet(values, list(range(len(values))), f"rows of {path.name}", filed=True)
+        source = f"rows of {path.name}" + ", taken for z" * could_be_w(path, values, generator)
+        return LatentSet(values, list(range(len(values))), source, filed=True)
     indices = address_list(latents, key)
     return LatentSet(latents_at(generator, indices, seed), indices, f"latents of seed {seed}")
 
@@ -110,6 +111,12 @@ def read_latents(path: Path, generator: Generator, key: str = "study.latents") -
         raise ValueError(f"{key}={path} holds numbers that are not finite in 32 bits")
     kind = shapes[array.shape[1:]]
     return torch.from_numpy(values) if kind == "z" else every_layer(values, generator)
+
+
+def could_be_w(path: Path, latents: Tensor, generator: Generator) -> bool:
+    """Whether latents of a file that calls them nothing have the shape of w too."""
+    wide = has_styles(generator) and generator.mean_style.shape[-1] == generator.latent_dim
+    return wide and latents.ndim == 2 and path.suffix == ".npy"
 
 
 def named_array(path: Path) -> tuple[str | None, NDArray[Any]]:

@@ -241,11 +241,11 @@ class Projector:
                     pictures.append(descent.painted(codes).cpu())
                 spread = self.centre.deviation * self.schedule.deviation(step)
                 moved = spread * normal(codes.shape[1:], sources).to(place)
-                distances.append(descent.step(self.schedule.rate(step), moved).cpu())
+                distances.append(descent.step(self.schedule.rate(step), moved))
             made = descent.painted(codes)
-            distances.append(descent.apart(made).cpu())
+            distances.append(descent.apart(made))
         strip = torch.stack([*pictures, made.cpu()], 1)
-        return Projected(self.full(codes.detach()), strip, torch.stack(distances, 1))
+        return Projected(self.full(codes.detach()), strip, torch.stack(distances, 1).cpu())
 
     @torch.no_grad()
     def apart(self, images: Tensor, others: Tensor, batch_size: int) -> Tensor:
