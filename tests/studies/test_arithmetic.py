@@ -106,7 +106,7 @@ def test_without_groups_it_is_a_picker(tmp_path, capsys):
     ("options", "message"),
     [
         ({"a": [1]}, "go together"),
-        ({"labels": ["men"]}, "three names"),
+        ({"captions": ["men"]}, "three names"),
         ({"start": "median"}, r"study\.start must be each or mean"),
         ({**GROUPS, "space": "w"}, r"study\.space: there is no space w"),
         ({**GROUPS, "b": []}, r"study\.b needs latent indices"),
