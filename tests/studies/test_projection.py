@@ -133,7 +133,7 @@ def test_an_image_of_its_own_is_found_again(space):
         assert end < share * start
         assert found.codes.shape == (2, generator.num_styles, 6)
         assert torch.equal(found.codes[:, :1].expand_as(found.codes), found.codes) == (space == "w")
-        assert found.images.shape == (2, 6, 1, 8, 8)
+        assert found.images.shape == (2, 7, 1, 8, 8)
 
 
 @pytest.mark.parametrize("make", [ConvGenerator, small_dcgan])
@@ -144,7 +144,7 @@ def test_a_generator_without_styles_is_projected_into_z(make):
     assert found.distances[0, -1] < 0.2 * found.distances[0, 0]
     assert found.codes.shape == (1, make().latent_dim)
     again = asked.sampler.paint(found.codes, [0])
-    torch.testing.assert_close(again, found.images[:, -1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(again, found.images[:, -2], atol=1e-5, rtol=0)
 
 
 def test_latents_of_a_cube_stay_inside():
@@ -183,7 +183,8 @@ def test_noise_maps_are_the_layers_own_where_that_is_asked():
     assert asked.noise_shapes == []
     found = asked.project(asked.sampler.images([3]), [0])
     again = asked.sampler.paint(found.codes, [0])
-    torch.testing.assert_close(again, found.images[:, -1], atol=1e-5, rtol=0)
+    torch.testing.assert_close(again, found.images[:, -2], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.own, found.distances[:, -1])
     sizes = [tuple(shape) for shape in lively_projector(small_stylegan2()).noise_shapes]
     assert sizes == [(1, 4, 4), (1, 8, 8), (1, 8, 8)]
 
@@ -198,6 +199,8 @@ def test_the_study_leaves_what_other_studies_take(tmp_path):
         "projection.png",
         "projection_distance.png",
     }
+    table = study.findings.tables["table"]
+    assert [row["with own noise"] for row in table.rows] == study.findings.result.own.tolist()
     (record,) = study.findings.records
     assert record["metric"] == "projection_w_classifier"
     assert record["value"] == pytest.approx(float(study.findings.result.distances[:, -1].mean()))

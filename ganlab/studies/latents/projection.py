@@ -1,7 +1,7 @@
 """`study=projection`: images into a generator's latent space (Karras et al. 2020, appendix D)."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.data.image_input import fitting_of, read_images
+from ganlab.data.image_input import fitting_of, read_images, required
 from ganlab.data.positions import stored_images
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing, Picture
@@ -93,7 +93,8 @@ class Projection(FeatureQuestion):
                 "study=projection needs images and this checkpoint names none: give them, as in "
                 "study.images=<file or folder>"
             )
-        chosen, there = address_list(self.indices or [], "study.indices"), len(bench.data.dataset)
+        asked, there = required(self.indices, "study.indices", "0:4"), len(bench.data.dataset)
+        chosen = address_list(asked, "study.indices")
         if max(chosen) >= there:
             raise ValueError(f"study.indices={self.indices}: the data has {there} images, from 0")
         return list(map(str, chosen)), stored_images(bench.data, chosen, bench.device).image.cpu()
@@ -106,9 +107,7 @@ class Projection(FeatureQuestion):
         found = self.found(bench, projector, images)
         if not bench.ranks.first:
             return Findings()
-        own = bench.sampler.paint(found.codes, range(len(images)))
-        beside = projector.apart(own, images, self.batch_size)
-        measured = [found.distances[:, -1], found.distances[:, 0], beside]
+        measured = [found.distances[:, -1], found.distances[:, 0], found.own]
         rows = zip(names, *(each.tolist() for each in measured), strict=True)
         metric = f"projection_{projector.space.replace('+', '_plus')}_{self.extractor.name}"
         counts: Any = {"n_real": len(images), "n_fake": len(images), "best": "min"}
@@ -116,7 +115,7 @@ class Projection(FeatureQuestion):
         return Findings(
             tables={"table": Table.of(COLUMNS, rows, "Projection", self.notes(projector))},
             figures={
-                "projection": self.strip(names, images, found, own, bench.sampler),
+                "projection": self.strip(names, images, found, bench.sampler),
                 "projection_distance": draw_distances(names, found.distances),
             },
             latents={"projection": found.codes},
@@ -125,23 +124,26 @@ class Projection(FeatureQuestion):
         )
 
     def found(self, bench: Bench, projector: Projector, images: Tensor) -> Projected:
-        """All images projected, each rank its share, in order and the same on all ranks."""
+        """All projected, each rank its share, the same on all; pictures of the first `MOST`."""
         parts = []
         for some in batched(bench.ranks.share(range(len(images))), self.batch_size):
             title = f"projection {some[0]} to {some[-1]}"
             watched = partial(bench.ranks.watched, title=title, unit="step")
-            parts.append(projector.project(images[some], some, self.num_shown, watched))
-        codes = bench.ranks.joined([part.codes for part in parts]).cpu()
-        pictures = bench.ranks.joined([part.images for part in parts]).cpu()
-        return Projected(
-            codes, pictures, bench.ranks.joined([part.distances for part in parts]).cpu()
-        )
+            part = projector.project(images[some], some, self.num_shown, watched)
+            parts.append(replace(part, images=part.images[: sum(i < MOST for i in some)]))
+
+        def joined(each: Callable[[Projected], Tensor]) -> Tensor:
+            return bench.ranks.joined([each(part) for part in parts]).cpu()
+
+        pictures = joined(lambda part: part.images), joined(lambda part: part.distances)
+        return Projected(joined(lambda part: part.codes), *pictures, joined(lambda part: part.own))
 
     def strip(
-        self, names: Sequence[str], images: Tensor, found: Projected, own: Tensor, sampler: Sampler
+        self, names: Sequence[str], images: Tensor, found: Projected, sampler: Sampler
     ) -> Picture:
         """A row an image, of at most `MOST`."""
-        cells = torch.cat([images[:, None], found.images, own[:, None]], 1)  # (N, T + 2, C, H, W)
+        shown = images[: len(found.images), None]
+        cells = torch.cat([shown, found.images], 1)  # (N, T + 2, C, H, W)
         ends = found.distances[:, -1].tolist()
         captions = [f"{name}\n{end:.3g}" for name, end in zip(names, ends, strict=True)]
         steps = shown_steps(self.num_steps, self.num_shown)
@@ -150,8 +152,7 @@ class Projection(FeatureQuestion):
             "result under the generator's own noise; below a name the result's distance"
         )
         numbers: dict[str, Any] = {"steps": steps, "distances": found.distances.numpy()}
-        rows = list(zip(captions, cells, strict=True))[:MOST]
-        return rows_of(rows, numbers, text, sampler)
+        return rows_of(list(zip(captions, cells, strict=False)), numbers, text, sampler)
 
     def notes(self, projector: Projector) -> list[str]:
         """What was done and measured."""

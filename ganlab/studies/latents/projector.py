@@ -11,7 +11,7 @@ found.codes, found.distances[:, -1]                    # (N, L, W) or (N, Z), an
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -27,6 +27,7 @@ from ganlab.report.timeline import evenly_spaced
 from ganlab.sampling import Sampler, batched, drawing, evaluating, finest, has_styles
 
 NUM_CENTRE = 10_000  # latents whose styles say where w begins and how far it spreads
+BATCH = 250  # of those at a time
 SMALLEST = 8  # px of the coarsest map of a noise pyramid
 SPACES = ("z", "w", "w+")
 
@@ -147,8 +148,9 @@ class Projected:
     """What became of N images; everything is on the CPU."""
 
     codes: Tensor  # (N, L, W) styles, or (N, Z) latents
-    images: Tensor  # (N, T, C, H, W) at the steps shown, the last one after all steps
+    images: Tensor  # (N, T + 1, C, H, W): after the steps shown, last under the layers' own noise
     distances: Tensor  # (N, S + 1) float32: of each step as optimised, then of the result
+    own: Tensor  # (N,) float32: distances of the result under the layers' own noise
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,13 +190,14 @@ class Projector:
     @cached_property
     def centre(self) -> Centre:
         """Of 10,000 latents; of a generator without styles, of the latents themselves."""
-        network, found = self.sampler.generator, []
-        for rows in batched(range(NUM_CENTRE), 100):
+        network, found = self.sampler.generator, list[Tensor]()
+        sampler = replace(self.sampler, batch_size=BATCH)
+        for rows in batched(range(NUM_CENTRE), BATCH):
             if has_styles(network):
                 layers = 1 if self.alike else network.num_styles
-                found.append(self.sampler.styles(rows)[:, :layers].clone())
+                found.append(sampler.styles(rows)[:, :layers].clone())
             else:
-                found.append(self.sampler.latents(rows)[:, None])
+                found.append(sampler.latents(rows)[:, None])
         return Centre.of(torch.cat(found))
 
     @cached_property
@@ -242,19 +245,12 @@ class Projector:
                 spread = self.centre.deviation * self.schedule.deviation(step)
                 moved = spread * normal(codes.shape[1:], sources).to(place)
                 distances.append(descent.step(self.schedule.rate(step), moved))
-            made = descent.painted(codes)
-            distances.append(descent.apart(made))
-        strip = torch.stack([*pictures, made.cpu()], 1)
-        return Projected(self.full(codes.detach()), strip, torch.stack(distances, 1).cpu())
-
-    @torch.no_grad()
-    def apart(self, images: Tensor, others: Tensor, batch_size: int) -> Tensor:
-        """Distances of images from others, (N, C, H, W) each -> (N,), all on the CPU."""
-        found, place = [], self.sampler.place
-        for rows in batched(range(len(images)), batch_size):
-            pair = [self.distance.described(each[rows].to(place)) for each in (images, others)]
-            found.append(self.distance.between(*pair).cpu())
-        return torch.cat(found)
+            made, styles = descent.painted(codes), self.full(codes.detach())
+            own = self.sampler.paint(styles, addresses)
+            distances += [descent.apart(made), descent.apart(own.to(place))]
+        strip = torch.stack([*pictures, made.cpu(), own], 1)
+        *steps, beside = torch.stack(distances).cpu()
+        return Projected(styles, strip, torch.stack(steps, 1), beside)
 
     def full(self, codes: Tensor) -> Tensor:
         """Styles of all layers, (N, L, W), or latents, (N, Z), on the CPU."""
