@@ -61,7 +61,8 @@ class ImageData(lightning.LightningDataModule):
         self.show = checked_show(show, channels)
         local_batch(batch_size, 1)
         self.source, self.name = source, name
-        self.resolution, self.channels, self.batch_size = resolution, channels, batch_size
+        self.resolution = resolution if isinstance(resolution, int) else [*resolution]
+        self.channels, self.batch_size = channels, batch_size
         self.flip, self.seed, self.skip_broken = flip, seed, skip_broken
         self.memory_budget_mb = memory_budget_mb
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else user_cache() / "images"

@@ -100,6 +100,7 @@ class TarFiles(PackedFiles):
         for suffix in SIDECARS:
             notes = [self.at.get(f"{_key(name)}{suffix}", ("", 0, 0, ""))[3] for name in self.names]
             if any(notes):
+                del self.passed_over[suffix]
                 return self._of_notes(notes, suffix)
         return found
 

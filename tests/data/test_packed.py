@@ -44,7 +44,9 @@ def test_classes_stand_beside_each_image_in_shards(tmp_path, png, suffix, form):
     assert labels_of(tmp_path / "shards") == (list("012123"), [0, 1, 2, 10, 11, 12])
     named = str(tmp_path / "shards" / "a-{000000..000001}.tar")
     assert labels_of(named) == (list("012123"), [0, 1, 2, 10, 11, 12])
-    assert check.survey(named).labelled == f"4 classes from the {suffix} beside each image"
+    found = check.survey(named)
+    assert found.labelled == f"4 classes from the {suffix} beside each image"
+    assert not found.passed_over
 
 
 def test_classes_by_name_and_a_file_of_labels_before_them(tmp_path, png):
