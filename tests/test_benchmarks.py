@@ -155,3 +155,27 @@ def test_both_ways_through_a_kernel_end_at_the_same_values():
     plain = kernels.curvature(kernels.plain_blur)
     with pytest.raises(AssertionError):
         kernels.ratio(lambda: plain, lambda: plain + 1, rounds=2, tolerance=1e-3)
+
+
+def test_every_container_of_the_loaders_benchmark_holds_the_same_images(tmp_path):
+    loader = loaded("loader")
+    files = dict(loader.photographs(6, 16))
+    found = {}
+    for name, make in loader.written(tmp_path, files, 16).items():
+        data = make()
+        data.prepare_data()
+        data.setup()
+        found[name] = data.dataset.pixels
+    assert {"folder", "zip", "tar", "arrays"} <= {*found}
+    assert all((each == found["folder"]).all() for each in found.values())
+
+
+def test_what_is_slower_than_its_bar_is_named():
+    loader = loaded("loader")
+    times = {"tar": {"files": 2.9, "memory": 19.9, "mapped": 1.0}}
+    fine = {"tar": {"files": 3.0, "memory": 20.0, "mapped": 1.0}}
+    found = {"64": {"times_the_step": times}, "256": {"times_the_step": times}}
+    assert [text.partition(":")[0] for text in loader.below(found)] == [
+        *("tar at 64 px, memory", "tar at 64 px, files", "tar at 256 px, files")
+    ]
+    assert not [*loader.below({"64": {"times_the_step": fine}})]
