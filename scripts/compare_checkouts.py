@@ -282,6 +282,7 @@ def execute(
 
 TIMING = ("images_per_second", "seconds_left")  # columns of metrics.csv
 RESULT = ("status", "kind", "study", "seed", "images_seen", "scores", "exit_code", "error")
+PART = ("status", "images_from", "images_to", "changes")  # of parts.json
 SKIPPED = (".hydra", "cache", "logs", "report.html", ".attempts")  # names at any depth
 
 
@@ -376,6 +377,9 @@ def of_text(path: Path, place: str) -> str:
     if path.name == "result.json":
         result = json.loads(text)
         text = json.dumps({key: result.get(key) for key in RESULT}, indent=1)
+    if path.name == "parts.json":
+        parts = json.loads(text)["parts"]
+        text = json.dumps([{key: part.get(key) for key in PART} for part in parts], indent=1)
     return scrubbed(text, place)
 
 

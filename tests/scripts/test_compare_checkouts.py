@@ -33,6 +33,8 @@ def left(folder, weight=None, seed=0, seconds=1.0, level=0.25):
     (folder / "table.csv").write_text(f"fid\n{draw[1]}\n")
     facts = {"status": "done", "seconds": seconds, "commit": str(seconds), "scores": [draw[2]]}
     (folder / "result.json").write_text(json.dumps(facts))
+    part = {"status": "done", "images_from": 0, "images_to": 500, "seconds": seconds}
+    (folder / "parts.json").write_text(json.dumps({"parts": [part | {"began": str(seconds)}]}))
     np.savez(folder / "numbers.npz", level=np.float32(level), where=np.array(str(folder)))
     save_file({"4x4/0": weight.double()}, folder / "rates.safetensors", {"seed": "1"})
     text = PngImagePlugin.PngInfo()
@@ -48,7 +50,7 @@ def differing(before, after):
 
 def test_seconds_commits_and_places_change_nothing(tmp_path):
     before, after = left(tmp_path / "a", seconds=1.0), left(tmp_path / "b", seconds=9.5)
-    assert len(before) == 7
+    assert len(before) == 8
     assert differing(before, after) == set()
 
 
