@@ -84,7 +84,7 @@ def resolved(config: DictConfig) -> Settings:
     return {str(key): renamed(value) for key, value in settings.items()}
 
 
-def renamed(node: Any) -> Any:
+def renamed(node: object) -> Any:
     """A plain value in which every `_target_` that has moved since has its name of today."""
     if isinstance(node, list):
         return [renamed(each) for each in node]

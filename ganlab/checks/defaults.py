@@ -16,7 +16,7 @@ TARGET = "_target_"
 Definition = ast.ClassDef | ast.FunctionDef
 
 
-def spoken(node: Any) -> Any:
+def spoken(node: object) -> Any:
     """A config without those keys of its targets that are at their defaults."""
     if isinstance(node, list | tuple):
         return [spoken(each) for each in node]
@@ -36,7 +36,7 @@ def stated(node: Mapping[Any, Any], key: Any) -> Any:
     return node.get(key, defaults_of(str(node.get(TARGET))).get(key))
 
 
-def same(value: Any, default: Any) -> bool:
+def same(value: object, default: object) -> bool:
     """Whether a config's value is a default, lists being tuples and true not 1."""
     if isinstance(value, list | tuple) and isinstance(default, list | tuple):
         return len(value) == len(default) and all(map(same, value, default))

@@ -2,7 +2,7 @@
 
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -111,7 +111,7 @@ def _content(image: ImageFile.ImageFile) -> bytes:
     return content
 
 
-def _raw(tile: Any) -> str:
+def _raw(tile: Sequence[Any]) -> str:
     """How the bytes of a part of an image lie, as Pillow names it."""
     return str(tile[3] if isinstance(tile[3], str) else tile[3][0])
 

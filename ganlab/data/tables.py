@@ -305,7 +305,7 @@ def _holds_images(kind: Any) -> bool:
     """Whether a column may hold encoded images: bytes, or bytes with the name of their file."""
     import pyarrow.types as types
 
-    def is_bytes(each: Any) -> bool:
+    def is_bytes(each: object) -> bool:
         return bool(types.is_binary(each) or types.is_large_binary(each))
 
     if types.is_struct(kind):

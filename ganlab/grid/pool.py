@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ganlab.grid import cell as cells
 from ganlab.grid.devices import Devices
@@ -99,7 +99,7 @@ class Pool:
                     stack.callback(signal.signal, number, before)
             yield
 
-    def pass_on(self, number: int, frame: Any) -> None:
+    def pass_on(self, number: int, frame: object) -> None:
         """Answer a signal."""
         self.signals.append(number)
         urgent = [each for each in self.signals if each not in AGAIN]

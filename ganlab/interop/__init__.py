@@ -51,7 +51,7 @@ class Format(Protocol):
         """What its files are called -> names of tensors that a generator in one has."""
         ...
 
-    def recognised(self, content: Any) -> bool:
+    def recognised(self, content: object) -> bool:
         """Whether a file's content, plain data, looks like this format, sound or not."""
         ...
 
@@ -102,7 +102,7 @@ def known(file: ForeignFile) -> dict[str, Any] | None:
     return None if found is None else found.checkpoint(file)
 
 
-def unlike(content: Any) -> str:
+def unlike(content: object) -> str:
     """Of what no format knows: its tensors, the nearest layout of all and what differs."""
     layouts = {title: names for each in FORMATS for title, names in each.LAYOUTS.items()}
     return said_of(content, layouts)

@@ -27,7 +27,7 @@ LAYOUTS = {
 WHOLE_BATCH = 2**20  # a group size: the deviation there is over all samples
 
 
-def state_of(content: Any, names: tuple[str, ...], mark: str) -> dict[str, Any] | None:
+def state_of(content: object, names: tuple[str, ...], mark: str) -> dict[str, Any] | None:
     """A network's state without the prefixes of wrappers, if one has the tensor that marks it."""
     if not isinstance(content, Mapping):
         return None
@@ -39,7 +39,7 @@ def state_of(content: Any, names: tuple[str, ...], mark: str) -> dict[str, Any] 
     return None
 
 
-def generator_of(content: Any) -> dict[str, Any] | None:
+def generator_of(content: object) -> dict[str, Any] | None:
     """The generator's state."""
     return state_of(content, GENERATORS, "rgb_converters.0.weight")
 

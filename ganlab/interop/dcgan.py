@@ -114,7 +114,7 @@ def _named(content: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     return next((each for each in found if isinstance(each, Mapping)), None)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Any:
     """A network that was pickled whole as its state; all else as it is."""
     return tensors(attributes_of(value)) if isinstance(value, Record) else value
 

@@ -57,7 +57,7 @@ def opened(path: Path) -> ForeignFile | None:
     return of_content(path, content)
 
 
-def of_content(path: Path, content: Any) -> ForeignFile:
+def of_content(path: Path, content: object) -> ForeignFile:
     """A file whose content was read safely."""
     source = {"name": path.stem, "file": str(path), "sha256": sha256_of(path)}
     return ForeignFile(str(path), content, source)

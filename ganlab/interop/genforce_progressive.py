@@ -27,7 +27,7 @@ Names = dict[str, str]  # our name of a tensor -> theirs
 PARTS = ("weight", "bias")
 
 
-def generator_of(content: Any) -> str | None:
+def generator_of(content: object) -> str | None:
     """The key of the generator to use: the smoothed one where there is one."""
     found = models(content)
     return next((key for key in GENERATORS if key in found and family(found[key])), None)

@@ -30,7 +30,7 @@ STYLED = {
 IMAGE = {mine: STYLED[mine] for mine in ("affine.weight", "affine.bias", "conv.weight", "bias")}
 
 
-def models(content: Any) -> dict[str, dict[str, Any]]:
+def models(content: object) -> dict[str, dict[str, Any]]:
     """The state dicts of the zoo's, a run's or a bare file, without prefixes of wrappers."""
     if not isinstance(content, dict):
         return {}
@@ -45,7 +45,7 @@ def models(content: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def generator_of(content: Any) -> str | None:
+def generator_of(content: object) -> str | None:
     """The key of the generator to use: the smoothed one where there is one."""
     found = models(content)
     keys = [key for key in ("generator_smooth", "generator") if key in found]

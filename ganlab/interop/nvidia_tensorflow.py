@@ -53,7 +53,7 @@ State = dict[str, Tensor]
 Rename = Callable[[str], str | None]  # their name of a variable -> genforce's
 
 
-def variables(network: Any) -> State:
+def variables(network: object) -> State:
     """All variables of a network and its components; those of a component after its name."""
     state = attributes_of(network)
     found: State = {}
@@ -66,7 +66,7 @@ def variables(network: Any) -> State:
     return found
 
 
-def names(network: Any) -> list[str]:
+def names(network: object) -> list[str]:
     """Those of the variables of whatever record may be a network."""
     state = attributes_of(network)
     pairs = state.get("variables")
@@ -77,7 +77,7 @@ def names(network: Any) -> list[str]:
     return found
 
 
-def networks(content: Any) -> list[Record]:
+def networks(content: object) -> list[Record]:
     """G, D and Gs, or nothing where the content is something else."""
     if not isinstance(content, tuple | list) or len(content) != 3:
         return []

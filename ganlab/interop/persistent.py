@@ -27,7 +27,7 @@ class Persistent:
     state: Mapping[str, Tensor]  # parameters and buffers by dotted names; frozen ones are buffers
 
 
-def networks(content: Any) -> dict[str, Persistent]:
+def networks(content: object) -> dict[str, Persistent]:
     """The networks at the top of a file's content, by key."""
     if not isinstance(content, dict):
         return {}
@@ -51,7 +51,7 @@ def persistent(value: object) -> Persistent | None:
     )
 
 
-def attributes_of(value: Any) -> dict[str, Any]:
+def attributes_of(value: object) -> dict[str, Any]:
     """What an object's attributes were; empty where it is none that was pickled."""
     if not isinstance(value, Record):
         return {}

@@ -41,7 +41,7 @@ IMAGE = {
 BIASED = {"weight": "0.weight", "bias": "1.bias"}  # of a convolution and its activation
 
 
-def generator_of(content: Any) -> str | None:
+def generator_of(content: object) -> str | None:
     """The key of the generator to use; empty where the content is the generator itself."""
     if not isinstance(content, dict):
         return None

@@ -6,7 +6,7 @@ layer the networks of the papers that they follow, so no options of the networks
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from ganlab.interop.foreign import ForeignFile
 from ganlab.interop.persistent import attributes_of, tensors
@@ -48,7 +48,7 @@ KNOWN = (
 )
 
 
-def states(content: Any) -> Iterator[list[str]]:
+def states(content: object) -> Iterator[list[str]]:
     """Names of each network that may be inside, without the prefixes of wrappers."""
     parts = [content, *(content.values() if isinstance(content, Mapping) else ())]
     for part in parts:
@@ -57,7 +57,7 @@ def states(content: Any) -> Iterator[list[str]]:
             yield [name.removeprefix("module.") for name in state if isinstance(name, str)]
 
 
-def found(content: Any) -> tuple[Unbuilt, list[str]] | None:
+def found(content: object) -> tuple[Unbuilt, list[str]] | None:
     """The format, and the names of the generator that shows it."""
     for names in states(content):
         for known in KNOWN:

@@ -24,7 +24,7 @@ class unfilled(TorchFunctionMode):  # noqa: N801 - a context, as torch.no_grad
 
     def __torch_function__(
         self,
-        func: Any,
+        func: Callable[..., Any],
         types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,

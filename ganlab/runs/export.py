@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from ganlab import __version__
 from ganlab.networks.base import Condition, Generator
@@ -88,7 +89,7 @@ class Written:
     opened: Callable[[Path], Run]
 
 
-def write_onnx(program: Any, path: Path, about: dict[str, str]) -> None:
+def write_onnx(program: ExportedProgram, path: Path, about: dict[str, str]) -> None:
     """Write it as ONNX."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # of libraries that are not missed
     found = torch.onnx.export(program, dynamo=True, verbose=False, output_names=[OUTPUT])
@@ -109,7 +110,7 @@ def opened_onnx(path: Path) -> Run:
     return run
 
 
-def write_program(program: Any, path: Path, about: dict[str, str]) -> None:
+def write_program(program: ExportedProgram, path: Path, about: dict[str, str]) -> None:
     """Write it as `torch.export` does."""
     torch.export.save(program, path, extra_files={"about.json": json.dumps(about)})
 

@@ -72,7 +72,7 @@ def architecture(model: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def spelled(value: Any) -> str:
+def spelled(value: object) -> str:
     """A plain value in Hydra's grammar."""
     if isinstance(value, Mapping):
         return "{" + ",".join(f"{key}:{spelled(each)}" for key, each in value.items()) + "}"

@@ -49,7 +49,7 @@ class Scrubbed:
 
     left_out: list[str] = field(default_factory=list)
 
-    def __call__(self, node: Any, path: str) -> Any:
+    def __call__(self, node: object, path: str) -> Any:
         """The same data, null where a place was named."""
         if isinstance(node, dict):
             return {key: self(value, f"{path}.{key}".lstrip(".")) for key, value in node.items()}

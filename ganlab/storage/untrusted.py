@@ -124,13 +124,14 @@ def read_legacy(file: BinaryIO, size: int, budget: Budget) -> Any:
     return machine(file, size, budget, lambda name, *_: found[name]).run()
 
 
-def check_header(magic: object, version: object, machine: Any) -> None:
+def check_header(magic: object, version: object, machine: object) -> None:
     """Refuse what is no file of `torch.save`, or of a machine whose numbers are the other way.
 
     Raises:
         RefusedPickle: see above.
     """
-    if (magic, version) != (LEGACY, LEGACY_VERSION) or machine.get("little_endian") is not True:
+    little = isinstance(machine, dict) and machine.get("little_endian") is True
+    if (magic, version) != (LEGACY, LEGACY_VERSION) or not little:
         raise RefusedPickle("its first numbers are not those of a file of torch.save")
 
 

@@ -121,7 +121,7 @@ def check_listed(
     """
     numbers, kind, example = LISTS[name]
 
-    def fits(value: Any) -> bool:
+    def fits(value: object) -> bool:
         return isinstance(value, kind) and not isinstance(value, bool) and 0 < value < math.inf
 
     mapped, wrong = isinstance(listed, Mapping), listed
