@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
 from ganlab.cli import conf_dir, register_resolvers
 
@@ -59,10 +59,45 @@ PYRAMID = [
     *("model.generator.embedding_dim=8", "model.discriminator.width=4"),
     *("model.discriminator.max_width=8", "data.resolution=32", "kimg=0.048"),
 ]
+VAE = [
+    *("model=vae", "data.resolution=32", "model.generator.width=4", "model.generator.latent_dim=8"),
+    *("model.encoder.width=4", "+model.optimizer.eps=0.001"),
+]
+# Models whose samples mix, or that have more to be asked of two ranks: the test that does.
+ELSEWHERE = {
+    **dict.fromkeys(("vanilla", "dcgan"), "test_ddp.py"),
+    "progan": "test_growing_ddp.py",
+    **dict.fromkeys(("semantic_pyramid", "vae"), "test_rank_equality.py, by an oracle of its own"),
+}
 # An instance norm of 1e-8 in the root makes a constant map's rounding ten thousand times as large.
 # A pyramid's losses have kinks, where rounding decides the side.
 DOUBLE = ("stylegan", "msg_gan_style", "pyramid")
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+
+
+def small_words(model: str) -> list[str]:
+    """The words that make a model of the configs small, whatever its parts are called."""
+    node: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "model" / f"{model}.yaml"))
+    small = {"width": 4, "max_width": 8, "latent_dim": 8, "style_dim": 8, "hidden": "[16]"}
+    parts = {part: each for part, each in node.items() if isinstance(each, dict)}
+    found = [
+        f"model.{part}.{key}={small[key]}"
+        for part, each in parts.items()
+        for key in each.keys() & small.keys()
+    ]
+    return [f"model={model}", *sorted(found)]
+
+
+def add_others() -> None:
+    """Every model of the configs that trains and is asked nowhere else belongs to `MODELS` too."""
+    asked = {word for words in MODELS.values() for word in words}
+    for path in sorted((conf_dir() / "model").glob("[!_]*.yaml")):
+        known = path.stem in ELSEWHERE or f"model={path.stem}" in asked
+        if not known and "systems.pretrained.Pretrained" not in path.read_text():
+            MODELS[path.stem] = small_words(path.stem)
+
+
+add_others()
 
 
 @contextmanager
@@ -110,7 +145,8 @@ def left(run: Path) -> dict[str, Any]:
 
 def noted(run: Path) -> list[str]:
     """The words that make each rank leave its batches and latents in `notes<rank>.pt`."""
-    spy = ["allow_targets=[spies]", "+callbacks.notes._target_=spies.Notes"]
+    kind = "Images" if run.name == "vae" else "Notes"
+    spy = ["allow_targets=[spies]", f"+callbacks.notes._target_=spies.{kind}"]
     return [*spy, f"+callbacks.notes.directory={run}"]
 
 
@@ -125,4 +161,5 @@ def rank_work(rank: int, world: int, folder: str) -> None:
         run = Path(folder) / name
         with precision_of(name):
             trained(run, *words, *CALM, *TWO, *noted(run))
+    trained(Path(folder) / "vae", *VAE, *TWO, *noted(Path(folder) / "vae"))
     torch.save(None, Path(folder) / f"rank{rank}.pt")

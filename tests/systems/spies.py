@@ -130,6 +130,19 @@ class Notes(Callback):
         torch.save(self.notes, self.directory / f"notes{trainer.global_rank}.pt")
 
 
+class Images(Callback):
+    """Saves the images of each batch of each rank, whatever is trained on them."""
+
+    def __init__(self, directory: str):
+        self.directory, self.images = Path(directory), []
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.images.append(batch.image.clone())
+
+    def on_train_end(self, trainer, pl_module):
+        torch.save(self.images, self.directory / f"notes{trainer.global_rank}.pt")
+
+
 class Jitter(Callback):
     """Shakes a weight by numbers from every global random stream, as code of a user's may."""
 

@@ -15,13 +15,14 @@ import pytest
 import torch
 from mirrors import FASHION
 from processes import two_ranks
-from rank_runs import CALM, MODELS, left, precision_of, rank_work, trained
+from rank_runs import CALM, ELSEWHERE, MODELS, left, precision_of, rank_work, trained
 from torch.nn import functional as F
 
+from ganlab.cli import conf_dir
 from ganlab.data.batch import Batch
 from ganlab.features import FashionVGG
 from ganlab.losses import LeastSquares, diversity, reconstruction
-from ganlab.networks import msg_gan, semantic_pyramid
+from ganlab.networks import dcgan, msg_gan, semantic_pyramid, vae
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.semantic import PyramidFeatures
 
@@ -129,6 +130,41 @@ def test_a_relativistic_loss_equals_one_process_that_averages_the_shards_gradien
     for prefix, network in (("generator", generator), ("discriminator", discriminator)):
         for name, value in network.state_dict().items():
             assert_equal(state[f"{prefix}.{name}"], value, name)
+
+
+def test_the_vae_equals_one_process_that_averages_the_shards_gradients(ranks):
+    """Its batch norm takes the statistics of a shard; each rank has rows of the step's noise."""
+    run = ranks / "vae"
+    torch.manual_seed(0)  # the networks as the recipe makes them
+    encoder = vae.Encoder(32, 3, latent_dim=8, width=4, max_width=512)
+    decoder = dcgan.Generator(32, 3, latent_dim=8, width=4, max_width=512)
+    both = [*encoder.parameters(), *decoder.parameters()]
+    optimizer = torch.optim.Adam(both, lr=0.001, betas=(0.9, 0.999), eps=1e-3)
+    for step, shards in enumerate(notes_of(run)):
+        losses = []
+        for rank, images in enumerate(shards):
+            mean, log_variance = encoder(images)
+            noise = StepRandomness(0, 8 * step, rank, 2).latents(decoder, "code", len(images))
+            found = decoder(mean + (log_variance / 2).exp() * noise)
+            apart = (found - images).square().sum((1, 2, 3)) / 2
+            told = (log_variance.exp() + mean.square() - 1 - log_variance).sum(1) / 2
+            losses.append((apart + told).mean())
+        optimizer.zero_grad()
+        (sum(losses) / 2).backward()
+        optimizer.step()
+    state = left(run)["state_dict"]
+    for prefix, network in (("encoder", encoder), ("generator", decoder)):
+        for name, value in network.named_parameters():
+            assert_equal(state[f"{prefix}.{name}"], value.detach(), name)
+
+
+def test_every_model_that_trains_is_asked_of_two_ranks():
+    configs = (conf_dir() / "model").glob("[!_]*.yaml")
+    trained_ones = {path.stem for path in configs if "Pretrained" not in path.read_text()}
+    words = {word for each in MODELS.values() for word in each}
+    missing = {name for name in trained_ones - ELSEWHERE.keys() if f"model={name}" not in words}
+    assert not missing
+    assert ELSEWHERE.keys() <= trained_ones
 
 
 @dataclass
