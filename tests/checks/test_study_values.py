@@ -35,7 +35,7 @@ def runs(tmp_path_factory):
 def checkpoint(runs, model):
     place = runs / "runs" / model
     if not place.exists():
-        assert train(tiny(model, place, "checkpoint_every_kimg=0.004"))["status"] == "done"
+        assert train(tiny(model, place, "data.num=60"))["status"] == "done"
     return place / "checkpoints" / "last.ckpt"
 
 
