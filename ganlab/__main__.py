@@ -255,7 +255,12 @@ def report() -> None:
 
 
 def doctor() -> None:
-    """Print what a report of a problem should say of the machine; it names no user and no host."""
+    """Print what a report of a problem should say of the machine.
+
+    Versions of ganlab, of Python and of every package that is required or optional, processors and
+    devices with their memory, and the sizes of files kept for all runs. No user, no host and no
+    folder of anybody's is named, so that the text can be shown as it is.
+    """
     from ganlab.runs.doctor import report
 
     if sys.argv[1:]:

@@ -142,7 +142,7 @@ def test_clamp_limits_both_signs():
 
 def styled(**changes: object) -> StyledConv:
     torch.manual_seed(0)
-    settings = {"size": 4, "up": False, "taps": (1, 3, 3, 1), "clamp": None}
+    settings = {"size": (4, 4), "up": False, "taps": (1, 3, 3, 1), "clamp": None}
     layer = StyledConv(INCOMING, OUTGOING, 6, **{**settings, **changes})
     nn.init.normal_(layer.bias)
     return layer

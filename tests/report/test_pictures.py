@@ -63,9 +63,9 @@ def test_grid_is_near_square_by_default():
     assert grid(batch(10), padding=0).shape == (12, 24, 3)
 
 
-@pytest.mark.parametrize("images", [batch(0), batch(2)[0], batch(2, channels=2)])
+@pytest.mark.parametrize("images", [batch(0), batch(2)[0]])
 def test_grid_names_the_shape_it_cannot_lay_out(images):
-    with pytest.raises(ValueError, match="expected \\(N, 1 or 3, H, W\\)"):
+    with pytest.raises(ValueError, match="expected \\(N, C, H, W\\)"):
         grid(images, columns=1)
 
 
@@ -125,7 +125,7 @@ def test_png_bytes_depend_on_content_alone(tmp_path):
     assert one == two != other
 
 
-@pytest.mark.parametrize("wrong", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4)), batch(2)])
+@pytest.mark.parametrize("wrong", [np.zeros((4, 4, 5), np.uint8), np.zeros((4, 4)), batch(2)])
 def test_what_is_no_picture_is_refused_with_the_file_named(tmp_path, wrong):
     with pytest.raises(ValueError, match=r"x\.png: cannot write"):
         save_png(wrong, tmp_path / "x.png")

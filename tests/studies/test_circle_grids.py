@@ -91,7 +91,7 @@ def test_without_a_suite_only_images_are_compared(files, tmp_path):
 
 def test_what_cannot_be_compared_is_named(files, tmp_path):
     with pytest.raises(
-        ValueError, match=r"study.compare: .*pn.ckpt has 1 channels of 32 px, ckpt 1"
+        ValueError, match=r"study.compare: .*pn.ckpt has 1 channels of 32x32 px, ckpt 1"
     ):
         run(tmp_path, files["pn"], generator=small_stylegan2())
     with pytest.raises(FileNotFoundError, match=r"study.compare: .*nowhere.ckpt"):

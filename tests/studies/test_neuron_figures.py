@@ -15,6 +15,7 @@ from ganlab.studies import NeuronFigures, Study
 from ganlab.studies.neurons.detection import ArtifactChoice
 from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates
+from ganlab.systems.conditioning import Conditioner
 
 SEED, RATE, SAMPLES, TAKEN = 3, 0.3, 17, 4
 RATE_SEED = rate_seed_of(SEED, None)
@@ -44,7 +45,7 @@ class Drawn:
         self.kind, self.generator, self.folder = kind, small(kind), folder
         system = System(self.generator)
         if kind == "labels":
-            system.conditioner = type("Labels", (), {"at": staticmethod(labels_at)})()
+            system.conditioner = type("Labels", (Conditioner,), {"at": staticmethod(labels_at)})()
         study = Study(NeuronFigures(directory=folder, **OPTIONS))
         trainer(study).test(system, Data(), verbose=False)
         sizes = dict.fromkeys(name.split("/")[0] for name in self.generator.layers)

@@ -13,6 +13,7 @@ from ganlab.sampling import Sampler
 from ganlab.studies import Study, UnitAblation
 from ganlab.studies.neurons.rate_count import rate_seed_of
 from ganlab.studies.neurons.rates import activation_rates
+from ganlab.systems.conditioning import Conditioner
 
 SEED = 3
 RATE_SEED = rate_seed_of(SEED, None)
@@ -134,7 +135,7 @@ def test_without_reals_what_is_left_of_the_variety_is_drawn(tmp_path):
 def test_conditional_generators_are_told_their_classes():
     generator, layer = small("labels"), 2
     system = System(generator)
-    system.conditioner = type("Labels", (), {"at": staticmethod(labels_at)})()
+    system.conditioner = type("Labels", (Conditioner,), {"at": staticmethod(labels_at)})()
     name = list(generator.layers)[layer]
     options = {"ranking": "magnitude", "ranked_on": [0, 1, 2], "latents": "0:3"}
     study = Study(UnitAblation(seed=SEED, layer=layer, **options))

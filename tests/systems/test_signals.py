@@ -226,7 +226,7 @@ def test_ranks_of_different_speed_poll_at_the_same_images(monkeypatch):
         trainer = SimpleNamespace(world_size=2, strategy=strategy)
         for images in range(8, 4000, 8):
             before = stops._polled
-            assert not stops.asked(trainer, SimpleNamespace(images_seen=images, kimg=1000))
+            assert not stops.asked(trainer, SimpleNamespace(images_seen=images, complete=False))
             at += [images] if stops._polled is not before else []
         told.append(at)
     assert told[0] == told[1]

@@ -66,6 +66,10 @@ class Compared:
     images_seen: int = 0  # in its training; 0 = not known
 
 
+def _shape(channels: int, size: Sequence[int]) -> str:
+    return f"{channels} channels of {size[1]}x{size[0]} px"
+
+
 def generators_of(
     bench: Bench, compared: Sequence[tuple[str | None, Path]], opener: Opener
 ) -> list[Compared]:
@@ -81,8 +85,8 @@ def generators_of(
         other = opener(str(path)).to(bench.device)
         if (there := (other.channels, other.image_size)) != shape:
             raise ValueError(
-                f"study.compare: {path} has {there[0]} channels of {there[1]} px, ckpt "
-                f"{shape[0]} of {shape[1]} px: scores and grids need the same"
+                f"study.compare: {path} has {_shape(*there)}, ckpt {_shape(*shape)}: scores and "
+                "grids need the same"
             )
         called = unused(name or norm_name(other), [each.name for each in found])
         sampler = replace(bench.sampler, generator=other)

@@ -60,16 +60,11 @@ class Truncation(LatentQuestion):
         return sorted(float(psi) for psi in self.psis)
 
     def check(self, bench: Bench) -> None:
-        """Refuse generators without styles, and a suite without scores."""
+        """Refuse generators without styles."""
         if not has_styles(bench.generator) or not bench.generator.truncates:
             raise ValueError(
                 f"study=truncation needs a generator with styles, such as stylegan or stylegan2, "
                 f"and this {type(bench.generator).__module__} has none"
-            )
-        if bench.suite is not None and not bench.suite.metrics:
-            raise ValueError(
-                "metrics.metrics names no score to draw over psi; study.suite=null draws the "
-                "images alone"
             )
         self.read(bench.generator)
 
