@@ -29,7 +29,7 @@ OTHER = {
     "extractor_sha256": "ab" * 32,
     "resize": "bicubic-antialias-299",
     "truncation": 0.7,
-    "classes": [1],
+    "classes": "1",
     "ema": False,
     "size": "16 of 32 px, alpha 0.5",
 }
