@@ -181,18 +181,6 @@ def _inherited(target: Callable[..., Any]) -> set[str]:
     return parameters(returned) if inspect.isclass(returned) else set()
 
 
-def argument(node: Settings, name: str, packages: Sequence[str], extra: Sequence[str] = ()) -> Any:
-    """What a node's target is given by a name: the node's value, else its signature's default.
-
-    None if it has no such parameter or no default for it.
-    """
-    if name in node or "_target_" not in node:
-        return node.get(name)
-    known = inspect.signature(locate(str(node["_target_"]), packages, extra)).parameters
-    default = known[name].default if name in known else None
-    return None if default is inspect.Parameter.empty else default
-
-
 def targets(node: object, path: str = "") -> Iterator[tuple[str, Settings]]:
     """Every node with a `_target_`, outermost first, with its dotted path."""
     if isinstance(node, dict):
@@ -232,11 +220,16 @@ def check_node(node: object, path: str, packages: Sequence[str], extra: Sequence
                 close = nearest(key, known)
                 raise ConfigError(f"{where}.{key} is no parameter of {each['_target_']}{close}")
             hint, target_name = hints.get(key, Any), str(each["_target_"])
-            choice = f"{where}.{key}".replace(".", "/")
-            if isinstance(value, str) and (conf_dir() / choice / f"{value}.yaml").is_file():
-                raise ConfigError(f"{where}.{key}={value} is a choice: say {choice}={value}")
             if wrong := unlike(f"{where}.{key}", value, hint, target_name):
-                raise ConfigError(wrong)
+                raise ConfigError(_choice(f"{where}.{key}", value) or wrong)
+
+
+def _choice(key: str, value: object) -> str | None:
+    """What a key should have been spelled as that is given the name of an option of its group."""
+    group = conf_dir() / key.replace(".", "/")
+    if not isinstance(value, str) or value not in {path.stem for path in group.glob("*.yaml")}:
+        return None
+    return f"{key}={value} is a choice: say {key.replace('.', '/')}={value}"
 
 
 def _interpolated(node: object) -> str | None:
@@ -387,7 +380,8 @@ def build(
 def differences(old: Settings, new: Settings, prefix: str = "") -> list[str]:
     """Dotted keys whose values differ, each as `key: old -> new`; moved names are no difference."""
     found: list[str] = []
-    old, new = renamed(old), renamed(new)
+    if not prefix:  # what is inside of them is renamed with them
+        old, new = renamed(old), renamed(new)
     for key in sorted({*old, *new}, key=str):
         path = f"{prefix}{key}"
         before, after = (defaults.stated(node, key) for node in (old, new))

@@ -6,14 +6,17 @@ A verdict is `runs`, `refused`, or what went wrong in the words of the test that
 import contextlib
 import io
 import os
+import random
+import shutil
 import signal
 import warnings
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
+from composing import composed
 from omegaconf import OmegaConf, open_dict
 
-from ganlab.cli import EXPECTED, conf_dir, one_line
+from ganlab.checks.ranges import shown
+from ganlab.cli import EXPECTED, one_line
 from ganlab.run import train
 
 NASTY = [
@@ -74,10 +77,8 @@ class Hang(BaseException):
 
 def tiny(model, directory, *more):
     """The config of one step of a small preset, composed as the command line composes it."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", [f"model={model}", *TINY, *more])
+    config = composed("train", [f"model={model}", *TINY, *more], directory)
     with open_dict(config):
-        config.run_dir = str(directory)
         for key, value in SMALL.items():
             for part in ("generator", "discriminator", "encoder", "growth"):
                 if OmegaConf.select(config, f"model.{part}.{key}") is not None:
@@ -170,6 +171,22 @@ def verdict(run, config, key):
     except BaseException as error:
         return f"traceback: {type(error).__name__}: {str(error)[:300]}"
     return "runs" if result["status"] == "done" else f"ends as {result['status']}"
+
+
+def problem(run, config, key, value):
+    """What is wrong with how a value ends, or None; in the run's directory, made anew."""
+    shutil.rmtree(config.run_dir, ignore_errors=True)
+    said = verdict(run, altered(config, key, value), key)
+    if said == "hangs" and key.endswith("kimg"):
+        said = "runs"  # what takes long is no mistake
+    return None if said in ("runs", "refused") else f"{key}={shown(value)}: {said}"
+
+
+def drawn(config, share, seed, sections=None):
+    """A share of all pairs of a key, of these sections, and a value that it may not like."""
+    places = [key for key in keys(config) if sections is None or key.split(".")[0] in sections]
+    every = [(key, value) for key in places for value in NASTY]
+    return random.Random(seed).sample(every, int(share * len(every)))
 
 
 def outside(before, directory):

@@ -2,9 +2,9 @@
 
 import json
 
+import composing
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from ganlab.cli import conf_dir
 from ganlab.grid.records import CellRecord, scores_of
@@ -27,11 +27,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def composed(name, directory, *overrides):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose(name, list(overrides))
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
+    return composing.composed(name, overrides, directory)
 
 
 @pytest.mark.parametrize("row", ROWS)

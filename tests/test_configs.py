@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+import composing
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from ganlab.cli import conf_dir
 from ganlab.config import ConfigError, check, check_top_level
@@ -52,11 +52,7 @@ pytestmark = pytest.mark.usefixtures("hydra_is_clean")
 
 def composed(name, overrides, directory="unused"):
     """A config as the command line makes it, outside Hydra's own run."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose(name, overrides)
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
+    return composing.composed(name, overrides, directory)
 
 
 def settings_of(name, overrides):

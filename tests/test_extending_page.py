@@ -8,13 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import composing
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
 from torch import nn
 
-from ganlab.cli import conf_dir
 from ganlab.run import evaluate, generator_of, train
 from ganlab.runs.recipes import ConfigError
 
@@ -47,11 +45,7 @@ def rings(monkeypatch, own_cache):
 
 
 def composed(name, directory, *words):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose(name, [*RINGS, *words])
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
+    return composing.composed(name, [*RINGS, *words], directory)
 
 
 def smaller(line):

@@ -8,12 +8,11 @@ import sys
 import tarfile
 from pathlib import Path
 
+import composing
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
-from ganlab.cli import conf_dir
 from ganlab.grid.cell import read_cell
 from ganlab.run import evaluate, generator_of, train
 from ganlab.runs.recipes import resumed
@@ -72,11 +71,7 @@ def assert_known(name, path):
 
 
 def composed(name, directory, words):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose(name, words)
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
+    return composing.composed(name, words, directory)
 
 
 @pytest.mark.parametrize("name", MODELS)

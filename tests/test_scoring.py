@@ -3,11 +3,9 @@
 import csv
 
 import pytest
-from hydra import compose, initialize_config_dir
+from composing import composed
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import open_dict
 
-from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.features import Classifier
 from ganlab.metrics import Suite
@@ -24,15 +22,6 @@ FID, PRECISION = "fid50_classifier", "precision50_k3_classifier"
 
 
 pytestmark = pytest.mark.usefixtures("own_cache")
-
-
-def composed(name, words, directory):
-    """A config as the command line makes it, outside Hydra's own run."""
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose(name, words)
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
 
 
 def trained(directory, kimg, *words):

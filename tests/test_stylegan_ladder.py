@@ -7,11 +7,11 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import composing
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from ganlab.cli import conf_dir, one_line
 from ganlab.config import differences
@@ -103,11 +103,7 @@ pytestmark = pytest.mark.usefixtures("hydra_is_clean")
 
 
 def composed(*overrides, directory="unused"):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("train", list(overrides))
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
+    return composing.composed("train", overrides, directory)
 
 
 def settings_of(*overrides):
@@ -299,8 +295,7 @@ def test_a_grown_run_is_evaluated_from_its_checkpoint_alone(tmp_path):
         composed("model=stylegan", *TINY, *TINY_MODEL, "callbacks=none", directory=tmp_path / "run")
     )
     last = Path(tmp_path / "run" / "checkpoints" / "last.ckpt")
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("evaluate", [f"ckpt={last}", "study=samples", "study.num=4"])
-    with open_dict(config):
-        config.run_dir = str(tmp_path / "samples")
+    config = composing.composed(
+        "evaluate", [f"ckpt={last}", "study=samples", "study.num=4"], tmp_path / "samples"
+    )
     assert evaluate(config)["status"] == "done"

@@ -30,7 +30,6 @@ MANNER = (  # beginnings of keys that only say how a cell is run
     *("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg"),
     *("scores.every_kimg", "data.cache_dir", "data.max_pixels", "data.memory_budget_mb"),
     *("keep_every_kimg", "stop", "max_hours"),
-    *("model.accumulate: None -> 1", "model.freeze_discriminator: None -> 0"),  # of older ones
     *("metrics.reducible", "scores.suite.reducible", "study.suite.reducible"),
 )
 # Beginnings of keys that may change under the same name; three lengthen or continue a cell.

@@ -80,9 +80,7 @@ def convert(source: str, target: Path, layout: str | None = None, extra: Sequenc
         OSError: the file cannot be written.
     """
     whole = open_checkpoint(source)
-    check_told(
-        rebuilt(whole, list(extra)), source
-    )  # refused here, not where the new file is opened
+    check_told(rebuilt(whole, list(extra)), source)  # here, not where the new file is opened
     checkpoint = alone(whole)
     model = checkpoint["recipe"]["model"]
     if layout is None and target.suffix != converted.EXTENSION:

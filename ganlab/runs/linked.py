@@ -1,9 +1,11 @@
 """What two sections of a config say of one thing: the size and the channels of the images."""
 
+import inspect
 from collections.abc import Sequence
+from typing import Any
 
 from ganlab.checks.annotations import annotations, fits
-from ganlab.config import SECTIONS, ConfigError, Settings, argument, locate
+from ganlab.config import SECTIONS, ConfigError, Settings, locate
 
 
 def check_shape(settings: Settings, extra: Sequence[str]) -> None:
@@ -36,10 +38,19 @@ def check_linked(settings: Settings) -> None:
     parts = (settings.get("model") or {}).items()
     for part, node in ((part, node) for part, node in parts if isinstance(node, dict)):
         for key in ("resolution", "channels"):
-            here = argument(node, key, SECTIONS["model"], settings["allow_targets"])
+            here = _given(node, key, settings["allow_targets"])
             there = settings["data"].get(key)
             if None not in (here, there) and here != there:
                 raise ConfigError(
                     f"model.{part}.{key}={here} and data.{key}={there} differ: networks are "
                     f"for images of the data's size and channels; give data.{key} alone"
                 )
+
+
+def _given(node: Settings, name: str, extra: Sequence[str]) -> Any:
+    """What a network is given by a name: the node's value, else its default, a user's own too."""
+    if name in node or "_target_" not in node:
+        return node.get(name)
+    known = inspect.signature(locate(str(node["_target_"]), SECTIONS["model"], extra)).parameters
+    default = known[name].default if name in known else None
+    return None if default is inspect.Parameter.empty else default

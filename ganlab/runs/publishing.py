@@ -161,7 +161,7 @@ class Publication:
     def facts(self) -> Iterator[tuple[str, str]]:
         """Lines of the card."""
         network, choices = self.system.generator_ema, self.recipe.get("choices") or {}
-        size = f"{network.channels} x {network.resolution} x {network.resolution}"
+        size = " x ".join(map(str, (network.channels, *network.image_size)))
         numbers = sum(each.numel() for each in network.parameters())
         yield "model", f"`{self.model}`, {numbers:,} parameters in the generator"
         yield "images", size + (f", {network.num_labels} classes" if network.num_labels else "")

@@ -11,12 +11,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.arguments import checkpoint_of, quoted
+from ganlab.checks.defaults import stated
 from ganlab.checks.ranges import shown
 from ganlab.config import (
     SECTIONS,
     ConfigError,
     Settings,
-    argument,
     build,
     check,
     check_packages,
@@ -55,12 +55,9 @@ RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 WATCHED = ("scores", "callbacks")  # what looks at a run: compared where both runs have it
 PRETRAINED = f"{Pretrained.__module__}.{Pretrained.__name__}"
 OF_A_START = ("ckpt=", "resume=", "init=")  # words that are no part of what a run is
-# Keys that older recipes lack, at the values that change nothing, as `config.differences` has them.
-SILENT = ("model.accumulate: None -> 1", "model.freeze_discriminator: None -> 0")
 # Keys that may change between a run and its continuation: they only move or lengthen it.
 FREE = (
     *("model.kimg", "data.path", "data.cache_dir", "data.max_pixels", "data.memory_budget_mb"),
-    *SILENT,
     "metrics.reducible",  # changes what is scored only where nothing could be
 )
 # Keys of what looks at a run that may change in the middle of it. Scores are compared by name, so
@@ -127,7 +124,7 @@ def resumed(words: list[str]) -> list[str]:
 def recipe_of(settings: Settings) -> Settings:
     """What a checkpoint keeps: resolved sections, and the words and choices that made them."""
     kept = {key: settings[key] for key in RECIPE if key in settings}
-    kept["precision"] = argument(settings["trainer"], "precision", SECTIONS["trainer"])
+    kept["precision"] = stated(settings["trainer"], "precision")
     kept |= {key: without_places(settings.get(key), key)[0] for key in WATCHED}
     kept["overrides"], kept["choices"] = [], {}
     if started := origin():

@@ -4,12 +4,12 @@ Or a run: never a traceback, a hang, or a file outside the run's directory. Keys
 composed configs; values are a curated list and, bounded and seeded, whatever hypothesis thinks of.
 """
 
-import random
 import shutil
 
+import fuzzing
 import pytest
 import torch
-from fuzzing import NASTY, altered, keys, parent_of, tiny, verdict
+from fuzzing import altered, drawn, keys, parent_of, tiny, verdict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -42,22 +42,14 @@ def bench(tmp_path, monkeypatch):
 
 
 def problem(config, key, value, bench):
-    """What is wrong with how a value ends, or None."""
-    shutil.rmtree(bench / "run", ignore_errors=True)
-    said = verdict(train, altered(config, key, value), key)
-    if said == "hangs" and key.endswith("kimg"):
-        said = "runs"  # what takes long is no mistake
+    """What is wrong with how a value ends, files beside the run's directory included, or None."""
+    wrong = fuzzing.problem(train, config, key, value)
     left = [path for path in bench.iterdir() if path.name not in ("run", "cache")]
     for path in left:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if left and not key.endswith(("directory", "cache_dir", "cache")):  # keys of places
         return f"{key}={shown(value)}: left {[path.name for path in left]}"
-    return None if said in ("runs", "refused") else f"{key}={shown(value)}: {said}"
-
-
-def drawn(config, share, seed):
-    every = [(key, value) for key in keys(config) for value in NASTY]
-    return random.Random(seed).sample(every, int(share * len(every)))
+    return wrong
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -6,12 +6,10 @@ import sys
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
+from composing import composed
 from PIL import Image
 
 from ganlab.__main__ import layers
-from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.nn.randomness import latents_at
 from ganlab.run import evaluate
@@ -22,10 +20,7 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def evaluated(ckpt, directory, *overrides):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("evaluate", [f"ckpt={ckpt}", *overrides])
-    with open_dict(config):
-        config.run_dir = str(directory)
+    config = composed("evaluate", [f"ckpt={ckpt}", *overrides], directory)
     return evaluate(config)
 
 

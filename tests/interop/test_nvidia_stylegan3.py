@@ -1,14 +1,12 @@
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
+from composing import composed
 from resampled import plain_resample
 from scipy import signal as dsp
 from scipy import special
 from stylegan2_files import persistent, write_nvidia
 from torch.nn import functional as F
 
-from ganlab.cli import conf_dir
 from ganlab.interop import open_foreign
 from ganlab.networks.base import Condition
 from ganlab.networks.stylegan3 import schedule
@@ -239,10 +237,7 @@ def test_studies_take_it(tmp_path, study):
     path = written(tmp_path / "a.pkl", {"G_ema": generator(drawn())})
     words = [f"ckpt={path}", f"study={study}"]
     words += ["study.num_latents=8"] if study == "activation_rates" else []
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("evaluate", words)
-    with open_dict(config):
-        config.run_dir = str(tmp_path / "run")
+    config = composed("evaluate", words, tmp_path / "run")
     result = evaluate(config)
     assert result["status"] == "done"
     assert result["source"]["format"] == "NVIDIA's StyleGAN3"

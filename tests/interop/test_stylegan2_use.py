@@ -7,12 +7,10 @@ import hostile_pickles
 import pytest
 import stylegan2_files as files
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
+from composing import composed
 from test_foreign_evaluation import evaluated
 
 from ganlab.__main__ import convert, info
-from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.interop import open_foreign
 from ganlab.run import generator_of, resumed, train
@@ -167,10 +165,7 @@ TINY += ("callbacks=none", "log_every_kimg=0.008", "checkpoint_every_kimg=0.008"
 
 
 def trained(directory, *words):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", list(words))
-    with open_dict(config):
-        config.run_dir = str(directory)
+    config = composed("train", words, directory)
     return train(config), config
 
 

@@ -3,15 +3,14 @@
 import json
 import zipfile
 
+import composing
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
 from PIL import Image
 
 from ganlab.arguments import overlaid
-from ganlab.cli import conf_dir, data_choice
+from ganlab.cli import data_choice
 from ganlab.config import ConfigError
 from ganlab.features import Classifier
 from ganlab.metrics import FrechetDistance, PrecisionRecall
@@ -50,11 +49,7 @@ def composed(home, fake, directory, *words):
 
 def read(words, directory):
     words = overlaid([*words, "features=classifier"])
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("evaluate", words)
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
+    return composing.composed("evaluate", words, directory)
 
 
 def scored(home, fake, directory, *words):

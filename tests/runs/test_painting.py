@@ -9,10 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
+from composing import composed
 
-from ganlab.cli import conf_dir
 from ganlab.report.images import to_uint8
 from ganlab.run import train
 from ganlab.runs.painting import CheckpointPainter
@@ -26,10 +24,7 @@ TINY += ["kimg=0.016", "data.batch_size=8", "callbacks=none", "data.resolution=3
 
 
 def trained(directory, *overrides):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", [*TINY, *overrides])
-    with open_dict(config):
-        config.run_dir = str(directory)
+    config = composed("train", [*TINY, *overrides], directory)
     return train(config)
 
 

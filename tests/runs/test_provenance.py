@@ -1,10 +1,9 @@
 import shlex
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
+from composing import composed
 
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import register_resolvers
 from ganlab.config import resolved
 from ganlab.runs.provenance import Origin, config_hash, declare, provenance, started, within
 
@@ -12,10 +11,7 @@ from ganlab.runs.provenance import Origin, config_hash, declare, provenance, sta
 def settings(run_dir, *words):
     """What a training in this directory is told, every callback among it."""
     register_resolvers()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", ["model=dcgan", "data=synthetic", *words])
-    with open_dict(config):
-        config.run_dir = str(run_dir)
+    config = composed("train", ["model=dcgan", "data=synthetic", *words], run_dir)
     return resolved(config)
 
 

@@ -6,14 +6,12 @@ import sys
 import pytest
 import torch
 import yaml
+from composing import composed
 from hub_standin import Hub
-from hydra import compose, initialize_config_dir
-from omegaconf import open_dict
 from PIL import Image
 
 from ganlab import __version__
 from ganlab.__main__ import convert, push
-from ganlab.cli import conf_dir
 from ganlab.nn.growing import Stage
 from ganlab.report.results import read_result, write_result
 from ganlab.run import build_system, train
@@ -37,11 +35,7 @@ SCORE = {
 
 
 def settings(directory, *words):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", list(words))
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
+    return composed("train", words, directory)
 
 
 @pytest.fixture(scope="module")

@@ -7,15 +7,15 @@ import sys
 
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from composing import composed
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf, open_dict
+from omegaconf import OmegaConf
 
 from ganlab.arguments import key_of, parsed
 from ganlab.checks.annotations import annotations
-from ganlab.cli import EXPECTED, conf_dir, data_choice
+from ganlab.cli import EXPECTED, data_choice
 from ganlab.config import LISTED, ConfigError, _module, build
 from ganlab.run import evaluate
 from ganlab.runs.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
@@ -30,14 +30,6 @@ TINY = [
 EVIL = "from pathlib import Path\nPath(__file__).with_name('imported').touch()\nf = print\n"
 
 pytestmark = pytest.mark.usefixtures("hydra_is_clean")
-
-
-def composed(name, words, directory):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose(name, words)
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
 
 
 @pytest.fixture

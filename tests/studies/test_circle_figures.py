@@ -16,13 +16,12 @@ from circle_oracles import (
     walk,
     without,
 )
-from hydra import compose, initialize_config_dir
+from composing import composed
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import open_dict
 from PIL import Image
 from styled_toys import small_stylegan2
 
-from ganlab.cli import conf_dir, register_resolvers
+from ganlab.cli import register_resolvers
 from ganlab.metrics.spikes import spikes_of
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at
@@ -67,10 +66,7 @@ def commanded(folder):
     pin = checkpoint(folder / "pin.ckpt", planted_pin(), "pin")
     plain = checkpoint(folder / "pn.ckpt", planted(PixelNorm), "pn")
     words = [f"ckpt={pin}", f"study.compare={{PN: {plain}}}", *COMMAND]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("evaluate", words)
-    with open_dict(config):
-        config.run_dir = str(folder)
+    config = composed("evaluate", words, folder)
     assert evaluate(config)["status"] == "done"
     return folder / "figures"
 

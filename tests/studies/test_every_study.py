@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf, open_dict
+from composing import composed
+from omegaconf import OmegaConf
 from PIL import Image
 
 from ganlab import studies
@@ -52,14 +52,6 @@ def tiny_words(name):
             "scripts/compare_checkouts.py, with the model that it looks at"
         )
     return lines[0]
-
-
-def composed(name, words, directory):
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose(name, words)
-    with open_dict(config):
-        config.run_dir = str(directory)
-    return config
 
 
 @pytest.fixture(scope="module")

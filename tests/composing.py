@@ -1,0 +1,15 @@
+"""A config as the command line makes it, outside of Hydra's own run."""
+
+from hydra import compose, initialize_config_dir
+from omegaconf import open_dict
+
+from ganlab.cli import conf_dir
+
+
+def composed(name, words, directory):
+    """`conf/<name>.yaml` under these words, for a run in a directory."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose(name, list(words))
+    with open_dict(config):
+        config.run_dir = str(directory)
+    return config
