@@ -32,11 +32,19 @@ from ganlab.loggers import CSVLog
 from ganlab.losses import Nonsaturating
 from ganlab.networks import dcgan
 from ganlab.nn.randomness import keyed_generator
-from ganlab.runs.provenance import commit
 from ganlab.systems import GAN
 from ganlab.systems.trainer import make_trainer, quieten
 
 BATCH, WARM_UP = 64, 5
+
+
+def commit():
+    """Of the checkout that is measured; asked of git, since an older one keeps it elsewhere."""
+    words = ["git", "describe", "--always", "--abbrev=12", "--exclude=*", "--dirty=+"]
+    root = Path(sys.modules["ganlab"].__file__).parents[1]
+    return subprocess.run(
+        words, cwd=root, capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 class Stopwatch(Callback):
