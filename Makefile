@@ -24,7 +24,7 @@ help: ## what there is
 	@touch $@
 
 .venv/.test-all: .venv/.test
-	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface]'
+	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface,video]'
 	@touch $@
 
 # Interrupted, the demo goes on from its last checkpoint; finished, it prints its report's path at once.

@@ -79,6 +79,29 @@ def walked(
     return torch.stack([step(start, end, float(at)) for at in positions(num_steps)], dim=1)
 
 
+def looped(
+    stops: Tensor,  # (K, Z) latents or (K, L, W) styles
+    num_steps: int,  # points of the loop
+    walk: str = "linear",  # or spherical
+) -> Tensor:
+    """A closed path through all stops in turn, at even times, (T, ...): one step after the last
+    point it is at the first one, which is the first stop, bit for bit.
+
+    Raises:
+        ValueError: an unknown walk, no stop, or fewer points than stops.
+    """
+    count = len(stops)
+    if walk not in WALKS or not 0 < count <= num_steps:
+        raise ValueError(
+            f"a walk is {' or '.join(WALKS)} through at most as many stops as it has points, not "
+            f"{walk} of {num_steps} through {count}"
+        )
+    step = lerp if walk == "linear" else slerp
+    ends = stops.roll(-1, 0)
+    legs = [divmod(i * count, num_steps) for i in range(num_steps)]  # leg, and how far on it
+    return torch.stack([step(stops[leg], ends[leg], done / num_steps) for leg, done in legs])
+
+
 def step_lengths(points: Tensor) -> Tensor:
     """Root mean square difference of neighbours on N paths, (N, T, ...) -> (N, T-1) float64."""
     flat = points.double().flatten(2)  # (N, T, numbers)

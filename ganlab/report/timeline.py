@@ -96,11 +96,15 @@ def top_rows(
     padding: int | None = None,
 ) -> list[tuple[int, list[Pixels]]]:
     """Images seen, and the first images of the grid then, for each moment; see `strip`."""
-    timed = sorted((_moment(path), path) for path in paths)
-    if not timed:
+    chosen = evenly_spaced(timed(paths), moments)
+    if not chosen:
         raise ValueError("strip needs at least one sample grid; none was saved yet")
-    chosen = evenly_spaced(timed, moments)
     return [(seen, _top_row(path, count, cell, padding)) for seen, path in chosen]
+
+
+def timed(paths: Sequence[Path]) -> list[tuple[int, Path]]:
+    """Images seen, and the grid saved then, in order."""
+    return sorted((_moment(path), path) for path in paths)
 
 
 def _moment(path: Path) -> int:

@@ -4,6 +4,7 @@ import torch
 from ganlab.nn.paths import (
     end_to_end,
     lerp,
+    looped,
     positions,
     slerp,
     smoothness,
@@ -92,3 +93,27 @@ def test_a_jump_and_a_detour_are_seen():
     still = smoothness(torch.ones(1, 3, 2))
     assert still.mean_step == 0
     assert still.detour != still.detour
+
+
+@pytest.mark.parametrize("walk", ["linear", "spherical"])
+@pytest.mark.parametrize("shape", [(3, 12), (3, 5, 12)])
+def test_a_loop_has_its_stops_and_one_more_step_is_the_first(walk, shape):
+    stops = drawn(*shape)
+    points = looped(stops, 12, walk)
+    assert points.shape == (12, *shape[1:])
+    assert torch.equal(points[::4], stops)
+    for leg in range(3):
+        path = walked(stops[leg : leg + 1], stops[(leg + 1) % 3][None], 5, walk)[0]
+        torch.testing.assert_close(torch.cat([points, points[:1]])[4 * leg : 4 * leg + 5], path)
+
+
+def test_a_loop_goes_at_even_times_where_its_length_is_no_multiple():
+    points = looped(torch.tensor([[0.0], [3.0]]), 3)  # there and back in three steps of 2/3
+    torch.testing.assert_close(points, torch.tensor([[0.0], [2.0], [2.0]]))
+    assert torch.equal(looped(points[1:2], 4), points[1:2].expand(4, -1)), "one stop stays"
+
+
+@pytest.mark.parametrize(("stops", "num", "walk"), [(3, 2, "linear"), (0, 2, "linear"), (1, 2, "")])
+def test_what_is_no_loop_is_refused(stops, num, walk):
+    with pytest.raises(ValueError, match="at most as many stops"):
+        looped(torch.zeros(stops, 4), num, walk)

@@ -1,8 +1,7 @@
 """`study=interpolation`: walks between latents (paper figures: Heikka 2021, 5; Radford 2016, 4)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,20 @@ from torch import Tensor
 
 from ganlab.features import Extractor
 from ganlab.networks.base import Generator
-from ganlab.nn.paths import WALKS, positions, smoothness, step_lengths, walked
+from ganlab.nn.paths import WALKS, looped, positions, smoothness, step_lengths, walked
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing, Picture
-from ganlab.report.image_files import checked_format, save_animation, there_and_back
-from ganlab.report.images import grid
+from ganlab.report.image_files import there_and_back
+from ganlab.report.images import Pixels, cells, grid
 from ganlab.report.tables import Table
 from ganlab.report.timeline import evenly_spaced
-from ganlab.sampling import Sampler
+from ganlab.sampling import Sampler, batched
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import File, Findings
+from ganlab.studies.latents.film import FilmedQuestion
 from ganlab.studies.latents.latent_set import LatentSet, latent_set
-from ganlab.studies.latents.pictures import LatentQuestion, rows_of, spaces_of
+from ganlab.studies.latents.pictures import rows_of, spaces_of
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.question import at_least
 
@@ -32,15 +32,18 @@ FPS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Interpolation(LatentQuestion):
+class Interpolation(FilmedQuestion):
     """Paths from each even to the next odd latent of a list, in z and, where there is one, w.
 
     For each space and walk a grid of paths and an animation; one table and one curve of how far
     each step goes. A conditional generator is told the start's condition all along a path in z; in
-    w each end's style has its own. Random noise is that of a path's start.
+    w each end's style has its own. Random noise is that of a path's start. The video, where one is
+    asked for, is one closed path through all latents of `loop` in turn: the step after its last
+    frame leads to its first.
 
     Raises:
-        ValueError: an odd number of latents, a space or walk that there is not, or z of styles.
+        ValueError: an odd number of latents, a space or walk that there is not, z of styles, or a
+            video with fewer frames than latents.
     """
 
     latents: Latents = "0:8"  # path i joins numbers 2i and 2i+1 of these
@@ -48,14 +51,12 @@ class Interpolation(LatentQuestion):
     walks: Sequence[str] | None = None  # linear, spherical; None = all that make sense
     num_steps: int = 33  # points of a path, both ends included
     num_shown: int = 9  # of them in the grid
-    animation: str | None = "webp"  # or gif; None = without
+    loop: Latents = None  # of the video; None = `latents`
     extractor: Extractor | None = None  # measures steps in its features too
 
     def __post_init__(self) -> None:
         super().__post_init__()
         at_least(2, num_steps=self.num_steps, num_shown=self.num_shown)
-        if self.animation is not None:
-            checked_format(self.animation)
 
     def preflight(self) -> None:
         """Raise, before any data is read, if the extractor's weights are not to be had."""
@@ -70,7 +71,20 @@ class Interpolation(LatentQuestion):
                 f"study.latents={self.latents} must be an even number of latents: path i joins "
                 "numbers 2i and 2i+1"
             )
-        self.kinds_of(generator, found)
+        kinds = self.kinds_of(generator, found)
+        self.enlarged_by(*generator.image_size)
+        if self.stops(generator).values.ndim == 3 and kinds[0][0] == "z":
+            raise ValueError(
+                f"study.loop={self.loop} holds styles, which have no place in z: add "
+                "'study.spaces=[w]'"
+            )
+        return found
+
+    def stops(self, generator: Generator) -> LatentSet:
+        """The latents that the video's loop goes through."""
+        named, key = (self.latents, "latents") if self.loop is None else (self.loop, "loop")
+        found = latent_set(generator, named, self.seed, f"study.{key}")
+        self.enough_frames(len(found), f"latents of study.{key}")
         return found
 
     def kinds_of(self, generator: Generator, ends: LatentSet) -> list[tuple[str, str]]:
@@ -99,6 +113,7 @@ class Interpolation(LatentQuestion):
     def paint(self, bench: Bench, sampler: Sampler) -> Findings:
         """Walk all paths in every way."""
         ends = self.read(bench.generator)
+        factor = self.enlarged_by(*bench.generator.image_size)
         if self.extractor is not None:
             self.extractor.to(bench.device).prepare()
         rows: list[list[Any]] = []
@@ -109,7 +124,9 @@ class Interpolation(LatentQuestion):
             images = painted_paths(sampler, points, ends.addresses[0::2])
             pictures[name] = self.picture(name, ends, images, sampler)
             latents[name] = points[:, self.shown].flatten(0, 1)
-            films |= self.film(name, images)
+            frames = there_and_back([grid(images[:, t]) for t in range(self.num_steps)])
+            films |= self.film(name, frames, FPS)
+            films |= self.filmed(name, self.turn(sampler, space, walk), factor)
             rows += [[space, walk, *measured] for measured in self.measured(images)]
             middles = (positions(self.num_steps)[1:] + positions(self.num_steps)[:-1]) / 2
             curves[f"{space}, {walk}"] = (middles.numpy(), step_lengths(images).mean(0).numpy())
@@ -134,12 +151,13 @@ class Interpolation(LatentQuestion):
         }
         return rows_of(rows, numbers, f"{name.replace('_', ' ')} between {ends.source}", sampler)
 
-    def film(self, name: str, images: Tensor) -> dict[str, File]:
-        """The animation of one kind of path, if one is asked for."""
-        if self.animation is None:
-            return {}
-        frames = there_and_back([grid(images[:, t]) for t in range(self.num_steps)])
-        return {f"figures/{name}.{self.animation}": partial(save_animation, frames, fps=FPS)}
+    def turn(self, sampler: Sampler, space: str, walk: str) -> Iterator[Pixels]:
+        """The frames of the video, painted batch by batch; class and noise are the first stop's."""
+        stops = self.stops(sampler.generator)
+        values = stops.styles(sampler) if space == "w" else stops.values
+        points = looped(values, self.num_frames, walk)
+        for rows in batched(range(len(points)), sampler.batch_size):
+            yield from cells(sampler.paint(points[rows], stops.addresses[:1] * len(rows)))
 
     def measured(self, images: Tensor) -> list[tuple[str | float, ...]]:
         """Measure and smoothness: in pixels and, with an extractor, in its features."""

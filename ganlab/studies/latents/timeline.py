@@ -14,15 +14,16 @@ from torch import Tensor
 
 from ganlab.checks.places import file_named, place_named
 from ganlab.networks.base import Generator
-from ganlab.report.images import to_uint8
+from ganlab.report.images import Pixels, grid, to_uint8
 from ganlab.report.tables import Table
-from ganlab.report.timeline import evenly_spaced, kimg_text, top_rows
+from ganlab.report.timeline import evenly_spaced, kimg_text, timed, top_rows
 from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
+from ganlab.studies.latents.film import FilmedQuestion
 from ganlab.studies.latents.latent_set import LatentSet, address_list, latent_set
-from ganlab.studies.latents.pictures import LatentQuestion, rows_of
+from ganlab.studies.latents.pictures import rows_of
 from ganlab.studies.question import at_least
 from ganlab.systems.checkpoint import load_checkpoint
 
@@ -31,8 +32,10 @@ COLUMNS, CAPTION = ["images_seen", "change"], "The same latents over training"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timeline(LatentQuestion):
+class Timeline(FilmedQuestion):
     """One row a saved step: from checkpoints of one model, or from grids that a run saved.
+
+    The animation has a frame a row, the video, where one is asked for, every saved step there is.
 
     With neither named, the grids beside the checkpoint that is evaluated. Grids hold images as
     they were made in training, of latents 0, 1, ... of the run's seed, so neither truncation nor
@@ -40,7 +43,8 @@ class Timeline(LatentQuestion):
 
     Raises:
         FileNotFoundError: no checkpoint or no grid there.
-        ValueError: both named, checkpoints of another model, or what grids cannot show.
+        ValueError: both named, checkpoints of another model, what grids cannot show, or a video
+            with fewer frames than saved steps.
     """
 
     latents: Latents = "0:8"  # columns; of grids always the first ones
@@ -86,12 +90,20 @@ class Timeline(LatentQuestion):
 
     def read(self, generator: Generator) -> LatentSet | None:
         """The latents, where checkpoints paint them."""
-        return latent_set(generator, self.latents, self.seed) if self.files else None
+        self.enough_frames(len(self.files or self.pages), "saved steps")
+        found = latent_set(generator, self.latents, self.seed) if self.files else None
+        self.enlarged(self.count if found is None else len(found), *generator.image_size)
+        return found
+
+    def enlarged(self, count: int, height: int, width: int) -> int:
+        """How often the video repeats each pixel of a grid of so many images of this size."""
+        high, wide, _ = grid(torch.zeros(count, 1, height, width)).shape
+        return self.enlarged_by(high, wide, image=height)
 
     def paint(self, bench: Bench, sampler: Sampler) -> Findings:
         """The rows, and how much each differs from the one before."""
         found = self.read(bench.generator)
-        moments = self.saved() if found is None else self.painted(found, sampler)
+        moments = dict(self.steps(found, sampler, self.moments))
         rows = [(kimg_text(seen), images) for seen, images in moments.items()]
         changes = [float("nan"), *row_changes(list(moments.values()))]
         numbers: dict[str, Any] = {
@@ -104,29 +116,50 @@ class Timeline(LatentQuestion):
         shown = [None, *changes[1:]]  # nothing is before the first
         note = "change: root mean square difference to the row before, pixels from -1 to 1"
         table = Table.of(COLUMNS, zip(moments, shown, strict=True), CAPTION, [note])
+        frames = [grid(images) for images in moments.values()]
+        films = self.film("timeline", frames, len(frames) / self.seconds)
+        count, _, height, width = next(iter(moments.values())).shape
+        factor = self.enlarged(count, height, width)
+        films |= self.filmed("timeline", self.reel(found, sampler), factor)
         return Findings(
             tables={"table": table},
             figures={"timeline": rows_of(rows, numbers, text, sampler)},
+            files=films,
             latents={} if found is None else {"timeline": found.values},
         )
 
-    def painted(self, found: LatentSet, sampler: Sampler) -> dict[int, Tensor]:
-        """Images seen -> images, of checkpoints."""
-        states = evenly_spaced(sorted((seen_of(path), path) for path in self.files), self.moments)
-        return {
-            seen: replace(sampler, generator=generator).paint(found.values, found.addresses)
-            for generator, seen in generators_at(states, sampler.generator)
-        }
+    def reel(self, found: LatentSet | None, sampler: Sampler) -> Iterator[Pixels]:
+        """The frames of the video: every saved step, each as long as the others."""
+        count = len(self.files or self.pages)
+        shown = [i * count // self.num_frames for i in range(self.num_frames)]  # which step when
+        for i, (_, images) in enumerate(self.steps(found, sampler, count)):
+            yield from [grid(images)] * shown.count(i)
 
-    def saved(self) -> dict[int, Tensor]:
-        """Images seen -> images, of grids."""
-        rows = top_rows(self.pages, self.count, self.moments)
-        if len(rows[0][1]) < self.count:
-            raise ValueError(
-                f"study.latents={self.latents}: the first row of {self.pages[0]} has "
-                f"{len(rows[0][1])} images"
-            )
-        return {seen: _tensor(pictures) for seen, pictures in rows}
+    def steps(
+        self, found: LatentSet | None, sampler: Sampler, moments: int
+    ) -> Iterator[tuple[int, Tensor]]:
+        """Images seen, and the images then, of at most so many saved steps."""
+        return self.saved(moments) if found is None else self.painted(found, sampler, moments)
+
+    def painted(
+        self, found: LatentSet, sampler: Sampler, moments: int
+    ) -> Iterator[tuple[int, Tensor]]:
+        """The same, of checkpoints."""
+        states = evenly_spaced(sorted((seen_of(path), path) for path in self.files), moments)
+        for generator, seen in generators_at(states, sampler.generator):
+            then = replace(sampler, generator=generator)
+            yield seen, then.paint(found.values, found.addresses)
+
+    def saved(self, moments: int) -> Iterator[tuple[int, Tensor]]:
+        """The same, of grids."""
+        for seen, path in evenly_spaced(timed(self.pages), moments):
+            [(_, pictures)] = top_rows([path], self.count)
+            if len(pictures) < self.count:
+                raise ValueError(
+                    f"study.latents={self.latents}: the first row of {path} has "
+                    f"{len(pictures)} images"
+                )
+            yield seen, _tensor(pictures)
 
 
 def _tensor(pictures: Sequence[Any]) -> Tensor:
