@@ -149,6 +149,34 @@ def peaking_share(maps: Tensor, position: Tensor, factor: float = 10.0) -> Tenso
     return (at(maps, position).abs() > factor * medians).float().mean(1)
 
 
+@torch.no_grad()
+def channel_peaks(maps: Tensor) -> Tensor:
+    """Peaks of single channels and what is around them, (N, C, H, W) -> (N, C, 3) float32.
+
+    Of each map its largest value, how far that is above the mean of the rest, and the rest's
+    standard deviation. The rest is all but the 3x3 pixels of the peak.
+    """
+    flat, (height, width) = maps.float().flatten(2), maps.shape[-2:]
+    peak, index = flat.max(-1)  # (N, C)
+    y, x = index // width, index % width
+    around = [
+        (y + dy).clamp(0, height - 1) * width + (x + dx).clamp(0, width - 1)
+        for dy in (-1, 0, 1)
+        for dx in (-1, 0, 1)
+    ]
+    gone = _within(y, height) * _within(x, width)  # pixels of those 9 that there are
+    rest = flat.scatter(-1, torch.stack(around, dim=-1), 0.0)
+    num = height * width - gone
+    mean = rest.sum(-1) / num
+    squares = (rest - mean[..., None]).square().sum(-1) - gone * mean.square()  # the zeros' part
+    return torch.stack([peak, peak - mean, (squares / num).clamp(min=0).sqrt()], dim=-1)
+
+
+def _within(position: Tensor, side: int) -> Tensor:
+    """How many of a pixel and its two neighbours lie on a side of this length."""
+    return 3 - (position == 0).int() - (position == side - 1).int()
+
+
 def half_height(magnitude: Tensor) -> Tensor:
     """Pixels at least half as far above the median as the peak, (N, H, W) -> bool."""
     middle = (magnitude.amax((1, 2)) + quantile(magnitude, 0.5)) / 2

@@ -14,16 +14,26 @@ from ganlab.sampling import Sampler
 SEED = 3  # of the latents
 
 
-def made(norm=InstanceNorm, noise=0.2, resolution=32, seed=0):
-    """A random StyleGAN whose kernels, as trained ones do, weigh the middle most."""
+def made(norm=InstanceNorm, noise=0.2, resolution=32, seed=0, widths=None, slope=0.2, spread=0.0):
+    """A random StyleGAN whose kernels, as trained ones do, weigh the middle most.
+
+    `slope` is that of its activations below 0, `spread` the deviation of its biases: with one of
+    4 many channels are rarely active, or never.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        widths = {"width": 16, "max_width": 64}
-        options = {"mapping_layers": 2, "mapping_lr_multiplier": 1.0, "norm": norm}
-        generator = Generator(resolution, 3, 16, 16, **widths, **options)
+        options = {"width": 16, "max_width": 64, "widths": widths, "norm": norm}
+        options |= {"mapping_layers": 2, "mapping_lr_multiplier": 1.0}
+        generator = Generator(resolution, 3, 16, 16, **options)
         for name, parameter in generator.named_parameters():
             if name.endswith("noise.strength"):
                 nn.init.normal_(parameter, 0, noise)
+            if name.endswith("rho"):
+                nn.init.uniform_(parameter)
+        for layer in generator.active_layers().values():
+            layer.activation.negative_slope = slope
+            if spread:
+                nn.init.normal_(layer.bias, 0, spread)
     side = torch.tensor([0.25, 1.0, 0.25])
     window = side[:, None] * side
     for module in generator.blocks.modules():
@@ -38,7 +48,8 @@ def planted(generator, layer, unit, indices, positions, amplitude):
 
     Its kernel is the ridge regression of a map that is 1 at the positions and 0 elsewhere on what
     the layer is given; its bias keeps the rest below 0. Its style is constant, and such that the
-    spot's magnitude over all channels is `amplitude` times that of the rest of the layer.
+    spot's magnitude over all channels is `amplitude` times that of the rest of the layer; None = it
+    neither scales nor shifts.
     """
     generator = copy.deepcopy(generator)
     part = generator.active_layers()[layer]
@@ -85,6 +96,8 @@ def set_style(generator, part, unit, indices, amplitude):
     affine, channels = part.style.affine, len(part.bias)
     for row in (unit, channels + unit):
         affine.weight.data[row], affine.bias.data[row] = 0, 0
+    if amplitude is None:
+        return
     with recorded({"it": part.style}) as found, torch.no_grad():
         Sampler(generator, SEED).batch(indices)
     maps = found["it"]

@@ -24,7 +24,7 @@ from ganlab.studies.circles.observation import observe, origins, reading_points
 from ganlab.studies.ranks import Ranks
 
 LAYER, UNIT, PLANTED, NUM = "8x8/1", 5, range(6), 12
-OPTIONS = {"seed": SEED, "num_images": NUM, "batch_size": 5, "levels": 1.8}
+OPTIONS = {"seed": SEED, "num_images": NUM, "batch_size": 5, "levels": 1.8, "channel_level": None}
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +181,24 @@ def test_levels_come_from_a_generator_without_artifacts(tmp_path, generator):
         CircularArtifacts(levels_from=tmp_path / "no.ckpt", **options)
 
 
+def test_single_channels_count_where_they_are_asked_for(tmp_path):
+    places = [[3, 2], [5, 4], [2, 6]]
+    widths = {4: 32, 8: 128, 16: 32}
+    alone = planted(made(resolution=16, widths=widths), LAYER, UNIT, range(3), places, None)
+    options = OPTIONS | {"levels": 2.5, "channel_level": 2.2, "num_reference": 150}
+    study = run(CircularArtifacts(directory=tmp_path, figures=False, **options), alone)
+    assert study.records[0]["value"] == 3 / NUM
+    assert "over 1 x 2.2 times what it reaches in 150 other" in study.records[0]["extractor"]
+    with np.load(tmp_path / "artifacts.npz") as listed:
+        assert set(listed["index"][:3]) == {0, 1, 2}
+        assert listed["alone"].tolist() == [True] * 3 + [False] * (NUM - 3)
+        assert listed["layer"][:3].tolist() == [LAYER] * 3
+        assert listed["unit"].tolist() == [UNIT] * 3 + [-1] * (NUM - 3)
+    trained = CircleIncidence(num_images=NUM, seed=SEED, num_reference=150, batch_size=5)
+    fitted(trained, alone)
+    assert trained.records[0]["value"] == 3 / NUM
+
+
 def test_stylegan2_is_read_after_its_activations(tmp_path):
     options = OPTIONS | {"num_traced": 3, "figures": False}
     study = run(CircularArtifacts(directory=tmp_path, **options), small_stylegan2())
@@ -237,7 +255,9 @@ def fitted(callback, generator, kimg=0.02):
 
 
 def test_a_training_run_records_the_incidence_at_its_end(generator, expected):
-    callback = CircleIncidence(num_images=NUM, seed=SEED, levels=1.8, batch_size=5)
+    callback = CircleIncidence(
+        num_images=NUM, seed=SEED, levels=1.8, channel_level=None, batch_size=5
+    )
     fitted(callback, generator)
     values = {record["metric"]: record["value"] for record in callback.records}
     assert values["artifact_incidence12"] == pytest.approx(
@@ -257,7 +277,7 @@ def test_the_callback_refuses_what_it_cannot_look_at():
 
 
 def test_a_run_too_short_to_grow_ends_without_an_incidence(generator):
-    callback = CircleIncidence(num_images=3, persistence=5)
+    callback = CircleIncidence(num_images=3, persistence=5, num_reference=10)
     with pytest.warns(UserWarning, match=r"no incidence of artifacts: study\.persistence=5"):
         fitted(callback, generator)
     assert callback.records == []

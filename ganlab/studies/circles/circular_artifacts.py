@@ -20,6 +20,7 @@ from ganlab.report.panels import MARKED, panel_figure, pictures, wrapped
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.circles.case import CircleCase
+from ganlab.studies.circles.channels import LEVEL, NUM
 from ganlab.studies.circles.depth import FACTOR, depth_table, depths
 from ganlab.studies.circles.figures import draw_figures
 from ganlab.studies.circles.grids import Compare, Opener, comparison, named_checkpoints
@@ -60,6 +61,8 @@ class CircularArtifacts(Question):
     levels: LevelsGiven = MINIMUM  # contrast that stands out; by size, as {8x8: 3}
     threshold: float = 1.0  # score above which an image is affected
     persistence: int = PERSISTENCE  # consecutive resolutions
+    channel_level: float | None = LEVEL  # one channel's peak over its highest elsewhere
+    num_reference: int = NUM  # other images in which that is looked for
     levels_from: str | Path | None = None  # artifact-free checkpoint, or a run's levels.json
     false_positive_rate: float = 0.01  # of that checkpoint's images
     confidence: float = 0.95  # of the Wilson interval
@@ -102,7 +105,8 @@ class CircularArtifacts(Question):
         """Levels as configured, or as another run left them."""
         if self.levels_from is not None and self.artifact_free is None:
             return Levels.load(self.levels_from)
-        return Levels(self.levels, self.threshold, self.persistence)
+        chosen = {"channel": self.channel_level, "reference": self.num_reference}
+        return Levels(self.levels, self.threshold, self.persistence, **chosen)
 
     def check(self, bench: Bench) -> None:
         """Refuse a generator without style layers."""
@@ -112,7 +116,9 @@ class CircularArtifacts(Question):
         """Choose levels, look at every image and draw; `result` is the incidence."""
         calibration = self.calibration(bench)
         levels = self.given if calibration is None else calibration.levels
-        seen = observe_by_ranks(bench.ranks, bench.sampler, self.num_images, self.read)
+        seen = observe_by_ranks(
+            bench.ranks, bench.sampler, self.num_images, self.read, levels.compared_with
+        )
         found = seen.detect(levels)
         incidence = Incidence.of(found, self.confidence)
         facts = {"seed": self.seed, "images_seen": bench.images_seen, "noise": self.noise}
@@ -157,12 +163,16 @@ class CircularArtifacts(Question):
         seed = 1_000_000 + derived_seed("circle levels", self.seed) % 1_000_000
         sampler = replace(bench.sampler, generator=generator, seed=seed)
         return calibrate(
-            observe_by_ranks(bench.ranks, sampler, self.num_images, self.read),
+            observe_by_ranks(
+                bench.ranks, sampler, self.num_images, self.read, self.given.compared_with
+            ),
             self.false_positive_rate,
             self.given.levels,
             self.given.persistence,
             f"{self.num_images} images of {self.artifact_free}, latents of seed {seed}, of which "
             f"at most {self.false_positive_rate:.2%} may count as affected",
+            self.given.channel,
+            self.given.reference,
         )
 
     def draw(
@@ -221,11 +231,15 @@ class CircularArtifacts(Question):
 def list_images(
     ranked: Detected, traced: Sequence[Origin | None], order: Sequence[int], seed: int
 ) -> dict[str, ArrayLike]:
-    """Every image, the worst first: address, score, place, layer and unit of origin."""
+    """Every image, the worst first: address, score, place, layer and unit of origin.
+
+    `alone` says which are affected by one channel that stands out by itself.
+    """
     return {
         "index": order,
         "score": ranked.score,
         "affected": ranked.affected,
+        "alone": ranked.affected & (ranked.unit >= 0),
         "place": ranked.place,
         "layer": np.asarray([each.layer if each else "" for each in traced]),
         "unit": np.asarray([each.unit if each else -1 for each in traced]),

@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from lightning import Trainer
+from torch import Tensor
 
 from ganlab.metrics import wilson_interval
 from ganlab.metrics.suite import short
 from ganlab.sampling import Sampler
+from ganlab.studies.circles.channels import LEVEL, NUM, usual_peaks
 from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven
 from ganlab.studies.circles.observation import Detected, Seen, observe, reading_of, reading_points
 from ganlab.studies.ranks import Ranks
@@ -76,16 +78,23 @@ def observe_by_ranks(
     sampler: Sampler,
     num: int,  # latents 0 .. num-1
     read: str,  # as of `reading_points`
+    reference: int | None = None,  # other images that channels are compared with; None = are not
     title: str = "artifacts",  # of the progress bar
 ) -> Seen:
     """The spikes of these latents' images, each rank looking at its share; the same on all."""
     points = reading_points(sampler.generator, read)
+    usual = None if reference is None else usual_peaks(sampler, reference, ranks)
     share = ranks.share(range(num))
-    own = observe(sampler, ranks.watched(share or [0], title), points)
-    table = torch.zeros(num, *own.table.shape[1:])
-    if share:  # a rank without images looked at one for the sizes
-        table[share] = own.table.cpu()
-    return Seen(own.layers, own.sizes, ranks.sum(table))
+    own = observe(sampler, ranks.watched(share or [0], title), points, usual=usual)
+
+    def every(rows: Tensor) -> Tensor:
+        table = torch.zeros(num, *rows.shape[1:])
+        if share:  # a rank without images looked at one for the sizes
+            table[share] = rows.cpu()
+        return ranks.sum(table)
+
+    alone = None if own.alone is None else every(own.alone)
+    return Seen(own.layers, own.sizes, every(own.table), alone)
 
 
 class CircleIncidence(Scorer):
@@ -106,6 +115,8 @@ class CircleIncidence(Scorer):
         levels: LevelsGiven = MINIMUM,  # contrast that stands out; by size, as {8x8: 3}
         threshold: float = 1.0,  # score above which an image is affected
         persistence: int = PERSISTENCE,  # consecutive resolutions
+        channel_level: float | None = LEVEL,  # one channel's peak over its highest in
+        num_reference: int = NUM,  # other images; None = channels are not looked at
         confidence: float = 0.95,  # of the Wilson interval
         batch_size: int = 100,
     ) -> None:
@@ -116,7 +127,8 @@ class CircleIncidence(Scorer):
                 f"{confidence} between 0 and 1"
             )
         self.num_images, self.seed, self.read, self.batch_size = num_images, seed, read, batch_size
-        self.levels, self.confidence = Levels(levels, threshold, persistence), confidence
+        chosen = {"channel": channel_level, "reference": num_reference}
+        self.levels, self.confidence = Levels(levels, threshold, persistence, **chosen), confidence
         self.found: list[dict[str, Any]] = []
 
     @property
@@ -133,7 +145,8 @@ class CircleIncidence(Scorer):
         if not pl_module.complete:
             return
         sampler = Sampler.of(pl_module, self.seed, batch_size=self.batch_size)
-        seen = observe_by_ranks(Ranks(trainer), sampler, self.num_images, self.read)
+        reference = self.levels.compared_with
+        seen = observe_by_ranks(Ranks(trainer), sampler, self.num_images, self.read, reference)
         try:
             found = Incidence.of(seen.detect(self.levels), self.confidence)
         except ValueError as error:  # a run too short to grow so far keeps its other results

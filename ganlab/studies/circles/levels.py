@@ -9,6 +9,7 @@ from typing import Any
 
 from ganlab.storage import read_text
 from ganlab.storage.atomic import replace_file
+from ganlab.studies.circles.channels import FEWEST, LEVEL, NUM
 
 LevelsGiven = float | Mapping[str, float]
 FILE = "levels.json"
@@ -29,14 +30,26 @@ class Levels:
     threshold: float = 1.0  # an image is affected above this score, in units of its levels
     persistence: int = PERSISTENCE  # consecutive resolutions a peak must be found at
     source: str = "as configured"
+    channel: float | None = LEVEL  # one channel's peak over its highest elsewhere; None = not asked
+    reference: int = NUM  # images in which it is looked for elsewhere
 
     def __post_init__(self) -> None:
+        if (self.channel is not None and self.channel <= 0) or self.reference < FEWEST:
+            raise ValueError(
+                f"study.channel_level={self.channel} must be above 0 or null, and "
+                f"study.num_reference={self.reference} at least {FEWEST}"
+            )
         values = self.levels.values() if isinstance(self.levels, Mapping) else [self.levels]
         if any(value <= 0 for value in values) or self.threshold <= 0 or self.persistence < 1:
             raise ValueError(
                 f"study.levels={self.levels}, study.threshold={self.threshold} and "
                 f"study.persistence={self.persistence} must be above 0"
             )
+
+    @property
+    def compared_with(self) -> int | None:
+        """How many other images a channel is compared with; None = channels are not looked at."""
+        return None if self.channel is None else self.reference
 
     def of(self, layer: str) -> float:
         """The contrast that stands out in a layer; where sizes are listed, of others `MINIMUM`."""
@@ -49,9 +62,15 @@ class Levels:
         given = self.levels if isinstance(self.levels, Mapping) else {"": self.levels}
         shown = {"": next(iter(given.values()))} if len(set(given.values())) == 1 else given
         text = ", ".join(f"{size} {value:.3g}".strip() for size, value in shown.items())
-        return (
+        found = (
             f"peak over {self.threshold:.3g} x its level ({text}) times the 90% quantile at "
             f"{self.persistence} consecutive resolutions"
+        )
+        if self.channel is None:
+            return found
+        return (
+            f"{found}, or one channel's clearance over {self.threshold:.3g} x {self.channel:.3g} "
+            f"times what it reaches in {self.reference} other images"
         )
 
     def save(self, path: Path) -> Path:
@@ -84,12 +103,14 @@ class Levels:
     @classmethod
     def _of(cls, found: Mapping[str, Any]) -> "Levels":
         """What a file says; raises ValueError or TypeError where that cannot be."""
-        made = cls(**found)
+        made = cls(**{"channel": None, **found})  # a file of before channels were looked at
         several = made.levels if isinstance(made.levels, dict) else {"": made.levels}
-        values: list[Any] = [*several.values(), made.threshold, made.persistence]
+        values: list[Any] = [*several.values(), made.threshold, made.persistence, made.reference]
+        values += [] if made.channel is None else [made.channel]
         for value in values:
             if type(value) not in (int, float) or not math.isfinite(value):
                 raise ValueError(f"{value!r:.40} is no level")
-        if type(made.persistence) is not int or not isinstance(made.source, str):
-            raise ValueError("persistence is a whole number and source a text")
+        counts = (made.persistence, made.reference)
+        if not all(type(count) is int for count in counts) or not isinstance(made.source, str):
+            raise ValueError("persistence and reference are whole numbers and source a text")
         return made

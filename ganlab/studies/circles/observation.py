@@ -2,10 +2,12 @@
 
 Tan, Wen, Yang: "Systematic Analysis and Removal of Circular Artifacts for StyleGAN": a small spot
 of a layer's maps that stands far above all else, and that the layers after it hand on. An image
-counts as affected when such a spot persists over consecutive resolutions at matching positions.
+counts as affected when such a spot persists over consecutive resolutions at matching positions, or
+when one channel alone peaks far over what it does in other images.
 
     points = reading_points(generator)                        # layer -> module that is read there
-    seen = observe(Sampler(generator), range(2000), points)
+    usual = usual_peaks(Sampler(generator))                   # of the channels; None = not asked
+    seen = observe(Sampler(generator), range(2000), points, usual=usual)
     found = seen.detect(Levels(2.5))
     found.affected.double().mean()                            # the incidence
     origins(seen, found, Levels(2.5))                         # layer and unit of each
@@ -25,6 +27,7 @@ from ganlab.metrics.spikes import Spikes, places, same_place, spikes_of
 from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.tracing import Reached, observed
 from ganlab.sampling import Edits, Sampler, batched
+from ganlab.studies.circles.channels import NUM, Usual, standing_out
 from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven, size_of
 
 READ = ("style", "norm", "activation")  # where a layer can be read, from its output on
@@ -64,11 +67,13 @@ def reading_of(generator: Generator, read: str = "style") -> str:
 
 @dataclass(frozen=True, eq=False)
 class Detected:
-    """The strongest persisting peak of each of N images."""
+    """The strongest peak of each of N images: one that persists, or a channel's of its own."""
 
-    score: Tensor  # (N,) smallest contrast over level along the peak's way; 0 = none persists
+    score: Tensor  # (N,) smallest contrast over level along the peak's way, or a channel's ratio
+    # over its level if that is more; 0 = neither
     place: Tensor  # (N, 2) where it is, at its finest resolution, as shares of height and width
     last: Tensor  # (N,) int64, the layer it was found in last, a position in `Seen.layers`
+    unit: Tensor  # (N,) int64, the channel that stands out alone, -1 where the magnitude does
     threshold: float
 
     @property
@@ -83,8 +88,8 @@ class Detected:
 
     def rows(self, rows: Sequence[int]) -> "Detected":
         """Some of the images, in this order, on the CPU."""
-        score, place, last = (x[list(rows)].cpu() for x in (self.score, self.place, self.last))
-        return Detected(score, place, last, self.threshold)
+        chosen = (x[list(rows)].cpu() for x in (self.score, self.place, self.last, self.unit))
+        return Detected(*chosen, self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +99,7 @@ class Seen:
     layers: tuple[str, ...]  # in network order
     sizes: tuple[tuple[int, int], ...]  # of their maps
     table: Tensor  # (N, L, 6) float32: y, x and `FIELDS`
+    alone: Tensor | None = None  # (N, L, 4) of `standing_out`; None = channels were not looked at
 
     def spikes(self, layer: int) -> Spikes:
         """Those of one layer, by its position."""
@@ -135,7 +141,26 @@ class Seen:
             score = torch.where(better, found, score)
             place = torch.where(better[:, None], spikes[steps[end - 1]].place, place)
             last = torch.where(better, steps[end - 1], last)
-        return Detected(score, place, last, levels.threshold)
+        unit = torch.full_like(last, -1)
+        return self.joined(Detected(score, place, last, unit, levels.threshold), levels)
+
+    def joined(self, found: Detected, levels: Levels) -> Detected:
+        """What persists, or the channel that stands out alone where that scores more."""
+        if self.alone is None or levels.channel is None:
+            return found
+        ratio, layer = self.alone[..., 0].max(1)  # of all layers
+        _, unit, y, x = self.alone[torch.arange(len(layer)), layer].long().unbind(1)
+        sides = torch.tensor(self.sizes, device=layer.device)[layer]
+        place = (torch.stack([y, x], dim=1) + 0.5) / sides
+        score = ratio / levels.channel
+        better = score > found.score
+        return Detected(
+            score=torch.where(better, score, found.score),
+            place=torch.where(better[:, None], place, found.place),
+            last=torch.where(better, layer, found.last),
+            unit=torch.where(better, unit, found.unit),
+            threshold=found.threshold,
+        )
 
     def persisting(
         self, steps: Sequence[int], spikes: Mapping[int, Spikes], levels: Levels
@@ -155,6 +180,7 @@ def observe(
     indices: Iterable[int],  # addresses of this process's latents
     points: Mapping[str, nn.Module],  # of `reading_points`
     edits: Edits | None = None,  # an intervention
+    usual: Usual | None = None,  # how high channels peak elsewhere; None = they are not looked at
 ) -> Seen:
     """The spikes of these latents' images in every layer, in their order, on the device.
 
@@ -164,21 +190,30 @@ def observe(
         ValueError: no indices.
     """
     rows: list[Tensor] = []
+    alone: list[Tensor] = []
     sizes: dict[str, tuple[int, int]] = {}
     passing: dict[str, Tensor] = {}
+    reaches = {} if usual is None else usual.to(sampler.place).layers
 
     def look(name: str, received: Tensor, output: Tensor) -> None:
         sizes[name] = (output.shape[-2], output.shape[-1])
         passing[name] = packed(spikes_of(output))
 
-    with observed(points, list(points), look, stop=True):
+    def compare(name: str, received: Tensor, output: Tensor) -> None:
+        passing[f"{name}/alone"] = standing_out(output, reaches[name])
+
+    layers = sampler.generator.layers
+    with observed(layers, list(reaches), compare), observed(points, list(points), look, stop=True):
         for batch in batched(indices, sampler.batch_size):
             with suppress(Reached):
                 sampler.batch(batch, edits)
             rows.append(torch.stack([passing[name] for name in points], dim=1))
+            if reaches:
+                alone.append(torch.stack([passing[f"{name}/alone"] for name in points], dim=1))
     if not rows:
         raise ValueError("there are no latents to look at: raise study.num_images")
-    return Seen(tuple(points), tuple(sizes[name] for name in points), torch.cat(rows))
+    found = torch.cat(alone) if alone else None
+    return Seen(tuple(points), tuple(sizes[name] for name in points), torch.cat(rows), found)
 
 
 def packed(spikes: Spikes) -> Tensor:
@@ -191,8 +226,8 @@ def packed(spikes: Spikes) -> Tensor:
 class Origin:
     """Where an artifact comes from."""
 
-    layer: str  # the earliest in which its peak stands out
-    unit: int  # the strongest channel there
+    layer: str  # the earliest in which its peak stands out, or that of a channel's of its own
+    unit: int  # the strongest channel there, or the one that stands out alone
     position: tuple[int, int]  # y and x of the peak in that layer
 
 
@@ -200,8 +235,10 @@ def origins(seen: Seen, found: Detected, levels: Levels) -> list[Origin | None]:
     """The origin of each image's artifact; None for images without.
 
     From the layer in which the peak was found last, back through layers that peak at the same
-    place, as long as they stand out by their level times the threshold.
+    place, as long as they stand out by their level times the threshold; of a channel that stands
+    out alone, where it does so most.
     """
+    alone = None if seen.alone is None else seen.alone.cpu()
     seen = replace(seen, table=seen.table.cpu())
     spikes = [seen.spikes(i) for i in range(len(seen.layers))]
     limits = [levels.of(name) * levels.threshold for name in seen.layers]
@@ -212,7 +249,11 @@ def origins(seen: Seen, found: Detected, levels: Levels) -> list[Origin | None]:
     ]  # whether the next layer peaks at the same place
     rows: list[Origin | None] = [None] * len(seen.table)
     for row in found.affected.nonzero()[:, 0].tolist():
-        layer = int(found.last[row])
+        layer, unit = int(found.last[row]), int(found.unit[row])
+        if alone is not None and unit >= 0:
+            y, x = alone[row, layer, 2:].long().tolist()
+            rows[row] = Origin(seen.layers[layer], unit, (y, x))
+            continue
         while layer > 0 and out[layer - 1][row] and handed[layer - 1][row]:
             layer -= 1
         y, x = spikes[layer].position[row].tolist()
@@ -240,6 +281,8 @@ def calibrate(
     minimum: LevelsGiven = MINIMUM,  # levels are never below this
     persistence: int = PERSISTENCE,
     source: str = "calibrated",
+    channel: float | None = None,  # as of `Levels`
+    reference: int = NUM,
 ) -> Calibration:
     """Levels by which at most a given share of artifact-free images counts as affected.
 
@@ -260,7 +303,8 @@ def calibrate(
         size_of(seen.layers[i]): float(contrasts[:, i].double().quantile(0.5)) for i in seen.steps
     }
     levels = {size: max(floor.of(size), median) for size, median in medians.items()}
-    scores = seen.detect(Levels(levels, 1.0, persistence)).score.cpu()
+    made = Levels(levels, 1.0, persistence, source, channel, reference)
+    scores = seen.detect(made).score.cpu()
     rank = max(1, ceil((1 - false_positive_rate) * len(scores)))  # so many are not above it
     threshold = max(1.0, float(scores.kthvalue(rank).values))
-    return Calibration(Levels(levels, threshold, persistence, source), scores, medians)
+    return Calibration(replace(made, threshold=threshold), scores, medians)
