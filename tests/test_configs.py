@@ -98,6 +98,23 @@ def test_every_experiment_composes_and_its_networks_build_on_the_meta_device(exp
     with torch.device("meta"):
         system = build_system({**settings, "allow_targets": []})
     assert sum(parameter.numel() for parameter in system.generator.parameters()) > 0
+    if (settings["metrics"]["num_fake"] or 0) >= 10_000:  # a published protocol
+        assert settings["features"]["_target_"] == "ganlab.features.Inception"
+
+
+@pytest.mark.parametrize(
+    ("words", "chosen"),
+    [
+        (["data=emoji"], "EfficientNetLite0"),
+        (["data=folder"], "EfficientNetLite0"),
+        (["data=folder", "features=inception"], "Inception"),
+        (["data=emoji", "features=classifier"], "Classifier"),
+        (["data=fashion_mnist"], "Classifier"),
+        (["experiment=karras2018/celebahq1024", "features=imagenet"], "EfficientNetLite0"),
+    ],
+)
+def test_colour_data_are_scored_by_imagenet_unless_other_features_are_named(words, chosen):
+    assert composed("train", words).features._target_ == f"ganlab.features.{chosen}"
 
 
 def test_smoke_overrides_touch_size_and_length_only():

@@ -12,6 +12,7 @@ from ganlab.data.arrays import ArrayFile
 from ganlab.data.binaries import CIFAR10, STL10
 from ganlab.data.containers import ImageFiles
 from ganlab.data.decode import sides
+from ganlab.data.emoji import EmojiSheet
 from ganlab.data.generated import Generated, Painter
 from ganlab.data.idx import MNIST, FashionMNIST
 from ganlab.data.module import ImageData
@@ -45,6 +46,13 @@ PLACES365_GUIDE = (
 def fashion_mnist(path: str | None = None, full: bool = False, **options: Any) -> ImageData:
     """Fashion-MNIST: the embedded test split of 10,000 images, or all 70,000 with `full`."""
     return ImageData(FashionMNIST(path, full), **options)
+
+
+def emoji(
+    variants: bool = True, split: str = "all", num: int | None = None, **options: Any
+) -> ImageData:
+    """The embedded Noto Emoji; see `EmojiSheet`."""
+    return ImageData(EmojiSheet(variants, split, num), **options)
 
 
 def mnist(path: str | None = None, split: str = "train", **options: Any) -> ImageData:

@@ -2,6 +2,7 @@
 
 from ganlab.features.base import Extractor, StagedExtractor
 from ganlab.features.classifier import Classifier
+from ganlab.features.efficientnet import EfficientNetLite0
 from ganlab.features.fashion_vgg import FashionVGG
 from ganlab.features.inception import Inception
 from ganlab.features.vgg16 import VGG16, VGG16Weights
@@ -9,6 +10,7 @@ from ganlab.features.vgg16 import VGG16, VGG16Weights
 __all__ = [
     "VGG16",
     "Classifier",
+    "EfficientNetLite0",
     "Extractor",
     "FashionVGG",
     "Inception",

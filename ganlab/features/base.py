@@ -62,7 +62,7 @@ class Extractor(nn.Module):
             )
 
     def preflight(self) -> None:
-        """Raise, within about a second, when the weights are not to be had."""
+        """Raise when the weights are not to be had: in about a second, or once pip has tried."""
         self.file.preflight()
 
     def prepare(self) -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import torch
@@ -93,7 +94,7 @@ class WeightsFile:
         """Make sure the file is on this machine, downloading it into the cache if it must be."""
         if self.path or not self.url or self.place.is_file():
             return self.existing()
-        with _alone(self.place.parent):
+        with alone(self.place.parent):
             if self.place.is_file():  # another process has fetched it meanwhile
                 return self.place
             print(f"downloading {self._offer()} to {self.place}", file=sys.stderr)
@@ -121,13 +122,18 @@ class WeightsFile:
         counter = torch.zeros((), dtype=torch.int64)
         return {n: tensors[n].float() if n in wanted else counter.clone() for n in everything}
 
+    def other_ways(self) -> str:
+        """What else a user can do who has no file here."""
+        scores = self.key.startswith("features.")  # and not what a model is conditioned on
+        other = ", or score with features=classifier, which needs no file" if scores else ""
+        return f", or name your copy with {self.key}=<file>{other}"
+
     def _open(self) -> dict[str, Tensor]:
-        path = self.existing()
-        self._verify(path)
+        path = self._verified()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the one about TorchScript; the error says it all
-                content = read_archive(path, older=True)
+                content = self._content(path)
         except DamagedFile as error:
             raise self._invalid(f"is damaged: {error}") from error
         except Exception as error:  # a damaged pickle raises whatever its bytes happen to say
@@ -135,6 +141,15 @@ class WeightsFile:
         if not _is_state_dict(content):
             raise self._invalid("holds something else than named dense tensors of real numbers")
         return _without_counters(content)
+
+    def _verified(self) -> Path:
+        """The file, once it is known to be the right one."""
+        path = self.existing()
+        self._verify(path)
+        return path
+
+    def _content(self, path: Path) -> Any:
+        return read_archive(path, older=True)
 
     def _verify_download(self, path: Path) -> None:
         self._verify(path, origin=f"what {self.url} sent")
@@ -157,19 +172,14 @@ class WeightsFile:
             text += f" ({self.key}={'null' if self.path is None else self.path})"
         if not self._offer():
             return f"{text}; correct {self.key}"
-        scores = self.key.startswith("features.")  # and not what a model is conditioned on
-        other = ", or score with features=classifier, which needs no file" if scores else ""
-        return (
-            f"{text}; put the file {self._offer()} there, or name your copy with {self.key}=<file>"
-            f"{other}"
-        )
+        return f"{text}; put the file {self._offer()} there{self.other_ways()}"
 
     def _invalid(self, problem: str) -> ValueError:
         return ValueError(f"{self.place} ({self.key}) {problem}")
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Keep the machine's other processes out, so that several ranks download a file once.
 
     Where there are no locks, each downloads for itself, which costs time and nothing else.

@@ -4,8 +4,8 @@ The package omniart-eye-generator 0.1 (Rogier Knoester, MIT) carries its weights
 the generator, without a word on its labels, which are the eye's colours, beside the latent.
 """
 
+from ganlab.features.packaged import Packaged
 from ganlab.interop.foreign import ForeignFile
-from ganlab.interop.packaged import Packaged
 
 COLOURS = ("amber", "blue", "brown", "gray", "grayscale", "green", "hazel", "red")  # labels 0 to 7
 PACKAGE = Packaged(

@@ -4,8 +4,8 @@ The package gan-face-generate 1.1.1 (Chien Liu, MIT) carries its weights. It was
 DigiFace-1M: renderings of scanned heads, nobody's photographs.
 """
 
+from ganlab.features.packaged import Packaged
 from ganlab.interop.foreign import ForeignFile
-from ganlab.interop.packaged import Packaged
 
 PACKAGE = Packaged(
     name="faces",

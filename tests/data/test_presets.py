@@ -47,8 +47,8 @@ def test_preset_opens_with_a_header_and_names_its_extractor(path):
     assert (base, own) == ("_images", "_self_")
     (extractor,) = override.values()
     assert (CONF / "features" / f"{extractor}.yaml").is_file()
-    if path.stem in ("fashion_mnist", "mnist", "synthetic"):
-        assert extractor == "classifier"
+    own_classifier = path.stem in ("fashion_mnist", "mnist", "synthetic")  # grey ones, and shapes
+    assert extractor == ("classifier" if own_classifier else "imagenet")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

