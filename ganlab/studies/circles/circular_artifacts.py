@@ -105,8 +105,13 @@ class CircularArtifacts(Question):
         """Levels as configured, or as another run left them."""
         if self.levels_from is not None and self.artifact_free is None:
             return Levels.load(self.levels_from)
-        chosen = {"channel": self.channel_level, "reference": self.num_reference}
-        return Levels(self.levels, self.threshold, self.persistence, **chosen)
+        return Levels(
+            self.levels,
+            self.threshold,
+            self.persistence,
+            channel=self.channel_level,
+            reference=self.num_reference,
+        )
 
     def check(self, bench: Bench) -> None:
         """Refuse a generator without style layers."""

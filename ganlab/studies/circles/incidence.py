@@ -127,8 +127,10 @@ class CircleIncidence(Scorer):
                 f"{confidence} between 0 and 1"
             )
         self.num_images, self.seed, self.read, self.batch_size = num_images, seed, read, batch_size
-        chosen = {"channel": channel_level, "reference": num_reference}
-        self.levels, self.confidence = Levels(levels, threshold, persistence, **chosen), confidence
+        self.levels = Levels(
+            levels, threshold, persistence, channel=channel_level, reference=num_reference
+        )
+        self.confidence = confidence
         self.found: list[dict[str, Any]] = []
 
     @property

@@ -88,8 +88,10 @@ class Detected:
 
     def rows(self, rows: Sequence[int]) -> "Detected":
         """Some of the images, in this order, on the CPU."""
-        chosen = (x[list(rows)].cpu() for x in (self.score, self.place, self.last, self.unit))
-        return Detected(*chosen, self.threshold)
+        score, place, last, unit = (
+            x[list(rows)].cpu() for x in (self.score, self.place, self.last, self.unit)
+        )
+        return Detected(score, place, last, unit, self.threshold)
 
 
 @dataclass(frozen=True, eq=False)
