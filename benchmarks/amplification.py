@@ -170,6 +170,7 @@ def main():
         "command": f"python benchmarks/amplification.py --seed {options.seed}",
         "commit": commit(),
         "seed": options.seed,
+        "n": CHANNELS * SIDE**2,  # pixels of the maps
         "channels": CHANNELS,
         "side": SIDE,
         "height_before": HEIGHT,

@@ -161,6 +161,7 @@ def main():
     if given.out:
         command = f"python benchmarks/imports.py --rounds {given.rounds}"
         facts = {"command": command, "commit": commit(), "seed": SEED, "torch": torch.__version__}
+        facts["n"] = given.rounds
         given.out.write_text(json.dumps(facts | found, indent=1) + "\n")
 
 

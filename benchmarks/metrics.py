@@ -270,6 +270,7 @@ def main():
         f"--rounds {options.rounds} --threads {options.threads}",
         "commit": commit(),
         "seed": SEED,
+        "n": num,
         "threads": options.threads,
         "images_of_a_side": num,
         "width": width,

@@ -243,6 +243,7 @@ def main():
         "command": " ".join(["python benchmarks/overhead.py", *words]),
         "commit": commit(),
         "seed": 0,
+        "n": options.rounds,
         "threads": torch.get_num_threads(),
         "batch_size": BATCH,
         "torch": torch.__version__,

@@ -165,6 +165,7 @@ def stamped(found, options):
     """The measurements with what they were made by."""
     command = f"python {' '.join(['benchmarks/train_step.py', *sys.argv[1:]])}"
     made = {"command": command, "commit": commit(), "seed": 0, "device": options.device}
+    made["n"] = options.rounds
     how = {"threads": torch.get_num_threads(), "batch_size": options.batch, "steps": options.steps}
     return {**made, **how, "torch": torch.__version__, "models": found}
 

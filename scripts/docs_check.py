@@ -12,13 +12,19 @@ a table stands where its numbers come from, a row and a column each:
 `-` is a row or a column without numbers of this file; the numbers of a cell are named in their
 order, `_` is one of the paper's; a cell without numbers stands for a value that is missing. Further
 files follow in the same comment; columns stay as they were said last. Each file must say its
-command, commit and seed. Exit code 1 and one line for each that fails.
+command, commit and seed.
+
+Every file of docs/results must say of how many its numbers are (`n`, or `n_fake` of each score),
+have been made at a commit without changes of its own, and by a command that still composes, whose
+inputs some command of these pages makes. One that cannot be made anew says so in `reservation`, a
+sentence that stands on every page with a number of it. Exit code 1, one line for each that fails.
 """
 
 import json
 import re
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,10 +158,121 @@ def claims(page: Path) -> list[Claim]:
     return [*linked(text), *tables]
 
 
+def counted(result: dict[str, Any]) -> bool:
+    """Whether a result says of how many its numbers are."""
+    records = [*result.get("scores", [])]
+    for cell in result.get("cells", {}).values():
+        records += cell.get("scores", [])
+    if any(record.get("n_fake") is None for record in records):
+        return False
+    return bool(result.get("n") or records)
+
+
+def uncomposed(command: str) -> str | None:
+    """Why a command would not begin today, if it would not."""
+    try:
+        python, script, *words = shlex.split(command)
+    except ValueError as error:
+        return f"its command is none: {error}"
+    if python != "python" or not (ROOT / script).is_file():
+        return f"its command names no script: {script}"
+    if script not in ("train.py", "evaluate.py"):
+        text = (ROOT / script).read_text()
+        flags = [word.partition("=")[0] for word in words if word.startswith("--")]
+        unknown = [flag for flag in flags if not re.search(rf"\b{flag[2:]}\b", text)]
+        return f"its command has {unknown[0]}, which {script} has not" if unknown else None
+    return _refused(script.removesuffix(".py"), words)
+
+
+def _refused(name: str, words: Iterable[str]) -> str | None:
+    """Why Hydra does not compose a config under these words, of several values the first."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from ganlab.cli import conf_dir, register_resolvers
+
+    register_resolvers()
+    given = [word for word in words if not word.startswith("-")]
+    try:
+        parsed = OverridesParser.create().parse_overrides(given)
+        single = [
+            f"{each.key_or_group}={next(iter(each.sweep_string_iterator()))}"
+            if each.is_sweep_override()
+            else str(each.input_line)
+            for each in parsed
+        ]
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            compose(name, single)
+    except (HydraException, OmegaConfBaseException) as error:
+        return f"its command does not compose: {str(error).splitlines()[0]}"
+    return None
+
+
+def unmade(command: str, pages: str) -> str | None:
+    """An input of a command that no text of the pages makes, if there is one."""
+    for path in re.findall(r"outputs/[\w./+-]+", command):
+        run = re.sub(r"/(checkpoints|samples|[^/]+\.(npz|png|npy))(/.*)?$", "", path)
+        above = [str(each) for each in Path(run).parents if len(each.parts) > 2]  # of a grid's cell
+        if not any(each in pages for each in (path, run if "/" in run else path, *above)):
+            return f"no command makes its input {path}"
+    return None
+
+
+def wanting(path: Path, pages: str) -> list[str]:
+    """What a result file lacks."""
+    result = json.loads(path.read_text())
+    found = []
+    if not counted(result):
+        found.append("does not say of how many its numbers are")
+    if "+" in str(result.get("commit")):
+        found.append(f"was made at {result['commit']}, a commit with changes")
+    command = str(result.get("command", ""))
+    found += [wrong for wrong in (uncomposed(command), unmade(command, pages)) if wrong]
+    return found
+
+
+def flat(text: str) -> str:
+    """Words with one space between them."""
+    return " ".join(text.split())
+
+
+def record_problems(files: Iterable[Path], pages: Iterable[Path], makers: str) -> list[str]:
+    """One line for everything that result files lack and do not own up to on their pages."""
+    texts = {page: page.read_text() for page in pages}
+    found = []
+    for path in sorted(files):
+        reservation = json.loads(path.read_text()).get("reservation")
+        wrong = wanting(path, makers)
+        if reservation is None:
+            found += [f"{path.name}: {each}" for each in wrong]
+            continue
+        if not wrong:
+            found.append(f"{path.name}: has a reservation and lacks nothing")
+        silent = [
+            page.name
+            for page, text in texts.items()
+            if re.search(rf"(?<!\w){re.escape(path.name)}#", text)
+            and flat(reservation) not in flat(text)
+        ]
+        found += [f"{page}: has numbers of {path.name} without: {reservation}" for page in silent]
+    return found
+
+
+def makers_of(pages: Iterable[Path]) -> str:
+    """The text of all that says how things are made, the Makefile's own words written out."""
+    rules = (ROOT / "Makefile").read_text()
+    for name, value in re.findall(r"^(\w+) := (\S+)$", rules, re.MULTILINE):
+        rules = rules.replace(f"$({name})", value)
+    return "\n".join([rules, *(page.read_text() for page in pages)])
+
+
 def main() -> None:
     """Check README.md, CONTRIBUTING.md, docs/ and benchmarks/."""
     pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
-    found = problems(sorted(pages))
+    results = ROOT.glob("docs/results/*.json")
+    found = problems(sorted(pages)) + record_problems(results, pages, makers_of(pages))
     if found:
         print("\n".join(found))
         sys.exit(1)

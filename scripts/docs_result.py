@@ -3,7 +3,8 @@
     python scripts/docs_result.py outputs/faces/sequential_ablation docs/results/faces_ablation.json
     python scripts/docs_result.py outputs/multirun/norms docs/results/norms.json
 
-Kept are command, commit, seed, versions and scores, of a grid those of each cell, and every table
+Kept are command, commit, seed, versions and scores, of a grid those of each cell, the options that
+say of how many its numbers are (`n`), and every table
 as `tables.<file>.<row>.<column>`: names are lower case, and whatever is no letter or digit is `_`,
 so that row `LR R = 0.3` of column `4x4/0, 8x8/0` in table.csv is
 `tables.table.lr_r_0_3.4x4_0_8x8_0`. Rows that share their first cell are told apart by their
@@ -50,12 +51,29 @@ def table(path: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def counts(options: dict[str, Any]) -> dict[str, int]:
+    """The options of a study that say of how many, and how many latents it names."""
+    latents = options.get("latents")
+    named = isinstance(latents, str) and ":" not in latents  # so that none are drawn
+    unused = {"num_shown", *(["num_samples"] if named else [])}
+    found = {
+        name: value
+        for name, value in options.items()
+        if (name == "moments" or name.startswith("num")) and type(value) is int
+        if name not in unused
+    }
+    if isinstance(latents, list):
+        found["latents"] = len(latents)
+    elif ends := re.fullmatch(r"(\d+):(\d+)", str(latents)):
+        found["latents"] = int(ends[2]) - int(ends[1])
+    return found
+
+
 def condensed(run: Path) -> dict[str, Any]:
     """What is kept of a run directory."""
     result: dict[str, Any] = json.loads((run / "result.json").read_text())
     kept = {name: value for name, value in result.items() if name not in DROPPED}
-    # what an intervention scored is in the tables
-    kept["scores"] = [each for each in kept.get("scores", []) if not each.get("intervention")]
+    kept["n"] = counts(result.get("config", {}).get("study") or {})
     kept["tables"] = {key(path.stem): table(path) for path in sorted(run.glob("*.csv"))}
     return kept
 

@@ -61,6 +61,7 @@ class Records:
             **{key: value for key, value in self.about.items() if key != "host"},
             "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
             "minutes": self.seconds / 60,
+            "n": len(trials),
             "trials": len(trials),
             "disturbances": sum(trial["hits"] for trial in trials),
             "equal": len(trials) - len(failures),

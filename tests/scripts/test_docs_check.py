@@ -120,3 +120,89 @@ def test_rows_of_a_table_may_come_from_several_files(tmp_path):
     assert lines(tmp_path, comment + TABLE, CELLS) == []
     (line,) = lines(tmp_path, comment + TABLE.replace("12.5", "12.6"), CELLS)
     assert "s.json has tables.table.top.fid" in line
+
+
+KEPT = {
+    "command": "python evaluate.py ckpt=faces study=samples study.num=24",
+    "commit": "abc",
+    "seed": 0,
+    "n": {"num": 24},
+    "scores": [{"metric": "fid1k", "value": 4.4149, "n_fake": 1000}],
+}
+
+
+def faults(tmp_path, page="[4.41](r.json#fid1k)", makers="", **changes):
+    """What is said of a result with these changes, None taking a key away."""
+    result = {key: value for key, value in {**KEPT, **changes}.items() if value is not None}
+    (tmp_path / "r.json").write_text(json.dumps(result))
+    (tmp_path / "page.md").write_text(page)
+    return docs_check.record_problems([tmp_path / "r.json"], [tmp_path / "page.md"], makers)
+
+
+SCORE = {"metric": "fid", "value": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"n": None, "scores": None}, "does not say of how many"),
+        ({"n": {}, "scores": []}, "does not say of how many"),
+        ({"scores": [SCORE]}, "does not say of how many"),
+        ({"scores": [{**SCORE, "n_fake": 9}, {**SCORE, "intervention": "LR"}]}, "how many"),
+        ({"cells": {"a": {"scores": [SCORE]}}}, "does not say of how many"),
+        ({"commit": "abc+"}, r"was made at abc\+, a commit with changes"),
+        ({"commit": "abc, def+"}, "a commit with changes"),
+        ({"command": "python evaluate.py study.numb={PN: a, b"}, "does not compose"),
+        (
+            {"command": "python evaluate.py study=samples study.nought=1"},
+            "does not compose: .*nought",
+        ),
+        ({"command": "python evaluate.py study=no_such"}, "does not compose"),
+        ({"command": "python train.py 'seed=0"}, "its command is none"),
+        ({"command": "python gone.py"}, "names no script: gone.py"),
+        ({"command": "python benchmarks/rates.py --nought 3"}, "has --nought, which"),
+        (
+            {"command": "python evaluate.py ckpt=outputs/mine/x/checkpoints/last.ckpt"},
+            "no command makes its input outputs/mine/x/",
+        ),
+        ({"reservation": "Said."}, "has a reservation and lacks nothing"),
+    ],
+)
+def test_a_record_that_lacks_something_is_named(tmp_path, changes, complaint):
+    said = faults(tmp_path, page="[4.41](r.json#fid1k) Said.", **changes)
+    assert len(said) == 1, said
+    assert re.search(rf"r\.json: .*{complaint}", said[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"n": None},
+        {"n": 4, "scores": None},
+        {"command": "python train.py --multirun experiment=norms/in,norms/pn seed=0,1"},
+        {"command": "python benchmarks/rates.py --num 400 --rounds 8"},
+        {"command": "python evaluate.py ckpt=outputs/mine/x/checkpoints/last.ckpt study=samples"},
+        {"command": "python evaluate.py ckpt=outputs/multirun/g/a+seed-0/checkpoints/last.ckpt"},
+    ],
+)
+def test_a_record_that_says_all_is_passed(tmp_path, changes):
+    makers = "python train.py hydra.run.dir=outputs/mine/x\nR=outputs/multirun/g\n"
+    assert faults(tmp_path, makers=makers, **changes) == []
+
+
+def test_what_cannot_be_made_anew_is_said_where_its_numbers_stand(tmp_path):
+    said = "Printed with changes that were not kept."
+    page = "[4.41](r.json#fid1k). Printed with\nchanges that were not kept."
+    assert faults(tmp_path, page, commit="abc+", reservation=said) == []
+    (line,) = faults(tmp_path, "[4.41](r.json#fid1k)", commit="abc+", reservation=said)
+    assert line == f"page.md: has numbers of r.json without: {said}"
+    assert faults(tmp_path, "[4](other_r.json#x)", commit="abc+", reservation=said) == []
+
+
+@pytest.mark.slow
+def test_the_records_of_this_project_hold():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+    results = list(ROOT.glob("docs/results/*.json"))
+    assert len(results) > 50
+    assert docs_check.record_problems(results, pages, docs_check.makers_of(pages)) == []

@@ -53,3 +53,28 @@ def test_of_a_grid_every_cell_and_the_table_are_kept(tmp_path):
     assert list(kept["cells"]) == ["norm_in_seed_0", "norm_in_seed_1"]
     assert kept["cells"]["norm_in_seed_1"]["scores"][0]["value"] == 4.0
     assert kept["tables"]["table"]["in"] == {"norm": "in", "fid": 4.0, "fid_std": 0.0, "n": 2.0}
+
+
+def test_scores_of_interventions_and_counts_are_kept(tmp_path):
+    scores = [
+        {"metric": "fid", "value": 4.0, "n_fake": 1000},
+        {"metric": "fid", "value": 3.0, "n_fake": 1300, "intervention": "LR R = 0.3"},
+    ]
+    study = {"num_latents": 4000, "num_shown": 12, "num_samples": 9, "latents": "0:128", "k": 3}
+    result = {"command": "python x.py", "commit": "abc", "seed": 0, "scores": scores}
+    (tmp_path / "result.json").write_text(json.dumps({**result, "config": {"study": study}}))
+    kept = script("docs_result").condensed(tmp_path)
+    assert kept["scores"] == scores
+    assert kept["n"] == {"num_latents": 4000, "num_samples": 9, "latents": 128}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"moments": 7, "latents": [3, 17]}, {"moments": 7, "latents": 2}),
+        ({"num_samples": 9, "num": 2, "latents": "outputs/detection"}, {"num": 2}),
+        ({"num": None, "num_real": 2.5, "latents": None}, {}),
+    ],
+)
+def test_options_that_say_of_how_many(options, expected):
+    assert script("docs_result").counts(options) == expected

@@ -29,7 +29,7 @@ LEVEL = 2.2  # a clearance so many times the channel's largest in those stands o
 LEAST = 0.01  # a channel active in a smaller share of them is set apart: it is rare, no artifact
 FEWEST = 10  # and so is one active in fewer of them: they say too little
 HIGH = 0.75  # a peak that does not exceed so many of the channel's peaks is none to look at
-CAP = 1000.0  # no clearance counts as more: around a lone unit of a ReLU there is nothing
+CAP = 200.0  # no clearance counts as more: around a lone unit of a ReLU there is nothing
 SMALLEST = 8  # px: on 4x4 maps a peak and what is around it are half of all
 
 
