@@ -13,6 +13,7 @@ from ganlab.nn.randomness import derived_seed
 from ganlab.sampling import Sampler
 from ganlab.studies.circles.channels import (
     CAP,
+    LEVEL,
     Reach,
     Usual,
     peaks_of_channels,
@@ -46,7 +47,7 @@ def seen(sampler):
 
 
 def test_a_spike_in_one_of_many_channels_is_found_where_it_is(seen):
-    levels = Levels(reference=REFERENCE)
+    levels = Levels(channel=LEVEL, reference=REFERENCE)
     found = seen.detect(levels)
     assert found.affected[:10].all()
     assert not found.affected[10:].any()
@@ -55,7 +56,7 @@ def test_a_spike_in_one_of_many_channels_is_found_where_it_is(seen):
     assert {(each.layer, each.unit) for each in traced[:10]} == {(LAYER, UNIT)}
     assert [list(each.position) for each in traced[:10]] == WHERE.tolist()
     assert traced[10:] == [None] * len(CLEAN)
-    together = seen.detect(Levels(channel=None))
+    together = seen.detect(Levels())
     assert not together.affected.any(), "the magnitude over channels does not show it"
     assert (together.unit == -1).all()
 

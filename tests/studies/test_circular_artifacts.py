@@ -24,7 +24,7 @@ from ganlab.studies.circles.observation import observe, origins, reading_points
 from ganlab.studies.ranks import Ranks
 
 LAYER, UNIT, PLANTED, NUM = "8x8/1", 5, range(6), 12
-OPTIONS = {"seed": SEED, "num_images": NUM, "batch_size": 5, "levels": 1.8, "channel_level": None}
+OPTIONS = {"seed": SEED, "num_images": NUM, "batch_size": 5, "levels": 1.8}
 
 
 @pytest.fixture(scope="module")
@@ -194,7 +194,9 @@ def test_single_channels_count_where_they_are_asked_for(tmp_path):
         assert listed["alone"].tolist() == [True] * 3 + [False] * (NUM - 3)
         assert listed["layer"][:3].tolist() == [LAYER] * 3
         assert listed["unit"].tolist() == [UNIT] * 3 + [-1] * (NUM - 3)
-    trained = CircleIncidence(num_images=NUM, seed=SEED, num_reference=150, batch_size=5)
+    trained = CircleIncidence(
+        num_images=NUM, seed=SEED, channel_level=2.2, num_reference=150, batch_size=5
+    )
     fitted(trained, alone)
     assert trained.records[0]["value"] == 3 / NUM
 
@@ -255,9 +257,7 @@ def fitted(callback, generator, kimg=0.02):
 
 
 def test_a_training_run_records_the_incidence_at_its_end(generator, expected):
-    callback = CircleIncidence(
-        num_images=NUM, seed=SEED, levels=1.8, channel_level=None, batch_size=5
-    )
+    callback = CircleIncidence(num_images=NUM, seed=SEED, levels=1.8, batch_size=5)
     fitted(callback, generator)
     values = {record["metric"]: record["value"] for record in callback.records}
     assert values["artifact_incidence12"] == pytest.approx(

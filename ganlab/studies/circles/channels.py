@@ -25,7 +25,7 @@ from ganlab.sampling import Sampler, batched
 from ganlab.studies.ranks import Ranks
 
 NUM = 1000  # images that a channel is compared with
-LEVEL = 2.2  # a clearance so many times the channel's largest in those stands out
+LEVEL = 2.2  # as measured (`benchmarks/circles.py`): times a channel's largest clearance in those
 LEAST = 0.01  # a channel active in a smaller share of them is set apart: it is rare, no artifact
 FEWEST = 10  # and so is one active in fewer of them: they say too little
 HIGH = 0.75  # a peak that does not exceed so many of the channel's peaks is none to look at

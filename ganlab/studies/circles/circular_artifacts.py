@@ -20,7 +20,7 @@ from ganlab.report.panels import MARKED, panel_figure, pictures, wrapped
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.circles.case import CircleCase
-from ganlab.studies.circles.channels import LEVEL, NUM
+from ganlab.studies.circles.channels import NUM
 from ganlab.studies.circles.depth import FACTOR, depth_table, depths
 from ganlab.studies.circles.figures import draw_figures
 from ganlab.studies.circles.grids import Compare, Opener, comparison, named_checkpoints
@@ -61,7 +61,7 @@ class CircularArtifacts(Question):
     levels: LevelsGiven = MINIMUM  # contrast that stands out; by size, as {8x8: 3}
     threshold: float = 1.0  # score above which an image is affected
     persistence: int = PERSISTENCE  # consecutive resolutions
-    channel_level: float | None = LEVEL  # one channel's peak over its highest elsewhere
+    channel_level: float | None = None  # one channel's peak over its highest elsewhere
     num_reference: int = NUM  # other images in which that is looked for
     levels_from: str | Path | None = None  # artifact-free checkpoint, or a run's levels.json
     false_positive_rate: float = 0.01  # of that checkpoint's images

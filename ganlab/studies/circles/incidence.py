@@ -11,7 +11,7 @@ from torch import Tensor
 from ganlab.metrics import wilson_interval
 from ganlab.metrics.suite import short
 from ganlab.sampling import Sampler
-from ganlab.studies.circles.channels import LEVEL, NUM, usual_peaks
+from ganlab.studies.circles.channels import NUM, usual_peaks
 from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven
 from ganlab.studies.circles.observation import Detected, Seen, observe, reading_of, reading_points
 from ganlab.studies.ranks import Ranks
@@ -115,7 +115,7 @@ class CircleIncidence(Scorer):
         levels: LevelsGiven = MINIMUM,  # contrast that stands out; by size, as {8x8: 3}
         threshold: float = 1.0,  # score above which an image is affected
         persistence: int = PERSISTENCE,  # consecutive resolutions
-        channel_level: float | None = LEVEL,  # one channel's peak over its highest in
+        channel_level: float | None = None,  # one channel's peak over its highest in
         num_reference: int = NUM,  # other images; None = channels are not looked at
         confidence: float = 0.95,  # of the Wilson interval
         batch_size: int = 100,

@@ -9,7 +9,7 @@ from typing import Any
 
 from ganlab.storage import read_text
 from ganlab.storage.atomic import replace_file
-from ganlab.studies.circles.channels import FEWEST, LEVEL, NUM
+from ganlab.studies.circles.channels import FEWEST, NUM
 
 LevelsGiven = float | Mapping[str, float]
 FILE = "levels.json"
@@ -30,7 +30,7 @@ class Levels:
     threshold: float = 1.0  # an image is affected above this score, in units of its levels
     persistence: int = PERSISTENCE  # consecutive resolutions a peak must be found at
     source: str = "as configured"
-    channel: float | None = LEVEL  # one channel's peak over its highest elsewhere; None = not asked
+    channel: float | None = None  # one channel's peak over its highest elsewhere; None = not asked
     reference: int = NUM  # images in which it is looked for elsewhere
 
     def __post_init__(self) -> None:
@@ -103,7 +103,7 @@ class Levels:
     @classmethod
     def _of(cls, found: Mapping[str, Any]) -> "Levels":
         """What a file says; raises ValueError or TypeError where that cannot be."""
-        made = cls(**{"channel": None, **found})  # a file of before channels were looked at
+        made = cls(**found)
         several = made.levels if isinstance(made.levels, dict) else {"": made.levels}
         values: list[Any] = [*several.values(), made.threshold, made.persistence, made.reference]
         values += [] if made.channel is None else [made.channel]
