@@ -37,6 +37,7 @@ EXTRAS = {  # what begins the names of options that come with a plugin -> the ex
     "hydra/launcher/ray": "ray",
 }
 PLUGIN = r"Unknown plugin class : 'hydra_plugins\.hydra_(submitit|ray|optuna)\w*"  # of an extra
+CHECKPOINTS, KEPT = "checkpoints", "kept"  # folders: of a run, and in it of those that stay
 STOPPED_EARLY = "stopped before anything was trained"
 
 
@@ -66,15 +67,33 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
+def run_of(ckpt: str | Path) -> Path | None:
+    """The directory of the run whose checkpoint this is, one that is kept too; None without one.
+
+    Runs, their `checkpoints` and the files there may be links: where they lead counts before where
+    they stand.
+    """
+    path = Path(ckpt).expanduser()
+    for place in (path.resolve(), path.absolute()):
+        folder = place.parent.parent if place.parent.name == KEPT else place.parent
+        if folder.name == CHECKPOINTS:
+            return folder.parent.resolve()
+    return None
+
+
+def is_among(ckpt: str | Path, checkpoints: Path) -> bool:
+    """Whether a checkpoint is one of a folder, or kept there, by its place or by a link to it."""
+    name, place = Path(ckpt).name, Path(ckpt).expanduser().resolve()
+    return any(
+        place == (folder / name).resolve() or place.parent == folder.resolve()
+        for folder in (checkpoints, checkpoints / KEPT)
+    )
+
+
 def training_directory(ckpt: str | None, fresh: str) -> str:
     """Where a training run writes: the checkpoint's own run when it resumes one, else `fresh`."""
-    if not ckpt:
-        return fresh
-    path = Path(ckpt).expanduser()
-    for folder in (path.resolve().parent, path.absolute().parent):  # linked, by either name
-        if folder.name == "checkpoints":
-            return str(folder.parent.resolve())
-    return fresh
+    found = run_of(ckpt) if ckpt else None
+    return fresh if found is None else str(found)
 
 
 def config_folder(ckpt: str | None) -> str | None:
@@ -90,7 +109,10 @@ def data_choice(ckpt: str | None) -> str:
     """
     if ckpt is None:
         return "files"
-    path = Path(str(ckpt)).expanduser().parent.parent / ".hydra" / "hydra.yaml"
+    run = run_of(str(ckpt))
+    if run is None:
+        return "unknown"
+    path = run / ".hydra" / "hydra.yaml"
     try:
         text = path.read_text(encoding="utf-8") if path.is_file() else ""
     except (OSError, ValueError):

@@ -314,7 +314,8 @@ def check_stopping(settings: Settings) -> None:
             f"stop={shown(stop)} should be a mapping of patience and min_delta, as in "
             "stop.patience=5"
         )
-    scored = settings.get("scores") is not None and settings.get("score_every_kimg") is not None
+    scores = settings.get("scores")
+    scored = isinstance(scores, dict) and scores.get("every_kimg") is not None
     if stop.get("patience") is not None and not scored:
         raise ConfigError(
             f"stop.patience={shown(stop['patience'])} counts scorings in training, of which there "

@@ -190,7 +190,7 @@ class Sampler:
                 images = self._of_styles(values.to(self.place))
             else:
                 images = self._of_latents(values.to(self.place), self.condition(addresses))
-        return enlarged(finest(images), self.generator.image_size[1])
+        return full_size(images, self.generator)
 
     def _of_styles(self, styles: Tensor) -> Images:
         assert has_styles(self.generator)
@@ -261,6 +261,11 @@ def device_of(network: nn.Module) -> torch.device:
 def finest(images: Images) -> Tensor:
     """The full-resolution images of an output that may list all scales, coarse to fine."""
     return images[-1] if isinstance(images, list) else images
+
+
+def full_size(images: Images, generator: Generator) -> Tensor:
+    """The finest of a generator's images, (N, C, H, W) of its size also while it still grows."""
+    return enlarged(finest(images), generator.image_size[1])
 
 
 def checked_noise(noise: str) -> str:

@@ -20,7 +20,7 @@ import yaml
 from PIL import Image
 
 from ganlab.__main__ import COMMANDS, REARRANGED, main
-from ganlab.cli import SharedError, conf_dir, fail, one_line, training_directory
+from ganlab.cli import SharedError, conf_dir, fail, is_among, one_line, run_of, training_directory
 from ganlab.systems.trainer import make_trainer
 
 ROOT = Path(__file__).parent.parent
@@ -168,6 +168,22 @@ def test_a_run_whose_checkpoints_are_kept_elsewhere_under_another_name_is_its_ow
     (run / "checkpoints").unlink()
     (run / "checkpoints").symlink_to(other / "checkpoints")
     assert training_directory(f"{run}/checkpoints/last.ckpt", "fresh") == str(other)
+
+
+def test_a_checkpoint_lies_in_its_run_wherever_it_is_kept_there(tmp_path):
+    run, link = tmp_path / "run", tmp_path / "link.ckpt"
+    kept = run / "checkpoints" / "kept" / "000000064.ckpt"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    link.symlink_to(kept)
+    for path in (kept, link, run / "checkpoints" / "best.ckpt"):
+        assert run_of(path) == run
+        assert training_directory(str(path), "fresh") == str(run)
+        assert is_among(path, run / "checkpoints")
+        assert not is_among(path, tmp_path / "other" / "checkpoints")
+    for path in (tmp_path / "last.ckpt", run / "kept" / "a.ckpt", kept.parent / "more" / "a.ckpt"):
+        assert run_of(path) is None
+        assert not is_among(path, run / "checkpoints")
 
 
 def test_missing_value(complaint):

@@ -128,14 +128,14 @@ class Moments:
     """Mean and covariance of real features, prepared for many distances to them."""
 
     mean: Tensor  # (d,) float64
-    root: Tensor  # (d, d), root @ root.T is the covariance
+    root: Tensor  # (d, rank), root @ root.T is the covariance
     trace: Tensor  # () of the covariance
 
     @classmethod
     def of(cls, mean: Tensor, covariance: Tensor) -> "Moments":
         """From (d,) and (d, d)."""
-        values, vectors = torch.linalg.eigh(covariance.double())
-        return cls(mean.double(), vectors * values.clamp(min=0).sqrt(), values.sum())
+        covariance = covariance.double()
+        return cls(mean.double(), _root(covariance), covariance.trace())
 
     def distance(self, features: Tensor) -> Tensor:
         """FID of (K, d) features to the reals, K >= 2: Heusel et al. 2017, eq. 6, a scalar.

@@ -14,10 +14,9 @@ from torch import Tensor
 from ganlab.features import Extractor
 from ganlab.features.pixels import continuous, with_channels
 from ganlab.networks.base import Condition, Generator, StyleGenerator
-from ganlab.nn.growing import enlarged
 from ganlab.nn.paths import great_circle
 from ganlab.nn.randomness import keyed_generator, latents_at
-from ganlab.sampling import ConditionAt, batched, device_of, evaluating, finest
+from ganlab.sampling import ConditionAt, batched, device_of, evaluating, full_size
 
 SPACES, SAMPLINGS = ("z", "w"), ("full", "end")
 WIDEST = 256  # px; larger images are averaged down before they are compared
@@ -115,7 +114,7 @@ def painted(
     else:
         latents = walk(ends[0].double(), ends[1].double(), at).to(ends[0])
         images = generator.synthesize(generator.map(latents, condition), noise="const")
-    return enlarged(finest(images), generator.image_size[1])
+    return full_size(images, generator)
 
 
 def crop_and_shrink(images: Tensor, crop: bool) -> Tensor:

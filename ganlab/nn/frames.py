@@ -52,6 +52,11 @@ class Frame:
             )
         return self.first[0] * size // SMALLEST, self.first[1] * size // SMALLEST
 
+    def pixels(self, size: int) -> str:
+        """`8`, or `8x16` of a rectangle: the map of this size in words."""
+        height, width = self.at(size)
+        return str(height) if height == width else f"{height}x{width}"
+
     def name(self, size: int) -> str:
         """`4x8`: how the map of this size is called."""
         height, width = self.at(size)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ganlab.nn.frames import Frame
 from ganlab.nn.resample import downsample_average, upsample_nearest
 
 
@@ -50,6 +51,8 @@ class Growing(nn.Module):
     level, fully faded in; a system that grows it calls `grow_to` before the first batch.
     """
 
+    resolution: int  # of the last level; of a rectangle that of its table, see `Frame`
+    frame: Frame | None = None  # of images that may be rectangles; None = a square
     num_levels: int  # resolutions, first to last
     level: int
     alpha: float
@@ -88,6 +91,6 @@ def unfinished(network: nn.Module) -> str | None:
     missing = network.num_levels - 1 - network.level
     if not missing and network.alpha == 1:
         return None
-    full: Any = network.resolution
+    full = network.frame or Frame(network.resolution)
     fading = f", alpha {network.alpha:.3g}" if network.alpha < 1 else ""
-    return f"{full >> missing} of {full} px{fading}"
+    return f"{full.pixels(full.size >> missing)} of {full.pixels(full.size)} px{fading}"

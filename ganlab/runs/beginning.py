@@ -32,6 +32,7 @@ from ganlab.runs.directory import (
 
 UNNAMED = "${training_directory:"  # begins hydra.run.dir where nobody gave one
 PATIENCE = 600  # seconds that ranks wait for the first of them
+WAYS = 3  # checkpoints in a message, of several
 LINGERING = 30  # seconds in which an earlier start of a run may be ending yet
 ENTERED = "GANLAB_ENTERED"  # the process that looked at the directory, for ranks that it starts
 
@@ -46,7 +47,7 @@ def to_go_on_from(directory: Path) -> Path | None:
     if found and found[0].name == "last.ckpt":
         return found[0]
     if found:
-        ways = " or ".join(f"ckpt={path}" for path in found)
+        ways = " or ".join(f"ckpt={path}" for path in found[:WAYS])
         raise DirectoryError(
             f"{directory} has no checkpoints/last.ckpt, which resume=auto goes on from: go on with "
             f"{ways}, or begin another run with hydra.run.dir=<a new folder>"

@@ -8,13 +8,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ganlab.cli import CHECKPOINTS, KEPT, is_among
 from ganlab.processes import external_rank
 from ganlab.report.results import NAME, checked_result
 from ganlab.runs import locks
 from ganlab.storage import irregular
 from ganlab.storage.atomic import LEFT
 
-FOLDERS = ("checkpoints", "samples", "figures", ".hydra")  # of a run, in its directory
+FOLDERS = (CHECKPOINTS, "samples", "figures", ".hydra")  # of a run, in its directory
 FILES = ("metrics.csv", NAME, "report.html", locks.LOCK, locks.HOLDER)
 
 begun_anew: set[Path] = set()  # directories in which resume=auto found nothing to go on from
@@ -28,7 +29,7 @@ def contents(directory: Path) -> str | None:
     """What of an earlier run would be written over here; None where there is nothing to lose."""
     directory = Path(directory)
     if found := checkpoints(directory):
-        return f"checkpoints/{found[0].name}"
+        return found[0].relative_to(directory).as_posix()
     if number := num_rows(directory):
         return f"{number} rows of metrics.csv"
     result = result_of(directory)
@@ -39,9 +40,13 @@ def contents(directory: Path) -> str | None:
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """A run's checkpoints, `last.ckpt` first."""
-    found = (path for path in (directory / "checkpoints").glob("*.ckpt") if path.is_file())
-    return sorted(found, key=lambda path: (path.name != "last.ckpt", path.name))
+    """A run's checkpoints, `last.ckpt` first, those that stay last and the newest of them first."""
+    folder = directory / CHECKPOINTS
+    found, stay = (
+        [path for path in each.glob("*.ckpt") if path.is_file()] for each in (folder, folder / KEPT)
+    )
+    named = sorted(found, key=lambda path: (path.name != "last.ckpt", path.name))
+    return [*named, *sorted(stay, key=lambda path: path.name, reverse=True)]
 
 
 def num_rows(directory: Path) -> int:
@@ -103,14 +108,11 @@ def refuse_used(directory: Path, kind: str, ckpt: object, resume: object) -> Non
             f"{directory} is a training run's ({found}), whose result an evaluation would write "
             f"over: give it a folder of its own, {new}"
         )
-    folder, begun = directory / "checkpoints", Path(str(ckpt)).expanduser()
-    linked = begun.resolve() == (folder / begun.name).resolve()  # from there to another disk
-    own = ckpt and (linked or begun.resolve().parent == folder)
-    if own or (ckpt and resume == "force"):
+    if ckpt and (resume == "force" or is_among(str(ckpt), directory / CHECKPOINTS)):
         return
     if evaluated:
         raise DirectoryError(f"{directory} holds {found}: {new} is a run's own")
-    last = folder / "last.ckpt"
+    last = directory / CHECKPOINTS / "last.ckpt"
     goes_on, begins = (f"ckpt={last}", "a branch") if ckpt else ("resume=auto", "another")
     raise DirectoryError(
         f"{directory} holds {found} of an earlier run: {goes_on} goes on with it, {new} begins "

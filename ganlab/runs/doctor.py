@@ -21,6 +21,7 @@ from ganlab.runs.provenance import commit
 REQUIREMENT = re.compile(
     r"""(?P<name>[\w.-]+)(?P<bounds>[^;]*?)\s*(?:;\s*extra\s*==\s*['"](?P<extra>[\w-]+)['"])?"""
 )
+OURS = ("images", "generated", "indices", "reals", "fashion_mnist", "faces", "eyes", "hub")
 GIB = 2**30
 
 
@@ -78,15 +79,24 @@ def parts() -> Iterator[str]:
 
 def kept(folder: Path) -> Iterator[str]:
     """Sizes of what is kept for all runs, and the disk that is left there."""
-    place = str(folder).replace(str(Path.home()), "~", 1) if folder.is_absolute() else str(folder)
-    shown = place if place.startswith("~") else "of GANLAB_CACHE"
     if not folder.is_dir():
-        yield f"none yet, in {shown}"
+        yield f"none yet, in {place()}"
         return
+    sizes: dict[str, int] = {}
     for path in sorted(folder.iterdir()):
+        name = path.name if path.name in OURS else "other files"  # may be called after anything
         files = [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
-        yield f"{path.name}: {sum(each.stat().st_size for each in files) / 1e6:.1f} MB"
-    yield f"in {shown}, {shutil.disk_usage(folder).free / GIB:.1f} GiB free"
+        sizes[name] = sizes.get(name, 0) + sum(each.stat().st_size for each in files)
+    for name in (*OURS, "other files"):
+        if name in sizes:
+            yield f"{name}: {sizes[name] / 1e6:.1f} MB"
+    yield f"in {place()}, {shutil.disk_usage(folder).free / GIB:.1f} GiB free"
+
+
+def place() -> str:
+    """Where things are kept, without what a user called it."""
+    chosen = [name for name in ("GANLAB_CACHE", "XDG_CACHE_HOME") if os.environ.get(name)]
+    return f"the folder of {chosen[0]}" if chosen else "~/.cache/ganlab"
 
 
 def requirements() -> Iterator[tuple[str, str, str | None]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from lightning import Callback
 from omegaconf import DictConfig
 
+from ganlab.cli import CHECKPOINTS, is_among
 from ganlab.config import Settings
 from ganlab.processes import external_rank, heeded
 from ganlab.report.facts import duration
@@ -156,7 +157,8 @@ def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
     """
     seen, kimg = checkpoint["images_seen"], settings["kimg"]
     patience = Patience(**settings.get("stop", {}))
-    if "patience" in checkpoint:
+    own = is_among(settings["ckpt"], Path(settings["run_dir"], CHECKPOINTS))
+    if own and "patience" in checkpoint:  # a branch has a patience of its own
         patience.load_state_dict(checkpoint["patience"])
     if seen < kimg * 1000 and not patience.exhausted:
         return False

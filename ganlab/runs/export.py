@@ -19,12 +19,11 @@ from torch.export import ExportedProgram
 
 from ganlab import __version__
 from ganlab.networks.base import Condition, Generator
-from ganlab.nn.growing import enlarged
 from ganlab.runs.conversion import check_told
 from ganlab.runs.opening import open_checkpoint
 from ganlab.runs.provenance import commit
 from ganlab.runs.recipes import rebuilt
-from ganlab.sampling import Sampler, finest, has_styles
+from ganlab.sampling import Sampler, full_size, has_styles
 from ganlab.storage.atomic import temporary
 from ganlab.systems.system import System
 
@@ -56,7 +55,7 @@ class Graph(nn.Module):
             images = network.synthesize(mean + truncation * (styles - mean), "const")
         else:
             images = network(latents, condition)
-        return enlarged(finest(images), network.resolution)
+        return full_size(images, network)
 
 
 def inputs_of(generator: Generator, n: int) -> Inputs:

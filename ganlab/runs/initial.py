@@ -14,6 +14,7 @@ from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.runs import recipes
 from ganlab.runs.recipes import open_checkpoint
+from ganlab.runs.remembered import records_of
 from ganlab.systems.gan import GAN
 
 SHARED = {"resolution": "data.resolution", "channels": "data.channels"}
@@ -121,5 +122,5 @@ def take_networks(system: Any, place: str | None) -> None:
             network.load_state_dict(weights)
         except RuntimeError as error:
             raise ConfigError(f"init={place} holds another {name} than model=: {error}") from error
-    source = checkpoint["recipe"].get("source") or {"file": str(Path(place).absolute())}
+    source = records_of(checkpoint["recipe"].get("source")) or {"file": str(Path(place).absolute())}
     system.recipe["begun_from"] = {key: str(value) for key, value in source.items()}

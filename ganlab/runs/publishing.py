@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from ganlab import __version__
-from ganlab.cli import training_directory
+from ganlab.cli import run_of
 from ganlab.config import Settings, targets
 from ganlab.interop import NAMED, converted, hub
 from ganlab.report.images import save_grid
@@ -96,8 +96,8 @@ class Publication:
         scrub = Scrubbed()
         kept = {key: recipe[key] for key in (*RECIPE, "choices") if key in recipe}
         plain = scrub(json.loads(json.dumps(kept, default=str)), "")
-        directory = training_directory(ckpt, "")
-        result = result_of(Path(directory)) if directory else {}
+        directory = run_of(ckpt)
+        result = {} if directory is None else result_of(directory)
         return cls(checkpoint, system, result, repo, licence, plain, scrub.left_out)
 
     def write(self, folder: Path) -> list[Path]:

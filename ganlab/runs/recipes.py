@@ -54,6 +54,7 @@ from ganlab.systems.system import System
 RECIPE = ("model", "data", "features", "metrics", "seed", "precision")
 WATCHED = ("scores", "callbacks")  # what looks at a run: compared where both runs have it
 PRETRAINED = f"{Pretrained.__module__}.{Pretrained.__name__}"
+RECORDS = ("choices", "source", "begun_from")  # said of a run in results, in names and numbers
 OF_A_START = ("ckpt=", "resume=", "init=")  # words that are no part of what a run is
 # Keys that may change between a run and its continuation: they only move or lengthen it.
 FREE = (
@@ -182,7 +183,7 @@ def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = Non
         system.load_state_dict(state, assign=bare)
     except (RuntimeError, AttributeError, TypeError) as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {error}") from error
-    system.recipe = recipe | {key: records_of(recipe.get(key)) for key in ("choices", "source")}
+    system.recipe = recipe | {key: records_of(recipe.get(key)) for key in RECORDS}
     system.images_seen = checkpoint["images_seen"]
     return system.eval()
 

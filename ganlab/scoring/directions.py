@@ -21,16 +21,14 @@ def direction(metric: str, ways: Ways = UNSAID) -> str:
 
 
 def better(metric: str, new: float, old: float | None, ways: Ways = UNSAID) -> bool:
-    """Whether a score beats the best so far; NaN never does, anything finite beats nothing.
+    """Whether a score beats the best so far; what is not finite never does, all else beats nothing.
 
-    Of a metric that improves neither way the first stays.
+    No score of a metric that improves neither way is better than another, or than nothing.
     """
-    if math.isnan(new):
-        return False
-    if old is None:
-        return True
     way = way_of(metric, ways)
-    return way is not None and (new < old if way == "min" else new > old)
+    if way is None or not math.isfinite(new):
+        return False
+    return old is None or (new < old if way == "min" else new > old)
 
 
 def chosen_monitor(names: Sequence[str], asked: str | None, ways: Ways = UNSAID) -> str:

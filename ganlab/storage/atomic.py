@@ -9,8 +9,8 @@ from ganlab.storage import located
 
 PARTIAL = ".partial"  # ends the name of a checkpoint that is being written
 # Names of all files that are written here and renamed once they are whole: those of `temporary`,
-# with the number of a process and mostly of a thread, and checkpoints.
-LEFT = re.compile(rf"\..+\.\d+(-\d+)?\.tmp|(last|best)\.ckpt{re.escape(PARTIAL)}")
+# with the number of a process and mostly of a thread, and checkpoints, kept ones by their images.
+LEFT = re.compile(rf"\..+\.\d+(-\d+)?\.tmp|(last|best|\d+)\.ckpt{re.escape(PARTIAL)}")
 
 
 def temporary(path: Path) -> Path:

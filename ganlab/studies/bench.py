@@ -111,17 +111,21 @@ class Bench:
                 f"study.label={asked[0]}: this {type(self.generator).__module__} is unconditional, "
                 "it is told no class; leave study.label and study.labels out"
             )
-        names = self.class_names(asked)
-        known = names if len(names) == number else list(map(str, range(number)))
-        return [label_named(each, known, "study.label") for each in asked]
+        numbers = list(map(str, range(number)))
+        known = [self.class_names(each) for each in asked]
+        return [
+            label_named(each, names if len(names) == number else numbers, "study.label")
+            for each, names in zip(asked, known, strict=True)
+        ]
 
-    def class_names(self, asked: Sequence[Class]) -> Sequence[str]:
-        """What the generator's classes are called, by it or, where words are asked, by the data.
+    def class_names(self, asked: Class) -> Sequence[str]:
+        """What the generator's classes are called, by it or, where a word is asked, by the data.
 
-        Images are not opened for numbers: a checkpoint paints where its training images are not.
+        Images are not opened for numbers, written as such or as text: a checkpoint paints where its
+        training images are not.
         """
         own = self.system.conditioner.class_names
-        worded = any(isinstance(each, str) for each in asked)
+        worded = not str(asked).isdigit()
         return names_of_classes(self.data) if worded and self.has_images and not own else own
 
     @cached_property

@@ -11,7 +11,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from ganlab.metrics import Suite
 from ganlab.nn.growing import unfinished
-from ganlab.scoring.directions import better, direction, refuse_unknown
+from ganlab.report.directions import way_of
+from ganlab.scoring.directions import better, refuse_unknown
 from ganlab.scoring.scoring import score_table, undisturbed
 from ganlab.studies.bench import Bench
 from ganlab.studies.classes import Class
@@ -116,10 +117,12 @@ class Scores(Study):
 
     @property
     def newest(self) -> Scoring | None:
-        """The monitored score of the newest scoring in training."""
+        """The monitored score of the newest scoring in training, if it improves in one way."""
         if self.scored_at is None or self.monitor not in self.latest:
             return None
-        way, value = direction(self.monitor, self.scoring.ways), self.latest[self.monitor]
+        if (way := way_of(self.monitor, self.scoring.ways)) is None:
+            return None
+        value = self.latest[self.monitor]
         return Scoring(self.scored_at, self.monitor, value, way, self.size is not None)
 
     def score(self, trainer: Trainer, system: Training, title: str) -> dict[str, float]:

@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from ganlab import __version__
-from ganlab.cli import SharedError
+from ganlab.cli import KEPT, SharedError, is_among
 from ganlab.storage import DamagedFile, irregular
 from ganlab.storage.archive import CompressedArchive
 from ganlab.storage.atomic import PARTIAL
@@ -182,9 +182,10 @@ class Checkpointing(Checkpoint):
         """
         self.stops.take()
         begun = trainer.ckpt_path  # a branch has another run's file: its best is one of its own
-        if begun and Path(begun).resolve().parent != self.directory.resolve():
+        if begun and not is_among(begun, self.directory):
             for callback in scorers(trainer):
                 callback.best = None
+            pl_module.patience.anew(scorers(trainer))
         if pl_module.open_tick is not None:
             pl_module.images_before, pl_module.open_tick = pl_module.open_tick, None
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -253,7 +254,7 @@ class Checkpointing(Checkpoint):
                 warnings.warn(f"not saving: {bad} is not finite; kept {self.last}", stacklevel=2)
                 return
             names = [BEST] if best else []
-            names += [f"kept/{system.images_seen:09d}.ckpt"] if kept else []
+            names += [f"{KEPT}/{system.images_seen:09d}.ckpt"] if kept else []
             self.failure = agreed(self._written(trainer, names))
         if self.failure is None:
             self.saved_at = system.images_seen

@@ -135,7 +135,7 @@ def check_listed(
 
 
 def pixels(stage: Stage) -> int:
-    """Height and width of a stage's images."""
+    """Size of a stage's images, px of a square."""
     return FIRST_RESOLUTION << stage.level
 
 
@@ -207,9 +207,10 @@ def grow_to(system: Training, stage: Stage) -> None:
 def say_where_it_ends(kimg: float, growth: Growth) -> None:
     """One line if the run is too short to reach its last level."""
     if kimg * 1000 < growth.images_needed:
-        size = pixels(growth(round(kimg * 1000)))
+        frame = Frame.of("growth", growth.resolution)
+        last = frame.name(pixels(growth(round(kimg * 1000))))
         print(
-            f"kimg={kimg:g} ends this run at {size}x{size}: all of {growth.size}x{growth.size} "
+            f"kimg={kimg:g} ends this run at {last}: all of {frame.name(frame.size)} "
             f"is there after {growth.images_needed / 1000:g} kimg "
             "(model.growth.stable_kimg, fade_kimg)"
         )

@@ -12,7 +12,8 @@ from ganlab.systems.scorer import Scorer, Scoring
 class Patience:
     """How many scorings in a row may fail to improve the best by more than a difference.
 
-    Scores of images that are smaller than they will be, while networks grow, do not count.
+    Scores of images that are smaller than they will be, while networks grow, do not count, nor do
+    those before the first that is finite.
 
     Raises:
         ValueError: names the key.
@@ -37,11 +38,17 @@ class Patience:
     @property
     def exhausted(self) -> bool:
         """Whether it is time to stop."""
-        return self.patience is not None and self.waited >= self.patience
+        return self.patience is not None and self.best is not None and self.waited >= self.patience
+
+    def anew(self, scorers: Sequence[Scorer]) -> None:
+        """Begin as a branch: what the run that it left was told by these is no score of its own."""
+        self.best, self.metric, self.waited = None, None, 0
+        if (newest := newest_of(scorers)) is not None:
+            self.looked_at = newest.images_seen
 
     def look(self, scorers: Sequence[Scorer]) -> None:
         """Take note of the newest scoring, if there is one that is not known."""
-        newest = next((each.newest for each in scorers if each.newest is not None), None)
+        newest = newest_of(scorers)
         if newest is None or newest.images_seen == self.looked_at:
             return
         self.looked_at = newest.images_seen
@@ -51,7 +58,7 @@ class Patience:
             return
         if self.improves(newest):
             self.best, self.waited = newest.value, 0
-        else:
+        elif self.best is not None:
             self.waited += 1
 
     def improves(self, newest: Scoring) -> bool:
@@ -80,3 +87,8 @@ class Patience:
         """Take it back."""
         self.best, self.metric = state["best"], state["metric"]
         self.waited, self.looked_at = state["waited"], state["looked_at"]
+
+
+def newest_of(scorers: Sequence[Scorer]) -> Scoring | None:
+    """The newest scoring of the first of these that goes by one; None where none does yet."""
+    return next((each.newest for each in scorers if each.newest is not None), None)

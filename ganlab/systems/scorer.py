@@ -26,7 +26,7 @@ class Scorer(Callback):
 
     @property
     def newest(self) -> Scoring | None:
-        """The newest scoring in training, if it monitors one metric and has scored."""
+        """The newest scoring in training, if it has scored and goes by a metric that improves."""
         return None
 
     @property

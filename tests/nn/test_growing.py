@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from ganlab.nn.frames import Frame
 from ganlab.nn.growing import Growing, Stage, blend, enlarged, faded_reals, unfinished
 
 
@@ -43,6 +44,9 @@ def test_how_far_a_network_has_come_is_said_until_it_is_all_there():
     texts = ["4 of 16 px", "8 of 16 px, alpha 0.25", "8 of 16 px", "16 of 16 px, alpha 0.5", None]
     assert [*said.values()] == texts
     assert unfinished(torch.nn.Linear(1, 1)) is None
+    toy.frame = Frame.of("generator", [16, 32])
+    toy.grow_to(Stage(1, 0.25))
+    assert unfinished(toy) == "8x16 of 16x32 px, alpha 0.25"
 
 
 def test_level_0_has_nothing_to_fade_from():

@@ -5,7 +5,7 @@ from ganlab.report.results import write_result
 
 def checkpoint(run, name="last.ckpt"):
     path = run / "checkpoints" / name
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"weights")
 
 

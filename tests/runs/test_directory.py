@@ -21,6 +21,7 @@ FREE = {
 USED = {
     "last": (checkpoint, "checkpoints/last.ckpt"),
     "another": (lambda run: checkpoint(run, "mine.ckpt"), "checkpoints/mine.ckpt"),
+    "kept": (lambda run: checkpoint(run, "kept/000000064.ckpt"), "checkpoints/kept/000000064.ckpt"),
     "row": (
         lambda run: (run / "metrics.csv").write_text("images_seen,loss\n64,1.0\n"),
         "1 rows of metrics.csv",
@@ -67,6 +68,7 @@ def test_what_came_of_a_run_is_not_written_over(tmp_path, entering, made, what):
         entering(ckpt=tmp_path / "other" / "checkpoints" / "last.ckpt")
     assert files(run) == before
     entering(ckpt=run / "checkpoints" / "last.ckpt")
+    entering(ckpt=run / "checkpoints" / "kept" / "000000064.ckpt")
     entering(ckpt=tmp_path / "other.ckpt", resume="force")
 
 
@@ -127,7 +129,9 @@ def test_what_killed_processes_were_writing_is_cleared_away_and_nothing_else(tmp
     archive = ImageZip(run / "images.zip", 1)
     left = [temporary(run / name) for name in ("metrics.csv", "samples/000064.png", ".holder")]
     left += [archive.partial, run / "samples" / ".000064.png.123.tmp"]
-    left += [run / "checkpoints" / f"{name}.ckpt.partial" for name in ("last", "best")]
+    left += [
+        run / "checkpoints" / f"{name}.ckpt.partial" for name in ("last", "best", "kept/000500000")
+    ]
     kept = [run / name for name in ("notes.tmp", ".mine.tmp", "rates.partial.safetensors")]
     kept += [temporary(run / ".hidden" / "x"), temporary(run / "scores" / "result.json")]
     kept += [run / "scores" / locks.LOCK]  # another process may be at work there

@@ -35,16 +35,32 @@ def test_a_missing_part_says_how_it_is_had(asked):
     assert "mine: without nosuch-thing: pip install ganlab[mine]" in list(doctor.parts())
 
 
-def test_kept_files_are_summed_and_their_place_names_nobody(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        (None, "~/.cache/ganlab"),
+        ("XDG_CACHE_HOME", "the folder of XDG_CACHE_HOME"),
+        ("GANLAB_CACHE", "the folder of GANLAB_CACHE"),
+    ],
+)
+def test_kept_files_are_summed_and_their_place_names_nobody(tmp_path, monkeypatch, variable, told):
+    """A folder of the user's home is called after the user's work as well as any other."""
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    folder = tmp_path / "cache"
-    assert list(doctor.kept(folder)) == ["none yet, in ~/cache"]
+    for name in ("GANLAB_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "of-somebody"
+    if variable is not None:
+        monkeypatch.setenv(variable, str(folder))
+    assert list(doctor.kept(folder)) == [f"none yet, in {told}"]
     (folder / "faces").mkdir(parents=True)
     (folder / "faces" / "a.pt").write_bytes(bytes(1_500_000))
     (folder / "faces" / "b.pt").write_bytes(bytes(500_000))
+    (folder / "of-a-client").mkdir()
+    (folder / "of-a-client" / "c.pt").write_bytes(bytes(250_000))
+    (folder / "patients.pt").write_bytes(bytes(250_000))
     lines = list(doctor.kept(folder))
-    assert lines[0] == "faces: 2.0 MB"
-    assert lines[1].startswith("in ~/cache, ")
+    assert lines[:2] == ["faces: 2.0 MB", "other files: 0.5 MB"]
+    assert lines[2].startswith(f"in {told}, ")
 
 
 def test_the_report_names_no_user_and_no_host(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import copy
 import inspect
 import shlex
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -374,6 +375,11 @@ def test_the_data_of_a_checkpoint_are_said_and_their_cache_is_ones_own(ckpt, lai
 def test_what_lies_beside_a_checkpoint_is_a_name_or_ignored(choice, tmp_path):
     assert data_choice(written(tmp_path, "fashion_mnist")) == "fashion_mnist"
     assert data_choice(written(tmp_path, choice)) == "unknown"
+
+
+def test_a_kept_checkpoint_is_of_the_data_of_its_run(tmp_path):
+    last = Path(written(tmp_path, "fashion_mnist"))
+    assert data_choice(str(last.parent / "kept" / "000000064.ckpt")) == "fashion_mnist"
 
 
 def written(folder, choice):

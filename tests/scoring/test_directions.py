@@ -40,7 +40,7 @@ def test_a_spread_has_none(name):
         direction(name)
     with pytest.raises(ValueError, match="cannot tell"):
         chosen_monitor(["fid10k", name], name)
-    assert better(name, 1.0, None)
+    assert not better(name, 1.0, None)
     assert not better(name, 2.0, 1.0)
     assert not better(name, 1.0, 2.0)
     assert not better(name, math.nan, None)

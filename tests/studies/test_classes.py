@@ -90,6 +90,23 @@ def test_words_are_the_datas_where_the_generator_has_none():
         assert study.bench(study_trainer(study, data), system).labels == [1]
 
 
+def test_a_number_written_as_text_is_that_number():
+    """A data set's names may be numbers in another order, as folders sort: 0, 10, 2."""
+
+    class Folders(Data):
+        content_key = "known"
+
+        def __init__(self):
+            super().__init__()
+            self.dataset.class_names = ["0", "10", "2"]
+
+    system = System(small_stylegan2(num_labels=3))
+    system.conditioner = Labels(3)
+    for labels in ([2, 1], ["2", "1"], [2, "1"]):
+        study = Study(Samples(num=1, labels=labels))
+        assert study.bench(study_trainer(study, Folders()), system).labels == [2, 1]
+
+
 def study_trainer(study, data):
     found = trainer(study)
     found.datamodule = data

@@ -13,6 +13,9 @@ from styled_toys import run, small_stylegan, small_stylegan2
 
 from ganlab.data import NoImages
 from ganlab.features import Classifier, FashionVGG
+from ganlab.networks import progan
+from ganlab.nn.growing import Stage
+from ganlab.runs.export import Graph
 from ganlab.sampling import Sampler
 from ganlab.studies import Projection, Samples, Study
 from ganlab.studies.latents import projector
@@ -187,6 +190,35 @@ def test_noise_maps_are_the_layers_own_where_that_is_asked():
     torch.testing.assert_close(found.own, found.distances[:, -1])
     sizes = [tuple(shape) for shape in lively_projector(small_stylegan2()).noise_shapes]
     assert sizes == [(1, 4, 4), (1, 8, 8), (1, 8, 8)]
+
+
+@pytest.mark.parametrize("shape", [(8, 16), (16, 8)])
+def test_a_rectangle_that_still_grows_is_compared_at_its_full_size(shape):
+    """And exported so: 4x8 of 8x16 pixels, each twice."""
+    generator = progan.Generator(shape, 1, 6, 4, 8)
+    generator.grow_to(Stage(0))
+    images = Sampler(generator, seed=2).images([3, 5])
+    assert images.shape == (2, 1, *shape)
+    small = generator(Sampler(generator, seed=2).latents([3, 5]))
+    assert torch.equal(images, small.repeat_interleave(2, 2).repeat_interleave(2, 3))
+    asked = Projector(Sampler(generator), Perceptual(Features()), "z", Schedule(2))
+    assert asked.project(images, [0, 1], shown=2).images.shape == (2, 3, 1, *shape)
+    graph = Graph(generator).eval()
+    torch.testing.assert_close(graph(Sampler(generator, seed=2).latents([3, 5])), images)
+
+
+@pytest.mark.parametrize(
+    ("weight", "name"),
+    [
+        (0.0, "projection_z_classifier"),
+        (10, "projection_z_p10_classifier"),
+        (0.1234567, "projection_z_p0.1234567_classifier"),
+    ],
+)
+def test_its_score_is_named_by_what_pixels_weigh_in_it(weight, name):
+    options = {"extractor": Features(), "num_steps": 1, "num_shown": 1, "indices": [0]}
+    study = studied(Projection(pixels=weight, **options), ConvGenerator())
+    assert [record["metric"] for record in study.findings.records] == [name]
 
 
 def test_the_study_leaves_what_other_studies_take(tmp_path):

@@ -258,6 +258,40 @@ def test_a_study_scores_its_interventions_on_the_baselines_latents():
     assert [record.get("intervention") for record in study.records] == [None] * 3 + ["black"] * 3
 
 
+def test_a_question_is_checked_once_it_is_known_how_many_images_there_are():
+    seen = []
+
+    class Careful(Question):
+        def check(self, bench):
+            seen.append((bench.suite.num_real, bench.scoring.num_fake))
+
+    metrics = {"fid": FrechetDistance()}
+    asked = Suite(Projection(), metrics, 10_000, 10_000, reducible=10_000)
+    trainer(Study(Careful(suite=asked))).test(System(ConvGenerator()), Data(), verbose=False)
+    assert seen == [(24, 24)]
+
+
+class Leaning(FrechetDistance):
+    """A score of which neither less nor more is better."""
+
+    undirected = ("leaning",)
+    higher_is_better = None
+
+
+def test_a_score_that_improves_neither_way_is_no_best_and_is_told_to_nobody():
+    scores = Scores(Suite(Projection(), {"leaning": Leaning()}, 24, 20), every_kimg=0.02)
+    told = []
+
+    class Note(Callback):
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            told.append((scores.newest, scores.improved))
+
+    trainer(scores, Note()).fit(System(ConvGenerator(), 0.04), Data())
+    assert scores.latest.keys() == {"leaning20_of24_classifier"}
+    assert scores.best is None
+    assert told == [(None, False)] * 4
+
+
 # What is better
 
 
@@ -267,6 +301,8 @@ def test_lower_distances_and_higher_shares_are_better():
     assert better("precision10k_k3", 0.9, 0.8)
     assert better("recall10k_k3", 0.1, None)
     assert not better("fid10k", math.nan, None)
+    assert not better("precision10k_k3", math.inf, None)
+    assert not better("fid10k", -math.inf, 2.0)
     with pytest.raises(ValueError, match="monitor=beauty"):
         direction("beauty")
 

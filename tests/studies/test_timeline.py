@@ -65,14 +65,16 @@ def grids(folder):
     save_grid(torch.zeros(1, 1, 8, 8), folder / "timeline.png")
 
 
-@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("named", [None, "last.ckpt", "kept/000012000.ckpt"])
 def test_saved_grids_are_rows_too(tmp_path, named):
     run_folder = tmp_path / "run"
     grids(run_folder / "samples")
-    ckpt = run_folder / "checkpoints" / "last.ckpt"
-    ckpt.parent.mkdir()
-    ckpt.touch()
-    source = {"grids": str(run_folder / "samples")} if named else {"ckpt": str(ckpt)}
+    source = {"grids": str(run_folder / "samples")}
+    if named is not None:
+        ckpt = run_folder / "checkpoints" / named
+        ckpt.parent.mkdir(parents=True)
+        ckpt.touch()
+        source = {"ckpt": str(ckpt)}
     study = Timeline(directory=tmp_path, latents="0:3", moments=2, **source)
     run(study, ConvGenerator())
     numbers = np.load(tmp_path / "figures" / "timeline.npz")
@@ -106,6 +108,11 @@ def test_grids_cannot_show_what_they_do_not_hold(tmp_path):
     source = {"directory": tmp_path, "grids": str(tmp_path / "samples")}
     for options in ({"latents": [3, 17]}, {"truncation": 0.5}, {"noise": "random"}):
         with pytest.raises(ValueError, match="saved grids hold latents 0, 1"):
+            Timeline(**source, **options)
+    for options in ({"label": 1}, {"labels": ["blue"]}):
+        with pytest.raises(
+            ValueError, match=rf"study\.{next(iter(options))}: saved grids hold the classes"
+        ):
             Timeline(**source, **options)
     with pytest.raises(ValueError, match=r"first row of .* has 3 images"):
         run(Timeline(**source, latents="0:8"), ConvGenerator())

@@ -112,6 +112,15 @@ def test_the_distance_to_reals_is_the_frechet_distance(rows, width):
     assert float(Moments.of(*moments[0]).distance(reals)) == pytest.approx(0, abs=1e-9)
 
 
+def test_what_is_prepared_of_reals_has_the_rank_of_their_covariance():
+    points = random(60, 2).double() @ random(2, 6, seed=1).double()  # in a plane of six dimensions
+    covariance = points.T.cov()
+    found = Moments.of(points.mean(0), covariance)
+    assert found.root.shape == (6, 2)
+    torch.testing.assert_close(found.root @ found.root.T, covariance)
+    assert float(found.trace) == pytest.approx(float(covariance.diag().sum()))
+
+
 def test_a_units_score_is_that_of_the_images_it_peaks_in():
     tops, features = random(30, 4), random(30, 3, seed=1)
     tops[:, 2] = 0.0  # a dead unit says nothing

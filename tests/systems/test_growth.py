@@ -17,7 +17,7 @@ from ganlab.networks import dcgan, progan
 from ganlab.nn.growing import Stage
 from ganlab.sampling import Sampler
 from ganlab.systems import GAN, Growth
-from ganlab.systems.growth import grow, share_schedule
+from ganlab.systems.growth import grow, say_where_it_ends, share_schedule
 from ganlab.systems.guard import NonFiniteError
 from ganlab.systems.optimizers import lazy_adam, set_rates
 from ganlab.systems.trainer import make_trainer
@@ -248,6 +248,12 @@ def test_a_run_too_short_to_grow_says_so(tmp_path, capsys, kimg, size):
     said = capsys.readouterr().out
     line = f"kimg={kimg} ends this run at {size}x{size}: all of 16x16 is there after 0.128 kimg"
     assert line in said if size else "ends this run" not in said
+
+
+def test_a_rectangle_that_does_not_grow_whole_is_told_by_both_sides(capsys):
+    say_where_it_ends(0.05, Growth((16, 32), stable_kimg=0.032, fade_kimg=0.032))
+    line = "kimg=0.05 ends this run at 8x16: all of 16x32 is there after 0.128 kimg"
+    assert line in capsys.readouterr().out
 
 
 def test_average_does_not_depend_on_the_batch():

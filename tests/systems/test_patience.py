@@ -63,6 +63,29 @@ def test_scorings_without_an_improvement_are_counted():
     assert waited([9, 9, 9, 10, 11], Patience(2), unfinished=3) == [0, 0, 0, 0, 1]
 
 
+def test_what_was_never_finite_stops_nothing():
+    patience = Patience(2)
+    assert waited([float("nan"), float("inf"), float("nan")], patience) == [0, 0, 0]
+    assert not patience.exhausted
+    assert waited([float("nan"), 9, float("inf"), 9], Patience(2)) == [0, 0, 1, 2]
+    older = Patience(2)
+    older.load_state_dict({"best": None, "metric": "fid", "waited": 3, "looked_at": 24})
+    assert not older.exhausted
+
+
+def test_a_branch_has_a_patience_of_its_own():
+    patience, scorer = Patience(2), Scripted([5, 6, 7, 9, 9, 9])
+    for scorer.at in (8, 16, 24):
+        patience.look([scorer])
+    assert (patience.best, patience.waited, patience.exhausted) == (5, 2, True)
+    patience.anew([scorer])
+    patience.look([scorer])  # the score of the run it left
+    assert (patience.best, patience.waited, patience.exhausted) == (None, 0, False)
+    for scorer.at in (32, 40, 48):
+        patience.look([scorer])
+    assert (patience.best, patience.waited) == (9, 2)
+
+
 def test_another_metric_begins_anew():
     patience = Patience(2)
     waited([9, 9], patience)
@@ -82,8 +105,9 @@ def test_what_no_rule_can_be(options):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"stop": {"patience": 3}, "scores": {}, "score_every_kimg": None}, "score_every_kimg=50"),
+        ({"stop": {"patience": 3}, "scores": {"every_kimg": None}}, "score_every_kimg=50"),
         ({"stop": {"patience": 3}, "scores": None, "score_every_kimg": 1}, "score_every_kimg=50"),
+        ({"stop": {"patience": 3}, "scores": {}, "score_every_kimg": 1}, "score_every_kimg=50"),
         ({"stop": {"patients": 3}}, r"stop=.* should be a mapping of patience and min_delta"),
         ({"stop": 3}, r"stop=3 should be a mapping"),
         ({"max_hours": 0}, r"max_hours=0 should be a number of hours"),
@@ -92,7 +116,9 @@ def test_what_no_rule_can_be(options):
 def test_keys_that_cannot_be_are_named(settings, message):
     with pytest.raises(ConfigError, match=message):
         check_stopping(settings)
-    check_stopping({"stop": {"patience": 3}, "scores": {}, "score_every_kimg": 1, "max_hours": 1})
+    scores = {"every_kimg": 1}  # which may be said there alone
+    check_stopping({"stop": {"patience": 3}, "scores": scores, "score_every_kimg": None})
+    check_stopping({"max_hours": 1})
 
 
 def fit(directory, values, kimg=0.08, patience=2, ckpt=None, **options):
@@ -109,6 +135,23 @@ def fit(directory, values, kimg=0.08, patience=2, ckpt=None, **options):
     trainer = make_trainer("cpu", callbacks=[Scripted(values), checkpointing])
     trainer.fit(made, datamodule=data, ckpt_path=ckpt, weights_only=True)
     return made, checkpointing
+
+
+def test_a_run_from_another_runs_checkpoint_waits_as_long_as_any(tmp_path):
+    """A score that the other run was told just before the checkpoint is none of its own."""
+    fit(tmp_path / "run", VALUES)
+    last = tmp_path / "run" / "last.ckpt"
+    values = [9, 8, 8, 8, 1, 7, 7, 7, 7, 7]
+    branch, _ = fit(tmp_path / "branch", values, ckpt=last)
+    assert branch.images_seen == 72  # of the scorings after 40 images the second and third
+    assert (branch.patience.best, branch.patience.waited) == (7, 2)
+
+
+def test_a_run_goes_back_to_one_of_its_own_that_stayed_as_it_was(tmp_path):
+    fit(tmp_path, VALUES, patience=None, kimg=0.024, keep_every_kimg=0.008)
+    again, _ = fit(tmp_path, VALUES, ckpt=tmp_path / "kept" / "000000024.ckpt")
+    assert again.images_seen == 40
+    assert (again.patience.best, again.patience.waited) == (8, 2)
 
 
 VALUES = [9, 8, 8, 8, 7, 7, 7, 7, 7, 7]

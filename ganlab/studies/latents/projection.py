@@ -71,6 +71,11 @@ class Projection(FeatureQuestion):
         """How the optimisation goes."""
         return Schedule(self.num_steps, self.learning_rate)
 
+    @property
+    def protocol(self) -> str:
+        """`p0.5`: how much pixels weigh in the distance, in its name; nothing where they do not."""
+        return f"p{float(self.pixels)!r}".removesuffix(".0") if self.pixels else ""
+
     def check(self, bench: Bench) -> None:
         """Refuse a space that there is not, read the images, and fetch the weights."""
         self.projector(bench)
@@ -109,7 +114,8 @@ class Projection(FeatureQuestion):
             return Findings()
         measured = [found.distances[:, -1], found.distances[:, 0], found.own]
         rows = zip(names, *(each.tolist() for each in measured), strict=True)
-        metric = f"projection_{projector.space.replace('+', '_plus')}_{self.extractor.name}"
+        parts = ["projection", projector.space.replace("+", "_plus"), self.protocol]
+        metric = "_".join(filter(None, [*parts, self.extractor.name]))
         counts: Any = {"n_real": len(images), "n_fake": len(images), "best": "min"}
         value = float(measured[0].mean())
         return Findings(

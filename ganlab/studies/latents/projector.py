@@ -21,10 +21,9 @@ from torch import Tensor
 from ganlab.features import Extractor
 from ganlab.features.base import StagedExtractor
 from ganlab.metrics.path_length import crop_and_shrink, unit_features
-from ganlab.nn.growing import enlarged
 from ganlab.nn.randomness import keyed_generator
 from ganlab.report.timeline import evenly_spaced
-from ganlab.sampling import Sampler, batched, drawing, evaluating, finest, has_styles
+from ganlab.sampling import Sampler, batched, drawing, evaluating, full_size, has_styles
 
 NUM_CENTRE = 10_000  # latents whose styles say where w begins and how far it spreads
 BATCH = 250  # of those at a time
@@ -308,7 +307,7 @@ class Descent:
                 images = network.synthesize(styles, "random" if self.planes else "const")
         else:
             images = network(codes[:, 0], sampler.condition(self.addresses))
-        return enlarged(finest(images), network.resolution)
+        return full_size(images, network)
 
 
 def shown_steps(num_steps: int, shown: int) -> list[int]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ganlab.checks.places import file_named, place_named
+from ganlab.cli import run_of
 from ganlab.networks.base import Generator
 from ganlab.report.images import Pixels, grid, to_uint8
 from ganlab.report.tables import Table
@@ -38,8 +39,8 @@ class Timeline(FilmedQuestion):
     The animation has a frame a row, the video, where one is asked for, every saved step there is.
 
     With neither named, the grids beside the checkpoint that is evaluated. Grids hold images as
-    they were made in training, of latents 0, 1, ... of the run's seed, so neither truncation nor
-    noise can be chosen for them.
+    they were made in training, of latents 0, 1, ... of the run's seed, so neither truncation, noise
+    nor classes can be chosen for them.
 
     Raises:
         FileNotFoundError: no checkpoint or no grid there.
@@ -76,8 +77,14 @@ class Timeline(FilmedQuestion):
         """How many images of a grid's first row.
 
         Raises:
-            ValueError: other latents than the first ones, truncation, or noise.
+            ValueError: classes, other latents than the first ones, truncation, or noise.
         """
+        if self.told:
+            key = "label" if self.labels is None else "labels"
+            raise ValueError(
+                f"study.{key}: saved grids hold the classes that they were made with in training: "
+                "leave it out, or give study.checkpoints"
+            )
         indices = address_list(self.latents) if self.latents is not None else []
         first = indices == list(range(len(indices)))
         if not first or self.truncation is not None or self.noise != "fixed":
@@ -197,10 +204,10 @@ def grid_files(grids: str | None, ckpt: str | None) -> list[Path]:
         FileNotFoundError: none; says what to name.
     """
     advice = "name their folder in study.grids, or checkpoints of one run in study.checkpoints"
-    if grids is None and not (ckpt and place_named(ckpt, "ckpt").is_file()):
+    run = run_of(ckpt) if ckpt and place_named(ckpt, "ckpt").is_file() else None
+    if grids is None and run is None:
         raise FileNotFoundError(f"ckpt={ckpt} lies in no run with saved grids; {advice}")
-    beside = Path(ckpt or "").expanduser().absolute().parent.parent / "samples"
-    folder = place_named(grids, "study.grids") if grids else beside
+    folder = run / "samples" if run and grids is None else place_named(str(grids), "study.grids")
     found = sorted(path for path in folder.glob("*.png") if path.stem.isdecimal())
     if not found:
         raise FileNotFoundError(f"{folder} holds no saved sample grids; {advice}")
