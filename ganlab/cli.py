@@ -96,9 +96,12 @@ def training_directory(ckpt: str | None, fresh: str) -> str:
     return fresh if found is None else str(found)
 
 
-def config_folder(ckpt: str | None) -> str | None:
-    """Where Hydra keeps the composed config; nowhere on a resume, whose run has its own."""
-    return None if ckpt else ".hydra"
+def config_folder(ckpt: str | None, run: str) -> str | None:
+    """Where Hydra keeps the composed config; nowhere on a resume, whose run has its own.
+
+    A branch, of another run's checkpoint, is a run of its own.
+    """
+    return None if ckpt and is_among(ckpt, Path(run).expanduser() / CHECKPOINTS) else ".hydra"
 
 
 def data_choice(ckpt: str | None) -> str:

@@ -89,7 +89,8 @@ def train(config: DictConfig) -> Settings:
             check_resume(checkpoint, settings)
         older = result_of(Path(settings["run_dir"]))
         if finished(checkpoint, settings, older):
-            mend_last(Path(settings["ckpt"]))
+            if older["images_seen"] == checkpoint["images_seen"]:
+                mend_last(Path(settings["ckpt"]))
             return older | {"exit_code": 0}
     refuse_too_large(settings)
     system = system_to_train(settings, checkpoint)

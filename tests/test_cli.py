@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
 from ganlab.__main__ import COMMANDS, REARRANGED, main
@@ -184,6 +186,17 @@ def test_a_checkpoint_lies_in_its_run_wherever_it_is_kept_there(tmp_path):
     for path in (tmp_path / "last.ckpt", run / "kept" / "a.ckpt", kept.parent / "more" / "a.ckpt"):
         assert run_of(path) is None
         assert not is_among(path, run / "checkpoints")
+
+
+@pytest.mark.usefixtures("hydra_is_clean")
+def test_a_branch_keeps_its_config_and_a_resume_leaves_that_of_its_run(tmp_path):
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    for run, kept in (("run", None), ("branch", ".hydra")):
+        words = [f"ckpt={last}", f"hydra.run.dir={tmp_path / run}"]
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            config = compose("train", words, return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        assert config.hydra.output_subdir == kept
 
 
 def test_missing_value(complaint):

@@ -113,6 +113,8 @@ class Discriminator(Growing, base.Discriminator):
             widths for other sizes.
     """
 
+    frame: Frame  # of the full-size images
+
     def __init__(
         self,
         resolution: Resolution = 1024,  # of the last level, a power of two; or height and width

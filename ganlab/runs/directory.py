@@ -3,12 +3,13 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.cli import CHECKPOINTS, KEPT, is_among
+from ganlab.cli import CHECKPOINTS, KEPT, is_among, run_of
 from ganlab.processes import external_rank
 from ganlab.report.results import NAME, checked_result
 from ganlab.runs import locks
@@ -183,7 +184,9 @@ def made(directory: Path) -> None:
 
 def sweep(directory: Path) -> None:
     """Delete what killed processes were writing; folders of other runs in it are left alone."""
-    for folder, folders, files in os.walk(directory):
+    linked = directory / CHECKPOINTS  # to another disk, and not to another run's
+    elsewhere = linked.is_symlink() and run_of(linked / "last.ckpt") == directory.resolve()
+    for folder, folders, files in chain(os.walk(directory), os.walk(linked) if elsewhere else ()):
         folders[:] = [
             name
             for name in folders

@@ -12,7 +12,7 @@ from pathlib import Path
 from lightning import Callback
 from omegaconf import DictConfig
 
-from ganlab.cli import CHECKPOINTS, is_among
+from ganlab.cli import CHECKPOINTS, KEPT, is_among
 from ganlab.config import Settings
 from ganlab.processes import external_rank, heeded
 from ganlab.report.facts import duration
@@ -157,9 +157,9 @@ def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
     """
     seen, kimg = checkpoint["images_seen"], settings["kimg"]
     patience = Patience(**settings.get("stop", {}))
-    own = is_among(settings["ckpt"], Path(settings["run_dir"], CHECKPOINTS))
-    if own and "patience" in checkpoint:  # a branch has a patience of its own
-        patience.load_state_dict(checkpoint["patience"])
+    known, folder = checkpoint.get("patience"), Path(settings["run_dir"], CHECKPOINTS)
+    if known and is_among(settings["ckpt"], folder):  # a branch has a patience of its own
+        patience.load_state_dict(known)
     if seen < kimg * 1000 and not patience.exhausted:
         return False
     if older.get("status") != "done" or older.get("images_seen", 0) < seen:
@@ -187,8 +187,9 @@ def mend_last(checkpoint: Path) -> None:
 
     The same state is in both, so the run is whole again.
     """
-    last = checkpoint.with_name("last.ckpt")
-    if checkpoint.name != "best.ckpt":
+    folder = checkpoint.parent.parent if checkpoint.parent.name == KEPT else checkpoint.parent
+    last = folder / "last.ckpt"
+    if checkpoint.name != "best.ckpt" and folder == checkpoint.parent:
         return
     try:
         load_checkpoint(last)

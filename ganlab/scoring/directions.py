@@ -1,7 +1,7 @@
 """Which way each score improves, and which of them decides what is best."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from ganlab.metrics import Suite
@@ -49,6 +49,12 @@ def chosen_monitor(names: Sequence[str], asked: str | None, ways: Ways = UNSAID)
         raise ValueError(f"monitor={asked} is not computed{meant}; there are {', '.join(names)}")
     direction(asked, ways)
     return asked
+
+
+def marks(columns: Iterable[str], metric: str | None, ways: Ways = UNSAID) -> dict[str, str]:
+    """Table columns of a metric with the way in which their best is; none if it has no way."""
+    way = None if metric is None else way_of(metric, ways)
+    return {} if way is None else dict.fromkeys(columns, way)
 
 
 def refuse_unknown(metric: str, suite: Suite) -> None:

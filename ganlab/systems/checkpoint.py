@@ -181,11 +181,13 @@ class Checkpointing(Checkpoint):
         A run that had all its images already takes no further step: what is left is its end.
         """
         self.stops.take()
-        begun = trainer.ckpt_path  # a branch has another run's file: its best is one of its own
-        if begun and not is_among(begun, self.directory):
+        begun = Path(trainer.ckpt_path) if trainer.ckpt_path else self.last
+        branch = not is_among(begun, self.directory)  # of another run's: what it tells is its own
+        if branch:
+            pl_module.patience.anew(scorers(trainer))
+        if branch or (begun.name not in (self.last.name, BEST) and self.is_behind(pl_module)):
             for callback in scorers(trainer):
                 callback.best = None
-            pl_module.patience.anew(scorers(trainer))
         if pl_module.open_tick is not None:
             pl_module.images_before, pl_module.open_tick = pl_module.open_tick, None
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -194,6 +196,12 @@ class Checkpointing(Checkpoint):
             trainer.should_stop, self.saved_at = True, pl_module.images_seen
             self.stops.give_back()
             pl_module.take_random_state()  # the first batch, which would, does not come
+
+    def is_behind(self, system: Training) -> bool:
+        """Whether a run went back to before its `best.ckpt`, whose score it then never had."""
+        with suppress(CheckpointError):
+            return int(load_checkpoint(self.directory / BEST)["images_seen"]) > system.images_seen
+        return False
 
     def on_train_batch_end(  # type: ignore[override]
         self, trainer: Trainer, pl_module: Training, outputs: object, batch: object, batch_idx: int

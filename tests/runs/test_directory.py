@@ -124,6 +124,21 @@ def test_a_file_above_and_a_folder_in_a_files_place_are_named(tmp_path, entering
         enter(tmp_path / "above" / "below", "train", None, "exact")
 
 
+def test_leftovers_on_another_disk_are_cleared_away_but_not_another_runs(tmp_path):
+    for name in ("disk", "other/checkpoints"):
+        (tmp_path / name / "kept").mkdir(parents=True)
+        (tmp_path / name / "kept" / "000000064.ckpt.partial").write_text("")
+    run, other = tmp_path / "run", tmp_path / "other" / "checkpoints"
+    run.mkdir()
+    (run / "checkpoints").symlink_to(other)
+    sweep(run)
+    assert (other / "kept" / "000000064.ckpt.partial").exists()
+    (run / "checkpoints").unlink()
+    (run / "checkpoints").symlink_to(tmp_path / "disk")
+    sweep(run)
+    assert not list((tmp_path / "disk" / "kept").iterdir())
+
+
 def test_what_killed_processes_were_writing_is_cleared_away_and_nothing_else(tmp_path):
     run = tmp_path / "run"
     archive = ImageZip(run / "images.zip", 1)

@@ -98,6 +98,26 @@ def test_a_lengthened_run_that_was_killed_in_its_scores_is_not_finished(tmp_path
     assert finished({"images_seen": 1000}, settings, shorter | {"images_seen": 1000})
 
 
+def test_a_run_whose_patience_ended_is_finished_and_its_branch_is_not(tmp_path):
+    waited = {"best": 1.0, "metric": "fid", "waited": 3, "looked_at": 500}
+    checkpoint = {"images_seen": 500, "patience": waited}
+    done = {"status": "done", "kind": "train", "images_seen": 500, "scores": []}
+    settings = {"kimg": 1.0, "run_dir": str(tmp_path), "stop": {"patience": 3}}
+    for place in ("checkpoints/last.ckpt", "checkpoints/kept/000000500.ckpt"):
+        assert finished(checkpoint, settings | {"ckpt": str(tmp_path / place)}, done)
+    other = tmp_path / "other" / "checkpoints" / "last.ckpt"
+    assert not finished(checkpoint, settings | {"ckpt": str(other)}, {})
+
+
+def test_a_damaged_last_is_mended_from_one_that_is_kept_of_the_end(tmp_path, capfd):
+    kept = tmp_path / "checkpoints" / "kept" / "000001000.ckpt"
+    kept.parent.mkdir(parents=True)
+    write_archive({"recipe": {}, "images_seen": 1000, "state_dict": {}}, kept)
+    mend_last(kept)
+    assert load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["images_seen"] == 1000
+    assert f"is now a copy of {kept}" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("number", [*STOPS])
 def test_a_signal_waits_while_the_end_is_written(number):
     """The report of a run that is done takes a second, in which a scheduler's signal may come."""

@@ -1,6 +1,7 @@
 """A run for others: its files, its card, and nothing of this machine in them."""
 
 import json
+import shutil
 import sys
 
 import pytest
@@ -101,6 +102,17 @@ def test_what_would_be_published_is_written_for_a_look(run, hub, tmp_path, monke
     assert recipe["data"]["path"] is None
     assert recipe["model"]["generator"]["width"] == 4
     assert "overrides" not in recipe
+
+
+def test_one_that_is_kept_has_the_scores_of_its_run(run, hub, tmp_path, monkeypatch, capsys):
+    kept = run / "checkpoints" / "kept" / "000000016.ckpt"
+    kept.parent.mkdir()
+    kept.write_bytes((run / "checkpoints" / "last.ckpt").read_bytes())
+    try:
+        pushed(monkeypatch, capsys, f"ckpt={kept}", "repo=me/noise", f"out={tmp_path}")
+    finally:
+        shutil.rmtree(kept.parent)
+    assert "12.2" in (tmp_path / "README.md").read_text()
 
 
 def test_dry_writes_below_outputs(run, hub, tmp_path, monkeypatch, capsys):

@@ -19,6 +19,7 @@ from ganlab.checks.annotations import annotations
 from ganlab.cli import EXPECTED, data_choice
 from ganlab.config import LISTED, ConfigError, _module, build
 from ganlab.run import evaluate
+from ganlab.runs.initial import take_networks
 from ganlab.runs.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
 from ganlab.runs.remembered import PLACES, UntrustedError, continued, to_repeat
 from ganlab.systems.checkpoint import CheckpointError
@@ -375,6 +376,21 @@ def test_the_data_of_a_checkpoint_are_said_and_their_cache_is_ones_own(ckpt, lai
 def test_what_lies_beside_a_checkpoint_is_a_name_or_ignored(choice, tmp_path):
     assert data_choice(written(tmp_path, "fashion_mnist")) == "fashion_mnist"
     assert data_choice(written(tmp_path, choice)) == "unknown"
+
+
+def test_where_a_run_was_begun_from_is_told_in_names_and_numbers_alone(ckpt):
+    path, state = ckpt
+    state["recipe"]["begun_from"] = {"name": "a", "file": 3, "more": {"b": [1]}, "list": ["c"]}
+    assert rebuilt(state, []).recipe["begun_from"] == {"name": "a", "file": 3}
+    for source, expected in (
+        ("text", {"file": str(path)}),
+        ({"name": "a", "b": [1]}, {"name": "a"}),
+    ):
+        state["recipe"]["source"] = source
+        torch.save(state, path)
+        system = rebuilt(state, [])
+        take_networks(system, str(path))
+        assert system.recipe["begun_from"] == expected
 
 
 def test_a_kept_checkpoint_is_of_the_data_of_its_run(tmp_path):

@@ -6,6 +6,7 @@ from ganlab.metrics.activation_rate import quantile_rate
 from ganlab.studies.neurons.ablation import Ablation, Outcome, ablation_rows
 from ganlab.studies.neurons.ablation_report import (
     PAPER_ROWS,
+    cell_table,
     grid_table,
     paper_table,
     selection_notes,
@@ -56,6 +57,20 @@ def test_best_is_marked_per_column_and_overall():
     assert "best overall: HR R = 0.3 on a, fid10k 25; without ablation: 40" in text
     worse = grid_table(cells, {"fid10k": 20.0}, "fid10k").markdown()
     assert "fid10k 25; not better than without ablation: 20" in worse
+
+
+def test_a_score_goes_by_the_way_that_its_class_declares():
+    cells = [outcome(LOW, ("a",), 30.0), outcome(HIGH, ("a",), 25.0)]
+    for each in cells:
+        each.values["sharpness9"] = each.values.pop("fid10k")
+    plain, name = {"sharpness9": 26.0}, "sharpness9"
+    table = grid_table(cells, plain, name, ways={name: "max"})
+    assert table.best == {"a": "max"}
+    assert table.notes[0].startswith("best overall: LR R = 0.3 on a, sharpness9 30; without")
+    assert cell_table(cells, plain, name, ways={name: "max"}).best == {name: "max"}
+    neither = grid_table(cells, plain, name, ways={name: "neither"})
+    assert neither.best == cell_table(cells, plain, name, ways={name: "neither"}).best == {}
+    assert neither.notes[0] == "of sharpness9 neither less nor more is better: no cell is the best"
 
 
 def test_the_paper_stands_beside_what_was_found():

@@ -67,6 +67,17 @@ def test_best_is_the_state_whose_score_improved(tmp_path):
     assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 80
 
 
+def test_a_run_that_goes_back_before_its_best_has_a_best_of_what_follows(tmp_path):
+    """The file is of a future that did not happen; one that the run has had stays its best."""
+    fit(0.04, Improves(16), Checkpointing(tmp_path, None, keep_every_kimg=0.008))
+    assert load_checkpoint(tmp_path / "best.ckpt")["images_seen"] == 16
+    for back, best in (("000000008", None), ("000000024", 1.0)):
+        scorer = Improves(10**9)
+        scorer.best = 1.0
+        fit(0.04, scorer, Checkpointing(tmp_path, None), ckpt=tmp_path / "kept" / f"{back}.ckpt")
+        assert scorer.best == best
+
+
 def test_a_kill_between_the_two_names_costs_neither(tmp_path, monkeypatch):
     """A state that is known to be the best is never the last without being the best on disk."""
     replace = Path.replace

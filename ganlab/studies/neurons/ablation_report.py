@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from ganlab.metrics.repair import Repair
+from ganlab.report.directions import UNSAID, Ways, way_of
 from ganlab.report.tables import Table
-from ganlab.scoring.directions import better, direction
+from ganlab.scoring.directions import better, marks
 from ganlab.studies.neurons.ablation import Ablation, Outcome
 
 NONE = "None"  # Table 1's column of the unablated score
@@ -17,6 +18,7 @@ def grid_table(
     baseline: Mapping[str, float],  # scores without ablation; empty = nothing was scored
     monitor: str | None,  # the metric shown; None = the share silenced
     notes: Sequence[str] = (),
+    ways: Ways = UNSAID,  # in which the scores improve
 ) -> Table:
     """Table 1: one row an ablation, one column a layer set, the best of each column marked."""
     columns = list(dict.fromkeys(outcome.column for outcome in outcomes))
@@ -32,22 +34,29 @@ def grid_table(
     return Table(
         ["ablation", NONE, *columns],
         list(rows.values()),
-        best=dict.fromkeys(columns, direction(monitor)),
+        best=marks(columns, monitor, ways),
         caption=f"{monitor} by ablation and ablated layers",
-        notes=[best_overall(outcomes, baseline, monitor), *notes],
+        notes=[best_overall(outcomes, baseline, monitor, ways), *notes],
     )
 
 
-def best_overall(outcomes: Sequence[Outcome], baseline: Mapping[str, float], monitor: str) -> str:
+def best_overall(
+    outcomes: Sequence[Outcome],
+    baseline: Mapping[str, float],
+    monitor: str,
+    ways: Ways = UNSAID,  # in which the scores improve
+) -> str:
     """One line that names the best cell beside the score without ablation."""
+    if way_of(monitor, ways) is None:
+        return f"of {monitor} neither less nor more is better: no cell is the best"
     winner: Outcome | None = None
     for outcome in outcomes:
         best = None if winner is None else winner.values[monitor]
-        if better(monitor, outcome.values[monitor], best):
+        if better(monitor, outcome.values[monitor], best, ways):
             winner = outcome
     if winner is None:
         return f"no cell has a finite {monitor}"
-    beaten = better(monitor, winner.values[monitor], baseline[monitor])
+    beaten = better(monitor, winner.values[monitor], baseline[monitor], ways)
     return (
         f"best overall: {winner.ablation.label} on {winner.column}, {monitor} "
         f"{winner.values[monitor]:.4g}; {'without' if beaten else 'not better than without'} "
@@ -60,6 +69,7 @@ def cell_table(
     baseline: Mapping[str, float],
     monitor: str | None,  # whose best cell is marked
     notes: Sequence[str] = (),
+    ways: Ways = UNSAID,  # in which the scores improve
 ) -> Table:
     """One row a cell: what was ablated, how much of it, and every score."""
     columns = ["ablation", "layers", "chosen", SILENCED]
@@ -67,7 +77,7 @@ def cell_table(
     for each in outcomes:
         cells = (each.ablation.label, each.column, each.chosen, each.silenced)
         rows.append({**dict(zip(columns, cells, strict=True)), **each.values})
-    best = {} if monitor is None else {monitor: direction(monitor)}
+    best = marks([str(monitor)], monitor, ways)
     chosen = "chosen: share of the layers' neurons that the rate selects"
     caption = "Every cell of the ablation grid"
     return Table([*columns, *baseline], rows, best, caption, [*notes, chosen])

@@ -172,10 +172,10 @@ class SequentialAblation(ArtifactQuestion):
         self, bench: Bench, cells: Sequence[Outcome], scored: Interventions, notes: Sequence[str]
     ) -> dict[str, Table]:
         """Every table, by the name of its files."""
-        plain, monitor = scored.plain.values, scored.monitor
+        plain, monitor, ways = scored.plain.values, scored.monitor, bench.scoring.ways
         found = {
-            "table": ablation_report.grid_table(cells, plain, monitor, notes),
-            "cells": ablation_report.cell_table(cells, plain, monitor, notes),
+            "table": ablation_report.grid_table(cells, plain, monitor, notes, ways),
+            "cells": ablation_report.cell_table(cells, plain, monitor, notes, ways),
         }
         if scored.extractor is not None:
             found["repair"] = ablation_report.repair_table(cells, notes)

@@ -15,9 +15,10 @@ from ganlab.features import Extractor
 from ganlab.metrics.repair import Repair
 from ganlab.nn.ablation import Census, ablate_units
 from ganlab.report import figures
+from ganlab.report.directions import UNSAID, Ways
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
-from ganlab.scoring.directions import direction
+from ganlab.scoring.directions import marks
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
@@ -128,9 +129,9 @@ class UnitAblation(UnitRanking):
         if not bench.writes:
             return Findings(result=(found, steps))
         title, monitor = f"Units of {layer} switched off by {self.by}", scored.monitor
-        notes = [*scored.left_out(), *self.notes(bench)]
+        notes, ways = [*scored.left_out(), *self.notes(bench)], bench.scoring.ways
         return Findings(
-            tables={"table": step_table(steps, found.order, monitor, title, notes)},
+            tables={"table": step_table(steps, found.order, monitor, title, notes, ways)},
             figures={
                 "unit_ablation": draw_steps(steps, found.order, found.values, monitor, title),
                 "units": self.draw(bench, layer, found, steps),
@@ -174,10 +175,11 @@ def step_table(
     monitor: str | None,  # whose best step is marked
     title: str,
     notes: Sequence[str] = (),
+    ways: Ways = UNSAID,  # in which the scores improve
 ) -> Table:
     """One row a step: how many units, which came last, every score, what the images became."""
     rows = [step_row(step, order, steps[i - 1].num if i else 0) for i, step in enumerate(steps)]
-    best = {} if monitor is None else {monitor: direction(monitor)}
+    best = marks([str(monitor)], monitor, ways)
     found = steps[-1].repair
     said = [*(repair_notes(found) if found else []), *notes]
     return Table(list(rows[-1]), rows, best, title, said)
