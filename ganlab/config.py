@@ -321,6 +321,11 @@ def check_stopping(settings: Settings) -> None:
             f"stop.patience={shown(stop['patience'])} counts scorings in training, of which there "
             "are none: say how often, as in score_every_kimg=50"
         )
+    if stop.get("patience") is not None and scores.get("suite", {}) is None:
+        raise ConfigError(
+            f"stop.patience={shown(stop['patience'])} goes by a score, and metrics=null leaves "
+            "none: choose some, as in metrics=available"
+        )
 
 
 def check_packages(packages: object) -> None:

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from ganlab.cli import EXPECTED, Again, fail
+from ganlab.cli import EXPECTED, KEPT, Again, fail
 from ganlab.processes import external_rank, start_token
 from ganlab.runs import locks
 from ganlab.runs.directory import (
@@ -40,11 +40,13 @@ ENTERED = "GANLAB_ENTERED"  # the process that looked at the directory, for rank
 def to_go_on_from(directory: Path) -> Path | None:
     """The checkpoint from which `resume=auto` goes on; None where it begins.
 
+    A kill between the names of a run's first file may leave one that is kept alone.
+
     Raises:
         DirectoryError: there is something, but nothing to go on from.
     """
     found = checkpoints(directory)
-    if found and found[0].name == "last.ckpt":
+    if found and (found[0].name == "last.ckpt" or found[0].parent.name == KEPT):
         return found[0]
     if found:
         ways = " or ".join(f"ckpt={path}" for path in found[:WAYS])

@@ -110,7 +110,8 @@ def alone(checkpoint: dict[str, Any]) -> dict[str, Any]:
         "generator": recipe["model"]["generator"],
         "discriminator": recipe["model"].get("discriminator"),
     }
-    if names := recipe["model"].get("label_names"):
+    told = recipe["model"].get("conditioner") or {}
+    if names := recipe["model"].get("label_names") or told.get("label_names"):
         model["label_names"] = names
     state = {
         name: value

@@ -193,7 +193,9 @@ class Checkpointing(Checkpoint):
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
                 callback.on_train_batch_end(trainer, pl_module, None, None, 0)
         if pl_module.complete:
-            trainer.should_stop, self.saved_at = True, pl_module.images_seen
+            trainer.should_stop = True
+            if not branch and begun.name == self.last.name:  # else there is no file of it yet
+                self.saved_at = pl_module.images_seen
             self.stops.give_back()
             pl_module.take_random_state()  # the first batch, which would, does not come
 

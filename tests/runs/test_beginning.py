@@ -46,6 +46,17 @@ def test_a_run_goes_on_from_its_last_checkpoint(run):
     assert decided(run) == run / "checkpoints" / "last.ckpt"
 
 
+def test_where_nothing_but_kept_checkpoints_is_a_run_goes_on_from_the_newest(run):
+    row(run)
+    for name in ("kept/000000064.ckpt", "kept/000000128.ckpt"):
+        checkpoint(run, name)
+    newest = run / "checkpoints" / "kept" / "000000128.ckpt"
+    assert decided(run) == newest
+    checkpoint(run, "best.ckpt")
+    with pytest.raises(DirectoryError, match=rf"ckpt=\S+best\.ckpt or ckpt={newest} or ckpt="):
+        to_go_on_from(run)
+
+
 def test_a_run_begins_where_there_is_no_checkpoint_yet_and_says_what_it_repeats(run, capsys):
     checkpoint(run, "last.ckpt.partial")
     result(run)

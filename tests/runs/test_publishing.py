@@ -16,6 +16,7 @@ from ganlab.__main__ import convert, push
 from ganlab.nn.growing import Stage
 from ganlab.report.results import read_result, write_result
 from ganlab.run import build_system, train
+from ganlab.runs.conversion import alone
 from ganlab.runs.recipes import checked, open_checkpoint, rebuilt
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
@@ -194,6 +195,14 @@ def test_a_network_that_grows_is_converted_with_its_stage(own_cache, tmp_path, m
     out.write_bytes(damaged)
     with pytest.raises(ValueError, match="no safetensors file made here"):
         open_checkpoint(out)
+
+
+def test_classes_that_a_training_was_told_by_name_keep_their_names():
+    node = {"_target_": "ganlab.networks.dcgan.Generator", "resolution": 32, "channels": 1}
+    told = {"_target_": "ganlab.systems.conditioning.Labels", "label_names": ["cat", "dog"]}
+    model = {"generator": node | {"num_labels": 2}, "conditioner": told | {"num_labels": 2}}
+    found = alone({"recipe": {"model": model}, "images_seen": 0, "state_dict": {}})
+    assert found["recipe"]["model"]["label_names"] == ["cat", "dog"]
 
 
 def test_the_recipe_is_plain_json(run):

@@ -108,6 +108,10 @@ def test_what_no_rule_can_be(options):
         ({"stop": {"patience": 3}, "scores": {"every_kimg": None}}, "score_every_kimg=50"),
         ({"stop": {"patience": 3}, "scores": None, "score_every_kimg": 1}, "score_every_kimg=50"),
         ({"stop": {"patience": 3}, "scores": {}, "score_every_kimg": 1}, "score_every_kimg=50"),
+        (
+            {"stop": {"patience": 3}, "scores": {"every_kimg": 1, "suite": None}},
+            "metrics=null leaves none",
+        ),
         ({"stop": {"patients": 3}}, r"stop=.* should be a mapping of patience and min_delta"),
         ({"stop": 3}, r"stop=3 should be a mapping"),
         ({"max_hours": 0}, r"max_hours=0 should be a number of hours"),
@@ -145,6 +149,22 @@ def test_a_run_from_another_runs_checkpoint_waits_as_long_as_any(tmp_path):
     branch, _ = fit(tmp_path / "branch", values, ckpt=last)
     assert branch.images_seen == 72  # of the scorings after 40 images the second and third
     assert (branch.patience.best, branch.patience.waited) == (7, 2)
+
+
+def test_a_branch_with_nothing_left_to_train_leaves_a_checkpoint(tmp_path):
+    fit(tmp_path / "run", VALUES, patience=None, kimg=0.024)
+    last = tmp_path / "run" / "last.ckpt"
+    fit(tmp_path / "branch", VALUES, patience=None, kimg=0.024, ckpt=last)
+    left = load_checkpoint(tmp_path / "branch" / "last.ckpt")
+    assert left["images_seen"] == 24
+    for name, value in load_checkpoint(last)["state_dict"].items():
+        assert torch.equal(value, left["state_dict"][name])
+
+
+def test_a_run_that_goes_back_to_its_end_has_it_as_its_last(tmp_path):
+    fit(tmp_path, VALUES, patience=None, kimg=0.04, keep_every_kimg=0.016)
+    fit(tmp_path, VALUES, patience=None, kimg=0.016, ckpt=tmp_path / "kept" / "000000016.ckpt")
+    assert load_checkpoint(tmp_path / "last.ckpt")["images_seen"] == 16
 
 
 def test_a_run_goes_back_to_one_of_its_own_that_stayed_as_it_was(tmp_path):
