@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -184,9 +183,15 @@ def made(directory: Path) -> None:
 
 def sweep(directory: Path) -> None:
     """Delete what killed processes were writing; folders of other runs in it are left alone."""
-    linked = directory / CHECKPOINTS  # to another disk, and not to another run's
-    elsewhere = linked.is_symlink() and run_of(linked / "last.ckpt") == directory.resolve()
-    for folder, folders, files in chain(os.walk(directory), os.walk(linked) if elsewhere else ()):
+    sweep_below(directory)
+    linked = directory / CHECKPOINTS  # perhaps to another disk, but not to another run's
+    if linked.is_symlink() and run_of(linked / "last.ckpt") == directory.resolve():
+        sweep_below(linked)
+
+
+def sweep_below(place: Path) -> None:
+    """The same in a folder, links in it not followed."""
+    for folder, folders, files in os.walk(place):
         folders[:] = [
             name
             for name in folders
