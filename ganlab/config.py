@@ -315,8 +315,8 @@ def check_stopping(settings: Settings) -> None:
             "stop.patience=5"
         )
     scores = settings.get("scores")
-    scored = isinstance(scores, dict) and scores.get("every_kimg") is not None
-    if stop.get("patience") is not None and not scored:
+    scores = scores if isinstance(scores, dict) else {}
+    if stop.get("patience") is not None and scores.get("every_kimg") is None:
         raise ConfigError(
             f"stop.patience={shown(stop['patience'])} counts scorings in training, of which there "
             "are none: say how often, as in score_every_kimg=50"
