@@ -115,6 +115,8 @@ class FolderFiles(Files):
 
     def image(self, index: int) -> Stored:  # noqa: D102
         path = self.place / self.names[index]
+        if (kind := irregular(path)) is not None:  # which would be waited for
+            raise UnusableImage(f"is {kind}", "delete it")
         try:
             return stored.opened(path)
         except FileNotFoundError as error:
@@ -142,7 +144,7 @@ class FolderFiles(Files):
 
 
 def files_below(folder: Path, within: str = "", above: Sequence[Path] = ()) -> Iterator[str]:
-    """Relative paths of all files and of links to nothing, in any order.
+    """Relative paths of all files, links to nothing, pipes and the like, in any order.
 
     Links to folders are followed unless they lead back up.
     """
@@ -152,7 +154,7 @@ def files_below(folder: Path, within: str = "", above: Sequence[Path] = ()) -> I
     for path in folder.iterdir():
         if path.is_dir():
             yield from files_below(path, f"{within}{path.name}/", (*above, real))
-        elif path.is_file() or not path.exists():
+        else:
             yield f"{within}{path.name}"
 
 

@@ -1,9 +1,11 @@
 """Where in large files each member lies: found once, kept in the user's cache, then read in place.
 
 index = kept_index(Path("shard-000000.tar"), tar_members)
-index.read(Path("shard-000000.tar"), index.places["0001.jpg"])
+offset, size, note = index.places["0001.jpg"]
+read(Path("shard-000000.tar"), offset, size, index.state)
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,18 +21,20 @@ from ganlab.storage.arrays import ArrayArchive
 
 Member = tuple[str, int, int, str]  # name, first byte, bytes, and what a small text in it says
 Place = tuple[int, int, str]
+State = tuple[int, int]  # of a file: bytes, and when it was written, ns
 
 
 @dataclass(frozen=True)
 class Index:
-    """The members of one file."""
+    """The members of one file, as it was when they were listed."""
 
     places: dict[str, Place]
+    state: State
 
     @classmethod
-    def of(cls, members: Iterable[Member]) -> "Index":
+    def of(cls, members: Iterable[Member], state: State) -> "Index":
         """The last of several members of one name counts, as where they are unpacked."""
-        return cls({name: (offset, size, note) for name, offset, size, note in members})
+        return cls({name: (offset, size, note) for name, offset, size, note in members}, state)
 
     def write(self, path: Path) -> None:
         """Keep it on disk; it appears whole or not at all."""
@@ -43,26 +47,30 @@ class Index:
                 note=_joined(note for *_, note in places),
                 offset=np.array([offset for offset, *_ in places], np.int64),
                 size=np.array([size for _, size, _ in places], np.int64),
+                state=np.array(self.state, np.int64),
             )
             file.replace(path)
 
     @classmethod
-    def load(cls, path: Path, size: int) -> "Index":
-        """Read it back, for a file of this many bytes.
+    def load(cls, path: Path, state: State) -> "Index":
+        """Read it back, for a file in this state; checksums are looked at.
 
         Raises:
             DamagedFile, OSError: it is not there, damaged, or of another file.
         """
         kept = ArrayArchive(path)
-        if {*kept.shapes} != {"name", "note", "offset", "size"}:
+        if {*kept.shapes} != {"name", "note", "offset", "size", "state"}:
             raise DamagedFile(f"{path} is no index")
         names, notes = (_parted(kept[key].tobytes()) for key in ("name", "note"))
         offsets, sizes = (kept[key].astype(np.int64).reshape(-1).tolist() for key in NUMBERS)
         if not len(names) == len(notes) == len(offsets) == len(sizes):
             raise DamagedFile(f"{path} has columns of several lengths")
-        if any(o < 0 or n < 0 or o + n > size for o, n in zip(offsets, sizes, strict=True)):
+        outside = any(
+            o < 0 or n < 0 or o + n > state[0] for o, n in zip(offsets, sizes, strict=True)
+        )
+        if outside or kept["state"].reshape(-1).tolist() != [*state]:
             raise DamagedFile(f"{path} is of another file")
-        return cls.of(zip(names, offsets, sizes, notes, strict=True))
+        return cls.of(zip(names, offsets, sizes, notes, strict=True), state)
 
 
 NUMBERS = ("offset", "size")
@@ -72,13 +80,17 @@ def kept_index(place: Path, members: Callable[[Path], Iterable[Member]]) -> Inde
     """The index of a file, from the cache where it was made before of the file as it is.
 
     Raises:
-        DamagedFile, OSError: as `members` does; a cache that cannot be written is done without.
+        DamagedFile: as `members` does, or the file was written to while it was listed.
+        OSError: as `members` does; a cache that cannot be written is done without.
     """
-    path = cache_dir() / "indices" / f"{hashed('v1', members.__name__, state(place))}.npz"
+    path = cache_dir() / "indices" / f"{hashed('v2', members.__name__, state(place))}.npz"
+    before = state_of(place.stat())
     try:
-        return Index.load(path, place.stat().st_size)
+        return Index.load(path, before)
     except (OSError, ValueError):
-        index = Index.of(members(place))
+        index = Index.of(members(place), before)
+    if state_of(place.stat()) != before:
+        raise DamagedFile("it was written to while it was read")
     try:
         index.write(path)
     except OSError:  # read again the next time
@@ -86,9 +98,16 @@ def kept_index(place: Path, members: Callable[[Path], Iterable[Member]]) -> Inde
     return index
 
 
-def read(place: Path, offset: int, size: int) -> bytes:
-    """Bytes of a file; raises `DamagedFile` where it ends before them."""
+def state_of(found: os.stat_result) -> State:
+    """Of a file that was looked at."""
+    return found.st_size, found.st_mtime_ns
+
+
+def read(place: Path, offset: int, size: int, state: State | None = None) -> bytes:
+    """Bytes of a file; raises `DamagedFile` where it ends before them, or is not as it was."""
     with place.open("rb") as file:
+        if state not in (None, state_of(os.fstat(file.fileno()))):
+            raise DamagedFile(f"{place} was written to since it was listed")
         file.seek(offset)
         content = file.read(size)
     if len(content) != size:

@@ -10,11 +10,11 @@ from pathlib import Path, PurePosixPath
 from ganlab.data import stored
 from ganlab.data.collection import hashed
 from ganlab.data.files import Files, state
-from ganlab.data.index import Member, kept_index, read
+from ganlab.data.index import Member, State, kept_index, read
 from ganlab.data.labels import LABEL_COLUMNS, Labels, labels_of, listed, numbered, with_numbers
 from ganlab.data.problems import BrokenData, Problem, UnusableImage
 from ganlab.data.stored import LARGEST, Stored
-from ganlab.storage import DamagedFile
+from ganlab.storage import DamagedFile, irregular
 from ganlab.storage.key_values import entries
 
 SIDECARS = (".cls", ".json")  # of WebDataset: the class of an image beside it, in this order
@@ -22,6 +22,12 @@ SMALL = 2**16  # bytes of a sidecar that is looked into
 BOOKKEEPING = ("length", "num-samples", "__len__", "__keys__", "__metadata__")  # keys of no image
 TEXTS = (".json", ".jsonl", ".csv", ".txt", ".cls", ".xml")
 AGAIN = "replace it, or fetch it again"
+NO_FILE = "\0"  # begins the note of a member of a tar that is none
+KINDS = {  # of such members
+    **dict.fromkeys((tarfile.SYMTYPE, tarfile.LNKTYPE), "a link"),
+    **dict.fromkeys((tarfile.CHRTYPE, tarfile.BLKTYPE), "a device"),
+    tarfile.FIFOTYPE: "a pipe",
+}
 
 
 class PackedFiles(Files):
@@ -34,13 +40,17 @@ class PackedFiles(Files):
         labels: bool = True,
     ) -> None:
         self.parts = parts
+        self.states: dict[Path, State] = {}  # of the parts as they were listed
         self.at: dict[str, tuple[Path, int, int, str]] = {}
         for part in parts:
             within = f"{part.name}/" if len(parts) > 1 else ""
             try:
+                if (kind := irregular(part)) is not None:  # before it is waited for
+                    raise DamagedFile(f"it is {kind}")
                 index = kept_index(part, self.members)
             except (DamagedFile, OSError) as error:
                 raise BrokenData([Problem(str(part), str(error), AGAIN)]) from error
+            self.states[part] = index.state
             self.at |= {f"{within}{name}": (part, *where) for name, where in index.places.items()}
         super().__init__(place, list(self.at), labels)
 
@@ -50,15 +60,19 @@ class PackedFiles(Files):
         """What lies where in a part; raises `DamagedFile` or OSError."""
 
     def image(self, index: int) -> Stored:  # noqa: D102
-        part, offset, size, _ = self.at[self.names[index]]
+        part, offset, size, note = self.at[self.names[index]]
+        if note.startswith(NO_FILE):
+            raise UnusableImage(*_no_file(note))
         if size > LARGEST:
             reason = f"has {size / 2**20:,.0f} MB, more than any image read here"
             raise UnusableImage(reason, "replace or delete it")
-        return stored.opened(io.BytesIO(read(part, offset, size)))
+        return stored.opened(io.BytesIO(read(part, offset, size, self.states[part])))
 
     def content(self, name: str) -> bytes:  # noqa: D102
-        part, offset, size, _ = self.at[name]
-        return self.bounded(name, size, lambda: read(part, offset, size))
+        part, offset, size, note = self.at[name]
+        if note.startswith(NO_FILE):
+            raise BrokenData([Problem(f"{self.place}/{name}", *_no_file(note))])
+        return self.bounded(name, size, lambda: read(part, offset, size, self.states[part]))
 
     def fingerprint(self) -> str:  # noqa: D102
         return hashed(bool(self.class_names), *map(state, self.parts))
@@ -73,20 +87,26 @@ class TarFiles(PackedFiles):
 
     @staticmethod
     def members(path: Path) -> Iterator[Member]:
-        """The regular files of a tar, links and devices passed over."""
-        size = path.stat().st_size
+        """The files of a tar, and links, pipes and devices with what they are."""
+        size, end = path.stat().st_size, 0
         try:
             with tarfile.open(path, "r:") as archive:
                 while (member := archive.next()) is not None:
                     archive.members = []  # type: ignore[attr-defined] # it would keep them all
+                    if member.size < 0 or archive.offset <= end:
+                        raise DamagedFile(f"the size of {member.name} in it is {member.size}")
                     if member.offset_data + member.size > size:
                         raise DamagedFile(f"it ends in the middle of {member.name}")
                     if member.isreg() and not member.issparse():
                         note = _note(archive, member)
                         yield member.name, member.offset_data, member.size, note
+                    elif kind := "a sparse file" if member.isreg() else KINDS.get(member.type):
+                        yield member.name, 0, 0, f"{NO_FILE}{kind}"
                     end = archive.offset
-        except (tarfile.TarError, EOFError, UnicodeError) as error:
-            raise DamagedFile(f"is no tar archive, or a damaged one ({error})") from error
+        except (tarfile.TarError, EOFError, UnicodeError, ValueError, OverflowError) as error:
+            if isinstance(error, DamagedFile):
+                raise
+            raise DamagedFile(f"it is no tar archive, or a damaged one ({error})") from error
         if any(read(path, end, min(512, size - end)) if end < size else b""):
             raise DamagedFile(f"what stands at byte {end:,} is no member of a tar archive")
 
@@ -98,11 +118,16 @@ class TarFiles(PackedFiles):
         if found.file is not None:
             return Labels(found.numbers, found.class_names, found.origin, inside[found.file])
         for suffix in SIDECARS:
-            notes = [self.at.get(f"{_key(name)}{suffix}", ("", 0, 0, ""))[3] for name in self.names]
+            notes = [self.note(f"{_key(name)}{suffix}") for name in self.names]
             if any(notes):
                 del self.passed_over[suffix]
                 return self._of_notes(notes, suffix)
         return found
+
+    def note(self, name: str) -> str:
+        """The label in a file; empty where there is none."""
+        found = self.at[name][3] if name in self.at else ""
+        return "" if found.startswith(NO_FILE) else found
 
     def inside(self, name: str) -> str:
         """A name within its own archive."""
@@ -133,6 +158,12 @@ class KeyValueFiles(PackedFiles):
     def reads(self, name: str) -> bool:
         """Whether a key is of an image: of most nothing but the value says more."""
         return name not in BOOKKEEPING and PurePosixPath(name).suffix.lower() not in TEXTS
+
+
+def _no_file(note: str) -> tuple[str, str]:
+    """What is wrong with a member, and the way out."""
+    fix = "pack it again with the files themselves, as tar --hard-dereference -h does"
+    return f"is {note.removeprefix(NO_FILE)} in the archive, and no file", fix
 
 
 def _key(name: str) -> str:

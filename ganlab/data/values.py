@@ -72,7 +72,8 @@ class Values:
         """Look at one of `num_images` images; the values are numbers."""
         flat = values.reshape(-1)
         step = max(1, flat.size // max(1, SAMPLED // num_images))
-        return cls(values.dtype, float(flat.min()), float(flat.max()), flat[step // 2 :: step])
+        sample = flat[step // 2 :: step].copy()  # a view would keep the whole image
+        return cls(values.dtype, float(flat.min()), float(flat.max()), sample)
 
 
 @dataclass

@@ -75,11 +75,30 @@ class Extractor(nn.Module):
         """Map (N, C, H, W) to `features` (N, feature_dim) and `logits` (N, K), float32."""
         network = self._loaded()
         with torch.autocast(images.device.type, enabled=False):
-            self.check_channels(images.shape[1])
-            seen = images if self.select is None else images[:, self.select]
-            grid = with_channels(quantized(seen), self.channels)
-            features, logits = network(self.fitted(grid))
+            features, logits = network(self.seen(images))
         return {"features": features, "logits": logits}
+
+    def unrounded_features(self, images: Tensor) -> Tensor:
+        """Features (N, feature_dim) of pixels neither rounded nor clamped, with their gradient."""
+        network = self._loaded()
+        with torch.autocast(images.device.type, enabled=False):
+            features: Tensor = network(self.seen(images, rounded=False))[0]
+        return features
+
+    def seen(
+        self,
+        images: Tensor,  # (N, C, H, W) in [-1, 1]
+        rounded: bool = True,  # to the 8-bit grid, and clamped; False keeps the gradient
+    ) -> Tensor:
+        """What the network is given: the channels that were chosen, in its number, size and range.
+
+        Raises:
+            ValueError: it is not said which of so many channels it sees.
+        """
+        self.check_channels(images.shape[1])
+        chosen = images if self.select is None else images[:, self.select]
+        values = quantized(chosen) if rounded else continuous(chosen)
+        return self.fitted(with_channels(values, self.channels, rounded))
 
     def fitted(self, grid: Tensor) -> Tensor:
         """8-bit values (N, channels, H, W) in the size and range the network takes."""
@@ -113,19 +132,18 @@ class StagedExtractor(Extractor):
 
     def stages(
         self,
-        images: Tensor,  # (N, 1 or 3, H, W) in [-1, 1]
+        images: Tensor,  # (N, C, H, W) in [-1, 1], C as `forward` takes it
         differentiable: bool = False,  # keep the graph, so that losses reach the images
     ) -> dict[str, Tensor]:
         """Stage -> (N, C, H, W), or (N, C) of a fully connected one; float32, fine to coarse.
 
         Pixels are not rounded to 8 bits, which has no useful gradient and changes no stored image.
         """
-        self.check_channels(images.shape[1])
         network = self._loaded()
         grad = differentiable and torch.is_grad_enabled()
         with torch.set_grad_enabled(grad), torch.autocast(images.device.type, enabled=False):
-            grid = with_channels(continuous(images), self.channels, rounded=False)
-            found: dict[str, Tensor] = network.stages(self.fitted(grid))  # type: ignore[operator]
+            seen = self.seen(images, rounded=False)
+            found: dict[str, Tensor] = network.stages(seen)  # type: ignore[operator]
         return found
 
     def stage_shapes(

@@ -22,6 +22,7 @@ from ganlab.interop.persistent import attributes_of
 from ganlab.storage.pickles import Record
 
 TITLE = "NVIDIA's TensorFlow ProGAN, StyleGAN or StyleGAN2"
+LEVELS = 4  # of components within components
 NETWORK = re.compile(r"(\w+\.)*(tfutil|network|tflib)\.Network")
 TOLD = {  # arguments that no variable says -> as genforce_progressive knows them
     "fused_scale": "fused_scale",
@@ -53,27 +54,49 @@ State = dict[str, Tensor]
 Rename = Callable[[str], str | None]  # their name of a variable -> genforce's
 
 
-def variables(network: object) -> State:
-    """All variables of a network and its components; those of a component after its name."""
+def variables(file: ForeignFile, network: object, part: str = "") -> State:
+    """All variables of a network and its components; those of a component after its name.
+
+    Raises:
+        ValueError: one that is no array of numbers, two of one name, or parts without an end.
+    """
+    if part.count("/") > LEVELS:
+        raise file.wrong(f"has components within components: {part}")
     state = attributes_of(network)
     found: State = {}
-    for pair in state.get("variables") or ():
-        if isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str):
-            found[pair[0]] = torch.as_tensor(np.asarray(pair[1], dtype=np.float32))
+    for name, value in pairs(state.get("variables")):
+        if name in found:
+            raise file.wrong(f"has two variables called {part}{name}")
+        try:
+            found[name] = torch.as_tensor(np.asarray(value, dtype=np.float32))
+        except (TypeError, ValueError) as error:
+            raise file.wrong(f"has {part}{name}, which is no array of numbers") from error
     components = state.get("components")
     for name, inner in (components if isinstance(components, dict) else {}).items():
-        found |= {f"{name}/{key}": value for key, value in variables(inner).items()}
+        inside = variables(file, inner, f"{part}{name}/")
+        if twice := [f"{name}/{key}" for key in inside if f"{name}/{key}" in found]:
+            raise file.wrong(f"has two variables called {part}{twice[0]}")
+        found |= {f"{name}/{key}": value for key, value in inside.items()}
     return found
 
 
-def names(network: object) -> list[str]:
-    """Those of the variables of whatever record may be a network."""
+def pairs(listed: object) -> list[tuple[str, Any]]:
+    """Names and values in a list of variables; what is no such pair is none."""
+    found = listed if isinstance(listed, list | tuple) else ()
+    return [
+        (pair[0], pair[1])
+        for pair in found
+        if isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str)
+    ]
+
+
+def names(network: object, levels: int = LEVELS) -> list[str]:
+    """Those of the variables of whatever record may be a network, and of so many levels in it."""
     state = attributes_of(network)
-    pairs = state.get("variables")
-    found = [str(pair[0]) for pair in pairs if pair] if isinstance(pairs, list) else []
+    found = [name for name, _ in pairs(state.get("variables"))]
     components = state.get("components")
-    for name, inner in (components if isinstance(components, dict) else {}).items():
-        found += [f"{name}/{each}" for each in names(inner)]
+    for name, inner in (components if levels and isinstance(components, dict) else {}).items():
+        found += [f"{name}/{each}" for each in names(inner, levels - 1)]
     return found
 
 
@@ -93,11 +116,11 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     """The averaged generator and the discriminator.
 
     Raises:
-        ValueError: networks of another kind, or a variable that is missing, unknown or of another
-            shape; names it as genforce does.
+        ValueError: networks of another kind, or a variable that is missing, unknown, there twice or
+            of another shape; names it, mostly as genforce does.
     """
     _, critic, smoothed = networks(file.content)
-    g, d = variables(smoothed), variables(critic)
+    g, d = variables(file, smoothed), variables(file, critic)
     if "synthesis/4x4/Const/const" in g and "synthesis/4x4/Conv/mod_weight" in g:
         return stylegan2(file, g, d)
     told = {ours: options(critic)[n] for n, ours in TOLD.items() if n in options(critic)}
@@ -116,14 +139,14 @@ def options(network: Record) -> Mapping[str, Any]:
 
 def pggan(file: ForeignFile, g: State, d: State, told: Mapping[str, Any]) -> dict[str, Any]:
     """ProGAN; its labels join the latent before the only normalization, as nowhere else."""
-    if d["4x4/Dense1/weight"].shape[1] > 1:
+    if needed(file, d, "4x4/Dense1/weight", 2).shape[1] > 1:
         raise file.wrong("is a ProGAN with labels, which TensorFlow's normalizes otherwise")
     title = "NVIDIA's TensorFlow ProGAN"
     fused = "8x8/Conv0_up/weight" in g
     number = levels(g, "ToRGB_lod")
-    state = renamed(g, lambda name: place(PROGRESSIVE, name, number))
-    state["layer0.weight"] = first_layer(g["4x4/Dense/weight"])
-    critic = renamed(d, lambda name: critic_name(name, number))
+    state = renamed(file, g, lambda name: place(PROGRESSIVE, name, number))
+    state["layer0.weight"] = first_layer(file, g, "4x4/Dense/weight")
+    critic = renamed(file, d, lambda name: critic_name(name, number))
     told = {**told, "fused_scale": fused, "num_labels": 0}
     return genforce_progressive.read(file, title, state, critic, told)
 
@@ -132,29 +155,48 @@ def stylegan(file: ForeignFile, g: State, d: State, told: Mapping[str, Any]) -> 
     """StyleGAN."""
     title = "NVIDIA's TensorFlow StyleGAN"
     number = levels(g, "synthesis/ToRGB_lod")
-    state = renamed(g, lambda name: stylegan_name(name, number))
-    if "synthesis/4x4/Dense/weight" in g:
-        state["synthesis.layer0.weight"] = first_layer(g["synthesis/4x4/Dense/weight"])
-    critic = renamed(d, lambda name: critic_name(name, number))
+    state = renamed(file, g, lambda name: stylegan_name(name, number))
+    if (dense := "synthesis/4x4/Dense/weight") in g:
+        state["synthesis.layer0.weight"] = first_layer(file, g, dense)
+    critic = renamed(file, d, lambda name: critic_name(name, number))
     return genforce_progressive.read(file, title, state, critic, told)
 
 
 def stylegan2(file: ForeignFile, g: State, d: State) -> dict[str, Any]:
     """StyleGAN2, by the names of genforce's own reader."""
-    state = renamed(g, stylegan2_name)
+    state = renamed(file, g, stylegan2_name)
     sizes = [int(name.split("x")[0]) for name in d if re.match(r"\d+x\d+/", name)]
+    if not sizes:
+        raise file.wrong("has a discriminator without a variable of any resolution, as 4x4/Conv")
     number = max(sizes).bit_length() - 2  # blocks from 4x4 on
-    critic = renamed(d, lambda name: critic_name(name, number))
+    critic = renamed(file, d, lambda name: critic_name(name, number))
     content = {"generator_smooth": state, "discriminator": critic}
     found = genforce_stylegan2.checkpoint(replace(file, content=content))
     found["recipe"]["source"]["format"] = "NVIDIA's TensorFlow StyleGAN2"
     return found
 
 
-def renamed(state: State, rename: Rename) -> State:
-    """By genforce's names and in torch's order of axes; what has no name there keeps its own."""
-    named = {rename(name) or name: value for name, value in state.items()}
-    return {name: transposed(name, value) for name, value in named.items()}
+def needed(file: ForeignFile, state: State, name: str, ndim: int) -> Tensor:
+    """A variable with so many axes; raises ValueError where there is none."""
+    if name not in state or state[name].ndim != ndim:
+        shape = f" of {ndim} axes, but of {tuple(state[name].shape)}" if name in state else ""
+        raise file.wrong(f"lacks the variable {name}{shape}")
+    return state[name]
+
+
+def renamed(file: ForeignFile, state: State, rename: Rename) -> State:
+    """By genforce's names and in torch's order of axes; what has no name there keeps its own.
+
+    Raises:
+        ValueError: two variables have one name there.
+    """
+    before: dict[str, str] = {}
+    for name in state:
+        there = rename(name) or name
+        if there in before:
+            raise file.wrong(f"has both {before[there]} and {name}, which are one layer's")
+        before[there] = name
+    return {there: transposed(there, state[name]) for there, name in before.items()}
 
 
 def transposed(name: str, value: Tensor) -> Tensor:
@@ -166,8 +208,11 @@ def transposed(name: str, value: Tensor) -> Tensor:
     return value.T.contiguous() if value.ndim == 2 and ".apply_noise." not in name else value
 
 
-def first_layer(weight: Tensor) -> Tensor:
+def first_layer(file: ForeignFile, state: State, name: str) -> Tensor:
     """A dense layer to C maps of 4x4 as a padded convolution: (Z, 16 C) -> (C, Z, 4, 4)."""
+    weight = needed(file, state, name, 2)
+    if weight.shape[1] % 16:
+        raise file.wrong(f"has {name} of {tuple(weight.shape)}, which is no layer to maps of 4x4")
     maps = weight.reshape(weight.shape[0], -1, 4, 4)
     return maps.permute(1, 0, 2, 3).flip(2, 3).contiguous()
 

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ganlab.features import Extractor
-from ganlab.features.pixels import continuous, with_channels
 from ganlab.networks.base import Condition, Generator, StyleGenerator
 from ganlab.nn.paths import great_circle
 from ganlab.nn.randomness import keyed_generator, latents_at
@@ -136,8 +135,4 @@ def unit_features(extractor: Extractor, images: Tensor) -> Tensor:
     level.
     """
     extractor.prepare()
-    assert extractor.network is not None
-    values = with_channels(continuous(images), extractor.channels, rounded=False)
-    with torch.autocast(images.device.type, enabled=False):
-        features, _ = extractor.network(extractor.fitted(values))
-    return F.normalize(features.double(), dim=1)
+    return F.normalize(extractor.unrounded_features(images).double(), dim=1)

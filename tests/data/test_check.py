@@ -1,3 +1,4 @@
+import os
 import zipfile
 
 import numpy as np
@@ -127,3 +128,11 @@ def test_one_problem_is_not_plural():
     assert report([Problem("a.png", "is damaged", "replace it")]) == (
         "1 problem found:\n  a.png: is damaged (replace it)"
     )
+
+
+@pytest.mark.parametrize("name", ["x.png", "dataset.json", "labels.csv"])
+def test_a_pipe_is_named_and_not_waited_for(pets, name):
+    os.mkfifo(pets / name)
+    (problem,) = check(pets)
+    assert problem.path == f"{pets}/{name}"
+    assert "no file but a pipe, a socket or a device" in problem.reason

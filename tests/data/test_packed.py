@@ -1,6 +1,7 @@
 """Tar archives and LMDB files: indices, WebDataset's labels, and what is damaged or hostile."""
 
 import json
+import os
 import tarfile
 
 import numpy as np
@@ -93,16 +94,40 @@ def test_a_damaged_index_is_made_anew(pets, tmp_path, own_cache, damage):
 
 
 def test_an_index_of_another_file_is_not_believed(tmp_path):
-    index.Index.of([("a", 0, 100, "")]).write(tmp_path / "a.npz")
-    assert index.Index.load(tmp_path / "a.npz", 100).places == {"a": (0, 100, "")}
-    with pytest.raises(DamagedFile, match="of another file"):
-        index.Index.load(tmp_path / "a.npz", 99)
+    index.Index.of([("a", 0, 100, "")], (100, 7)).write(tmp_path / "a.npz")
+    assert index.Index.load(tmp_path / "a.npz", (100, 7)).places == {"a": (0, 100, "")}
+    for other in ((99, 7), (101, 7), (100, 8)):
+        with pytest.raises(DamagedFile, match="of another file"):
+            index.Index.load(tmp_path / "a.npz", other)
+
+
+def test_a_file_that_is_written_to_is_named_and_no_index_of_it_kept(tmp_path, own_cache):
+    place = tmp_path / "a"
+    place.write_bytes(b"abcdef")
+
+    def members(path):
+        yield "x", 1, 3, ""
+        path.write_bytes(b"abcdefgh")
+
+    with pytest.raises(DamagedFile, match="was written to while it was read"):
+        index.kept_index(place, members)
+    assert not (own_cache / "indices").exists()
+
+
+def test_images_of_a_file_that_changed_after_it_was_listed_are_named(pets, tmp_path):
+    """Bytes at the old places may be other images."""
+    _, place = write_tar(tmp_path / "a", files_of(pets))
+    images = tar(str(place), resolution=16).source.open()
+    images.image(0).close()
+    add_to_tar(place, dict(sorted(files_of(pets).items(), reverse=True)))
+    with pytest.raises(DamagedFile, match=r"a\.tar was written to since it was listed"):
+        images.image(0)
 
 
 def test_names_that_are_no_text_are_kept(tmp_path):
     name = b"\xff\x00\xe9".decode("utf-8", "surrogateescape")
-    index.Index.of([(name, 1, 2, "é")]).write(tmp_path / "a.npz")
-    assert index.Index.load(tmp_path / "a.npz", 3).places == {name: (1, 2, "é")}
+    index.Index.of([(name, 1, 2, "é")], (3, 0)).write(tmp_path / "a.npz")
+    assert index.Index.load(tmp_path / "a.npz", (3, 0)).places == {name: (1, 2, "é")}
 
 
 def test_a_tar_that_ends_too_early_or_goes_wrong_is_named(pets, tmp_path):
@@ -133,7 +158,61 @@ def test_links_devices_and_places_outside_are_never_followed(tmp_path, png):
             member.type, member.linkname = kind, link
             archive.addfile(member)
         archive.add(outside, "../up.png")
-    assert ready(tar(str(tmp_path / "a.tar"), resolution=8)).dataset.pixels.shape[0] == 1
+    found = {each.path.rpartition("/")[2]: each.reason for each in check.check(tmp_path / "a.tar")}
+    assert found == {
+        "link.png": "is a link in the archive, and no file",
+        "hard.png": "is a link in the archive, and no file",
+        "pipe.png": "is a pipe in the archive, and no file",
+    }
+    with pytest.warns(UserWarning, match="3 of 4 images cannot be used"):
+        data = ready(tar(str(tmp_path / "a.tar"), resolution=8, skip_broken=True))
+    assert data.dataset.pixels.shape[0] == 1
+
+
+def test_a_file_of_labels_that_is_a_link_is_not_passed_over(tmp_path, png):
+    """Classes of the folders would be others."""
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        (tmp_path / "a.png").write_bytes(png(1))
+        archive.add(tmp_path / "a.png", "cat/a.png")
+        member = tarfile.TarInfo("labels.csv")
+        member.type, member.linkname = tarfile.SYMTYPE, "/elsewhere.csv"
+        archive.addfile(member)
+    (problem,) = check.check(tmp_path / "a.tar")
+    assert problem.path.endswith("a.tar/labels.csv")
+    assert "is a link in the archive" in problem.reason
+
+
+@pytest.mark.parametrize("named", ["folder", "range", "itself"])
+def test_a_pipe_or_a_folder_in_place_of_a_shard_is_not_waited_for(tmp_path, png, named):
+    (tmp_path / "shards").mkdir()
+    add_to_tar(tmp_path / "shards" / "s-0.tar", {"a.png": png(1)})
+    os.mkfifo(tmp_path / "shards" / "s-1.tar")
+    names = {"folder": "", "range": "s-{0..1}.tar", "itself": "s-1.tar"}
+    error = BrokenData if named == "folder" else FileNotFoundError
+    with pytest.raises(error, match=r"s-1\.tar:? i[ts] (is )?no file but a pipe"):
+        tar(str(tmp_path / "shards" / names[named])).source.open()
+
+
+def test_a_member_of_no_size_that_there_can_be_has_an_end(tmp_path, png, monkeypatch):
+    """Libraries before 2025 walk back to where they were, for ever."""
+    add_to_tar(tmp_path / "a.tar", {"a.png": png(1), "b.png": png(2)})
+    walked = tarfile.TarFile.next
+
+    def back(self):
+        member = walked(self)
+        if member is not None:
+            self.offset = 0
+        return member
+
+    monkeypatch.setattr(tarfile.TarFile, "next", back)
+    with pytest.raises(BrokenData, match=r"a\.tar: the size of \w\.png in it is"):
+        tar(str(tmp_path / "a.tar")).source.open()
+
+
+def test_a_tar_of_nothing_holds_no_images(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w"):
+        pass
+    assert check.check(tmp_path / "a.tar")[0].reason == "holds no image files"
 
 
 def test_a_packed_archive_says_what_to_do(tmp_path, pets):

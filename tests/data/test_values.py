@@ -196,3 +196,11 @@ def test_two_ranks_find_the_same_range(scans):
         found_by.append(ready(data))
     assert found_by[0].content_key == found_by[1].content_key
     assert [data.fitting.scale for data in found_by] == [Scale(0, 4095)] * 2
+
+
+@pytest.mark.parametrize("num_images", [1, 2**14])
+def test_what_is_kept_of_an_image_does_not_keep_the_image(num_images):
+    image = np.zeros((64, 64), np.uint16)
+    kept = Values.of(image, num_images).sample
+    assert kept.base is None
+    assert not np.shares_memory(kept, image)

@@ -25,7 +25,8 @@ def modules(*names):
 def tensorflow_bytes(networks, where="dnnlib.tflib.network", protocol=4):
     """A pickle of NVIDIA's TensorFlow repositories: objects with a state, of classes elsewhere.
 
-    A network is a dict of variables, or a dict with `components`, `variables`, `static_kwargs`.
+    A network is a dict of variables, or a dict with `components`, `variables`, `static_kwargs`;
+    variables may be pairs as well.
     """
     parts = where.split(".")
     with modules(*(".".join(parts[: i + 1]) for i in range(len(parts)))) as made:
@@ -35,7 +36,9 @@ def tensorflow_bytes(networks, where="dnnlib.tflib.network", protocol=4):
         def network(state):
             built = kind()
             inner = {name: network(part) for name, part in state.get("components", {}).items()}
-            variables = [(n, v.numpy()) for n, v in state["variables"].items()]
+            given = state["variables"]
+            pairs = given.items() if isinstance(given, dict) else given
+            variables = [(n, v.numpy() if hasattr(v, "numpy") else v) for n, v in pairs]
             built.__dict__.update(
                 version=3, name="G", build_module_src="raise SystemExit", build_func_name="G_style",
                 static_kwargs=state.get("static_kwargs", {}), components=inner, variables=variables,

@@ -8,8 +8,11 @@ from pickled import tensorflow_bytes
 from torch.nn import functional as F
 
 from ganlab.interop import open_foreign
+from ganlab.interop.foreign import ForeignFile
+from ganlab.interop.nvidia_tensorflow import names, variables
 from ganlab.networks.base import Condition
 from ganlab.runs.recipes import rebuilt
+from ganlab.storage.pickles import Record
 
 Z = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
 LABEL = torch.tensor([0, 2, 1, 2])
@@ -150,6 +153,45 @@ def test_labels_of_a_progan_are_refused(tmp_path):
     critic = {"variables": discriminator_variables(d, False)}
     with pytest.raises(ValueError, match="ProGAN with labels"):
         system_of(tmp_path, [variables, critic, variables])
+
+
+def without(state, *names):
+    return {name: value for name, value in state.items() if name not in names}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda g, d: (g, without(d, "4x4/Dense1/weight")), r"lacks the variable 4x4/Dense1/wei"),
+        (lambda g, d: ([*g.items(), ("lod", g["lod"])], d), r"two variables called lod$"),
+        (lambda g, d: (g | {"8x8/Conv0_up/bias": g["lod"]}, d), r"8x8/Conv0/bias and 8x8/Conv0_up"),
+        (lambda g, d: (g | {"lod": "x"}, d), r"has lod, which is no array of numbers"),
+        (lambda g, d: (g, d | {"8x8/Odd/weight": d["lod"]}), r"8x8/Odd/weight"),
+        (lambda g, d: (g | {"4x4/Dense/weight": torch.ones(6, 5)}, d), r"no layer to maps of 4x4"),
+    ],
+    ids=["missing", "doubled", "doubled there", "text", "unknown", "shape"],
+)
+def test_variables_that_are_missing_unknown_or_doubled_are_named(tmp_path, change, message):
+    g = pggan_variables(theirs.pggan_generator(), False)
+    d = discriminator_variables(theirs.pggan_discriminator(), False)
+    network, critic = ({"variables": each} for each in change(g, d))
+    with pytest.raises(ValueError, match=message):
+        system_of(tmp_path, [network, critic, network])
+
+
+def test_two_components_that_give_one_name_are_named(tmp_path):
+    inner = {"variables": {"a": torch.ones(1)}}
+    outer = {"variables": {"mapping/a": torch.ones(1)}, "components": {"mapping": inner}}
+    with pytest.raises(ValueError, match=r"has two variables called mapping/a$"):
+        system_of(tmp_path, [outer] * 3)
+
+
+def test_a_network_within_itself_has_an_end():
+    network = Record("tfutil.Network", ())
+    network.state = {"variables": [("a", 1.0), 3, ()], "components": {"b": network}}
+    assert names(network) == ["a", "b/a", "b/b/a", "b/b/b/a", "b/b/b/b/a"]
+    with pytest.raises(ValueError, match=r"ckpt=x has components within components: b/b/b/b/b/$"):
+        variables(ForeignFile("x", None), network)
 
 
 def stylegan2_network(state):
