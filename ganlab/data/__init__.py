@@ -6,6 +6,7 @@ from ganlab.data.dataset import ImageDataset
 from ganlab.data.decode import Fitting
 from ganlab.data.module import ImageData
 from ganlab.data.presets import (
+    any_images,
     arrays,
     celeba,
     celebahq,
@@ -38,6 +39,7 @@ __all__ = [
     "ImageStream",
     "NoImages",
     "Problem",
+    "any_images",
     "arrays",
     "celeba",
     "celebahq",

@@ -4,24 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ganlab.data.arrays import ArrayFile
-from ganlab.data.collection import Source, scan, values_seen
-from ganlab.data.containers import ImageFiles, shards_named
+from ganlab.checks.places import place_named
+from ganlab.data.collection import scan, values_seen
+from ganlab.data.containers import shards_named
 from ganlab.data.decode import Fitting
 from ganlab.data.files import Files
 from ganlab.data.problems import BrokenData, Problem, report
+from ganlab.data.sources import source_of
 from ganlab.data.stored import Stored, values_of
 from ganlab.data.values import Given, Seen, Values, found, stated, to_find
 from ganlab.nn.frames import Resolution
 
 __all__ = ["Survey", "check", "report", "survey"]
 
-ARRAYS = (".npy", ".npz")
-
 
 @dataclass(frozen=True)
 class Survey:
-    """What a folder, zip archive or .npy/.npz file holds."""
+    """What a place of images holds."""
 
     problems: list[Problem]
     passed_over: Mapping[str, int] = field(default_factory=dict)  # suffix -> files that are not
@@ -37,12 +36,10 @@ def survey(
     range: Given = None,  # as data.range
 ) -> Survey:
     """Read every image; no problem means that training on `data.path=<path>` would do so too."""
-    place = Path(path).expanduser()
-    enlarge = resolution is None
-    fitting = Fitting(resolution or 4, channels, enlarge=enlarge, scale=stated(range))
-    source: Source = (
-        ArrayFile(place, channels=channels) if place.suffix.lower() in ARRAYS else ImageFiles(place)
-    )
+    place = place_named(path, "data.path")
+    enlarge, size = resolution is None, 4 if resolution is None else resolution
+    fitting = Fitting(size, channels, enlarge=enlarge, scale=stated(range))
+    source = source_of(place, channels)
     if shards_named(place) is None and not place.exists():
         return Survey([Problem(str(path), "does not exist", "check the spelling")])
     try:

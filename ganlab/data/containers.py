@@ -18,6 +18,7 @@ PACKED = {  # how files begin that hold an archive as a whole
     b"7z\xbc\xaf": "7z",
     b"Rar!": "rar",
 }
+OTHERS = {b"PAR1": ("a Parquet file", "parquet"), b"\x93NUMPY": ("an array", "arrays")}
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")  # of WebDataset's names of shards
 MOST_SHARDS = 10**6
 
@@ -53,6 +54,12 @@ class ImageFiles:
             raise BrokenData([Problem(str(place), str(error), self.guide)]) from error
         if place.suffix.lower() == ".tar" or _begins(place, b"ustar", 257):
             return TarFiles(place, [place], self.labels)
+        if is_image_name(place.name):
+            fix = f"data.path takes {self.guide}; name its folder"
+            raise BrokenData([Problem(str(place), "is one image", fix)])
+        for start, (kind, choice) in OTHERS.items():
+            if _begins(place, start):
+                raise BrokenData([Problem(str(place), f"is {kind}", f"data={choice} reads it")])
         for start, kind in PACKED.items():
             if _begins(place, start):
                 reason = f"is packed as a whole ({kind}): no image can be read without the others"

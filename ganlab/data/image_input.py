@@ -21,10 +21,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ganlab.checks.places import file_named, place_named
-from ganlab.data.decode import Fitting, normalised
+from ganlab.data.collection import unlimited
+from ganlab.data.decode import Fitting, admit, normalised, shown
 from ganlab.data.files import SUFFIXES
+from ganlab.data.module import ImageData
 from ganlab.data.problems import UnusableImage
-from ganlab.data.values import Scale
+from ganlab.data.stored import Stored, kept_open, opened, values_of
 
 SHAPE_TOLERANCE = 0.01  # by which aspect ratios of an image and its mask may differ
 GREY = (32, 223)  # values between these are neither black nor white
@@ -43,30 +45,41 @@ def required(place: object, key: str, what: str = "an image file") -> Any:
 
 def fitting_of(data: Any) -> Fitting:
     """How images become what a generator of this data module makes; small ones are enlarged."""
+    if isinstance(data, ImageData):
+        data.scale()  # looked for in the training images where it is to be found there
     own = getattr(data, "fitting", None)  # a user's own data module need not have one
     if own is None:
-        own = Fitting(int(data.resolution), int(data.channels))
+        own = Fitting(data.resolution, int(data.channels))
     found: Fitting = replace(own, enlarge=True)
     return found
 
 
 def read_image(place: str | Path, fitting: Fitting, key: str = "study.image") -> Tensor:
-    """One image file, upright, opaque and fitted: (1, C, R, R) float in [-1, 1].
+    """One image file, upright and fitted as in training: (1, C, H, W) float in [-1, 1].
 
-    Transparency is composited on white, EXIF rotation applied, 16 bits become 8, as in training.
+    Of other channels than grey or RGB all are taken. The range of the training images holds, or
+    that of the file's type where this cannot reach it: a photograph of 8 bits for data of 12.
 
     Raises:
         FileNotFoundError: there is no such file; the message names `key`.
-        ValueError: a folder, or a file that is no image or one without a fixed range of values.
+        ValueError: a folder, a file that is no image, one without a fixed range of values, too
+            large, or of other channels.
     """
-    pixels = torch.tensor(fitting(open_image(place, key, fitting.scale)))
+    with _opened(place, key, fitting) as found:
+        if fitting.scale is not None:
+            found = values_of(found)
+            if not fitting.scale.reached_by(found.dtype):
+                fitting = replace(fitting, scale=None)
+        pixels = torch.tensor(fitting.fitted(found))
     return pixels[None].float() / 127.5 - 1
 
 
 def read_images(
     places: str | Sequence[str], fitting: Fitting, key: str = "study.images"
 ) -> tuple[list[str], Tensor]:
-    """Names without suffix and (N, C, R, R) of a file, a list of files, or a folder's files.
+    """Names and (N, C, H, W) of a file, a list of files, or a folder's files.
+
+    They are called by their names without suffix, or by as much of their paths as tells them apart.
 
     Raises:
         FileNotFoundError, ValueError: see `read_image`; also an empty list or folder.
@@ -80,7 +93,15 @@ def read_images(
             f"{key}={places} names no image; it takes image files, or a folder of them"
         )
     images = torch.cat([read_image(path, fitting, key) for path in paths])
-    return [path.stem for path in paths], images
+    return distinct(paths), images
+
+
+def distinct(paths: Sequence[Path]) -> list[str]:
+    """The shortest names that are all different."""
+    for names in ([path.stem for path in paths], [path.name for path in paths]):
+        if len({*names}) == len(names):
+            return names
+    return [str(path) for path in paths]
 
 
 def is_image_name(path: Path) -> bool:
@@ -95,7 +116,7 @@ def read_mask(
     key: str = "study.mask",
     image_key: str = "study.image",
 ) -> Tensor:
-    """A mask file fitted exactly as its image is: (1, 1, R, R) float, 1 where it is white.
+    """A mask file fitted exactly as its image is: (1, 1, H, W) float, 1 where it is white.
 
     White marks, black and transparent do not. It has the size of the upright image, or its shape
     (it is resized by nearest neighbours), or the generator's size. A pixel of the result is marked
@@ -107,9 +128,9 @@ def read_mask(
             everything.
     """
     grey = two_valued(mask_values(place, key), place, key)
-    region = _fitted_region(grey, open_image(image, image_key).size, fitting, (place, image), key)
+    region = _fitted_region(grey, _size(image, image_key), fitting, (place, image), key)
     if not region.any():
-        lost = f" once it is fitted to {fitting.resolution} px" if np.any(grey) else ""
+        lost = f" once it is fitted to {shown(fitting.resolution)} px" if np.any(grey) else ""
         raise ValueError(f"{key}={place} marks nothing{lost}: paint the region white on black")
     if region.all() or np.all(grey):  # what an oblong image is padded with is never marked
         raise ValueError(
@@ -120,7 +141,9 @@ def read_mask(
 
 def mask_values(place: str | Path, key: str) -> NDArray[np.uint8]:
     """Grey values (H, W) of a mask file; what is transparent is black. Raises as `read_mask`."""
-    with _open(place, key) as file, _readable(place, key):
+    with _opened(place, key) as file:
+        if not isinstance(file, Image.Image):
+            return np.asarray(normalised(file).convert("L"))
         image = ImageOps.exif_transpose(file)
         image.format = file.format  # tells 16-bit greys from wider ones
         if image.has_transparency_data and not image.mode.startswith("I"):
@@ -157,32 +180,43 @@ def _fitted_region(
     files: tuple[str | Path, str | Path],  # of the mask and its image, for the message
     key: str,
 ) -> NDArray[np.bool_]:
-    mask, side = Image.fromarray(grey), fitting.resolution
-    if mask.size == (side, side):
+    mask, (height, width) = Image.fromarray(grey), fitting.shape[1:]
+    if mask.size == (width, height):
         return grey[None] >= 128
     if mask.size != size:
         shapes = math.log(mask.width * size[1] / (mask.height * size[0]))
         if abs(shapes) > SHAPE_TOLERANCE:
             raise ValueError(
                 f"{key}={files[0]} is {mask.width}x{mask.height} px and {files[1]} "
-                f"{size[0]}x{size[1]}: a mask has its image's size or shape, or {side}x{side} px"
+                f"{size[0]}x{size[1]}: a mask has its image's size or shape, or {width}x{height} px"
             )
         mask = mask.resize(size, Image.Resampling.NEAREST)
     return replace(fitting, channels=1, filter="box")(mask) >= 128
 
 
-def open_image(place: str | Path, key: str, scale: Scale | None = None) -> Image.Image:
-    """An image file, normalised as training images are. Raises as `read_image`."""
-    with _open(place, key) as file, _readable(place, key):
-        return normalised(file, scale)
+def open_image(place: str | Path, key: str) -> Image.Image:
+    """An image file as a picture, 8 bits of grey or RGB. Raises as `read_image`."""
+    with _opened(place, key) as found:
+        return normalised(found)
 
 
-def _open(place: str | Path, key: str) -> Image.Image:
+def _size(place: str | Path, key: str) -> tuple[int, int]:
+    """Width and height of an image file, upright."""
+    with _opened(place, key) as found:
+        if isinstance(found, Image.Image):
+            return ImageOps.exif_transpose(found).size
+        return found.shape[1], found.shape[0]
+
+
+@contextmanager
+def _opened(place: str | Path, key: str, fitting: Fitting | None = None) -> Iterator[Stored]:
+    """A file as the images of a data set are opened, whatever its decoder may raise in one line."""
     if place_named(place, key).is_dir():
         raise ValueError(f"{key}={place} is a folder; it takes an image file")
     path = file_named(place, key, "it takes an image file")
-    with _readable(place, key):
-        return Image.open(path)
+    with _readable(place, key), unlimited(), kept_open(opened(path)) as found:
+        (admit if fitting is None else fitting.admit)(found)
+        yield found
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
 from ganlab.data.decode import MAX_PIXELS, Fitting, checked_show
 from ganlab.data.generated import Generated
 from ganlab.data.sampler import ImageStream, local_batch
-from ganlab.data.values import Given, found, stated, to_find
+from ganlab.data.values import Given, Scale, found, stated, to_find
 from ganlab.downloads import cache_dir as user_cache
 from ganlab.nn.frames import Resolution
 from ganlab.nn.randomness import keyed_generator
@@ -131,6 +131,16 @@ class ImageData(lightning.LightningDataModule):
         if self._dataset.scale is not None:
             self.fitting = replace(self.fitting, scale=self._dataset.scale)
 
+    def scale(self) -> Scale | None:
+        """What is black and white, looked for in the stored values where it is to be found there.
+
+        None where the type of the images says it.
+        """
+        if self.fitting.scale is None and to_find(self.range):
+            self.source.prepare()
+            self.fitting = self._ranged(self.source.open())
+        return self.fitting.scale
+
     def stream(self) -> ImageStream:
         """A fresh stream of this rank's batches from `position` on."""
         rank, world_size = self.world
@@ -209,7 +219,7 @@ class ImageData(lightning.LightningDataModule):
 
     def _ranged(self, collection: Collection) -> Fitting:
         """The fitting with what is black and white, found in the values where it is asked for."""
-        if not to_find(self.range):
+        if self.fitting.scale is not None or not to_find(self.range):
             return self.fitting
         scale, why = found(self.range, values_seen(collection, self.fitting))
         if self.world[0] == 0:

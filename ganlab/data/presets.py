@@ -16,8 +16,10 @@ from ganlab.data.emoji import EmojiSheet
 from ganlab.data.generated import Generated, Painter
 from ganlab.data.idx import MNIST, FashionMNIST
 from ganlab.data.module import ImageData
+from ganlab.data.sources import GUIDE, set_up_beside, source_of
 from ganlab.data.synthetic import Synthetic
 from ganlab.data.tables import HubImages, ParquetImages
+from ganlab.data.values import Given
 from ganlab.nn.frames import Resolution
 
 CELEBA_GUIDE = (
@@ -63,6 +65,11 @@ def mnist(path: str | None = None, split: str = "train", **options: Any) -> Imag
 def folder(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
     """A folder of images, with the labels of a file beside them or of nested folders."""
     return ImageData(ImageFiles(path, labels, "a folder of images"), **options)
+
+
+def any_images(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+    """Whatever lies at the path, told by its name and content; labels as in `folder`."""
+    return ImageData(source_of(path, options.get("channels", 3), labels), **options)
 
 
 def zipped(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
@@ -167,11 +174,10 @@ def places365(path: str | None = None, labels: bool = True, **options: Any) -> I
     return ImageData(ImageFiles(path, labels, PLACES365_GUIDE), **options)
 
 
-READERS: dict[str, Callable[..., ImageData]] = {".zip": zipped, ".npz": arrays, ".npy": arrays}
-
-
 def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> ImageData:
-    """A folder, .zip, .npz or .npy as a data module, its images at the size of `like`'s.
+    """A place of images of any kind as a data module, its images at the size of `like`'s.
+
+    They are read in the range of `like`'s, or in their type's own where it cannot reach that.
 
     Raises:
         FileNotFoundError: there is no such place; the message names `key`.
@@ -179,16 +185,15 @@ def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> 
     """
     path = place_named(place, key)
     if not path.exists():
-        raise FileNotFoundError(
-            f"{key}={place} does not exist; it takes a folder of images, a .zip, .npz or .npy"
-        )
-    options: dict[str, Any] = {} if path.suffix in (".npz", ".npy") else {"labels": False}
+        raise FileNotFoundError(f"{key}={place} does not exist; it takes {GUIDE}")
     wanted = like.fitting
-    options |= {"resolution": wanted.resolution, "channels": wanted.channels}
-    options |= {"fit": wanted.fit, "filter": wanted.filter}
-    options |= {"range": like.range} if isinstance(like, ImageData) else {}
-    reader: Callable[..., ImageData] = READERS.get(path.suffix, folder)
-    data = reader(path=str(path), **options, enlarge=True, name=path.stem)
-    data.prepare_data()
-    data.setup("test")
-    return data
+    options: dict[str, Any] = {"resolution": wanted.resolution, "channels": wanted.channels}
+    options |= {"fit": wanted.fit, "filter": wanted.filter, "enlarge": True, "name": path.stem}
+    scale = like.scale() if isinstance(like, ImageData) else None
+
+    def build(given: Given) -> ImageData:
+        return any_images(str(path), labels=False, range=given, **options)
+
+    return set_up_beside(
+        build, None if scale is None else [scale.low, scale.high], f"{key}={place}"
+    )

@@ -5,6 +5,7 @@ found("auto", seen)                  # (Scale, why), from the values of a set
 found(["0.1%", "99.9%"], seen)       # the same from percentiles of them
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +33,14 @@ class Scale:
         return scaled
 
     def __str__(self) -> str:
-        return f"[{self.low:g},{self.high:g}]"
+        return f"[{self.low:.10g},{self.high:.10g}]"
+
+    def reached_by(self, dtype: np.dtype[Any]) -> bool:
+        """Whether numbers of this type can be as low and as high."""
+        if dtype.kind not in "ui":
+            return dtype.kind == "f" or (self.low, self.high) == (0, 1)
+        ends = np.iinfo(dtype)
+        return bool(ends.min <= self.low and self.high <= ends.max)
 
 
 FULL = {np.dtype(bool): Scale(0, 1), np.dtype(np.uint8): Scale(0, 255)}
@@ -47,7 +55,9 @@ def stated(given: Given) -> Scale | None:
     """
     if given is None or given == "auto" or _percentiles(given):
         return None
-    numbers = [] if isinstance(given, str) else [x for x in given if isinstance(x, int | float)]
+    listed = [] if isinstance(given, str) else [*given]
+    plain = [x for x in listed if isinstance(x, int | float) and not isinstance(x, bool)]
+    numbers = [x for x in plain if math.isfinite(x)]
     if len(numbers) != 2 or len(numbers) != len(given) or not numbers[0] < numbers[1]:
         raise ValueError(f"data.range={_shown(given)} must be {FORMS}, the lower one first")
     return Scale(*map(float, numbers))
@@ -69,8 +79,10 @@ class Values:
 
     @classmethod
     def of(cls, values: NDArray[Any], num_images: int) -> "Values":
-        """Look at one of `num_images` images; the values are numbers."""
+        """Look at one of `num_images` images: at those of its values that are finite numbers."""
         flat = values.reshape(-1)
+        if values.dtype.kind == "f" and not (finite := np.isfinite(flat)).all():
+            flat = flat[finite] if finite.any() else np.zeros(1, values.dtype)
         step = max(1, flat.size // max(1, SAMPLED // num_images))
         sample = flat[step // 2 :: step].copy()  # a view would keep the whole image
         return cls(values.dtype, float(flat.min()), float(flat.max()), sample)

@@ -1,19 +1,24 @@
 """`evaluate.py fake=<folder or file>`: images made elsewhere, scored as a checkpoint's are."""
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from ganlab.checks.places import place_named
 from ganlab.checks.ranges import shown
 from ganlab.config import SECTIONS, ConfigError, Settings, build, check_packages, locate, parameters
 from ganlab.data import ImageData, NoImages
+from ganlab.data.containers import shards_named
+from ganlab.data.sources import GUIDE, set_up_beside
+from ganlab.data.values import Given, to_find
+from ganlab.runs.painting import CheckpointPainter
 from ganlab.runs.recipes import names
 from ganlab.studies import Scores
 from ganlab.systems.album import AlbumSystem
 
 OWN = ("_target_", "name", "path", "labels", "images", "flip")  # of the reals alone
-KINDS = {".zip": "zipped", ".npy": "arrays", ".npz": "arrays"}  # suffix -> what opens it
+TARGET = "ganlab.data.any_images"
 
 
 def compared(config: DictConfig) -> tuple[AlbumSystem, DictConfig]:
@@ -36,30 +41,42 @@ def compared(config: DictConfig) -> tuple[AlbumSystem, DictConfig]:
         )
     if not names(config.study, "study", Scores, extra):
         raise ConfigError(f"fake={config.fake} is scored: leave out study=, or say study=scores")
-    data = opened(str(config.fake), config, extra)
     config = config.copy()
     OmegaConf.set_struct(config, False)
+    state_range(config, extra)
+    data = opened(str(config.fake), config, extra)
     config.metrics = counted(config, len(data.dataset))
     return AlbumSystem(data, str(config.fake)), config
 
 
+def state_range(config: DictConfig, extra: list[str]) -> None:
+    """Put two numbers in the place of a range that is to be found in the reals: one for both sides.
+
+    Raises:
+        ValueError, OSError: the reals cannot be read; see `ganlab.data`.
+    """
+    reals: Any = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
+    if to_find(reals.get("range")):
+        offered = {"painter": partial(CheckpointPainter, extra=extra)}
+        scale = build(reals, "data", extra, offered).scale()
+        config.data.range = [scale.low, scale.high]
+
+
 def opened(place: str, config: DictConfig, extra: list[str]) -> ImageData:
     """The images of a place, decoded as the config's reals are."""
-    path = Path(place).expanduser()
-    kind = "folder" if path.is_dir() else KINDS.get(path.suffix.lower())
-    if not path.exists() or kind is None:
-        what = "should be a folder, .zip, .npy or .npz" if path.exists() else "does not exist"
-        raise ConfigError(f"fake={place} {what}")
+    path = place_named(place, "fake")
+    if shards_named(place) is None and not path.exists():
+        raise ConfigError(f"fake={place} does not exist; it takes {GUIDE}")
     reals: Any = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
-    target = f"ganlab.data.{kind}"
-    known = parameters(locate(target, SECTIONS["data"]))
+    known = parameters(locate(TARGET, SECTIONS["data"]))
     node = {key: value for key, value in reals.items() if key in known and key not in OWN}
-    node |= {"_target_": target, "path": str(path), "name": "fake"}
-    node |= {} if kind == "arrays" else {"labels": False}
-    data: ImageData = build(node, "data", extra)
-    data.prepare_data()
-    data.setup("test")
-    return data
+    node |= {"_target_": TARGET, "path": str(path), "name": "fake", "labels": False}
+
+    def read(given: Given) -> ImageData:
+        data: ImageData = build(node | {"range": given}, "data", extra)
+        return data
+
+    return set_up_beside(read, node.get("range"), f"fake={place}")
 
 
 def counted(config: DictConfig, there: int) -> Settings:

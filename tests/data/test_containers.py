@@ -9,7 +9,7 @@ import torch
 from containers import CONTAINERS, files_of, pixels, ready
 from PIL import Image
 
-from ganlab.data import BrokenData, folder
+from ganlab.data import BrokenData, any_images, check, folder
 from ganlab.data import dataset as stored_sets
 
 
@@ -31,6 +31,28 @@ def test_images_and_labels_are_those_of_the_folder(pets, container):
     assert np.array_equal(found.pixels, expected.pixels)
     assert found.labels.tolist() == expected.labels.tolist()
     assert found.class_names == ["cat", "dog"]
+
+
+def test_whatever_lies_at_a_path_is_told_by_itself(pets, container):
+    expected = container(files_of(pets))
+    found = ready(any_images(str(expected.source.path), resolution=16))
+    assert found.content_key == ready(expected).content_key
+    assert check.survey(expected.source.path).problems == []
+    without = ready(any_images(str(expected.source.path), labels=False, resolution=16))
+    assert without.dataset.labels is None
+
+
+def test_arrays_are_told_too_and_what_is_none_is_named(tmp_path, pets):
+    np.save(tmp_path / "a.npy", np.full((3, 16, 16), 7, np.uint8))
+    assert (ready(any_images(str(tmp_path / "a.npy"), resolution=16)).dataset.pixels == 7).all()
+    (tmp_path / "table").write_bytes(b"PAR1" + bytes(600))
+    for place, reason in (
+        (pets / "cat" / "a.png", r"a\.png: is one image \(data\.path takes a folder"),
+        (tmp_path / "table", r"is a Parquet file \(data=parquet reads it\)"),
+        ((tmp_path / "a.npy").rename(tmp_path / "b"), r"is an array \(data=arrays reads it\)"),
+    ):
+        with pytest.raises(BrokenData, match=reason):
+            ready(folder(str(place)))
 
 
 def test_labels_can_be_left_out(pets, container):

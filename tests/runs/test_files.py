@@ -15,6 +15,7 @@ from ganlab.config import ConfigError
 from ganlab.features import Classifier
 from ganlab.metrics import FrechetDistance, PrecisionRecall
 from ganlab.run import evaluate
+from ganlab.runs.files import compared
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 NUM_REAL, NUM_FAKE, SIZE = 23, 17, 32
@@ -104,7 +105,7 @@ def test_a_protocol_that_is_asked_for_is_kept_to(places, tmp_path):
 def test_what_cannot_be_compared_is_one_line(places, tmp_path):
     for words, message in (
         ([f"fake={places / 'none'}"], r"fake=.*none does not exist"),
-        ([f"fake={places / 'reals' / '000.png'}"], r"should be a folder, \.zip, \.npy or \.npz"),
+        ([f"fake={places / 'reals' / '000.png'}"], r"000\.png: is one image"),
         (["ckpt=faces"], r"ckpt=faces and fake=.* are two: give one"),
         (["study=samples"], r"fake=.* is scored: leave out study="),
     ):
@@ -122,3 +123,42 @@ def test_without_a_checkpoint_none_is_asked_for():
     assert overlaid(["fake=x", "data=folder"]) == ["fake=x", "data=folder", "ckpt=null"]
     assert overlaid(["fake=x", "ckpt=y"]) == ["fake=x", "ckpt=y"]
     assert data_choice(None) == "files"
+
+
+DEEP = np.random.default_rng(2).integers(0, 3000, (NUM_REAL, SIZE, SIZE), dtype=np.uint16)
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """Reals of 12 bits, fakes that are half as bright, and 8-bit ones."""
+    home = tmp_path_factory.mktemp("deep")
+    np.save(home / "reals.npy", DEEP)
+    np.save(home / "fakes.npy", DEEP[:NUM_FAKE] // 4)
+    np.save(home / "bytes.npy", pictures(NUM_FAKE, 1))
+    return home
+
+
+@pytest.mark.parametrize("asked", ["auto", "[0,4095]"])
+def test_one_range_is_of_both_sides(deep, tmp_path, asked, capsys):
+    """Found again in each side, fakes of 10 bits would be as bright as reals of 12."""
+    config = composed_deep(deep, "fakes.npy", tmp_path, f"data.range={asked}")
+    system, config = compared(config)
+    assert [*config.data.range] == [0, 4095]
+    found = system.generator_ema.data.dataset.pixels[:, 0]
+    expected = np.rint(255 * (DEEP[:NUM_FAKE] // 4) / 4095)
+    assert np.array_equal(found, expected)
+    assert "own range" not in capsys.readouterr().err
+
+
+def test_bytes_are_no_dark_images_beside_reals_of_more_bits(deep, tmp_path, capsys):
+    system, _ = compared(composed_deep(deep, "bytes.npy", tmp_path, "data.range=auto"))
+    assert np.array_equal(system.generator_ema.data.dataset.pixels[:, 0], pictures(NUM_FAKE, 1))
+    assert "uint8 does not reach data.range=[0,4095]: its own range is taken" in (
+        capsys.readouterr().err
+    )
+
+
+def composed_deep(home, fake, directory, *words):
+    data = ["data=arrays", f"data.path={home / 'reals.npy'}", f"data.resolution={SIZE}"]
+    words = [f"fake={home / fake}", *data, "data.channels=1", *words]
+    return read(words, directory)

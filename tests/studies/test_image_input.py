@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from study_toys import Data
 
-from ganlab.data import NoImages
+from ganlab.data import NoImages, arrays
 from ganlab.data.decode import Fitting
 from ganlab.data.image_input import (
     fitting_of,
@@ -15,6 +15,7 @@ from ganlab.data.image_input import (
     read_mask,
     two_valued,
 )
+from ganlab.studies.people.trials import pixels_of
 
 SQUARE = Fitting(8, 1, enlarge=True)
 COLOUR = Fitting(8, 3, enlarge=True)
@@ -182,3 +183,65 @@ def test_images_are_fitted_as_the_data_is_and_small_ones_enlarged():
     data.fitting = Fitting(8, 1, "pad", "box")
     assert fitting_of(data) == Fitting(8, 1, "pad", "box", enlarge=True)
     assert fitting_of(NoImages(16, 3)) == Fitting(16, 3, enlarge=True)
+
+
+BANDS = np.random.default_rng(0).integers(0, 256, (16, 16, 4), dtype=np.uint8)
+
+
+def test_channels_of_their_own_are_all_taken(tmp_path):
+    path = saved(tmp_path, Image.fromarray(BANDS, "RGBA"))
+    expected = torch.from_numpy(BANDS).permute(2, 0, 1)[None].float() / 127.5 - 1
+    assert torch.equal(read_image(path, Fitting(16, 4)), expected)
+    with pytest.raises(ValueError, match=r"study\.image=.*image\.png: has 4 channels, not 5; .*=4"):
+        read_image(path, Fitting(16, 5))
+
+
+def test_a_rectangle_and_the_mask_of_one(tmp_path):
+    wide = Fitting([8, 16], 3, enlarge=True)
+    image = saved(tmp_path, gradient(32, 16))
+    assert read_image(image, wide).shape == (1, 3, 8, 16)
+    for size in ((16, 8), (32, 16)):
+        mask = saved(tmp_path, box(*size, size[0] // 2, 0, *size), "mask.png")
+        region = read_mask(mask, image, wide)[0, 0]
+        assert region.shape == (8, 16)
+        assert region[:, 8:].all()
+        assert not region[:, :8].any()
+    mask = saved(tmp_path, box(8, 8, 0, 0, 4, 8), "mask.png")
+    with pytest.raises(ValueError, match=r"a mask has its image's size or shape, or 16x8 px"):
+        read_mask(mask, image, wide)
+    assert fitting_of(NoImages([8, 16], 3)).shape == (3, 8, 16)
+
+
+@pytest.mark.parametrize("range", [[0, 4095], "auto"])
+def test_the_range_of_the_training_images_holds_where_the_file_can_reach_it(tmp_path, range):
+    """12 bits in 16 are read as in training; a photograph of 8 bits is no dark image."""
+    np.save(tmp_path / "data.npy", np.array([[[0, 4095]] * 2] * 3, np.uint16).repeat(4, 1))
+    data = arrays(str(tmp_path / "data.npy"), resolution=8, channels=1, range=range, enlarge=True)
+    fitting = fitting_of(data)
+    deep = saved(tmp_path, Image.fromarray(np.full((8, 8), 4095, np.uint16)))
+    assert (read_image(deep, fitting) == 1).all()
+    photograph = saved(tmp_path, Image.new("L", (8, 8), 255), "photograph.png")
+    assert (read_image(photograph, fitting) == 1).all()
+
+
+def test_files_of_one_stem_keep_names_of_their_own(tmp_path):
+    for name in ("a.png", "a.bmp", "b.png"):
+        saved(tmp_path, gradient(8, 8), name)
+    assert read_images(str(tmp_path), COLOUR)[0] == ["a.bmp", "a.png", "b.png"]
+    (tmp_path / "other").mkdir()
+    places = [str(tmp_path / "a.png"), str(saved(tmp_path / "other", gradient(8, 8), "a.png"))]
+    assert read_images(places, COLOUR)[0] == places
+
+
+def test_sixteen_bits_in_a_test_for_people_are_not_cut_off(tmp_path):
+    """Pillow's own conversion takes 256 and more for white."""
+    path = saved(tmp_path, Image.fromarray(np.full((4, 4), 32896, np.uint16)))
+    assert (pixels_of(path) == 128).all()
+
+
+def test_a_large_image_is_admitted_as_in_training(tmp_path):
+    path = saved(tmp_path, Image.new("L", (40, 30)))
+    with pytest.raises(
+        ValueError, match=r"study\.image=.* 40x30 px are more than data\.max_pixels"
+    ):
+        read_image(path, Fitting(8, 1, max_pixels=1000))

@@ -53,7 +53,7 @@ class NearestNeighbours(FeatureQuestion):
     """
 
     num: int = 2000  # generated images: latents 0 .. num-1
-    held_out: str | Path | None = None  # folder, .zip, .npz or .npy never trained on
+    held_out: str | Path | None = None  # place of images never trained on, of any kind
     num_held_out: int = 2000  # held-out reals, drawn at random; at most all there are
     num_neighbours: int = 3  # shown of each sample; at least 2
     num_shown: int = 8  # samples in a figure

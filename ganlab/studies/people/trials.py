@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from ganlab.checks.places import place_named
-from ganlab.data.image_input import is_image_name
+from ganlab.data.image_input import is_image_name, open_image
 from ganlab.data.positions import random_positions
 from ganlab.nn.randomness import keyed_generator
 from ganlab.report.images import Pixels
@@ -177,8 +176,4 @@ def some(files: Mapping[str, Path], num: int, level: str, key: str, seed: int) -
 
 def pixels_of(path: Path) -> Pixels:
     """A file as (H, W, 3) bytes; raises ValueError naming one that is no image."""
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:
-        raise ValueError(f"study.images: {path} is no image that can be read: {error}") from error
+    return np.asarray(open_image(path, "study.images").convert("RGB"))
