@@ -48,7 +48,9 @@ class ArrayFile:
                 images, labels = read_npy(place), self._beside()
         pixels = _channels_last(place, images, self.channels)
         numbers, names = _classes(place, labels, len(pixels))
-        return Arrays(pixels, numbers, names, str(place), self._fingerprint(place))
+        found = Arrays(pixels, numbers, names, str(place), self._fingerprint(place))
+        found.origin = "the array of labels"
+        return found
 
     def _fingerprint(self, place: Path) -> str:
         """One .npz may hold several sets, so the keys count; so do labels in a second file."""

@@ -50,7 +50,11 @@ class Collection(ABC):
     def labelled(self) -> str:
         """What classes there are and where they come from, in words; nothing to say of none."""
         number = len(self.class_names)
-        return f"{number:,} classes from {self.origin}" if number and self.origin else ""
+        if not number or not self.origin:
+            return ""
+        used = 0 if self.labels is None else len(np.unique(self.labels[self.labels != UNLABELLED]))
+        some = f", of which {used:,} have images" if used < number else ""
+        return f"{number:,} class{'es' * (number > 1)} from {self.origin}{some}"
 
     @abstractmethod
     def fingerprint(self) -> str:

@@ -38,6 +38,8 @@ SUFFIXES = [
     ".avif",
 ]
 
+ENCRYPTED = 1  # among the flags of a zip archive's member
+
 
 class Files(Collection):
     """Named files with their classes (`ganlab.data.labels`); subclasses say how one is opened.
@@ -169,12 +171,15 @@ class ZipFiles(Files):
             problem = Problem(str(place), f"is not a zip archive ({error})", fix)
             raise BrokenData([problem]) from error
         self.lock = threading.Lock()
-        super().__init__(
-            place, [i.filename for i in self.archive.infolist() if not i.is_dir()], labels
-        )
+        # Some programs of Windows write backslashes, against the format's rules.
+        listed = [info for info in self.archive.infolist() if not info.is_dir()]
+        self.members = {info.filename.replace("\\", "/"): info for info in listed}
+        super().__init__(place, list(self.members), labels)
 
     def image(self, index: int) -> Stored:  # noqa: D102
-        member = self.archive.getinfo(self.names[index])
+        member = self.members[self.names[index]]
+        if member.flag_bits & ENCRYPTED:
+            raise UnusableImage("is encrypted", "unpack the archive with its password")
         if member.file_size > LARGEST:  # looked at before anything is unpacked
             reason = f"unpacks to {member.file_size / 2**20:,.0f} MB, more than any image read here"
             raise UnusableImage(reason, "replace or delete it")
@@ -182,7 +187,7 @@ class ZipFiles(Files):
             return stored.opened(io.BytesIO(self.archive.read(member)))
 
     def content(self, name: str) -> bytes:  # noqa: D102
-        member = self.archive.getinfo(name)
+        member = self.members[name]
         try:
             return self.bounded(name, member.file_size, lambda: self.archive.read(member))
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError, zlib.error) as error:
@@ -190,8 +195,8 @@ class ZipFiles(Files):
             raise BrokenData([problem]) from error
 
     def fingerprint(self) -> str:  # noqa: D102
-        entries = (self.archive.getinfo(name) for name in self.keyed)
-        states = [(entry.filename, entry.file_size, entry.CRC) for entry in entries]
+        entries = [(name, self.members[name]) for name in self.keyed]
+        states = [(name, entry.file_size, entry.CRC) for name, entry in entries]
         return hashed(bool(self.class_names), *states)
 
 
@@ -223,5 +228,6 @@ def _suffix(name: str) -> str:
 
 
 def _hidden(name: str) -> bool:
-    """Hidden, or one of macOS's resource forks."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    """Hidden, or one of macOS's resource forks; `..` in an archive's name hides nothing."""
+    parts = [part for part in PurePosixPath(name).parts if part != ".."]
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)

@@ -8,6 +8,7 @@ at the top, or in the one folder that holds everything, and name files relative 
 import csv
 import io
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "name")
 LABEL_COLUMNS = ("label", "labels", "class", "category")
 MOST_CLASSES = 100_000
 SHOWN = 20  # files that are named of those that one thing is wrong with
+WHOLE = re.compile(r"-?\d{1,18}(\.0*)?")
 Pair = tuple[str, object]  # a file and its label, as the file of labels has them
 
 
@@ -56,9 +58,13 @@ def labels_of(
             pairs = read(content(file))
             if pairs is not None:
                 found = _by_image([(f"{top}{_plain(path)}", label) for path, label in pairs], names)
-                return numbered([found[each] for each in names], file)
+                return numbered([found[each] for each in names], file, names)
         except BrokenData:
             raise
+        except UnicodeDecodeError as error:
+            fix = "save it as UTF-8, delete it or set data.labels=false"
+            reason = f"is no text in UTF-8 from byte {error.start:,} on"
+            raise BrokenData([Problem(f"{place}{file}", reason, fix)]) from error
         except (ValueError, RecursionError, csv.Error) as error:
             fix = "mend it, delete it or set data.labels=false"
             raise BrokenData([Problem(f"{place}{file}", str(error), fix)]) from error
@@ -76,23 +82,37 @@ def _of_folders(names: Sequence[str]) -> Labels:
     return Labels(numbers, class_names, "the folders that images lie in")
 
 
-def numbered(labels: Sequence[object], file: str) -> Labels:
-    """Whole numbers are the classes themselves; names are numbered in sorted order."""
+def numbered(labels: Sequence[object], file: str, names: Sequence[str] = ()) -> Labels:
+    """Whole numbers are the classes themselves; names are numbered in sorted order.
+
+    Raises:
+        ValueError: a label that is neither, or no class's number; says whose of `names` it is, or
+            in which row.
+    """
     if all(label is None for label in labels):
         return Labels(None, (), f"{file}, which has none", file)
+    if wrong := [k for k, label in enumerate(labels) if not _is_label(label)]:
+        whose = f"of {names[wrong[0]]}" if names else f"in row {wrong[0]:,}"
+        raise ValueError(
+            f"has a label {whose} that is neither a name nor a whole number from 0 to "
+            f"{MOST_CLASSES - 1:,}: {labels[wrong[0]]!r:.40}"
+        )
     if all(type(label) is int for label in labels):
         numbers = [int(str(label)) for label in labels]
-        if not 0 <= min(numbers) <= max(numbers) < MOST_CLASSES:
-            raise ValueError(f"has labels outside of 0 .. {MOST_CLASSES - 1:,}")
         class_names = tuple(map(str, range(max(numbers) + 1)))
         return Labels(np.array(numbers, np.int64), class_names, file, file)
-    if not all(isinstance(label, (str, int)) and label != "" for label in labels):
-        raise ValueError("has labels that are neither whole numbers nor names")
     class_names = tuple(sorted({*map(str, labels)}))
     number = {name: k for k, name in enumerate(class_names)}
     return Labels(
         np.array([number[str(each)] for each in labels], np.int64), class_names, file, file
     )
+
+
+def _is_label(label: object) -> bool:
+    """A name of one printable line, true, false, or a whole number that a class can have."""
+    if isinstance(label, str):
+        return bool(label) and label.isprintable()
+    return isinstance(label, int) and 0 <= label < MOST_CLASSES
 
 
 def _by_image(pairs: Sequence[Pair], names: Sequence[str]) -> dict[str, object]:
@@ -144,6 +164,8 @@ def _is_pair(each: object) -> bool:
 
 def _hot(label: object) -> object:
     """The place of the one in a one-hot vector, which conditional StyleGANs take as well."""
+    if isinstance(label, float) and label.is_integer():
+        return int(label)
     if isinstance(label, list) and label.count(1) == 1 and label.count(0) == len(label) - 1:
         return label.index(1)
     return label
@@ -156,7 +178,7 @@ def _of_table(data: bytes) -> list[Pair] | None:
     head = [cell.lower() for cell in rows[0]] if rows else []
     file, label = _column(head, FILE_COLUMNS), _column(head, LABEL_COLUMNS)
     if file is None:
-        raise ValueError(f"has no column {', '.join(FILE_COLUMNS[:-1])} or {FILE_COLUMNS[-1]}")
+        raise ValueError(_without(FILE_COLUMNS, head))
     if label is None:
         return None
     if short := [n for n, row in enumerate(rows, 1) if len(row) != len(head)]:
@@ -172,22 +194,46 @@ def _of_labels_csv(data: bytes) -> list[Pair] | None:
     headless = first.count(",") == 1 and not {*first.lower().split(",")} & {*LABEL_COLUMNS}
     pairs = _of_table(b"file,label\n" + data.removeprefix(b"\xef\xbb\xbf") if headless else data)
     if pairs is None:
-        raise ValueError(f"has no column {', '.join(LABEL_COLUMNS[:-1])} or {LABEL_COLUMNS[-1]}")
+        raise ValueError(_without(LABEL_COLUMNS, first.split(",")))
     return pairs
+
+
+def _without(wanted: Sequence[str], head: Sequence[str]) -> str:
+    """What is said of a table without a column, with those that it has."""
+    there = ", ".join(f"{cell!r:.40}" for cell in head[:SHOWN]) or "none at all"
+    apart = "" if len(head) > 1 else "; cells are parted by commas"
+    return f"has no column {', '.join(wanted[:-1])} or {wanted[-1]}, but {there}{apart}"
 
 
 def _of_lines(data: bytes) -> list[Pair] | None:
     """One JSON object a line; None where the first has no label."""
-    rows = [json.loads(line) for line in data.decode("utf-8-sig").splitlines() if line.strip()]
-    if not rows or not all(isinstance(row, dict) for row in rows):
+    rows = [_object(n, line) for n, line in enumerate(data.decode("utf-8-sig").split("\n"), 1)]
+    rows = [row for row in rows if row]
+    if not rows:
         raise ValueError("is not one JSON object a line")
     file = next((key for key in FILE_COLUMNS if key in rows[0]), None)
     label = next((key for key in LABEL_COLUMNS if key in rows[0]), None)
     if label is None:
         return None
-    if file is None or not all(isinstance(row.get(file), str) and label in row for row in rows):
-        raise ValueError(f"has lines without {file or 'file_name'} or {label}")
-    return [(row[file], row[label]) for row in rows]
+    if file is None:
+        raise ValueError(f"{_without(FILE_COLUMNS, [*rows[0]])} in its first line")
+    for row in rows:
+        if not isinstance(row.get(file), str) or label not in row:
+            raise ValueError(f"has {json.dumps(row)[:80]} without {file} or {label}")
+    return [(row[file], _hot(row[label])) for row in rows]
+
+
+def _object(number: int, line: str) -> dict[str, object]:
+    """A line's JSON object; an empty one of an empty line. Raises ValueError with the number."""
+    if not line.strip():
+        return {}
+    try:
+        found = json.loads(line)
+    except ValueError as error:
+        raise ValueError(f"line {number} is no JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"line {number} is no JSON object")
+    return found
 
 
 def _column(head: Sequence[str], names: Sequence[str]) -> int | None:
@@ -195,9 +241,12 @@ def _column(head: Sequence[str], names: Sequence[str]) -> int | None:
 
 
 def with_numbers(pairs: list[Pair]) -> list[Pair]:
-    """Labels that are all whole numbers as such: a table holds text alone."""
-    if all(str(label).isdecimal() for _, label in pairs):
-        return [(path, int(str(label))) for path, label in pairs]
+    """Labels that are all whole numbers as such, `3.0` too: a table holds text alone.
+
+    A whole number below 0 among them is one as well, and no class.
+    """
+    if all(WHOLE.fullmatch(str(label)) for _, label in pairs):
+        return [(path, int(str(label).partition(".")[0])) for path, label in pairs]
     return pairs
 
 

@@ -138,7 +138,11 @@ class TarFiles(PackedFiles):
             reason = f"has no label in a {suffix} beside {listed(without)}"
             raise BrokenData([Problem(str(self.place), reason, "set data.labels=false")])
         labels = [label for _, label in with_numbers([(note, note) for note in notes])]
-        found = numbered(labels, suffix)
+        try:
+            found = numbered(labels, suffix, [f"{_key(name)}{suffix}" for name in self.names])
+        except ValueError as error:
+            fix = "mend it or set data.labels=false"
+            raise BrokenData([Problem(str(self.place), str(error), fix)]) from error
         return Labels(found.numbers, found.class_names, f"the {suffix} beside each image")
 
 
@@ -180,7 +184,7 @@ def _note(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
     file = archive.extractfile(member)
     text = b"" if file is None else file.read()
     try:
-        content = text.decode().strip()
+        content = text.decode("utf-8", "backslashreplace").strip()
         if suffix == ".cls":
             return content
         sample = json.loads(content)

@@ -15,7 +15,13 @@ class Problem:
     fix: str  # what the user can do about it
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason} ({self.fix})"
+        return f"{in_one_line(self.path)}: {in_one_line(self.reason)} ({in_one_line(self.fix)})"
+
+
+def in_one_line(text: str) -> str:
+    """Text with line breaks and what no terminal shows written out, as names of files may have."""
+    plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
 
 
 class UnusableImage(ValueError):  # noqa: N818

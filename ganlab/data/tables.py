@@ -20,6 +20,7 @@ from ganlab.data.files import existing, state
 from ganlab.data.labels import LABEL_COLUMNS, numbered
 from ganlab.data.problems import BrokenData, Problem, UnusableImage
 from ganlab.data.stored import LARGEST, Stored
+from ganlab.storage import irregular
 
 PARQUET_GUIDE = "a .parquet file, or a folder of them, with a column of encoded images"
 HUB_GUIDE = "a folder that save_to_disk wrote; data.hub_path takes the name of a data set instead"
@@ -46,7 +47,8 @@ class Rows(Collection):
         if labels is None and len(named) > 1:
             raise _wrong(place, f"has the columns {', '.join(named)}", "set data.labels to one")
         if wanted is not None and wanted not in columns:
-            raise _wrong(place, f"has no column {wanted}", f"data.labels: {', '.join(columns)}")
+            fix = f"set data.labels to one of {', '.join(columns)}, or to false"
+            raise _wrong(place, f"has no column data.labels={wanted}", fix)
         self.label_column = None if wanted is None else str(wanted)
         if self.label_column is not None:
             self._take_labels(self.label_column)
@@ -101,17 +103,17 @@ class ParquetRows(Rows):
         import pyarrow.parquet as parquet
 
         self.parts = parts
-        try:
-            self.files = [parquet.ParquetFile(part, memory_map=True) for part in parts]
-        except Exception as error:  # pyarrow's own, and OSError
-            raise _wrong(str(place), f"is no Parquet file ({error})", "fetch it again") from error
+        self.files = [_opened(parquet, part) for part in parts]
         groups = [(f, g) for f, file in enumerate(self.files) for g in range(file.num_row_groups)]
         sizes = [self.files[f].metadata.row_group(g).num_rows for f, g in groups]
         self.groups, self.starts = groups, np.cumsum([0, *sizes])
         self.lock, self.kept = threading.Lock(), OrderedDict[tuple[int, int], list[Any]]()
         schema = self.files[0].schema_arrow
-        if not all(file.schema_arrow.equals(schema) for file in self.files):
-            raise _wrong(str(place), "holds tables of different columns", "name one of them")
+        for part, file in zip(parts, self.files, strict=True):
+            if not file.schema_arrow.equals(schema):
+                has, first = ", ".join(file.schema_arrow.names), ", ".join(schema.names)
+                reason = f"has the columns {has}, and {parts[0].name} {first}, or of other types"
+                raise _wrong(str(part), reason, "name one of them, or set data.split")
         self.schema = schema
         columns = {each.name: _holds_images(each.type) for each in schema}
         super().__init__(str(place), columns, images, labels)
@@ -122,8 +124,12 @@ class ParquetRows(Rows):
     def labels_of(self, column: str) -> tuple[Sequence[Any], Sequence[str] | None]:
         """The column, and the names that Hugging Face's metadata give it."""
         values: list[Any] = []
-        for file in self.files:
-            values += file.read(columns=[column]).column(column).to_pylist()
+        for part, file in zip(self.parts, self.files, strict=True):
+            try:
+                values += file.read(columns=[column]).column(column).to_pylist()
+            except Exception as error:  # pyarrow's own, and OSError
+                reason = f"has a column {column} that cannot be read ({error})"
+                raise _wrong(str(part), reason, "fetch it again") from error
         return values, _class_names(self.schema.metadata or {}, column)
 
     def cell(self, index: int) -> object:
@@ -151,6 +157,15 @@ class ParquetRows(Rows):
 
     def fingerprint(self) -> str:  # noqa: D102
         return hashed(self.image_column, self.label_column, *map(state, self.parts))
+
+
+def _opened(parquet: Any, part: Path) -> Any:
+    try:
+        if (kind := irregular(part)) is not None:
+            raise OSError(f"it is {kind}")
+        return parquet.ParquetFile(part, memory_map=True)
+    except Exception as error:  # pyarrow's own, and OSError
+        raise _wrong(str(part), f"is no Parquet file ({error})", "fetch it again") from error
 
 
 class ParquetImages:
@@ -187,9 +202,16 @@ class HubRows(Rows):
     """Rows of a map-style data set of `datasets`; nothing is decoded by it."""
 
     def __init__(
-        self, place: str, table: Any, images: str | None, labels: str | bool | None
+        self,
+        place: str,
+        table: Any,
+        images: str | None,
+        labels: str | bool | None,
+        part: Sequence[str | None] = (),  # which part of it: subset, split, revision
     ) -> None:
         import datasets
+
+        self.part = part
 
         kinds = {name: isinstance(kind, datasets.Image) for name, kind in table.features.items()}
         for name, is_image in kinds.items():
@@ -220,7 +242,9 @@ class HubRows(Rows):
 
     def fingerprint(self) -> str:  # noqa: D102
         files = [state(Path(each["filename"])) for each in self.table.cache_files]
-        return hashed(self.image_column, self.label_column, len(self), *files)
+        # Splits such as train[:50%] lie in one file.
+        of = (self.place, *self.part, list(self.class_names))
+        return hashed(*of, self.image_column, self.label_column, len(self), *files)
 
 
 class HubImages:
@@ -254,10 +278,11 @@ class HubImages:
 
     def open(self) -> HubRows:
         """Open the split; raises `FileNotFoundError`, `BrokenData`, or ImportError with a hint."""
+        part = (self.subset, self.split, self.revision)
         if self.name:
-            return HubRows(self.name, self._named(), self.images, self.labels)
+            return HubRows(self.name, self._named(), self.images, self.labels, part)
         place = existing(self.path, HUB_GUIDE)
-        return HubRows(str(place), self._saved(place), self.images, self.labels)
+        return HubRows(str(place), self._saved(place), self.images, self.labels, part)
 
     def _named(self) -> Any:
         datasets = required("datasets", "huggingface")
@@ -318,11 +343,16 @@ def _column(
 ) -> str:
     if asked is None and len(fitting) == 1:
         return fitting[0]
-    if asked is None or asked not in columns:
-        told = "has no column of encoded images" if not fitting else f"has {', '.join(fitting)}"
-        reason = told if asked is None else f"has no column data.{role}={asked}"
-        raise _wrong(place, reason, f"set data.{role} to one of {', '.join(fitting or columns)}")
-    return asked
+    if asked in fitting:
+        return asked
+    there = f"its columns are {', '.join(columns)}"
+    told = f"has several columns of encoded images, {', '.join(fitting)}"
+    told = told if fitting else f"has no column of encoded images; {there}"
+    if asked is not None:
+        told = f"has no column data.{role}={asked}; {there}"
+        told = f"has no encoded images in data.{role}={asked}" if asked in columns else told
+    fix = f"set data.{role} to one of {', '.join(fitting)}"
+    raise _wrong(place, told, fix if fitting else "store the images themselves in the table")
 
 
 def _class_names(metadata: Mapping[bytes, bytes], column: str) -> list[str] | None:

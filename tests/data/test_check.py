@@ -124,6 +124,68 @@ def test_bad_resolution_is_named(pets):
         check(pets, resolution=48)
 
 
+def test_names_that_break_lines_or_are_no_text_stay_in_theirs(pets):
+    """A terminal that takes UTF-8 alone refuses the bytes of such a name."""
+    for name in (b"a\nb.png", b"\xff.png"):
+        (pets / os.fsdecode(name)).write_bytes(b"broken")
+    lines = report(check(pets)).encode("utf-8").decode().splitlines()
+    assert len(lines) == 3
+    assert lines[1].startswith(f"  {pets}/a\\nb.png: is not an image")
+    assert lines[2].startswith(f"  {pets}/\\xff.png: is not an image")
+
+
+def test_classes_without_images_are_counted(pets):
+    names = sorted(str(path.relative_to(pets)) for path in pets.rglob("*.png"))
+    (pets / "labels.csv").write_text("".join(f"{name},{9 * k}\n" for k, name in enumerate(names)))
+    assert survey(pets).labelled == "55 classes from labels.csv, of which 7 have images"
+
+
+def test_labels_of_arrays_are_said(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.zeros((4, 8, 8), np.uint8), y=np.array([7, 9, 7, 7]))
+    assert survey(tmp_path / "a.npz").labelled == "2 classes from the array of labels"
+
+
+@pytest.mark.parametrize("wild", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_in_no_advice(tmp_path, wild):
+    values = np.linspace(0, 1, 3 * 64, dtype=np.float32).reshape(3, 8, 8)
+    values[1, 2, 2] = wild
+    np.save(tmp_path / "a.npy", values)
+    (problem,) = check(tmp_path / "a.npy")
+    assert "say data.range=[0,1] (all values lie in 0 to 1)" in problem.fix
+    (problem,) = survey(tmp_path / "a.npy", channels=1, range=[0, 1]).problems
+    assert problem.path.endswith("a.npy[1]")
+    assert problem.reason == "has values that are no finite numbers"
+
+
+@pytest.mark.parametrize("range", [[True, 5], [0, float("inf")], [float("nan"), 1]])
+def test_a_range_of_no_numbers_is_named(pets, range):
+    with pytest.raises(ValueError, match=r"data\.range=.* must be two numbers"):
+        survey(pets, range=range)
+
+
+def test_no_resolution_is_none_of_zero_pixels(pets):
+    with pytest.raises(ValueError, match=r"data\.resolution=0 must be a power of two"):
+        check(pets, resolution=0)
+
+
+def test_a_zip_by_windows_or_from_above_or_encrypted(pets, tmp_path):
+    image = (pets / "cat" / "a.png").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("cat\\a.png", "dog\\b.png", "../c.png"):
+            member = zipfile.ZipInfo("x")
+            member.filename = name
+            archive.writestr(member, image)
+    found = survey(tmp_path / "a.zip")
+    assert found.problems == []
+    assert found.labelled == "3 classes from the folders that images lie in"
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    content[content.find(b"PK\x01\x02") + 8] |= 1
+    (tmp_path / "a.zip").write_bytes(content)
+    (problem,) = check(tmp_path / "a.zip")
+    assert problem.path.endswith("a.zip/cat/a.png")
+    assert problem.reason == "is encrypted"
+
+
 def test_one_problem_is_not_plural():
     assert report([Problem("a.png", "is damaged", "replace it")]) == (
         "1 problem found:\n  a.png: is damaged (replace it)"

@@ -47,6 +47,8 @@ HOT = stylegan([0, 1], [1, 0], [0, 1], [1, 0])
             [1, 0, 1, 0],
             2,
         ),
+        ("labels.csv", TABLE.replace(",5", ",5.0"), [5, 0, 5, 0], 6),
+        ("dataset.json", stylegan(5.0, 0.0, 5, 0), [5, 0, 5, 0], 6),
         ("metadata.csv", TABLE, [5, 0, 5, 0], 6),
         ("metadata.jsonl", LINES, [5, 0, 5, 0], 6),
     ],
@@ -94,21 +96,39 @@ def test_a_data_set_that_says_it_has_no_labels_has_none():
     [
         ("dataset.json", "{", "Expecting"),
         ("dataset.json", '{"labels": 5}', "not of the form"),
-        ("dataset.json", stylegan([0.5, 0.5], 1, 1, 1), "neither whole numbers nor names"),
-        ("dataset.json", stylegan(None, 1, 1, 1), "neither whole numbers nor names"),
-        ("dataset.json", stylegan(-1, 1, 1, 1), "outside of 0 .. 99,999"),
-        ("dataset.json", stylegan(10**9, 1, 1, 1), "outside of 0 .. 99,999"),
+        (
+            "dataset.json",
+            stylegan([0.5, 0.5], 1, 1, 1),
+            "label of 00000/a.png that is neither a name nor a whole number from 0 to 99,999: [0.5",
+        ),
+        (
+            "dataset.json",
+            stylegan(1, None, 1, 1),
+            "label of 00000/b.png that is neither a name nor a whole number from 0 to 99,999: None",
+        ),
+        ("dataset.json", stylegan(-1, 1, 1, 1), "from 0 to 99,999: -1"),
+        ("dataset.json", stylegan(10**9, 1, 1, 1), "from 0 to 99,999: 1000000000"),
+        ("labels.csv", TABLE.replace("5", "-1"), "of 00000/a.png that is neither"),
+        ("labels.csv", TABLE.replace(",5", ","), "of 00000/a.png that is neither"),
+        ("labels.csv", TABLE.replace("5", "a\1"), "of 00000/a.png that is neither"),
+        ("labels.csv", TABLE.encode("utf-16"), "is no text in UTF-8 from byte 0 on"),
+        (
+            "labels.csv",
+            TABLE.replace(",", ";"),
+            "but 'file_name;label'; cells are parted by commas",
+        ),
+        ("metadata.jsonl", LINES + '\n{"label"', "line 5 is no JSON (Expecting"),
         ("dataset.json", "[" * 100_000, "recursion"),
         ("labels.csv", TABLE.rpartition("\n")[0], "has no label for 00001/d.png"),
         ("labels.csv", TABLE + "\n00001/d.png,0", "more than one label for 00001/d.png"),
         ("labels.csv", TABLE + "\n00001/e.png,0", "what is no image here: 00001/e.png"),
         ("labels.csv", TABLE + ",7", "line 5 has another number of cells than line 1"),
-        ("labels.csv", "picture,label\n", "has no column file_name"),
+        ("labels.csv", "picture,label\n", "or name, but 'picture', 'label'"),
         ("labels.csv", "file,label\n", "has no line below its header"),
-        ("labels.csv", b"\xff\xfe\x00", "codec can't decode"),
+        ("labels.csv", b"\xff\xfe\x00", "is no text in UTF-8 from byte 0 on"),
         ("labels.csv", "file,label\na.png," + "x" * 200_000, "field larger than field limit"),
-        ("metadata.jsonl", LINES + "\n[]", "is not one JSON object a line"),
-        ("metadata.jsonl", LINES + '\n{"label": 3}', "has lines without file_name or label"),
+        ("metadata.jsonl", LINES + "\n[]", "line 5 is no JSON object"),
+        ("metadata.jsonl", LINES + '\n{"label": 3}', 'has {"label": 3} without file_name or label'),
     ],
 )
 def test_a_file_that_does_not_fit_is_one_line_with_the_way_out(file, text, told):
@@ -126,7 +146,7 @@ def test_a_file_that_does_not_fit_is_named_with_its_place(tmp_path):
     assert str(error.value).startswith(f"{tmp_path}/labels.csv: has no label for a.png; ")
     (tmp_path / "labels.csv").unlink()
     os.mkfifo(tmp_path / "labels.csv")
-    assert check(tmp_path) == []  # no file, so none of labels
+    assert "it is no file but a pipe" in check(tmp_path)[0].reason
 
 
 def test_many_offenders_are_counted():

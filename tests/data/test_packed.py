@@ -65,6 +65,17 @@ def test_an_image_without_its_class_is_named(tmp_path, png):
         labels_of(tmp_path / "a.tar")
 
 
+@pytest.mark.parametrize("text", [b"1\n2", b"-1", b"100000", b"a\tb"])
+def test_a_label_that_is_none_is_named_with_its_file(tmp_path, png, text):
+    add_to_tar(tmp_path / "a.tar", {"a.png": png(1), "a.cls": b"1", "b.png": png(2), "b.cls": text})
+    if text in (b"-1", b"100000"):
+        expected = r"a\.tar: has a label of b\.cls that is neither a name nor a whole number"
+    else:
+        expected = r"a\.tar: has a label of b\.cls that is neither"
+    with pytest.raises(BrokenData, match=expected):
+        labels_of(tmp_path / "a.tar")
+
+
 def test_an_index_is_made_once_and_again_when_the_file_changes(pets, tmp_path, monkeypatch):
     _, place = write_tar(tmp_path / "a", files_of(pets))
     first = ready(tar(str(place), resolution=16))
@@ -158,15 +169,17 @@ def test_links_devices_and_places_outside_are_never_followed(tmp_path, png):
             member.type, member.linkname = kind, link
             archive.addfile(member)
         archive.add(outside, "../up.png")
-    found = {each.path.rpartition("/")[2]: each.reason for each in check.check(tmp_path / "a.tar")}
+    with pytest.raises(BrokenData) as error:
+        ready(tar(str(tmp_path / "a.tar"), resolution=8, labels=False))
+    found = {each.path.rpartition("/")[2]: each.reason for each in error.value.problems}
     assert found == {
         "link.png": "is a link in the archive, and no file",
         "hard.png": "is a link in the archive, and no file",
         "pipe.png": "is a pipe in the archive, and no file",
     }
-    with pytest.warns(UserWarning, match="3 of 4 images cannot be used"):
-        data = ready(tar(str(tmp_path / "a.tar"), resolution=8, skip_broken=True))
-    assert data.dataset.pixels.shape[0] == 1
+    with pytest.warns(UserWarning, match="3 of 5 images cannot be used"):
+        data = ready(tar(str(tmp_path / "a.tar"), resolution=8, skip_broken=True, labels=False))
+    assert data.dataset.pixels.shape[0] == 2  # that from above is read in place, as any
 
 
 def test_a_file_of_labels_that_is_a_link_is_not_passed_over(tmp_path, png):
