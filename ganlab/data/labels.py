@@ -91,6 +91,7 @@ def numbered(labels: Sequence[object], file: str, names: Sequence[str] = ()) -> 
     """
     if all(label is None for label in labels):
         return Labels(None, (), f"{file}, which has none", file)
+    labels = [int(x) if isinstance(x, float) and x.is_integer() else x for x in labels]
     if wrong := [k for k, label in enumerate(labels) if not _is_label(label)]:
         whose = f"of {names[wrong[0]]}" if names else f"in row {wrong[0]:,}"
         raise ValueError(
@@ -164,8 +165,6 @@ def _is_pair(each: object) -> bool:
 
 def _hot(label: object) -> object:
     """The place of the one in a one-hot vector, which conditional StyleGANs take as well."""
-    if isinstance(label, float) and label.is_integer():
-        return int(label)
     if isinstance(label, list) and label.count(1) == 1 and label.count(0) == len(label) - 1:
         return label.index(1)
     return label
@@ -217,10 +216,13 @@ def _of_lines(data: bytes) -> list[Pair] | None:
         return None
     if file is None:
         raise ValueError(f"{_without(FILE_COLUMNS, [*rows[0]])} in its first line")
+    pairs: list[Pair] = []
     for row in rows:
-        if not isinstance(row.get(file), str) or label not in row:
+        name = row.get(file)
+        if not isinstance(name, str) or label not in row:
             raise ValueError(f"has {json.dumps(row)[:80]} without {file} or {label}")
-    return [(row[file], _hot(row[label])) for row in rows]
+        pairs.append((name, _hot(row[label])))
+    return pairs
 
 
 def _object(number: int, line: str) -> dict[str, object]:

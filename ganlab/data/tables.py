@@ -343,7 +343,7 @@ def _column(
 ) -> str:
     if asked is None and len(fitting) == 1:
         return fitting[0]
-    if asked in fitting:
+    if asked is not None and asked in fitting:
         return asked
     there = f"its columns are {', '.join(columns)}"
     told = f"has several columns of encoded images, {', '.join(fitting)}"

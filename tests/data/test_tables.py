@@ -55,6 +55,11 @@ def test_a_label_that_is_none_is_named_with_its_column_and_row(tmp_path, png, la
     assert f"{place}: label has a label in row 1 that is neither a name" in refusal(place)
 
 
+def test_whole_numbers_of_a_column_of_floats_are_classes(tmp_path, png):
+    place = written(tmp_path / "a.parquet", image=[png(1), png(2)], label=[2.0, 0.0])
+    assert ready(parquet(place, resolution=8)).dataset.labels.tolist() == [2, 0]
+
+
 def test_the_part_that_is_damaged_or_of_other_columns_is_named(tmp_path, png):
     (tmp_path / "set").mkdir()
     first = tmp_path / "set" / "train-0.parquet"

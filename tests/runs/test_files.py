@@ -145,7 +145,7 @@ def test_one_range_is_of_both_sides(deep, tmp_path, asked, capsys):
     system, config = compared(config)
     assert [*config.data.range] == [0, 4095]
     found = system.generator_ema.data.dataset.pixels[:, 0]
-    expected = np.rint(255 * (DEEP[:NUM_FAKE] // 4) / 4095)
+    expected = np.rint(255.0 * (DEEP[:NUM_FAKE] // 4) / 4095)
     assert np.array_equal(found, expected)
     assert "own range" not in capsys.readouterr().err
 
