@@ -1,4 +1,4 @@
-# make demo | faces | eyes | gallery | test | test-all | check | docs-check | clean; each creates .venv when it must.
+# make demo | faces | eyes | gallery | test | test-all | check | docs | docs-check | clean; each creates .venv when it must.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +10,7 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 DEMO := outputs/demo
 
-.PHONY: help demo faces eyes gallery test test-all check format docs-check clean
+.PHONY: help demo faces eyes gallery test test-all check format docs docs-serve docs-links docs-check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,11 @@ help: ## what there is
 	@touch $@
 
 .venv/.test-all: .venv/.test
-	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface,video]'
+	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface,video,docs]'
+	@touch $@
+
+.venv/.docs: .venv/.core
+	@PYTHON="$(PYTHON)" scripts/install '.[docs]'
 	@touch $@
 
 # Interrupted, the demo goes on from its last checkpoint; finished, it prints its report's path at once.
@@ -119,5 +123,15 @@ format: .venv/.test ## let ruff rewrite the files
 docs-check: .venv/.test ## compare every number in the docs with its run's result.json
 	@$(BIN)/python scripts/docs_check.py
 
+docs: .venv/.docs ## the site, from docs/, conf/ and the docstrings, into docs/_build
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+docs-serve: docs ## the site at http://127.0.0.1:8000
+	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory docs/_build/html 8000
+
+docs-links: .venv/.docs ## whether every address outside of the site answers; needs a network
+	@$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
+
 clean: ## remove the environment, the demo, the faces and the eyes
-	rm -rf .venv $(DEMO) $(FACES) $(EYES)
+	rm -rf .venv docs/_build docs/keys $(DEMO) $(FACES) $(EYES)

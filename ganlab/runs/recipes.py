@@ -323,7 +323,7 @@ def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
         if config.data.get(key) != data.get(key):
             raise ConfigError(
                 f"data.{key}={config.data.get(key)}, but the checkpoint's generator was trained at "
-                f"{data.get(key)}: scores need the same"
+                f"{data.get(key)}: scores need the same, data.{key}={data.get(key)}"
             )
     return config
 
