@@ -19,7 +19,7 @@ from ganlab.report.protocols import protocol_notes, protocol_stamp
 from ganlab.report.tables import Table
 from ganlab.sampling import Sampler
 from ganlab.scoring.directions import chosen_monitor
-from ganlab.scoring.reals import Reals, bound_test_pass
+from ganlab.scoring.reals import Reals, bound_test_pass, data_of
 
 
 class Scoring:
@@ -39,6 +39,11 @@ class Scoring:
         """Raise, before any data is read, if the extractor's weights are not to be had."""
         if self.suite is not None:
             self.suite.extractor.preflight()
+
+    def fit(self, trainer: Trainer) -> None:
+        """Let a protocol that may shrink to the data do so."""
+        if self.reals is not None:
+            self.reals.fit(data_of(trainer), told=trainer.is_global_zero)
 
     def check(self, trainer: Trainer, stage: str) -> None:
         """Refuse data that is too small; a test pass without reals takes one image a rank."""

@@ -67,8 +67,9 @@ class Study(Scorer):
         """Refuse in the first second what would fail after an hour."""
         bench = self.bench(trainer, cast(System, pl_module))
         _ = bench.sampler  # refuses noise that the generator does not take
-        self.scoring.check(trainer, stage)  # first: it says how many images there are to compare
+        self.scoring.fit(trainer)  # first: it says how many images there are to compare
         self.question.check(bench)
+        self.scoring.check(trainer, stage)
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Forget earlier data and scores."""

@@ -1,5 +1,6 @@
 """What a run leaves that was refused before it began."""
 
+import json
 import os
 import signal
 import time
@@ -103,6 +104,8 @@ def test_a_run_whose_patience_ended_is_finished_and_its_branch_is_not(tmp_path):
     checkpoint = {"images_seen": 500, "patience": waited}
     done = {"status": "done", "kind": "train", "images_seen": 500, "scores": []}
     settings = {"kimg": 1.0, "run_dir": str(tmp_path), "stop": {"patience": 3}}
+    (tmp_path / "result.json").write_text(json.dumps(done))
+    (tmp_path / "report.html").touch()
     for place in ("checkpoints/last.ckpt", "checkpoints/kept/000000500.ckpt"):
         assert finished(checkpoint, settings | {"ckpt": str(tmp_path / place)}, done)
     other = tmp_path / "other" / "checkpoints" / "last.ckpt"

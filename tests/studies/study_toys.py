@@ -143,6 +143,9 @@ class Projection(nn.Module):
         thumbnails = nn.functional.adaptive_avg_pool2d(images.mean(1, keepdim=True), 8)
         return {"features": thumbnails.flatten(1) @ self.weight}
 
+    def unrounded_features(self, images: Tensor) -> Tensor:
+        return self(images)["features"]
+
 
 def suite(num_real: int | None = NUM_REAL, num_fake: int = 20) -> Suite:
     metrics = {"fid": FrechetDistance(), "precision_recall": PrecisionRecall(k=3)}

@@ -265,6 +265,9 @@ def test_a_question_is_checked_once_it_is_known_how_many_images_there_are():
         def check(self, bench):
             seen.append((bench.suite.num_real, bench.scoring.num_fake))
 
+        def run(self, bench):
+            return Findings()
+
     metrics = {"fid": FrechetDistance()}
     asked = Suite(Projection(), metrics, 10_000, 10_000, reducible=10_000)
     trainer(Study(Careful(suite=asked))).test(System(ConvGenerator()), Data(), verbose=False)
