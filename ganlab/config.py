@@ -40,6 +40,8 @@ SECTIONS = {
 }
 # Of ganlab.systems, which trains, writes and signals, these alone; by where they are defined.
 MODEL_PARTS = {
+    "ganlab.systems.augment.ADA",
+    "ganlab.systems.augment.DiffAugment",
     "ganlab.systems.conditioning.CoarseReals",
     "ganlab.systems.conditioning.Labels",
     "ganlab.systems.ema.ExponentialAverage",

@@ -24,6 +24,7 @@ from ganlab.config import locate
 GROUPS = {
     "data": "The images a run is trained on and scored against.",
     "model": "Networks with their losses and optimizers: one config, one Lightning module.",
+    "model/augment": "What the discriminator sees, changed at random, where images are few.",
     "model/conditioner": "What conditional networks are told.",
     "model/loss": "Adversarial losses.",
     "model/mirror": "The classifier whose features the semantic pyramid inverts.",

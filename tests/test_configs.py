@@ -66,9 +66,9 @@ def settings_of(name, overrides):
 def choosing(group):
     """The words that choose a model with a choice of this group, where the default one has none."""
     _, _, part = group.partition("/")
-    if not part or part == "loss":
-        return []
     listed = re.compile(rf"^ *- (override )?{part}:", re.MULTILINE)
+    if not part or listed.search((CONF / "model" / "_gan.yaml").read_text()):
+        return []
     having = (path for path in sorted((CONF / "model").glob("[!_]*.yaml")))
     return [f"model={next(p.stem for p in having if listed.search(p.read_text()))}"]
 

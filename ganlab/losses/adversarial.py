@@ -1,7 +1,8 @@
 """Adversarial losses: what the two networks descend, as functions of logits.
 
 Each class is a namespace for a pair: `discriminator(real, fake)` and `generator(fake, real)`, whose
-second argument only a `relativistic` one looks at. Logits are (N,) or (N, K), positive for real; a
+second argument only a `relativistic` one looks at. `boundary` is the logit above which D says
+real, None where only differences of logits count. Logits are (N,) or (N, K), positive for real; a
 loss is a scalar, the mean over the batch of the sum over a sample's K logits. The factor 1/2 that
 some papers put before both terms is dropped.
 """
@@ -21,6 +22,7 @@ class Minimax:
     """Goodfellow et al. 2014 (arXiv:1406.2661), eq. 1: G descends the value that D ascends."""
 
     relativistic: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = 0.0
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -38,6 +40,7 @@ class Nonsaturating:
     """Goodfellow et al. 2014, section 3: G ascends log D(G(z)), so D's certainty teaches it."""
 
     relativistic: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = 0.0
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -54,6 +57,7 @@ class LeastSquares:
     """Mao et al. 2017 (arXiv:1611.04076), eq. 9: targets 1 for real and 0 for fake."""
 
     relativistic: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = 0.5  # between its targets
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -70,6 +74,7 @@ class Hinge:
     """Lim and Ye 2017 (arXiv:1705.02894): D stops pushing logits that are beyond the margin 1."""
 
     relativistic: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = 0.0
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -86,6 +91,7 @@ class Wasserstein:
     """Arjovsky et al. 2017 (arXiv:1701.07875), eq. 2: needs a penalty that bounds D's slope."""
 
     relativistic: ClassVar[bool] = False
+    boundary: ClassVar[float | None] = None
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -105,6 +111,7 @@ class Relativistic:
     """
 
     relativistic: ClassVar[bool] = True  # the generator's loss needs the logits of reals
+    boundary: ClassVar[float | None] = None
 
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Images are float, nominally in [-1, 1], NCHW.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -188,6 +188,7 @@ class Discriminator(nn.Module):
     """Images to logits: (N,) or (N, K); a loss takes the mean over N and the sum over K."""
 
     num_labels: int = 0  # classes, one of which it must be told; 0 = unconditional
+    augments: ClassVar[bool] = True  # whether what it sees may be changed at random
 
     @property
     def finest_first(self) -> list[tuple[nn.Module, ...]]:

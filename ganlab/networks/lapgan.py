@@ -208,6 +208,8 @@ class Discriminator(base.Discriminator):
             non-positive width or kernel.
     """
 
+    augments = False  # its fakes are painted on reals as they are
+
     def __init__(
         self,
         resolution: int = 32,  # of the finest level

@@ -249,6 +249,8 @@ class Discriminator(base.Discriminator):
         ValueError: an attention that this resolution cannot have.
     """
 
+    augments = False  # its fakes repaint reals as they are
+
     def __init__(
         self,
         resolution: int = 256,

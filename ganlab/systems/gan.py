@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -15,6 +15,7 @@ from ganlab.networks.base import Condition, Discriminator, Generator, Images, St
 from ganlab.nn.norm import Projected
 from ganlab.nn.ranks import mean_over_ranks
 from ganlab.systems.accumulation import Part, check_parts, parts_of, say_what_differs
+from ganlab.systems.augment import Augmentation, Shown
 from ganlab.systems.checks import (
     check_intervals,
     check_labels,
@@ -40,6 +41,7 @@ from ganlab.systems.optimizers import optimizers_of
 from ganlab.systems.penalties import printed
 from ganlab.systems.randomness import dropping, fresh_noise
 from ganlab.systems.schedules import Schedule
+from ganlab.systems.state import gathered
 from ganlab.systems.training import Training
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -49,6 +51,7 @@ class Loss(Protocol):
     """A pair of adversarial losses; both take logits, mean over N and sum over K."""
 
     relativistic: bool  # whether G's loss needs the logits of reals, and is given them
+    boundary: float | None  # logit between fake and real; None = a single logit says neither
 
     def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
         """What D descends."""
@@ -98,6 +101,7 @@ class GAN(Training):
         accumulate: int = 1,  # parts of a step's batch that go through the networks one by one
         freeze_discriminator: int = 0,  # finest blocks of D that learn nothing
         schedule: Schedule | None = None,  # images seen -> share of the learning rates; None = all
+        augment: Augmentation | None = None,  # of what D sees, reals and fakes; None = as it is
         seed: int = 0,
         kimg: float = 1000.0,  # length of the run in thousands of images
     ) -> None:
@@ -114,7 +118,7 @@ class GAN(Training):
         self.discriminator_optimizer = discriminator_optimizer
         self.conditioner, self.critic_steps = conditioner or Conditioner(), critic_steps
         self.accumulate, self.schedule = accumulate, schedule
-        self.frozen = freeze_discriminator
+        self.frozen, self.augment = freeze_discriminator, augment
         freeze(discriminator, freeze_discriminator)
         self.check()
         self.global_batch_size = 0  # images in the current step, over all ranks
@@ -130,6 +134,8 @@ class GAN(Training):
         check_penalties({**kinds, "image_penalties": self.image_penalties})
         check_intervals(self.intervals, {*self.penalties, *self.generator_penalties})
         check_mixing(self.mixing_probability, self.generator)
+        if self.augment is not None:
+            self.augment.check(self.loss, self.discriminator)
         if self.growth is not None:
             check_growth(self.growth, self.networks())
 
@@ -204,6 +210,8 @@ class GAN(Training):
             with self.toggled_optimizer(generator_optimizer):
                 self.train_generator(generator_optimizer, parts)
             self.average()
+        if self.augment is not None:
+            self.augment.advance(self.images_seen, self.steps, self.tally)
         self.shown = None
         self.end_step()
 
@@ -224,8 +232,10 @@ class GAN(Training):
     def discriminator_loss(self, part: Part, fake: Images) -> Tensor:
         """D's loss on a part, with the penalties due every step."""
         with dropping(self.discriminator, part.masks):
-            real_logits = self.discriminator(part.real, part.condition)
-            fake_logits = self.discriminator(fake, part.condition)
+            real_logits = self.judge(part, "real")(part.real, part.condition)
+            fake_logits = self.judge(part, "fake")(fake, part.condition)
+        if self.augment is not None:
+            self.augment.note(real_logits)
         loss = self.loss.discriminator(real_logits, fake_logits)
         self.tally.add("loss/discriminator", loss)
         self.tally.add("sign/real", (real_logits.detach() > 0).float().mean())
@@ -255,9 +265,10 @@ class GAN(Training):
         drawn = self.drawing(part).images("generator", part.n, part.condition)
         means += [] if drawn.mean_style is None else [drawn.mean_style]
         with dropping(self.discriminator, part.masks):
-            fake_logits = self.discriminator(drawn.images, part.condition)
-            relative = self.loss.relativistic
-            real_logits = self.discriminator(part.real, part.condition) if relative else None
+            judge, relative = self.judge(part, "generator"), self.loss.relativistic
+            fake_logits = judge(drawn.images, part.condition)
+            judge = self.judge(part, "generator/real")
+            real_logits = judge(part.real, part.condition) if relative else None
         loss = self.loss.generator(fake_logits, real_logits)
         self.tally.add("loss/generator", loss)
         for name in self.image_penalties:
@@ -274,9 +285,12 @@ class GAN(Training):
 
     def discriminator_penalty(self, name: str, part: Part, fake: Images) -> Tensor:
         """One penalty of D."""
-        uniform, network = part.randomness.uniform("penalty", name), self.discriminator
+        # Of the images before they are changed, through the change: Karras et al.'s code for ADA
+        # takes R1 so (training/loss.py, `run_D` of `real_img_tmp`).
+        network = self.judge(part, f"penalty/{name}")
+        uniform = part.randomness.uniform("penalty", name)
         given = network, part.real, fake, part.condition, uniform
-        with dropping(network, part.masks):
+        with dropping(self.discriminator, part.masks):
             return self.term(name, self.penalties, *given)
 
     def generator_penalty(self, name: str, part: Part) -> Tensor:
@@ -303,6 +317,12 @@ class GAN(Training):
     def full_precision(self) -> torch.autocast:
         """Inside the block nothing is cast: second derivatives do not survive half precision."""
         return torch.autocast(self.device.type, enabled=False)
+
+    def judge(self, part: Part, purpose: str) -> nn.Module:
+        """The discriminator, with what it sees changed by draws of this purpose."""
+        if self.augment is None:
+            return self.discriminator
+        return Shown(self.discriminator, self.augment, part.randomness, purpose)
 
     def drawing(self, part: Part) -> Drawing:
         """How images of a part of the current step are drawn."""
@@ -336,6 +356,20 @@ class GAN(Training):
         found = diagnose(self.generator, self.discriminator, latents, real, condition)
         value, seen = loss.detach().item(), self.images_seen
         raise NonFiniteError(f"the {network}'s loss is {value} at {seen} images; {found}. {ADVICE}")
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the augmentation's state of every rank."""
+        super().on_save_checkpoint(checkpoint)
+        if self.augment is not None:
+            checkpoint["augment"] = gathered(self.augment.state_dict())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back; what was trained without one begins anew."""
+        super().on_load_checkpoint(checkpoint)
+        states = checkpoint.get("augment")
+        if self.augment is not None and states:
+            own = states[min(self.trainer.global_rank, len(states) - 1)]
+            self.augment.load_state_dict(own, self.device)
 
     def networks(self) -> dict[str, nn.Module]:
         """The three networks by name."""

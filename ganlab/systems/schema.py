@@ -94,6 +94,18 @@ def tree(value: object, place: str) -> None:
         plain(value, place)
 
 
+def _numbers(value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether this is a tensor of finite broken numbers of this shape."""
+    right = isinstance(value, Tensor) and tuple(value.shape) == shape
+    return bool(right and value.is_floating_point() and is_finite(value))
+
+
+def signs(value: Any) -> bool:
+    """Whether a sum can be one of as many signs."""
+    total, number = value.tolist()
+    return bool(abs(total) <= number)
+
+
 curve = a("one finite number", lambda v: isinstance(v, Tensor) and v.ndim == 0 and is_finite(v))
 record = both(fields(metric=text, value=number), each(plain))  # as in `result.json`
 weights = each(a("finite numbers", lambda v: isinstance(v, Tensor | dict) and is_finite(v)))
@@ -158,7 +170,17 @@ FIELDS = fields(
 PATIENCE = fields(
     best=optional(finite), metric=optional(text), waited=count, looked_at=optional(count)
 )
-STATES = given(callbacks=given(**CALLBACKS), moments=items(count), patience=PATIENCE)
+AUGMENT = given(
+    p=a("one number from 0 to 1", lambda v: _numbers(v, ()) and 0 <= float(v) <= 1),
+    signs=a("a sum of signs and their number", lambda v: _numbers(v, (2,)) and signs(v)),
+    adapted_at=count,
+)
+STATES = given(
+    callbacks=given(**CALLBACKS),
+    moments=items(count),
+    patience=PATIENCE,
+    augment=items(AUGMENT, least=1),
+)
 
 
 def agreeing(checkpoint: Mapping[str, Any], place: str) -> None:
