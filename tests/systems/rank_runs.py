@@ -46,6 +46,14 @@ MODELS = {
         "model.intervals.path_length=2",
         "model.generator_penalties.path_length.weight=200.0",  # so that it can be seen
     ],
+    "stylegan2_ada": [  # p rises to 0.8
+        *("model=stylegan2", *NARROW, *STYLES, "model.intervals.r1=2", "model/augment=ada"),
+        *("model.augment.ada_kimg=0.05", "model.augment.interval=1"),
+    ],
+    "stylegan_diffaugment": [  # while it grows
+        *("model=stylegan", "model/norm=pin", *NARROW, *STYLES, "model/augment=diffaugment"),
+        *("model.growth.stable_kimg=0.016", "model.growth.fade_kimg=0.016", "kimg=0.056"),
+    ],
     "msg_gan": ["experiment=karnewar2020/wgan_gp_fashion_mnist", "model=msg_gan", *NARROW],
     "msg_gan_style": [
         *("experiment=karnewar2020/style_fashion_mnist", "model=msg_gan", *NARROW, *STYLES),
@@ -71,7 +79,7 @@ ELSEWHERE = {
 }
 # An instance norm of 1e-8 in the root makes a constant map's rounding ten thousand times as large.
 # A pyramid's losses have kinks, where rounding decides the side.
-DOUBLE = ("stylegan", "msg_gan_style", "pyramid")
+DOUBLE = ("stylegan", "stylegan_diffaugment", "msg_gan_style", "pyramid")
 TWO = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 
 

@@ -29,6 +29,7 @@ from ganlab.systems.semantic import PyramidFeatures
 RECIPE_HAS = {
     "stylegan": ["penalty/r1", "growth/level"],
     "stylegan2": ["penalty/r1", "penalty/path_length"],
+    "stylegan2_ada": ["augment/p", "augment/r_t"],
     "msg_gan": ["penalty/gradient_penalty", "penalty/drift"],
 }
 
