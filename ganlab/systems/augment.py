@@ -65,8 +65,10 @@ class Augmentation:
         """What a resumed run must know of this process."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Take it back."""
+    def load_state_dict(
+        self, state: Mapping[str, Any], images_seen: int, device: torch.device
+    ) -> None:
+        """Take it back after so many images; none of it where another augmentation was before."""
 
 
 def single(images: Tensor) -> Tensor:
@@ -320,9 +322,12 @@ class ADA(Augmentation):
         """p, the signs since it was adapted, and when that was."""
         return {"p": self.p, "signs": self.signs, "adapted_at": self.adapted_at}
 
-    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+    def load_state_dict(
+        self, state: Mapping[str, Any], images_seen: int, device: torch.device
+    ) -> None:
         """Take them back; a fixed p is the config's."""
-        if not {"p", "signs", "adapted_at"} <= state.keys():  # of another augmentation
+        if not {"p", "signs", "adapted_at"} <= state.keys():
+            self.adapted_at = images_seen
             return
         if self.adapts:
             self.p = state["p"].to(device)

@@ -366,10 +366,10 @@ class GAN(Training):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it back; what was trained without one begins anew."""
         super().on_load_checkpoint(checkpoint)
-        states = checkpoint.get("augment")
-        if self.augment is not None and states:
+        if self.augment is not None:
+            states = checkpoint.get("augment") or [{}]
             own = states[min(self.trainer.global_rank, len(states) - 1)]
-            self.augment.load_state_dict(own, self.device)
+            self.augment.load_state_dict(own, self.images_seen, self.device)
 
     def networks(self) -> dict[str, nn.Module]:
         """The three networks by name."""

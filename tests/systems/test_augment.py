@@ -187,6 +187,15 @@ def test_a_fixed_p_stays_and_r_t_is_seen():
     assert means == {"augment/p": 0.25, "augment/r_t": 0.5}
 
 
+def test_after_another_augmentation_p_begins_at_the_clock_as_it_stands():
+    """Not by the images seen before: 10 of 1,000 are 0.01."""
+    made = network(ada_kimg=1.0, interval=1)
+    made.load_state_dict(DiffAugment().state_dict(), 600, torch.device("cpu"))
+    made.note(torch.ones(10))
+    made.advance(610, 1, Tally())
+    assert float(made.p) == pytest.approx(0.01)
+
+
 BOUNDARIES = {"Minimax": 0, "Nonsaturating": 0, "Hinge": 0, "LeastSquares": 0.5}
 
 
