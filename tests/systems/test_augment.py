@@ -147,6 +147,55 @@ def test_r1_is_of_the_image_before_it_is_changed():
     torch.testing.assert_close(found, 1.5 * (factor**2).mean() * weight.square().sum())
 
 
+class Judge(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1)
+        )
+
+    def forward(self, x, condition=None):
+        return self.net(x)[:, 0]
+
+
+def turns_learned(p, seed=0, steps=400):
+    """How often a toy paints a picture upright, turned once, twice, thrice after its training.
+
+    Its generator knows the picture and learns these four shares alone, from the expectation of its
+    loss; it begins with the third one. Reals are upright, and D sees all turned with probability p.
+    """
+    torch.manual_seed(seed)
+    picture = torch.full((1, 8, 8), -0.5)
+    picture[:, :4, :3] = 0.8
+    turned = torch.stack([torch.rot90(picture, k, (1, 2)) for k in range(4)])
+    made = ADA(p=p, **{**PIXELS, "rotate90": True}, **GEOMETRY, **COLOUR)
+    judge, liking = Judge(), torch.tensor([0.0, 0.0, 1.0, 0.0], requires_grad=True)
+    for_liking = torch.optim.Adam([liking], 0.02, betas=(0.0, 0.99))
+    for_judge = torch.optim.Adam(judge.parameters(), 0.005, betas=(0.0, 0.99))
+    for step in range(steps):
+        shown = partial(Shown, judge, made, StepRandomness(seed, step))
+        real = picture.expand(64, -1, -1, -1)
+        fake = turned[torch.multinomial(liking.detach().softmax(0), 64, replacement=True)]
+        loss = Nonsaturating.discriminator(shown("real")(real), shown("fake")(fake))
+        loss = loss + r1(shown("r1"), real, fake, None, None, gamma=0.1)
+        for_judge.zero_grad()
+        loss.backward()
+        for_judge.step()
+        logits = shown("generator")(turned.repeat(16, 1, 1, 1)).view(16, 4)
+        expected = nn.functional.softplus(-logits).mean(dim=0) @ liking.softmax(0)
+        for_liking.zero_grad()
+        expected.backward()
+        for_liking.step()
+    return liking.detach().softmax(0)
+
+
+@pytest.mark.slow
+def test_turns_stay_out_of_what_is_painted_unless_all_is_turned():
+    """Karras et al. 2020, section 2.2: below p = 1 upright is likeliest, and the toy finds it."""
+    assert turns_learned(0.8)[0] > 0.85
+    assert turns_learned(1.0)[0] < 0.4, "all turns are alike, so none can be learned"
+
+
 def follow(made, series, batch=10):
     """p after each step of a series of logits of reals."""
     found, tally = [], Tally()
