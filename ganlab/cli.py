@@ -313,14 +313,21 @@ def _missing_value(key: str) -> str:
     return f"{key} has no value; give one, as in {key}=..."
 
 
+def _lists(path: Path, name: str) -> bool:
+    """Whether a config has a choice of this name, by itself or by one of its bases (`_gan`)."""
+    text = path.read_text(encoding="utf-8")
+    bases = re.findall(r"^ *- (_(?!self_)\w+)$", text, re.MULTILINE)
+    own = re.search(rf"^ *- (override )?{name}:", text, re.MULTILINE)
+    return bool(own) or any(_lists(path.with_name(f"{base}.yaml"), name) for base in bases)
+
+
 def _not_chosen_here(key: str) -> str:
     """A key that no defaults list of the chosen configs has, such as `model/norm` of a DCGAN."""
     group, _, name = key.rpartition("/")
     if not name or not (conf_dir() / key).is_dir():
         return _unknown_key(key)
-    listing = re.compile(rf"^ *- (override )?{name}:", re.MULTILINE)
     paths = sorted((conf_dir() / group).glob("[!_]*.yaml")) if group else []
-    having = [path.stem for path in paths if listing.search(path.read_text(encoding="utf-8"))]
+    having = [path.stem for path in paths if _lists(path, name)]
     return f"this {group} has no choice of {key}; those that have: {', '.join(having) or 'none'}"
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ganlab import losses
+from ganlab.cli import one_line
 from ganlab.data import synthetic
 from ganlab.losses import Nonsaturating, Relativistic, r1
 from ganlab.networks import dcgan, lapgan, msg_gan, semantic_pyramid, stylegan2
@@ -361,6 +362,17 @@ def test_scales_and_relativistic_losses_train(made):
     moved = [n for n, v in system.generator.named_parameters() if not v.equal(before[n])]
     assert moved
     assert system.images_seen == 16
+
+
+@pytest.mark.usefixtures("hydra_is_clean")
+def test_a_model_without_a_discriminator_says_which_have_a_choice(tmp_path):
+    """Those that list it by their base, `_gan`, too."""
+    with pytest.raises(Exception, match="model/augment") as caught:
+        composing.composed("train", ["model=vae", "model/augment=ada"], tmp_path)
+    said, having = one_line(caught.value).split("; those that have: ")
+    assert said == "this model has no choice of model/augment"
+    assert {"dcgan", "progan", "stylegan2"} <= set(having.split(", "))
+    assert not {"vae", "stylegan3"} & set(having.split(", "))
 
 
 WORDS = [
