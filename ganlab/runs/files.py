@@ -55,11 +55,16 @@ def state_range(config: DictConfig, extra: list[str]) -> None:
     Raises:
         ValueError, OSError: the reals cannot be read; see `ganlab.data`.
     """
-    reals: Any = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
+    reals = reals_of(config)
     if to_find(reals.get("range")):
         offered = {"painter": partial(CheckpointPainter, extra=extra)}
         scale = build(reals, "data", extra, offered).scale()
         config.data.range = [scale.low, scale.high]
+
+
+def reals_of(config: DictConfig) -> Any:
+    """The section `data` as plain values."""
+    return OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
 
 
 def opened(place: str, config: DictConfig, extra: list[str]) -> ImageData:
@@ -67,7 +72,7 @@ def opened(place: str, config: DictConfig, extra: list[str]) -> ImageData:
     path = place_named(place, "fake")
     if shards_named(place) is None and not path.exists():
         raise ConfigError(f"fake={place} does not exist; it takes {GUIDE}")
-    reals: Any = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
+    reals = reals_of(config)
     known = parameters(locate(TARGET, SECTIONS["data"]))
     node = {key: value for key, value in reals.items() if key in known and key not in OWN}
     node |= {"_target_": TARGET, "path": str(path), "name": "fake", "labels": False}

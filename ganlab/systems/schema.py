@@ -94,13 +94,14 @@ def tree(value: object, place: str) -> None:
         plain(value, place)
 
 
-def _numbers(value: Any, shape: tuple[int, ...]) -> bool:
+def _numbers(value: object, shape: tuple[int, ...]) -> bool:
     """Whether this is a tensor of finite broken numbers of this shape."""
-    right = isinstance(value, Tensor) and tuple(value.shape) == shape
-    return bool(right and value.is_floating_point() and is_finite(value))
+    if not isinstance(value, Tensor) or tuple(value.shape) != shape:
+        return False
+    return value.is_floating_point() and is_finite(value)
 
 
-def signs(value: Any) -> bool:
+def signs(value: Tensor) -> bool:
     """Whether a sum can be one of as many signs."""
     total, number = value.tolist()
     return bool(abs(total) <= number)
