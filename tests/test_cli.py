@@ -336,6 +336,7 @@ def test_a_checkpoint_composes_no_file_from_beside_it(complaint, tmp_path):
     assert "kimg" in line, "the attack would work on a command line, which is the user's"
 
 
+@pytest.mark.slow
 def test_resume_and_evaluation_need_no_other_word_and_leave_the_record_true(tmp_path):
     run = tmp_path / "it's a=b, größe" / "run"
     assert command("train.py", *TINY, f"hydra.run.dir={run}").returncode == 0

@@ -647,6 +647,7 @@ os.kill(stopped, signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 def test_a_service_of_wandb_that_dies_or_stops_costs_one_line_each(tmp_path):
     """No traceback of wandb's, at exit neither, and no end that is waited for without end."""
     result = offline_run(tmp_path / "runs", "success", LOST)

@@ -262,4 +262,5 @@ def test_every_sweep_of_studies_runs_small_and_prints_its_table(tmp_path, checkp
 
 def test_every_sweep_of_the_project_has_a_smoke_run():
     sweeps = {path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml")}
-    assert sweeps == {"tan2020_table1", "karras2019_ladder", "norms", *STUDIED}
+    elsewhere = {"few_images"}  # tests/test_few_images.py
+    assert sweeps == {"tan2020_table1", "karras2019_ladder", "norms", *elsewhere, *STUDIED}

@@ -55,7 +55,8 @@ def test_every_launcher_composes_and_fits_its_engine(launcher):
 
 def kind(sweep):
     text = (conf_dir() / "sweep" / f"{sweep}.yaml").read_text()
-    return "evaluate" if "# python evaluate.py" in text else "train"
+    script = "evaluate.py" if f"# python evaluate.py sweep={sweep}" in text else "train.py"
+    return script.removesuffix(".py")
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)

@@ -57,6 +57,7 @@ def studies(folder):
     return [Study(question) for question in questions]
 
 
+@pytest.mark.slow
 def test_ranks_share_one_study(tmp_path):
     for name, devices in (("one", {}), ("two", {"devices": 2, "strategy": "ddp_spawn"})):
         all_studies = studies(tmp_path / name)

@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = (
+    pytest.mark.slow
+)  # each rank starts by itself; `test_rank_equality` asks it of every model
+
 ROOT = Path(__file__).parents[2]
 # 4x4 for 2 steps, a fade of 2, 8x8 for 2, a fade of 4 smaller batches, 16x16 to the end.
 RECIPE = [
