@@ -1,11 +1,13 @@
 """The one way from latents to images: image i of seed s is the same in any batch or process.
 
-sampler = Sampler(generator, seed=0, truncation=0.7)
-images = sampler.images(range(8))                       # (8, C, H, W) on the CPU
-for batch in sampler.batches(range(1000)):              # (100, C, H, W) where the generator is
-    ...
-styles = sampler.styles(range(8))                       # (8, L, W)
-images = sampler.paint(styles, range(8))                # the same images
+::
+
+    sampler = Sampler(generator, seed=0, truncation=0.7)
+    images = sampler.images(range(8))                       # (8, C, H, W) on the CPU
+    for batch in sampler.batches(range(1000)):              # (100, C, H, W) where the generator is
+        ...
+    styles = sampler.styles(range(8))                       # (8, L, W)
+    images = sampler.paint(styles, range(8))                # the same images
 """
 
 import math

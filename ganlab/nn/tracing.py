@@ -1,11 +1,13 @@
 """Watching and editing activations: the only forward hooks in the project.
 
-with recorded(generator.layers) as activations:
-    images = generator(latents)
-activations["8x8/0"]                                  # (N, C, 8, 8)
+::
 
-with edited(generator.layers, {"8x8/0": lambda x: x * keep}):
-    repaired = generator(latents)                     # later layers see the edited tensor
+    with recorded(generator.layers) as activations:
+        images = generator(latents)
+    activations["8x8/0"]                                  # (N, C, 8, 8)
+
+    with edited(generator.layers, {"8x8/0": lambda x: x * keep}):
+        repaired = generator(latents)                     # later layers see the edited tensor
 """
 
 from collections.abc import Callable, Iterator, Mapping
