@@ -10,7 +10,7 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -160,9 +160,9 @@ def walk(source: Source, pairs: list, prefix: str, built: Callable[..., object] 
         yield Key(name, source.text(value), typed(built, key.value), said)
 
 
-def keys(path: Path, prefix: str) -> list[Key]:
+def keys(path: Path, group: str = "") -> list[Key]:
     """Of one file, without its bases."""
-    source = Source(path)
+    source, prefix = Source(path), f"{group.replace('/', '.')}." if group else ""
     return list(walk(source, source.root, prefix, None))
 
 
@@ -202,7 +202,7 @@ def composed_of(source: Source, group: str) -> list[str]:
     ]
     found = [f"Keys of [{base}](#{anchor(base)}) too." for base in bases]
     for name, choice, said in parts:
-        place = name if name in GROUPS or group in COMMANDS.values() else f"{group}/{name}"
+        place = name if name in GROUPS else f"{group}/{name}"
         found.append(f"`{place}={choice}`{f': {escaped(said)}' if said else ''}.")
     return [" ".join(found), ""] if found else []
 
@@ -215,32 +215,31 @@ def anchor(name: str) -> str:
 @cache
 def told(group: str) -> dict[str, str]:
     """What a group's keys mean, for options that do not say it again."""
-    prefix = group.replace("/", ".") + "."
     found: dict[str, str] = {}
-    for path in options(group):
-        found = {key.name: key.meaning for key in keys(path, prefix) if key.meaning} | found
+    for path in options(group) if group else []:
+        found = {key.name: key.meaning for key in keys(path, group) if key.meaning} | found
     return found
 
 
 def section(path: Path, group: str) -> list[str]:
     """One option of a group."""
     source = Source(path)
-    prefix = group.replace("/", ".") + "."
     about = [
         f"`{line}`" if line.startswith(("python ", "experiment=")) else escaped(line)
         for line in source.about
     ]
     lines = [f"## {path.stem}", "", *about, "", *composed_of(source, group)]
-    return [*lines, *table(explained(keys(path, prefix), told(group)))]
+    return [*lines, *table(explained(path, group))]
 
 
-def explained(found: list[Key], known: Mapping[str, str]) -> list[Key]:
+def explained(path: Path, group: str = "") -> list[Key]:
     """Keys with the meaning that another option or `key_words` gives where their own says none."""
+    known = told(group)
     return [
         dataclasses.replace(
             key, meaning=key.meaning or known.get(key.name, "") or key_words.meaning(key.name)
         )
-        for key in found
+        for key in keys(path, group)
     ]
 
 
@@ -257,7 +256,7 @@ def command_page(name: str) -> str:
     source = Source(conf_dir() / f"{name}.yaml")
     chosen = [f"`{each}={choice}`" for each, choice, _ in source.defaults if choice]
     lines = [f"# {name}.py", "", *source.about, "", "Begins with " + ", ".join(chosen) + ".", ""]
-    return "\n".join([*lines, *table(explained(keys(source.path, ""), {}))])
+    return "\n".join([*lines, *table(explained(source.path))])
 
 
 def pages() -> dict[str, str]:

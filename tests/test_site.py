@@ -90,9 +90,7 @@ def test_every_key_says_what_it_means():
         (path.stem, key.name)
         for group in reference.GROUPS
         for path in reference.options(group)
-        for key in reference.explained(
-            reference.keys(path, group.replace("/", ".") + "."), reference.told(group)
-        )
+        for key in reference.explained(path, group)
         if not key.meaning
     ]
     assert silent == [], "say it behind the key in the YAML, or in scripts/key_words.py"
@@ -121,14 +119,14 @@ def test_comments_belong_to_the_value_on_their_line(tmp_path):
         "# About.\n\n# first\n# and on\na: 1\nb: '#no' # second | third\n"
         "c:\n  d: [1,\n    2] # of d\n"
     )
-    found = {key.name: (key.default, key.meaning) for key in reference.keys(path, "g.")}
+    found = {key.name: (key.default, key.meaning) for key in reference.keys(path, "g")}
     assert found == {
         "g.a": ("1", "first and on"),
         "g.b": ("'#no'", "second | third"),
         "g.c.d": ("[1, 2]", "of d"),
     }
     assert reference.Source(path).about == ["About."]
-    assert "second \\| third" in "".join(reference.table(reference.keys(path, "g.")))
+    assert "second \\| third" in "".join(reference.table(reference.keys(path, "g")))
 
 
 @pytest.mark.slow

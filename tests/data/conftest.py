@@ -32,3 +32,14 @@ def pets(tmp_path, photo) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         photo(16, 16).save(path)
     return tmp_path / "pets"
+
+
+@pytest.fixture
+def png(tmp_path):
+    """Number -> the bytes of a grey PNG of 8 px."""
+
+    def build(value):
+        Image.new("L", (8, 8), value).save(tmp_path / "one.png")
+        return (tmp_path / "one.png").read_bytes()
+
+    return build

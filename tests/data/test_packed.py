@@ -7,23 +7,11 @@ import tarfile
 import numpy as np
 import pytest
 from containers import add_to_tar, files_of, needs, ready, write_lmdb, write_tar
-from PIL import Image
 
 from ganlab.data import BrokenData, check, folder, index, packed, tar
 from ganlab.data.containers import shards_named
 from ganlab.storage import DamagedFile
 from ganlab.storage.key_values import entries
-
-
-@pytest.fixture
-def png(tmp_path):
-    """Number -> the bytes of a grey PNG of 8 px."""
-
-    def build(value):
-        Image.new("L", (8, 8), value).save(tmp_path / "one.png")
-        return (tmp_path / "one.png").read_bytes()
-
-    return build
 
 
 def labels_of(place):

@@ -3,20 +3,8 @@
 import numpy as np
 import pytest
 from containers import needs, ready
-from PIL import Image
 
 from ganlab.data import BrokenData, huggingface, parquet
-
-
-@pytest.fixture
-def png(tmp_path):
-    """Number -> the bytes of a grey PNG of 8 px."""
-
-    def build(value):
-        Image.new("L", (8, 8), value).save(tmp_path / "one.png")
-        return (tmp_path / "one.png").read_bytes()
-
-    return build
 
 
 def written(place, **columns):

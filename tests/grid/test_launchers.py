@@ -55,8 +55,7 @@ def test_every_launcher_composes_and_fits_its_engine(launcher):
 
 def kind(sweep):
     text = (conf_dir() / "sweep" / f"{sweep}.yaml").read_text()
-    script = "evaluate.py" if f"# python evaluate.py sweep={sweep}" in text else "train.py"
-    return script.removesuffix(".py")
+    return "evaluate" if f"# python evaluate.py sweep={sweep}" in text else "train"
 
 
 @pytest.mark.parametrize("sweep", SWEEPS)
