@@ -13,7 +13,7 @@ from ganlab.losses.variational import kl_divergence, reparameterize, squared_err
 from ganlab.networks.base import StyleGenerator
 from ganlab.nn.masks import crops
 from ganlab.nn.style import mix
-from ganlab.systems.semantic import repeated
+from ganlab.systems.semantic import repeat
 
 
 def descend(optimizer, loss):
@@ -86,7 +86,7 @@ class BareAdversary:
         crop = None
         if random.random() < conditioner.crop_probability:
             crop = crops(torch.rand(len(kept), 4), images.shape[-1], *conditioner.crop)
-        return torch.cat([kept, kept]), repeated(conditioner.condition(kept, level, crop))
+        return torch.cat([kept, kept]), repeat(conditioner.condition(kept, level, crop))
 
     def penalties(self, group, count):
         """(times, penalty) of those due at this step."""

@@ -92,7 +92,7 @@ def opened_with(words: list[str], command: str) -> tuple[str, list[str], dict[st
     Raises:
         ValueError: they name none.
     """
-    from ganlab.runs.remembered import added
+    from ganlab.runs.saved_options import added
 
     ckpt = checkpoint_of(words)
     if ckpt is None:
@@ -226,8 +226,8 @@ def table() -> None:
     `metrics=fid,is` the scores by their names' beginnings. What is not said is chosen from the
     keys that were swept. Of judgements, `rows=person` or another of their columns.
     """
+    from ganlab.grid.human_eval import are_judgements, publish_judgements
     from ganlab.grid.page import publish
-    from ganlab.grid.people import are_judgements, publish_judgements
     from ganlab.grid.table import Choice
 
     words = [argument.partition("=") for argument in without_packages(sys.argv[1:])]

@@ -22,9 +22,14 @@ from ganlab.loggers import show_scores
 from ganlab.networks.base import Generator
 from ganlab.report.images import showing
 from ganlab.runs.admission import refuse_damaged, refuse_too_large, refuse_unfitting
+from ganlab.runs.checkpoint_sampler import CheckpointSampler
 from ganlab.runs.classes import counted
 from ganlab.runs.directory import made, result_of
-from ganlab.runs.ending import (
+from ganlab.runs.directory_watch import DirectoryWatch
+from ganlab.runs.fake_images import compared
+from ganlab.runs.fine_tuning import resumed, take_networks
+from ganlab.runs.locks import lost
+from ganlab.runs.outcome import (
     again_later,
     conclude,
     concluding,
@@ -36,11 +41,6 @@ from ganlab.runs.ending import (
     stopping,
     way_on,
 )
-from ganlab.runs.files import compared
-from ganlab.runs.held import Held
-from ganlab.runs.initial import resumed, take_networks
-from ganlab.runs.locks import lost
-from ganlab.runs.painting import CheckpointPainter
 from ganlab.runs.parts import Parts
 from ganlab.runs.provenance import config_hash, provenance
 from ganlab.runs.recipes import (
@@ -54,18 +54,18 @@ from ganlab.runs.recipes import (
     with_saved_defaults,
     without_reals,
 )
-from ganlab.runs.remembered import added, records_of
+from ganlab.runs.saved_options import added, records_of
 from ganlab.scoring.reals import precomputed
 from ganlab.studies import Question, Study
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
+from ganlab.systems.checkpoint_io import CheckpointWriter
 from ganlab.systems.divergence import at_the_end
-from ganlab.systems.patience import Patience
+from ganlab.systems.early_stopping import Patience
 from ganlab.systems.ranks import Watch, lost_ranks_named
 from ganlab.systems.scorer import Scorer
 from ganlab.systems.system import System
 from ganlab.systems.trainer import quieten
 from ganlab.systems.training import Training
-from ganlab.systems.writing import CheckpointWriter
 
 
 @refusals_kept("train")
@@ -100,7 +100,7 @@ def train(config: DictConfig) -> Settings:
     parts = Parts(settings)
     checkpointing = checkpointing_of(settings, parts)
     begins_at = checkpoint["images_seen"] if checkpoint else 0
-    observers = [Held(settings["run_dir"]), CurvesCut(), *callbacks, parts, checkpointing]
+    observers = [DirectoryWatch(settings["run_dir"]), CurvesCut(), *callbacks, parts, checkpointing]
     trainer = build_trainer(settings, observers, begins_at)
     if checkpoint is not None:
         refuse_unfitting(checkpoint, settings, system, trainer)
@@ -305,7 +305,7 @@ def build_study(settings: Settings) -> Study:
 def build_data(settings: Settings) -> LightningDataModule:
     """The data module; one that takes a `painter` is told how to paint with a checkpoint."""
     node, extra = settings["data"], settings["allow_targets"]
-    offered = {"painter": partial(CheckpointPainter, extra=extra)}
+    offered = {"painter": partial(CheckpointSampler, extra=extra)}
     data: LightningDataModule = build(node, "data", extra, offered)
     return data
 

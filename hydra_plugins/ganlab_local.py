@@ -83,7 +83,7 @@ class LocalLauncher(Launcher):
 
     def prepared(self, words: Sequence[str], number: int) -> JobReturn:
         """Compose a job and write its cell's file; a job that cannot be is FAILED already."""
-        from ganlab.grid.preparing import prepare
+        from ganlab.grid.preparation import prepare
 
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
         with open_dict(config):

@@ -18,7 +18,7 @@ from ganlab.arguments import (
     value_of,
 )
 from ganlab.cli import groups
-from ganlab.runs.remembered import continued
+from ganlab.runs.saved_options import continued
 
 AWKWARD = [
     "/it's \\'here\\",

@@ -27,8 +27,8 @@ from ganlab.data import synthetic
 from ganlab.loggers import CSVLog, Guarded
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import latents_at
+from ganlab.systems.running_means import RunningMeans
 from ganlab.systems.system import System
-from ganlab.systems.tally import Tally
 
 
 class ToyGenerator(Generator):
@@ -70,7 +70,7 @@ class ToySystem(System):
         self.generator_ema = ToyGenerator(noise).eval().requires_grad_(False)
         self.batch_size, self.kimg, self.seed = batch_size, kimg, 0
         self.images_seen = self.images_before = 0
-        self.tally, self.restored = Tally(), None
+        self.running_means, self.restored = RunningMeans(), None
 
     def train_dataloader(self):
         return DataLoader(Endless(self.batch_size), batch_size=None)
@@ -88,20 +88,20 @@ class ToySystem(System):
         draw = torch.randn(())
         self.generator_ema.linear.weight += 0.01 * draw
         self.images_seen += self.batch_size
-        self.tally.add("loss/discriminator", draw)
-        self.tally.add("loss/generator", torch.tensor(float(self.images_seen)))
-        self.tally.add("penalty/r1", draw**2)
+        self.running_means.add("loss/discriminator", draw)
+        self.running_means.add("loss/generator", torch.tensor(float(self.images_seen)))
+        self.running_means.add("penalty/r1", draw**2)
         if self.images_seen >= self.kimg * 1000:
             self.trainer.should_stop = True
 
     def on_save_checkpoint(self, checkpoint):
         checkpoint["clock"] = self.images_seen
-        checkpoint["tally"] = self.tally.state_dict()
+        checkpoint["tally"] = self.running_means.state_dict()
         checkpoint["random"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint):
         self.images_seen = self.images_before = checkpoint["clock"]
-        self.tally.load_state_dict(checkpoint["tally"])
+        self.running_means.load_state_dict(checkpoint["tally"])
         self.restored = checkpoint["random"]
 
 
@@ -425,14 +425,14 @@ class Terminal(io.StringIO):
 def test_on_a_terminal_the_bar_is_redrawn_no_oftener_than_asked(monkeypatch, seconds, draws):
     reads = []
 
-    class CountedTally(Tally):
+    class CountedTally(RunningMeans):
         def read(self):
             reads.append(1)
             return super().read()
 
     monkeypatch.setattr("sys.stderr", terminal := Terminal())
     system = ToySystem(batch_size=11, kimg=0.22)
-    system.tally = CountedTally()
+    system.running_means = CountedTally()
     fit(system, [Progress(1.0, seconds=seconds)])
     assert len(reads) == draws
     last = terminal.getvalue().strip().split("\r")[-1]

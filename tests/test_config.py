@@ -113,7 +113,7 @@ MODEL = SECTIONS["model"]
         "ganlab.systems.trainer.make_trainer",  # starts processes
         "ganlab.systems.Checkpointing",  # writes and takes over signals
         "ganlab.systems.ranks.Watch",
-        "ganlab.systems.writing.CheckpointWriter",
+        "ganlab.systems.checkpoint_io.CheckpointWriter",
         "ganlab.systems.randomness.torch.manual_seed",
         "ganlab.features.weights.WeightsFile",
         "ganlab.losses.penalties.autograd.grad",

@@ -4,7 +4,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from ganlab.systems.state import gathered
+from ganlab.systems.random_state import gather
 
 
 class SameConfig(Callback):
@@ -24,7 +24,7 @@ class SameConfig(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Ask every rank, once they can hear each other."""
         if trainer.world_size > 1:
-            self.agree(gathered(self.config_hash))
+            self.agree(gather(self.config_hash))
 
     def agree(self, hashes: list[Any]) -> None:
         """Refuse hashes, in rank order, that are not all the same."""

@@ -12,11 +12,11 @@ from ganlab.systems.training import Training
 
 
 class MetricsLog(Observer):
-    """At each tick reads the system's tally, resets it and logs the means under `images_seen`.
+    """At each tick reads the system's running means, resets them and logs them under `images_seen`.
 
     Under several ranks the means are means over all of them. Losses out of range are noted, see
     `systems.divergence`. A checkpoint of the same batch belongs after this callback: it then holds
-    a tally that starts anew, and the row is in the log already.
+    means that start anew, and the row is in the log already.
     """
 
     def __init__(
@@ -32,14 +32,14 @@ class MetricsLog(Observer):
 
     def observe(self, trainer: Trainer, system: Training) -> None:
         """Read, reset, log."""
-        means = self.over_ranks(trainer, system.tally.read())
-        system.tally.reset()
+        means = self.over_ranks(trainer, system.running_means.read())
+        system.running_means.reset()
         watch(trainer, system, means)
         if means:
             log_row(trainer, means, system.images_seen)
 
     def over_ranks(self, trainer: Trainer, means: dict[str, float]) -> dict[str, float]:
-        """The mean of each value over the ranks, which all tally the same names."""
+        """The mean of each value over the ranks, which all know the same names."""
         if trainer.world_size == 1 or not means:
             return means
         values = torch.tensor(list(means.values()), device=trainer.strategy.root_device)

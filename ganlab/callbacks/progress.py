@@ -97,7 +97,7 @@ class Progress(Observer):
     def text(self, system: Training) -> str:
         """`531 images/s, 2:03 left, D 1.234 (r1 0.05) G 0.987`."""
         assert self.pace is not None
-        self.losses = losses(system.tally.read()) or self.losses
+        self.losses = losses(system.running_means.read()) or self.losses
         rate = self.pace.recent()
         speed = f"{rate:,.0f} images/s" if math.isfinite(rate) else "? images/s"
         left = duration(self.pace.seconds_left(system.kimg * 1000))

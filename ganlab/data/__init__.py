@@ -1,10 +1,10 @@
 """Images from any source: one LightningDataModule, uint8 until the device."""
 
-from ganlab.data.absent import NoImages
 from ganlab.data.batch import Batch
 from ganlab.data.dataset import ImageDataset
 from ganlab.data.decode import Fitting
 from ganlab.data.module import ImageData
+from ganlab.data.no_images import NoImages
 from ganlab.data.presets import (
     any_images,
     arrays,

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from ganlab.data.archives import KeyValueFiles, TarFiles
 from ganlab.data.files import Files, FolderFiles, ZipFiles, existing, files_below, is_image_name
-from ganlab.data.packed import KeyValueFiles, TarFiles
 from ganlab.data.problems import BrokenData, Problem
 from ganlab.storage import DamagedFile
 from ganlab.storage.key_values import is_key_values

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from ganlab.data.absent import blank_pass
 from ganlab.data.batch import Batch
 from ganlab.data.collection import Collection, Source, hashed, values_seen
 from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
 from ganlab.data.decode import MAX_PIXELS, Fitting, checked_show
 from ganlab.data.generated import Generated
+from ganlab.data.no_images import blank_pass
 from ganlab.data.sampler import ImageStream, local_batch
 from ganlab.data.values import Given, Scale, found, stated, to_find
 from ganlab.downloads import cache_dir as user_cache

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 
 from ganlab.checks.fields import complaint
 from ganlab.config import differences
-from ganlab.grid.forms import ATTEMPT, CELL_FIELDS, attempt_of, damage
+from ganlab.grid.schema import ATTEMPT, CELL_FIELDS, attempt_of, damage
 from ganlab.report.results import checked_result
 from ganlab.runs import locks
 from ganlab.storage import read_text

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ganlab.grid.cell import GridError
-from ganlab.grid.preparing import lone_environment
+from ganlab.grid.preparation import lone_environment
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 CORES_A_SLOT = 4  # of a machine without a GPU, unless the launcher is told

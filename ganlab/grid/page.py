@@ -23,7 +23,7 @@ from ganlab.grid.table import Choice, grid_table
 from ganlab.report import charts, html, timeline
 from ganlab.report.directions import way_of, ways_of
 from ganlab.report.markup import html_page, picture_address
-from ganlab.report.reading import BROKEN, spoken
+from ganlab.report.sections import BROKEN, spoken
 from ganlab.report.tables import Mean, Table
 from ganlab.storage.atomic import replace_file
 

@@ -12,7 +12,7 @@ from typing import IO
 
 from ganlab.grid import cell as cells
 from ganlab.grid.devices import Devices
-from ganlab.grid.preparing import Prepared
+from ganlab.grid.preparation import Prepared
 from ganlab.grid.process import STOPS, conclude, start, stop
 from ganlab.grid.progress import LiveTable
 from ganlab.processes import heeded

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
-from ganlab.grid.preparing import prepare_together
+from ganlab.grid.preparation import prepare_together
 from ganlab.processes import ENDING, external_rank, heeded
 from ganlab.report.directions import way_of, ways_of
 from ganlab.slurm import AGAIN

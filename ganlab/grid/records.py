@@ -9,7 +9,7 @@ from typing import Any
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import GRID, read_grid
-from ganlab.grid.forms import damage
+from ganlab.grid.schema import damage
 from ganlab.report.parts import NAME as PARTS
 from ganlab.report.parts import read_parts, under_way
 from ganlab.report.results import NAME as RESULT

@@ -23,17 +23,17 @@ from typing import Any, Protocol
 
 from ganlab.interop import (
     bmsg_gan,
-    converted,
     dcgan,
     eyes,
     faces,
+    ganlab_safetensors,
     genforce_progressive,
     genforce_stylegan2,
     nvidia_stylegan2,
     nvidia_stylegan3,
     nvidia_tensorflow,
     rosinality_stylegan2,
-    unbuilt,
+    unsupported,
 )
 from ganlab.interop.foreign import ForeignFile, opened
 from ganlab.interop.unknown import said_of
@@ -85,8 +85,8 @@ def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:
     """
     named = NAMED.get(str(ckpt))
     path = Path(ckpt).expanduser()
-    if named is None and converted.is_one(path):
-        return converted.read(path)
+    if named is None and ganlab_safetensors.is_one(path):
+        return ganlab_safetensors.read(path)
     file = opened(path) if named is None else named()
     return None if file is None else known(file)
 
@@ -97,7 +97,7 @@ def known(file: ForeignFile) -> dict[str, Any] | None:
     Raises:
         ValueError: see `open_foreign`.
     """
-    formats: Sequence[Format] = (unbuilt, *FORMATS)
+    formats: Sequence[Format] = (unsupported, *FORMATS)
     found = next((each for each in formats if each.recognised(file.content)), None)
     return None if found is None else found.checkpoint(file)
 

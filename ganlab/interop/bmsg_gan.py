@@ -9,8 +9,8 @@ state of a generator, or a dict of `generator` and `discriminator`.
 from collections.abc import Mapping
 from typing import Any
 
-from ganlab.interop.fitting import State, Translated, fitted
 from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
+from ganlab.interop.matching import State, Translated, fitted
 from ganlab.networks.msg_gan import Discriminator, Generator
 
 TITLE = "BMSG-GAN's"

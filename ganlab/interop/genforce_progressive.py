@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.interop.fitting import State, Translated, fitted
 from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
 from ganlab.interop.genforce_stylegan2 import models
+from ganlab.interop.matching import State, Translated, fitted
 from ganlab.networks import progan, stylegan
 from ganlab.nn.resample import fir_kernel
 

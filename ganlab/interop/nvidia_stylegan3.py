@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.interop.fitting import Translated, fitted
 from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
+from ganlab.interop.matching import Translated, fitted
 from ganlab.interop.nvidia_stylegan2 import DIALECT, part
 from ganlab.interop.persistent import Persistent, networks
 from ganlab.interop.stylegan2 import imported

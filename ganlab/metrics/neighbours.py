@@ -10,7 +10,7 @@ Besides `memory_mb` a call holds one float32 copy of the centres.
 import torch
 from torch import Tensor
 
-from ganlab.metrics.ranking import Ranking
+from ganlab.metrics.distance_bounds import DistanceBounds
 
 
 def neighbour_radii(
@@ -42,7 +42,7 @@ def nearest(
     """
     if not 1 <= k <= len(centres) - exclude_self:
         raise ValueError(f"no {k} nearest among {len(centres) - exclude_self} points: lower k")
-    ranking = Ranking(points, centres, memory_mb, exclude_self)
+    ranking = DistanceBounds(points, centres, memory_mb, exclude_self)
     distances = torch.empty(len(points), k, dtype=torch.float64, device=points.device)
     indices = torch.empty(len(points), k, dtype=torch.int64, device=points.device)
     for rows in ranking.blocks():
@@ -50,7 +50,7 @@ def nearest(
     return distances, indices
 
 
-def _nearest(ranking: Ranking, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _nearest(ranking: DistanceBounds, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     def possible(low: Tensor, some: Tensor) -> tuple[Tensor, ...]:
         """Pairs whose lower bound is below the upper bounds of k pairs of the row."""
         lowest, order = low.topk(k, largest=False)
@@ -74,7 +74,7 @@ def inside(points: Tensor, centres: Tensor, radii: Tensor, memory_mb: int = 64) 
     `radii` are (N,) float64; the boundary belongs to its ball.
     """
     found = torch.zeros(len(points), dtype=torch.bool, device=points.device)
-    ranking = Ranking(points, centres, memory_mb)
+    ranking = DistanceBounds(points, centres, memory_mb)
     for rows in ranking.blocks():
         found[rows] = ranking.held(ranking.low(rows), rows, _row(radii, centres)).any(1)
     return found
@@ -93,7 +93,7 @@ def inside_each_other(
     """
     ours = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     theirs = torch.zeros(len(centres), dtype=torch.bool, device=points.device)
-    ranking = Ranking(points, centres, memory_mb)
+    ranking = DistanceBounds(points, centres, memory_mb)
     for rows in ranking.blocks():
         low = ranking.low(rows)
         ours[rows] = ranking.held(low, rows, _row(centre_radii, centres)).any(1)
@@ -104,7 +104,7 @@ def inside_each_other(
 def balls_around(points: Tensor, centres: Tensor, radii: Tensor, memory_mb: int = 64) -> Tensor:
     """How many balls around (N, d) centres hold each of (M, d) points, (M,) int64."""
     found = torch.zeros(len(points), dtype=torch.int64, device=points.device)
-    ranking = Ranking(points, centres, memory_mb)
+    ranking = DistanceBounds(points, centres, memory_mb)
     for rows in ranking.blocks():
         found[rows] = ranking.held(ranking.low(rows), rows, _row(radii, centres)).sum(1)
     return found
@@ -121,7 +121,7 @@ def nearest_inside_ratio(
     At least 1 exactly where `inside` is true, infinite at the centre of a ball with a radius.
     """
     found = torch.zeros(len(points), dtype=torch.float64, device=points.device)
-    ranking = Ranking(points, centres, memory_mb)
+    ranking = DistanceBounds(points, centres, memory_mb)
     for rows in ranking.blocks():
         r, c = _largest_ratios(ranking, rows, _row(radii, centres))
         distances = ranking.exact(rows[r], c)
@@ -131,7 +131,7 @@ def nearest_inside_ratio(
     return found
 
 
-def _largest_ratios(ranking: Ranking, rows: Tensor, radii: Tensor) -> tuple[Tensor, ...]:
+def _largest_ratios(ranking: DistanceBounds, rows: Tensor, radii: Tensor) -> tuple[Tensor, ...]:
     """Pairs (row in the block, column) among which is each row's largest ratio that is not 0."""
 
     def possible(low: Tensor, some: Tensor) -> tuple[Tensor, ...]:

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganlab.metrics.distance_bounds import full_precision
 from ganlab.metrics.points import StoredPoints
-from ganlab.metrics.ranking import unabridged
 from ganlab.nn.randomness import keyed_generator
 
 PATCH = 7  # px, side of a patch
@@ -196,7 +196,7 @@ def _directions(width: int, num: int) -> Tensor:
 
 def _sorted(points: Tensor, directions: Tensor) -> Tensor:
     """Projections in ascending order down each column, (M, number of directions)."""
-    with unabridged(points.device):
+    with full_precision(points.device):
         return (directions.T @ points.T).sort(1).values.T
 
 

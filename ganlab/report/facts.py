@@ -10,7 +10,7 @@ import yaml
 
 from ganlab.report.directions import Ways, way_of, ways_of
 from ganlab.report.parts import configs, machine, seconds_of, under_way
-from ganlab.report.reading import LONGEST_TEXT, Section, spoken
+from ganlab.report.sections import LONGEST_TEXT, Section, spoken
 from ganlab.report.tables import MISSING, Cell, ShownTable
 from ganlab.report.timeline import kimg_text
 

@@ -14,7 +14,7 @@ from typing import Any
 from ganlab.report import facts, results
 from ganlab.report.markup import html_page
 from ganlab.report.parts import parts_table
-from ganlab.report.reading import Section, read_section
+from ganlab.report.sections import Section, read_section
 from ganlab.storage.atomic import replace_file
 
 NAME = "report.html"

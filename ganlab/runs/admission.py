@@ -5,8 +5,8 @@ from lightning import Trainer
 from ganlab.config import ConfigError, Settings
 from ganlab.runs.recipes import sketched
 from ganlab.systems.checkpoint import CheckpointError
-from ganlab.systems.fitting import unfitting
-from ganlab.systems.footprint import GIB, available, needed
+from ganlab.systems.compatibility import unfitting
+from ganlab.systems.memory import GIB, available, bytes_needed
 from ganlab.systems.schema import RUN, complaint
 from ganlab.systems.training import Training
 
@@ -27,7 +27,7 @@ def refuse_too_large(settings: Settings) -> None:
             f"model of {settings['model']['generator']['_target_']} makes images and is not "
             "trained here: open a trained one with evaluate.py ckpt=<file>, or choose another model"
         )
-    wanted = needed(system, share, "16" in str(trainer.get("precision")))
+    wanted = bytes_needed(system, share, "16" in str(trainer.get("precision")))
     if wanted > (there := available(str(trainer.get("accelerator")))):
         raise ConfigError(
             f"this training takes at least {wanted / GIB:,.0f} GiB of memory and there are "

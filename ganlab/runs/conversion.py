@@ -11,9 +11,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ganlab.interop import converted, genforce_stylegan2, nvidia_stylegan2, rosinality_stylegan2
+from ganlab.interop import (
+    ganlab_safetensors,
+    genforce_stylegan2,
+    nvidia_stylegan2,
+    rosinality_stylegan2,
+)
 from ganlab.interop.stylegan2 import Dialect, exported
-from ganlab.runs.opening import open_checkpoint
+from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.recipes import rebuilt
 from ganlab.storage.archive import write_archive
 from ganlab.storage.atomic import replace_file
@@ -83,14 +88,14 @@ def convert(source: str, target: Path, layout: str | None = None, extra: Sequenc
     check_told(rebuilt(whole, list(extra)), source)  # here, not where the new file is opened
     checkpoint = alone(whole)
     model = checkpoint["recipe"]["model"]
-    if layout is None and target.suffix != converted.EXTENSION:
+    if layout is None and target.suffix != ganlab_safetensors.EXTENSION:
         raise ValueError(
             f"out={target}: say layout={', '.join(LAYOUTS)} for another project's file, or name a "
-            f"{converted.EXTENSION}"
+            f"{ganlab_safetensors.EXTENSION}"
         )
     if layout is None:
-        replace_file(target, converted.content_of(checkpoint))
-        return f"{target}: {converted.TITLE}, {len(checkpoint['state_dict'])} tensors"
+        replace_file(target, ganlab_safetensors.content_of(checkpoint))
+        return f"{target}: {ganlab_safetensors.TITLE}, {len(checkpoint['state_dict'])} tensors"
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout} should be one of {', '.join(LAYOUTS)}")
     content = by_layout(LAYOUTS[layout], model, checkpoint["state_dict"])

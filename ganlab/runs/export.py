@@ -19,8 +19,8 @@ from torch.export import ExportedProgram
 
 from ganlab import __version__
 from ganlab.networks.base import Condition, Generator
+from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.conversion import check_told
-from ganlab.runs.opening import open_checkpoint
 from ganlab.runs.provenance import commit
 from ganlab.runs.recipes import rebuilt
 from ganlab.sampling import Sampler, full_size, has_styles

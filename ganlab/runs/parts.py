@@ -32,7 +32,7 @@ from ganlab.report.parts import (
 from ganlab.report.results import checked_result
 from ganlab.runs.provenance import provenance, recipe_in
 from ganlab.storage.atomic import replace_file
-from ganlab.systems.state import gathered
+from ganlab.systems.random_state import gather
 
 
 class Parts(Callback):
@@ -174,7 +174,7 @@ def machine_of(trainer: Trainer) -> Settings:
     """Hosts, the first one's processor, devices by name and number of processes, of all ranks."""
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    seats = gathered((socket.gethostname(), name))
+    seats = gather((socket.gethostname(), name))
     return {
         "hosts": list(dict.fromkeys(host for host, _ in seats)),
         "processor": processor(),

@@ -18,14 +18,14 @@ import yaml
 from ganlab import __version__
 from ganlab.cli import run_of
 from ganlab.config import Settings, targets
-from ganlab.interop import NAMED, converted, hub
+from ganlab.interop import NAMED, ganlab_safetensors, hub
 from ganlab.report.images import save_grid
 from ganlab.report.protocols import protocol_stamp, protocol_text
 from ganlab.report.tables import Table
 from ganlab.runs.conversion import alone, check_told
 from ganlab.runs.directory import result_of
 from ganlab.runs.recipes import RECIPE, rebuilt
-from ganlab.runs.remembered import is_place
+from ganlab.runs.saved_options import is_place
 from ganlab.sampling import Sampler
 from ganlab.storage.atomic import replace_file
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
@@ -112,7 +112,7 @@ class Publication:
         images = Sampler.of(self.system).images(range(NUM_SHOWN))
         recipe = yaml.safe_dump(self.recipe, sort_keys=False, allow_unicode=True)
         found = [
-            replace_file(folder / NETWORKS, converted.content_of(bare)),
+            replace_file(folder / NETWORKS, ganlab_safetensors.content_of(bare)),
             replace_file(folder / KEPT, recipe.encode()),
             replace_file(folder / CARD, self.card().encode()),
         ]

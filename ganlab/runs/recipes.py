@@ -30,11 +30,11 @@ from ganlab.config import (
 from ganlab.data import NoImages
 from ganlab.interop import NAMED
 from ganlab.interop.hub import is_address
-from ganlab.nn.unfilled import taken_over, unfilled
-from ganlab.runs.linked import check_linked, check_shape
-from ganlab.runs.opening import open_checkpoint
+from ganlab.nn.skip_init import own_tensors, skip_init
+from ganlab.runs.checkpoint_files import open_checkpoint
+from ganlab.runs.image_shape import check_data_shape, check_shape
 from ganlab.runs.provenance import origin
-from ganlab.runs.remembered import (
+from ganlab.runs.saved_options import (
     READ,
     added,
     continued,
@@ -74,7 +74,7 @@ def checked(config: DictConfig, name: str) -> Settings:
     check_values(settings)
     check_shape(settings, settings["allow_targets"])
     check(settings, settings["allow_targets"])
-    check_linked(settings)
+    check_data_shape(settings)
     return settings
 
 
@@ -172,10 +172,10 @@ def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = Non
         wrong = misfit(checkpoint, sketch)
         raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {wrong}")
     bare = node.get("_target_") == PRETRAINED  # networks alone, all of which is in the file
-    with unfilled() if bare else nullcontext():
+    with skip_init() if bare else nullcontext():
         system = build(node, "model", extra)
     state = (
-        taken_over(checkpoint["state_dict"], sketch.state_dict())
+        own_tensors(checkpoint["state_dict"], sketch.state_dict())
         if bare
         else checkpoint["state_dict"]
     )

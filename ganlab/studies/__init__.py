@@ -41,6 +41,7 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.circles.circular_artifacts import CircularArtifacts
 from ganlab.studies.circles.incidence import CircleIncidence
 from ganlab.studies.findings import Findings
+from ganlab.studies.human_eval.real_or_fake import RealOrFake
 from ganlab.studies.images.guided_backprop import GuidedBackprop
 from ganlab.studies.images.inception_select import InceptionSelect
 from ganlab.studies.images.nearest_neighbours import NearestNeighbours
@@ -60,7 +61,6 @@ from ganlab.studies.neurons.neuron_figures import NeuronFigures
 from ganlab.studies.neurons.rates import Rates
 from ganlab.studies.neurons.sequential_ablation import SequentialAblation
 from ganlab.studies.neurons.unit_ablation import UnitAblation
-from ganlab.studies.people.real_or_fake import RealOrFake
 from ganlab.studies.pyramid.levels import PyramidLevels
 from ganlab.studies.pyramid.regional import Compose, Repaint
 from ganlab.studies.pyramid.relabel import Relabel

@@ -10,7 +10,7 @@ import torch
 from lightning import Trainer
 from torch import Tensor
 
-from ganlab.data.absent import NoImages
+from ganlab.data.no_images import NoImages
 from ganlab.data.positions import names_of_classes
 from ganlab.features import Extractor
 from ganlab.metrics import Suite

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lightning import Trainer
 
-from ganlab.data.absent import NoImages
+from ganlab.data.no_images import NoImages
 from ganlab.features import Extractor
 from ganlab.sampling import checked_noise
 from ganlab.scoring.reals import data_of

@@ -110,7 +110,7 @@ class Scores(Study):
         self.scored_at, self.scoring.records = system.images_seen, []
         self.bench(trainer, system).record(values)
         self.begin_size(unfinished(system.generator_ema))
-        self.judge(values, eligible=not watch(trainer, system, system.tally.read()))
+        self.judge(values, eligible=not watch(trainer, system, system.running_means.read()))
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_metrics(values, step=system.images_seen)

@@ -85,7 +85,7 @@ def check_parts(
                 )
 
 
-def say_what_differs(
+def warn_of_differences(
     networks: Mapping[str, nn.Module], loss: Any, penalties: Mapping[str, Any], each: int
 ) -> None:
     """Say what looks at a part where it would look at the batch."""

@@ -15,7 +15,7 @@ from ganlab.networks.base import Condition, Discriminator, Images
 from ganlab.nn import augment as changes
 from ganlab.nn.ranks import mean_over_ranks
 from ganlab.systems.randomness import StepRandomness
-from ganlab.systems.tally import Tally
+from ganlab.systems.running_means import RunningMeans
 
 KEY = "model.augment"
 
@@ -48,7 +48,7 @@ class Augmentation:
     def __call__(self, images: Images, randomness: StepRandomness, purpose: str) -> Images:
         """Images as they are shown for a purpose: `real`, `fake`, .."""
         scales = images if isinstance(images, list) else [images]
-        shown = self.changed(list(map(single, scales)), randomness, purpose)
+        shown = self.changed(list(map(to_single, scales)), randomness, purpose)
         return shown if isinstance(images, list) else shown[0]
 
     def changed(self, scales: list[Tensor], draws: StepRandomness, purpose: str) -> list[Tensor]:
@@ -58,7 +58,7 @@ class Augmentation:
     def note(self, logits: Tensor) -> None:
         """See the logits of reals, (N,) or (N, K)."""
 
-    def advance(self, images_seen: int, steps: int, tally: Tally) -> None:
+    def advance(self, images_seen: int, steps: int, tally: RunningMeans) -> None:
         """End a step, after which so many images were seen and so many steps taken."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class Augmentation:
         """Take it back after so many images; none of it where another augmentation was before."""
 
 
-def single(images: Tensor) -> Tensor:
+def to_single(images: Tensor) -> Tensor:
     """In single precision at least: half of it moves pixels elsewhere."""
     return images if images.dtype == torch.float64 else images.float()
 
@@ -123,7 +123,7 @@ class DiffAugment(Augmentation):
         """Colour, then translation, then cutout."""
         numbers = draws.masks("augment", purpose)((len(scales[0]), 7)).to(scales[0])
         if self.color:
-            scales = [colored(images, numbers[:, :3]) for images in scales]
+            scales = [jitter_colours(images, numbers[:, :3]) for images in scales]
         if self.translation:
             shift = self.shift(numbers[:, 3:5], scales[-1])
             scales = [changes.shifted(images, shift) for images in scales]
@@ -139,7 +139,7 @@ class DiffAugment(Augmentation):
         return (torch.floor(numbers * (2 * farthest + 1)) - farthest) / sides
 
 
-def colored(images: Tensor, numbers: Tensor) -> Tensor:
+def jitter_colours(images: Tensor, numbers: Tensor) -> Tensor:
     """Brightness within 1/2, saturation to 2, contrast from 1/2 to 3/2, by (N, 3) in [0, 1)."""
     bright, vivid, strong = numbers[:, :, None, None].unbind(1)
     images = images + (bright - 0.5)[:, None]
@@ -305,7 +305,7 @@ class ADA(Augmentation):
             number = signs.new_tensor(float(signs.numel()))
             self.signs = self.signs.to(signs.device) + torch.stack([signs.sum(), number])
 
-    def advance(self, images_seen: int, steps: int, tally: Tally) -> None:
+    def advance(self, images_seen: int, steps: int, tally: RunningMeans) -> None:
         """Adapt p every `interval` steps, by the images seen since, and tally it and r_t."""
         if steps % self.interval == 0 and self.boundary is not None:
             total, number = mean_over_ranks(self.signs)

@@ -19,11 +19,11 @@ from ganlab.storage.atomic import PARTIAL
 from ganlab.storage.pickles import RefusedPickle
 from ganlab.storage.untrusted import read_untrusted
 from ganlab.systems.clock import crossed
-from ganlab.systems.guard import bad_parameter
+from ganlab.systems.nonfinite import bad_parameter
+from ganlab.systems.random_state import FORMAT, gather
 from ganlab.systems.schema import DESCRIBED, complaint, overgrown
 from ganlab.systems.scorer import scorers
 from ganlab.systems.signals import Stops
-from ganlab.systems.state import FORMAT, gathered
 from ganlab.systems.training import Training
 
 BEST = "best.ckpt"
@@ -42,15 +42,15 @@ def load_checkpoint(path: str | Path) -> dict[str, Any]:
         CheckpointError: the file is missing, damaged, holds more than plain data, is not ours or
             of a later version.
     """
-    place = existing(path)
+    place = require_file(path)
     try:
         content = read_untrusted(place, archived=True)
     except (DamagedFile, CompressedArchive, RefusedPickle, OSError) as error:
         raise CheckpointError(f"ckpt={path}: {unreadable(error)}") from error
-    return sound(content, place)
+    return check_content(content, place)
 
 
-def existing(path: str | Path) -> Path:
+def require_file(path: str | Path) -> Path:
     """The path of a file.
 
     Raises:
@@ -73,7 +73,7 @@ def is_ours(content: object) -> bool:
     return isinstance(content, dict) and {*REQUIRED} <= content.keys()
 
 
-def sound(content: Any, path: Path) -> dict[str, Any]:
+def check_content(content: Any, path: Path) -> dict[str, Any]:
     """A file's content as a checkpoint, once all its fields are known to be ones.
 
     Raises:
@@ -119,9 +119,9 @@ def _nearby(path: Path) -> str:
     return f"; there are {', '.join(other.name for other in others)}" if others else ""
 
 
-def agreed(verdict: str | None) -> str | None:
+def first_complaint(verdict: str | None) -> str | None:
     """The first rank's complaint, if any: what only one rank sees must stop all of them."""
-    return next((each for each in gathered(verdict) if each is not None), None)
+    return next((each for each in gather(verdict) if each is not None), None)
 
 
 class Writer(TorchCheckpointIO):
@@ -257,15 +257,15 @@ class Checkpointing(Checkpoint):
         A full disk costs this file, never the one before it, and does not end the run. Every rank
         learns of it: they must not differ in what comes next.
         """
-        self.failure = agreed(TAKEN if self.taken() else None)
+        self.failure = first_complaint(TAKEN if self.taken() else None)
         if self.failure is None:
-            bad = agreed(bad_parameter(system.networks()))
+            bad = first_complaint(bad_parameter(system.networks()))
             if bad is not None:
                 warnings.warn(f"not saving: {bad} is not finite; kept {self.last}", stacklevel=2)
                 return
             names = [BEST] if best else []
             names += [f"{KEPT}/{system.images_seen:09d}.ckpt"] if kept else []
-            self.failure = agreed(self._written(trainer, names))
+            self.failure = first_complaint(self._written(trainer, names))
         if self.failure is None:
             self.saved_at = system.images_seen
             if self.written is not None:

@@ -9,7 +9,7 @@ from typing import Any
 from lightning import Trainer
 
 from ganlab.report.results import diverged
-from ganlab.systems.state import gathered
+from ganlab.systems.random_state import gather
 from ganlab.systems.training import Training
 
 # The unit of every loss here is 1: a margin, a target, a nat, the slope that a critic may have.
@@ -25,13 +25,13 @@ SUMS = ("loss/reconstruction", "penalty/")
 
 
 def threshold_of(name: str) -> float:
-    """The magnitude from which the tally's value of this name means nothing."""
+    """The magnitude from which the mean of this name means nothing."""
     if name.startswith(SUMS):
         return SUM
     return LOSS if name.startswith("loss/") else math.inf
 
 
-def beyond(means: Mapping[str, float]) -> dict[str, Any] | None:
+def first_divergence(means: Mapping[str, float]) -> dict[str, Any] | None:
     """The first of these means that is out of range, NaN included: its name, value, threshold."""
     for name, value in means.items():
         limit = threshold_of(name)
@@ -43,28 +43,28 @@ def beyond(means: Mapping[str, float]) -> dict[str, Any] | None:
 def watch(trainer: Trainer, system: Training, means: Mapping[str, float]) -> bool:
     """Look at the newest means; whether the run has diverged, now or before, on any rank.
 
-    All ranks look at the same moments, and the first finding stays in the system's tally and its
-    checkpoints. Rank 0 says it once.
+    All ranks look at the same moments, and the first finding stays in the system's running means
+    and its checkpoints. Rank 0 says it once.
     """
-    known = system.tally.diverged
+    known = system.running_means.diverged
     seen_here = known or _found(system, means)
-    system.tally.diverged = next((each for each in gathered(seen_here) if each), None)
-    if system.tally.diverged and not known and trainer.is_global_zero:
-        told = diverged({"diverged": system.tally.diverged})
+    system.running_means.diverged = next((each for each in gather(seen_here) if each), None)
+    if system.running_means.diverged and not known and trainer.is_global_zero:
+        told = diverged({"diverged": system.running_means.diverged})
         print(f"diverged: {told}. {ADVICE}", file=sys.stderr, flush=True)
-    return system.tally.diverged is not None
+    return system.running_means.diverged is not None
 
 
 def at_the_end(system: Training) -> dict[str, Any]:
     """What `result.json` says of it, the steps since the last row included; or nothing."""
-    found = system.tally.diverged
+    found = system.running_means.diverged
     with suppress(RuntimeError):  # of a device that is lost
-        found = found or _found(system, system.tally.read())
+        found = found or _found(system, system.running_means.read())
     return {"diverged": found} if found else {}
 
 
 def _found(system: Training, means: Mapping[str, float]) -> dict[str, Any] | None:
-    found = beyond(means)
+    found = first_divergence(means)
     return found and {"at_kimg": system.images_seen / 1000, **found}
 
 

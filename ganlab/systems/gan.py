@@ -14,7 +14,7 @@ from ganlab.data.batch import Batch
 from ganlab.networks.base import Condition, Discriminator, Generator, Images, StyleGenerator
 from ganlab.nn.norm import Projected
 from ganlab.nn.ranks import mean_over_ranks
-from ganlab.systems.accumulation import Part, check_parts, parts_of, say_what_differs
+from ganlab.systems.accumulation import Part, check_parts, parts_of, warn_of_differences
 from ganlab.systems.augment import Augmentation, Shown
 from ganlab.systems.checks import (
     check_intervals,
@@ -31,17 +31,17 @@ from ganlab.systems.growth import (
     Growth,
     check_growth,
     grow,
-    say_where_it_ends,
     share_schedule,
     take_first_stage,
     take_full_size,
+    warn_if_too_short,
 )
-from ganlab.systems.guard import ADVICE, NonFiniteError, broken, diagnose
+from ganlab.systems.nonfinite import ADVICE, NonFiniteError, diagnose, is_broken
 from ganlab.systems.optimizers import optimizers_of
-from ganlab.systems.penalties import printed
+from ganlab.systems.penalties import report_strengths
+from ganlab.systems.random_state import gather
 from ganlab.systems.randomness import dropping, fresh_noise
 from ganlab.systems.schedules import Schedule
-from ganlab.systems.state import gathered
 from ganlab.systems.training import Training
 
 OptimizerFactory = Callable[..., Optimizer]
@@ -169,9 +169,9 @@ class GAN(Training):
             take_first_stage(self, self.growth)
         self.check_accumulation()
         if self.trainer.is_global_zero:
-            printed(penalties)
+            report_strengths(penalties)
             if self.growth is not None:
-                say_where_it_ends(self.kimg, self.growth)
+                warn_if_too_short(self.kimg, self.growth)
 
     def check_accumulation(self) -> None:
         """Refuse a batch that cannot be shared among parts; say what looks at a part of it."""
@@ -183,7 +183,7 @@ class GAN(Training):
             check_parts(networks, size // world, self.accumulate)
         if self.trainer.is_global_zero:
             each = self.data.batch_size // world // self.accumulate
-            say_what_differs(networks, self.loss, self.generator_penalties, each)
+            warn_of_differences(networks, self.loss, self.generator_penalties, each)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Move the clock's trailing hand, and grow."""
@@ -211,7 +211,7 @@ class GAN(Training):
                 self.train_generator(generator_optimizer, parts)
             self.average()
         if self.augment is not None:
-            self.augment.advance(self.images_seen, self.steps, self.tally)
+            self.augment.advance(self.images_seen, self.steps, self.running_means)
         self.shown = None
         self.end_step()
 
@@ -237,9 +237,9 @@ class GAN(Training):
         if self.augment is not None:
             self.augment.note(real_logits)
         loss = self.loss.discriminator(real_logits, fake_logits)
-        self.tally.add("loss/discriminator", loss)
-        self.tally.add("sign/real", (real_logits.detach() > 0).float().mean())
-        self.tally.add("sign/fake", (fake_logits.detach() > 0).float().mean())
+        self.running_means.add("loss/discriminator", loss)
+        self.running_means.add("sign/real", (real_logits.detach() > 0).float().mean())
+        self.running_means.add("sign/fake", (fake_logits.detach() > 0).float().mean())
         for name in self.penalties:
             if self.intervals.get(name, 1) == 1:
                 loss = loss + self.discriminator_penalty(name, part, fake)
@@ -270,7 +270,7 @@ class GAN(Training):
             judge = self.judge(part, "generator/real")
             real_logits = judge(part.real, part.condition) if relative else None
         loss = self.loss.generator(fake_logits, real_logits)
-        self.tally.add("loss/generator", loss)
+        self.running_means.add("loss/generator", loss)
         for name in self.image_penalties:
             loss = loss + self.image_penalty(name, drawn, part.condition)
         for name in self.generator_penalties:
@@ -311,7 +311,7 @@ class GAN(Training):
         """A named term of a loss, tallied."""
         with self.full_precision():
             value = penalties[name](*given)
-        self.tally.add(f"penalty/{name}", value)
+        self.running_means.add(f"penalty/{name}", value)
         return value
 
     def full_precision(self) -> torch.autocast:
@@ -348,7 +348,7 @@ class GAN(Training):
     def guard(self, loss: Tensor, network: str) -> None:
         """Stop before a bad loss reaches the weights; on an accelerator look only now and then."""
         after = self.images_before + self.global_batch_size
-        if self.shown is None or not broken(loss, self.images_before, after):
+        if self.shown is None or not is_broken(loss, self.images_before, after):
             return
         real, condition = self.shown
         images = real[-1] if isinstance(real, list) else real
@@ -361,7 +361,7 @@ class GAN(Training):
         """Add the augmentation's state of every rank."""
         super().on_save_checkpoint(checkpoint)
         if self.augment is not None:
-            checkpoint["augment"] = gathered(self.augment.state_dict())
+            checkpoint["augment"] = gather(self.augment.state_dict())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it back; what was trained without one begins anew."""

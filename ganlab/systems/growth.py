@@ -204,7 +204,7 @@ def grow_to(system: Training, stage: Stage) -> None:
         network.grow_to(stage)
 
 
-def say_where_it_ends(kimg: float, growth: Growth) -> None:
+def warn_if_too_short(kimg: float, growth: Growth) -> None:
     """One line if the run is too short to reach its last level."""
     if kimg * 1000 < growth.images_needed:
         frame = Frame.of("growth", growth.resolution)
@@ -223,7 +223,7 @@ def grow(system: Training, growth: Growth) -> None:
     before = Stage(first.level, first.alpha)
     grow_to(system, stage)
     reached = stage.level - 1 + stage.alpha  # 0 = 4x4, 1 = 8x8, in between while it fades in
-    system.tally.add("growth/level", torch.tensor(reached, device=system.device))
+    system.running_means.add("growth/level", torch.tensor(reached, device=system.device))
     for optimizer in system.trainer.optimizers:
         if growth.reset_optimizers and phase(before) != phase(stage):
             optimizer.state.clear()

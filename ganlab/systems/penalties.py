@@ -60,7 +60,7 @@ class R1:
         return r1(discriminator, real, fake, condition, uniform, gamma=self.gamma)
 
 
-def printed(penalties: Mapping[str, Any]) -> None:
+def report_strengths(penalties: Mapping[str, Any]) -> None:
     """Say how each strength that was left to the program came about."""
     for penalty in penalties.values():
         if isinstance(penalty, R1) and penalty.derivation is not None:

@@ -20,9 +20,9 @@ from lightning import Callback, LightningModule, Trainer
 from ganlab.processes import is_running, is_stopped
 from ganlab.systems.alarm import Alarm
 from ganlab.systems.checkpoint import Checkpointing
+from ganlab.systems.random_state import gather
 from ganlab.systems.rendezvous import FIRST, wait_for_long
 from ganlab.systems.signals import URGENT, Stops
-from ganlab.systems.state import gathered
 
 POLL = 1.0  # seconds between two looks at the other processes
 NOTICE = 5.0  # seconds until a process whose connection broke is seen to be gone
@@ -117,7 +117,7 @@ class Watch(Callback):
         if trainer.world_size == 1:
             return
         us = this_process(trainer.global_rank)
-        others = [each for each in gathered(us) if each.rank != us.rank]
+        others = [each for each in gather(us) if each.rank != us.rank]
         here = [each for each in others if (each.host, each.space) == (us.host, us.space)]
         with self.meeting:
             self.near, self.others = [each for each in here if is_running(each.pid)], others

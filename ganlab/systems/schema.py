@@ -2,7 +2,7 @@
 
 A file that is whole and was opened safely may still hold anything: it was cut, edited or written by
 another program. Before a field is used, `complaint` says in one phrase which is not what it should
-be. What depends on the run's networks, optimizers and trainer is `ganlab.systems.fitting`.
+be. What depends on the run's networks, optimizers and trainer is `ganlab.systems.compatibility`.
 """
 
 import math
@@ -226,7 +226,7 @@ def overgrown(checkpoint: Mapping[Any, Any]) -> str | None:
             count += 1
             if not isinstance(node, PLAIN):
                 return OBJECTS
-            if isinstance(node, Tensor) and not dense(node):
+            if isinstance(node, Tensor) and not is_dense(node):
                 return f"{shown(name)} holds a tensor that is not in the file in full{DAMAGED}"
             if depth > DEEPEST or count > MOST:
                 return f"{shown(name)} is nested too deeply, or holds too much{DAMAGED}"
@@ -237,7 +237,7 @@ def overgrown(checkpoint: Mapping[Any, Any]) -> str | None:
     return None
 
 
-def dense(tensor: Tensor) -> bool:
+def is_dense(tensor: Tensor) -> bool:
     """Whether each element of a tensor is a number of its own in memory."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_nested:
         return False

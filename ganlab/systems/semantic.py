@@ -143,7 +143,7 @@ class PyramidFeatures(Conditioner):
         kept = torch.arange(half, device=batch.image.device)
         level, crop = self.drawn(half, batch.image.shape[-1])
         told = self.condition(batch.image[kept], level, crop)
-        return rows(batch, kept.repeat(2)), repeated(told)
+        return rows(batch, kept.repeat(2)), repeat(told)
 
     def drawn(self, half: int, size: int) -> tuple[str, Tensor | None]:
         """The step's level and, in some steps, a crop for each of the kept images."""
@@ -191,7 +191,7 @@ def rows(batch: Batch, chosen: Tensor) -> Batch:
     return Batch(batch.image[chosen], label, batch.index[chosen])
 
 
-def repeated(condition: Condition) -> Condition:
+def repeat(condition: Condition) -> Condition:
     """The condition of a batch that is followed by itself."""
 
     def twice(tensors: Mapping[str, Tensor] | None) -> dict[str, Tensor]:

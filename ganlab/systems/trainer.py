@@ -10,9 +10,9 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.trainer.connectors.checkpoint_connector import _CheckpointConnector
 from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnector
 
-from ganlab.systems.layout import ChannelsLast
+from ganlab.systems.channels_last import ChannelsLast
+from ganlab.systems.checkpoint_io import CheckpointWriter
 from ganlab.systems.rendezvous import strategy_of
-from ganlab.systems.writing import CheckpointWriter
 
 
 def make_trainer(

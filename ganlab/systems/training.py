@@ -1,4 +1,4 @@
-"""What every training here has: a clock in images, averages, a tally, an exact resume."""
+"""What every training here has: a clock in images, averages, running means, an exact resume."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,21 +13,21 @@ from ganlab import __version__
 from ganlab.data.batch import Batch
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
+from ganlab.systems.early_stopping import Patience
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.optimizers import renew_settings, set_rates
-from ganlab.systems.patience import Patience
-from ganlab.systems.randomness import StepRandomness
-from ganlab.systems.schedules import Schedule
-from ganlab.systems.scorer import scorers
-from ganlab.systems.state import (
+from ganlab.systems.random_state import (
     FORMAT,
     begin_random_state,
-    gathered,
+    gather,
     random_state,
     set_random_state,
 )
+from ganlab.systems.randomness import StepRandomness
+from ganlab.systems.running_means import RunningMeans
+from ganlab.systems.schedules import Schedule
+from ganlab.systems.scorer import scorers
 from ganlab.systems.system import System
-from ganlab.systems.tally import Tally
 
 PROBE_STEPS = 8  # gradient norms are read off every eighth step: enough for a curve, nearly free
 
@@ -43,7 +43,7 @@ class Training(System):
     images_before: int  # the clock at the start of the current batch
     steps: int
     images_at_ema: int  # the clock when the averages last followed
-    tally: Tally
+    running_means: RunningMeans
     seed: int
     mid_step: bool  # True while weights are between two consistent states
     mid_tick: bool  # True from a step's end until every callback has answered it
@@ -58,7 +58,7 @@ class Training(System):
         self.automatic_optimization = False
         self.ema, self.seed, self.kimg = ema or ExponentialAverage(), seed, kimg
         self.images_seen = self.images_before = self.steps = self.images_at_ema = 0
-        self.tally, self.recipe = Tally(), {}
+        self.running_means, self.recipe = RunningMeans(), {}
         self.mid_step = self.mid_tick = False
         self.open_tick, self.exact_resume = None, True
         self.pending_random_state = []
@@ -130,7 +130,7 @@ class Training(System):
         if self.steps % PROBE_STEPS == 0:
             for name, network in networks.items():
                 gradients = [p.grad for p in network.parameters() if p.grad is not None]
-                self.tally.add(f"grad_norm/{name}", get_total_norm(gradients))
+                self.running_means.add(f"grad_norm/{name}", get_total_norm(gradients))
         optimizer.step()
 
     def average(self) -> None:
@@ -156,10 +156,10 @@ class Training(System):
             "recipe": self.recipe,
             "counters": counters | {"images_at_ema": self.images_at_ema},
             "images_seen": self.images_seen,
-            "tally": gathered(self.tally.state_dict()),
+            "tally": gather(self.running_means.state_dict()),
             # Every image drawn is seen exactly once; the data's content says what a position means.
             "sampler": {"position": self.images_seen, "content": self.data_content},
-            "random": gathered(random_state(self.device)),
+            "random": gather(random_state(self.device)),
             "moments": [len(optimizer.state) for optimizer in self.trainer.optimizers],
             "open_tick": self.images_before if self.mid_tick else None,
             "patience": self.patience.state_dict(),
@@ -171,7 +171,7 @@ class Training(System):
         return None if self.data is None else self.data.content_key
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take back the clock, counters, tally and data position; random states wait.
+        """Take back the clock, counters, running means and data position; random states wait.
 
         Of a forced resume, also change the optimizers' settings in the checkpoint, from which
         Lightning restores them next, to those of the present config.
@@ -179,11 +179,11 @@ class Training(System):
         Raises:
             ValueError: an exact resume on other data.
         """
-        counters, tallies = checkpoint["counters"], checkpoint["tally"]
+        counters, means = checkpoint["counters"], checkpoint["tally"]
         self.images_seen = self.images_before = counters["images_seen"]
         self.steps, self.images_at_ema = counters["steps"], counters["images_at_ema"]
-        own = tallies[min(self.trainer.global_rank, len(tallies) - 1)]
-        self.tally.load_state_dict(own, self.device)
+        own = means[min(self.trainer.global_rank, len(means) - 1)]
+        self.running_means.load_state_dict(own, self.device)
         self.pending_random_state = checkpoint["random"]
         self.open_tick = checkpoint["open_tick"]
         if "patience" in checkpoint:

@@ -11,7 +11,7 @@ from ganlab.data.batch import Batch
 from ganlab.losses.variational import kl_divergence, reparameterize, squared_error
 from ganlab.networks.base import Encoder, Generator
 from ganlab.systems.ema import ExponentialAverage
-from ganlab.systems.guard import NonFiniteError, bad_parameter, broken
+from ganlab.systems.nonfinite import NonFiniteError, bad_parameter, is_broken
 from ganlab.systems.optimizers import optimizer_of
 from ganlab.systems.schedules import Schedule
 from ganlab.systems.training import Training
@@ -77,13 +77,13 @@ class VAE(Training):
         mean, log_variance = self.encoder(images)
         if not self.kl_weight:
             error = squared_error(self.generator(mean), images)
-            self.tally.add("loss/reconstruction", error)
+            self.running_means.add("loss/reconstruction", error)
             return error
         code = reparameterize(mean, log_variance, self.noise(len(images)).to(mean))
         error = squared_error(self.generator(code), images)
         divergence = kl_divergence(mean, log_variance)
-        self.tally.add("loss/reconstruction", error)
-        self.tally.add("loss/kl", divergence)
+        self.running_means.add("loss/reconstruction", error)
+        self.running_means.add("loss/kl", divergence)
         return error + self.kl_weight * divergence
 
     def noise(self, n: int) -> Tensor:
@@ -96,7 +96,7 @@ class VAE(Training):
         Raises:
             NonFiniteError: it is not; no weight was changed by it.
         """
-        if broken(loss, self.images_seen, self.images_seen + n):
+        if is_broken(loss, self.images_seen, self.images_seen + n):
             bad = bad_parameter(self.networks())
             found = f"first bad tensor: {bad}" if bad else "all weights are finite"
             raise NonFiniteError(

@@ -38,7 +38,7 @@ def checkpoint(runs, model):
 def bench(runs, monkeypatch, hydra_is_clean):
     monkeypatch.setenv("GANLAB_CACHE", str(runs / "cache"))
     monkeypatch.chdir(runs)
-    monkeypatch.setattr("ganlab.runs.ending.write_report", lambda directory: None)
+    monkeypatch.setattr("ganlab.runs.outcome.write_report", lambda directory: None)
     return runs
 
 

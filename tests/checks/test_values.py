@@ -37,7 +37,7 @@ def bench(tmp_path, monkeypatch):
     """A run directory below the working one; what a run leaves elsewhere in it is found."""
     monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("ganlab.runs.ending.write_report", lambda directory: None)
+    monkeypatch.setattr("ganlab.runs.outcome.write_report", lambda directory: None)
     return tmp_path
 
 
@@ -151,7 +151,7 @@ def test_more_memory_than_there_is_is_refused_before_it_is_asked_for(bench, monk
 def test_the_least_memory_is_below_what_a_step_takes_and_grows_with_the_batch():
     """Of linear layers by hand: weights, gradients and two moments; the batch; each output once."""
     from ganlab.networks.vanilla import Discriminator, Generator
-    from ganlab.systems.footprint import layers
+    from ganlab.systems.memory import layers
 
     with torch.device("meta"):
         options = {"resolution": 8, "channels": 1, "hidden": [16]}

@@ -18,7 +18,7 @@ from ganlab.grid import pool as pools
 from ganlab.grid.cell import GridError, read_attempt, state
 from ganlab.grid.devices import Devices, visible_gpus
 from ganlab.grid.pool import Pool
-from ganlab.grid.preparing import Prepared, lone_environment
+from ganlab.grid.preparation import Prepared, lone_environment
 from ganlab.grid.process import death, objective
 from ganlab.grid.progress import LiveTable, duration, last_values, row
 from ganlab.processes import external_rank

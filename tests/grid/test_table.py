@@ -11,8 +11,8 @@ import pytest
 from grids import cell, ended, grid_of
 
 from ganlab.grid.cell import GridError
+from ganlab.grid.human_eval import are_judgements
 from ganlab.grid.page import publish
-from ganlab.grid.people import are_judgements
 from ganlab.grid.records import collect, scores_of
 from ganlab.grid.table import Choice, grid_table
 from ganlab.processes import place

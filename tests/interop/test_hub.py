@@ -18,9 +18,9 @@ from ganlab.__main__ import convert, info
 from ganlab.downloads import cache_dir
 from ganlab.interop.hub import Address
 from ganlab.run import resumed
-from ganlab.runs.painting import CheckpointPainter
+from ganlab.runs.checkpoint_sampler import CheckpointSampler
 from ganlab.runs.recipes import open_checkpoint, rebuilt
-from ganlab.runs.remembered import may_stay
+from ganlab.runs.saved_options import may_stay
 from ganlab.systems.checkpoint import CheckpointError
 
 FIRST, SECOND = "1" * 40, "2" * 40
@@ -120,10 +120,10 @@ def test_a_checkpoint_makes_nobody_ask_a_network(hub, faces):
     assert not may_stay(f"init={faces}", lambda *_: True, [])
     assert not may_stay(f"ckpt={faces}", lambda *_: True, [])
     with pytest.raises(FileNotFoundError, match=rf"first run .*info ckpt={faces}@main"):
-        CheckpointPainter(faces)
+        CheckpointSampler(faces)
     assert hub.requests == []
     open_checkpoint(faces)
-    assert CheckpointPainter(faces).source["file"] == f"{faces}@{FIRST}"
+    assert CheckpointSampler(faces).source["file"] == f"{faces}@{FIRST}"
 
 
 def test_it_cannot_be_resumed(hub, faces):

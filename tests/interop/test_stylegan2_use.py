@@ -15,7 +15,7 @@ from ganlab.config import ConfigError
 from ganlab.interop import open_foreign
 from ganlab.run import generator_of, resumed, train
 from ganlab.runs.recipes import open_checkpoint, rebuilt
-from ganlab.runs.remembered import UntrustedError
+from ganlab.runs.saved_options import UntrustedError
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 
 pytestmark = pytest.mark.usefixtures("own_cache")

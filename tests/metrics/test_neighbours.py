@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganlab.metrics import ranking
+from ganlab.metrics import distance_bounds
 from ganlab.metrics.neighbours import (
     balls_around,
     inside,
@@ -86,8 +86,8 @@ def sets(request):
 def path(request, monkeypatch):
     """`crowded` sends nearly every row through the float64 product and the search for twins."""
     if request.param == "crowded":
-        monkeypatch.setattr(ranking, "CROWD", 3)
-        monkeypatch.setattr(ranking, "MANY", 5)
+        monkeypatch.setattr(distance_bounds, "CROWD", 3)
+        monkeypatch.setattr(distance_bounds, "MANY", 5)
 
 
 def every_distance(points, centres):
@@ -174,9 +174,9 @@ def test_the_boundary_belongs_to_the_ball(world):
 @pytest.mark.parametrize("memory_mb", [0, 1])
 def test_blocks_do_not_matter(memory_mb, monkeypatch):
     points, centres = (torch.from_numpy(x) for x in near_ties())
-    sizes, low = [], ranking.Ranking.low
+    sizes, low = [], distance_bounds.DistanceBounds.low
     monkeypatch.setattr(
-        ranking.Ranking,
+        distance_bounds.DistanceBounds,
         "low",
         lambda self, rows, *rest: sizes.append(len(rows)) or low(self, rows, *rest),
     )
@@ -188,16 +188,18 @@ def test_blocks_do_not_matter(memory_mb, monkeypatch):
 
 
 def test_blocks_keep_to_the_memory_bound():
-    rows = next(ranking.Ranking(torch.zeros(50_000, 1), torch.zeros(50_000, 1), 64).blocks())
+    rows = next(
+        distance_bounds.DistanceBounds(torch.zeros(50_000, 1), torch.zeros(50_000, 1), 64).blocks()
+    )
     assert 0 < len(rows) * 50_000 * 16 <= 64 * 2**20
 
 
 def test_float32_ranks_and_float64_decides_the_rest(monkeypatch):
     """Of 4 million pairs a few in each row are looked at twice."""
     looked = []
-    exact = ranking._pair_distances
+    exact = distance_bounds._pair_distances
     monkeypatch.setattr(
-        ranking, "_pair_distances", lambda *a: looked.append(len(a[2])) or exact(*a)
+        distance_bounds, "_pair_distances", lambda *a: looked.append(len(a[2])) or exact(*a)
     )
     points = torch.from_numpy(rng(1).standard_normal((2000, 128))).float()
     neighbour_radii(points, 3)
@@ -209,9 +211,9 @@ def test_float32_ranks_and_float64_decides_the_rest(monkeypatch):
 @pytest.mark.parametrize("inner", [1, 2048])
 def test_bounds_hold(world, dtype, inner, monkeypatch):
     """Both bounds of every pair, against the scaled squares of its distance."""
-    monkeypatch.setattr(ranking, "INNER", inner)
+    monkeypatch.setattr(distance_bounds, "INNER", inner)
     points, centres = (torch.from_numpy(x) for x in world())
-    ranked, rows = ranking.Ranking(points, centres, 64), torch.arange(len(points))
+    ranked, rows = distance_bounds.DistanceBounds(points, centres, 64), torch.arange(len(points))
     low = ranked.low(rows, dtype)
     width, widths = ranked.widths(rows, dtype)
     squares = torch.from_numpy(every_distance(points, centres) * ranked.scale).square()
@@ -223,9 +225,9 @@ def test_bounds_hold(world, dtype, inner, monkeypatch):
 def test_equal_rows_are_recognised_once(monkeypatch):
     """A collapsed generator must not cost all pairs by differences."""
     looked = []
-    exact = ranking._pair_distances
+    exact = distance_bounds._pair_distances
     monkeypatch.setattr(
-        ranking, "_pair_distances", lambda *a: looked.append(len(a[2])) or exact(*a)
+        distance_bounds, "_pair_distances", lambda *a: looked.append(len(a[2])) or exact(*a)
     )
     collapsed = torch.rand(3, 40)[torch.arange(600) % 3]
     assert not neighbour_radii(collapsed, 3).any()
@@ -239,12 +241,14 @@ def test_shortened_products_of_the_user_are_not_used(precision):
     torch.set_float32_matmul_precision(precision)
     try:
         with torch.autocast("cpu", torch.bfloat16):
-            bound = ranking.Ranking(points, points, 64).low(torch.arange(90))
+            bound = distance_bounds.DistanceBounds(points, points, 64).low(torch.arange(90))
             assert torch.equal(neighbour_radii(points, 3), expected)
         assert torch.get_float32_matmul_precision() == precision
     finally:
         torch.set_float32_matmul_precision(before)
-    assert torch.equal(bound, ranking.Ranking(points, points, 64).low(torch.arange(90)))
+    assert torch.equal(
+        bound, distance_bounds.DistanceBounds(points, points, 64).low(torch.arange(90))
+    )
 
 
 def test_bytes_are_points_too():

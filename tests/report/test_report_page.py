@@ -13,8 +13,8 @@ from ganlab.report import facts
 from ganlab.report.charts import draw, read_curves
 from ganlab.report.html import shown_place, write_report
 from ganlab.report.images import save_png
-from ganlab.report.reading import MOMENTS, WIDEST, read_section
 from ganlab.report.results import write_result
+from ganlab.report.sections import MOMENTS, WIDEST, read_section
 
 VOID = {"meta", "img", "input", "br", "hr", "link"}
 

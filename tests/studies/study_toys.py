@@ -13,7 +13,7 @@ from ganlab.metrics import FrechetDistance, PrecisionRecall, Suite
 from ganlab.networks import base, dcgan
 from ganlab.nn.randomness import keyed_generator
 from ganlab.systems import system
-from ganlab.systems.tally import Tally
+from ganlab.systems.running_means import RunningMeans
 
 NUM_REAL = 24
 
@@ -77,7 +77,7 @@ class System(system.System):
         self.automatic_optimization = False
         self.images_seen = self.images_before = 0
         self.kimg, self.batch, self.draws = kimg, batch, []
-        self.tally = Tally()
+        self.running_means = RunningMeans()
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         self.images_before = self.images_seen

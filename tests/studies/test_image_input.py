@@ -15,7 +15,7 @@ from ganlab.data.image_input import (
     read_mask,
     two_valued,
 )
-from ganlab.studies.people.trials import pixels_of
+from ganlab.studies.human_eval.trials import pixels_of
 
 SQUARE = Fitting(8, 1, enlarge=True)
 COLOUR = Fitting(8, 3, enlarge=True)

@@ -10,8 +10,8 @@ from scipy.stats import binomtest
 
 from ganlab.__main__ import main
 from ganlab.grid.cell import GridError
-from ganlab.grid.people import are_judgements, publish_judgements
-from ganlab.studies.people.judgements import (
+from ganlab.grid.human_eval import are_judgements, publish_judgements
+from ganlab.studies.human_eval.judgements import (
     Rate,
     judgement_records,
     judgement_table,

@@ -16,7 +16,7 @@ from ganlab.data import NoImages
 from ganlab.report.images import cells
 from ganlab.sampling import Sampler
 from ganlab.studies import RealOrFake
-from ganlab.studies.people.real_or_fake import pyramid_levels
+from ganlab.studies.human_eval.real_or_fake import pyramid_levels
 
 
 def page_of(folder, data=None, system=None, **options):

@@ -15,8 +15,8 @@ from ganlab.data import NoImages
 from ganlab.report.images import cells, save_png
 from ganlab.sampling import Sampler
 from ganlab.studies import RealOrFake, Study
-from ganlab.studies.people.real_or_fake import data_address, inside_script, page_of
-from ganlab.studies.people.trials import (
+from ganlab.studies.human_eval.real_or_fake import data_address, inside_script, page_of
+from ganlab.studies.human_eval.trials import (
     Level,
     Trial,
     protocol_of,

@@ -14,9 +14,9 @@ from browser import Browser
 from headless import NEEDS_CHROMIUM
 from PIL import Image
 
-from ganlab.grid.people import publish_judgements
-from ganlab.studies.people.real_or_fake import page_of
-from ganlab.studies.people.trials import Level, protocol_of, trials_of
+from ganlab.grid.human_eval import publish_judgements
+from ganlab.studies.human_eval.real_or_fake import page_of
+from ganlab.studies.human_eval.trials import Level, protocol_of, trials_of
 
 pytestmark = [
     pytest.mark.browser,

@@ -10,8 +10,8 @@ from styled_toys import run, small_stylegan2
 
 from ganlab.data import arrays, zipped
 from ganlab.report.image_files import ImageArray
-from ganlab.report.reading import read_section
 from ganlab.report.results import write_result
+from ganlab.report.sections import read_section
 from ganlab.sampling import Sampler
 from ganlab.studies import Samples
 from ganlab.systems.conditioning import Labels

@@ -11,7 +11,7 @@ from ganlab.losses import Nonsaturating, Relativistic, path_length
 from ganlab.networks import dcgan, lapgan, stylegan2
 from ganlab.networks.base import Condition
 from ganlab.systems import GAN, R1
-from ganlab.systems.accumulation import check_parts, say_what_differs
+from ganlab.systems.accumulation import check_parts, warn_of_differences
 from ganlab.systems.conditioning import Labels
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.trainer import make_trainer
@@ -62,7 +62,9 @@ def test_parts_take_the_step_of_the_batch(make, channels, accumulate):
         n for n, v in whole.generator.named_parameters() if not v.equal(fresh[f"generator.{n}"])
     ]
     assert moved
-    assert parts.tally.read() == pytest.approx(whole.tally.read(), rel=1e-3, abs=1e-4)
+    assert parts.running_means.read() == pytest.approx(
+        whole.running_means.read(), rel=1e-3, abs=1e-4
+    )
 
 
 def test_a_part_draws_what_it_would_as_a_rank():
@@ -96,9 +98,9 @@ def test_parts_that_cannot_be_are_refused_by_their_keys():
 
 def test_what_looks_at_the_batch_is_said(capsys):
     networks = {"generator": dcgan.Generator(32, latent_dim=3, width=2)}
-    say_what_differs(networks, Relativistic(), {"path_length": path_length}, 4)
+    warn_of_differences(networks, Relativistic(), {"path_length": path_length}, 4)
     said = capsys.readouterr().err
     assert "batch norm, the relativistic loss's means, the running mean of path lengths" in said
     assert "of 4 images at a time" in said
-    say_what_differs({}, SimpleNamespace(relativistic=False), {}, 4)
+    warn_of_differences({}, SimpleNamespace(relativistic=False), {}, 4)
     assert not capsys.readouterr().err

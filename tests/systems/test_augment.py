@@ -18,8 +18,8 @@ from ganlab.run import train
 from ganlab.systems import GAN, R1
 from ganlab.systems.augment import ADA, Augmentation, DiffAugment, Shown
 from ganlab.systems.randomness import StepRandomness
+from ganlab.systems.running_means import RunningMeans
 from ganlab.systems.schema import STATES, complaint
-from ganlab.systems.tally import Tally
 from ganlab.systems.trainer import make_trainer
 
 SGD = partial(torch.optim.SGD, lr=0.05)
@@ -199,7 +199,7 @@ def test_turns_stay_out_of_what_is_painted_unless_all_is_turned():
 
 def follow(made, series, batch=10):
     """p after each step of a series of logits of reals."""
-    found, tally = [], Tally()
+    found, tally = [], RunningMeans()
     for step, logits in enumerate(series, 1):
         made.note(torch.tensor(logits))
         made.advance(step * batch, step, tally)
@@ -242,7 +242,7 @@ def test_after_another_augmentation_p_begins_at_the_clock_as_it_stands():
     made = network(ada_kimg=1.0, interval=1)
     made.load_state_dict(DiffAugment().state_dict(), 600, torch.device("cpu"))
     made.note(torch.ones(10))
-    made.advance(610, 1, Tally())
+    made.advance(610, 1, RunningMeans())
     assert float(made.p) == pytest.approx(0.01)
 
 
@@ -259,13 +259,13 @@ def test_a_loss_says_where_reals_begin_or_the_controller_is_refused(name):
         fixed = ADA(p=0.3)
         fixed.check(loss, judge)
         fixed.note(torch.ones(3))
-        fixed.advance(4, 4, tally := Tally())
+        fixed.advance(4, 4, tally := RunningMeans())
         assert tally.read() == {"augment/p": pytest.approx(0.3)}
         return
     made.check(loss, judge)
     near = torch.tensor([0.1, 0.1, -0.1]) + BOUNDARIES[name]
     made.note(near)
-    made.advance(10, 1, tally := Tally())
+    made.advance(10, 1, tally := RunningMeans())
     assert tally.read()["augment/r_t"] == pytest.approx(1 / 3)
     if name in BOUNDARIES:  # where fakes are as surely fake as reals are real, the loss is even
         real = near.double().requires_grad_()
@@ -336,7 +336,9 @@ def test_parts_take_the_step_of_the_batch(make):
     whole, parts = fit(stylegan(make())), fit(stylegan(make(), 2))
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(parts.state_dict()[name], value, rtol=1e-4, atol=1e-5)
-    assert parts.tally.read() == pytest.approx(whole.tally.read(), rel=1e-3, abs=1e-4)
+    assert parts.running_means.read() == pytest.approx(
+        whole.running_means.read(), rel=1e-3, abs=1e-4
+    )
     if isinstance(whole.augment, ADA):
         assert 0 < parts.augment.p == whole.augment.p
 

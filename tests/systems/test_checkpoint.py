@@ -13,8 +13,8 @@ from ganlab.losses import Nonsaturating
 from ganlab.networks import dcgan
 from ganlab.systems import GAN, Checkpointing
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.random_state import random_state, set_random_state
 from ganlab.systems.scorer import Scorer
-from ganlab.systems.state import random_state, set_random_state
 from ganlab.systems.trainer import make_trainer, quieten
 
 ADAM = functools.partial(torch.optim.Adam, lr=1e-3)
@@ -212,7 +212,7 @@ def test_continued_run_is_the_uninterrupted_one(tmp_path, stop_at):
     continued = fit(0.064, Checkpointing(tmp_path), ckpt=tmp_path / "last.ckpt")
     for name, value in whole.state_dict().items():
         assert torch.equal(continued.state_dict()[name], value), name
-    assert continued.tally.read() == whole.tally.read()
+    assert continued.running_means.read() == whole.running_means.read()
     for ours, theirs in zip(continued.trainer.optimizers, whole.trainer.optimizers, strict=True):
         for one, other in zip(ours.state.values(), theirs.state.values(), strict=True):
             assert all(torch.equal(one[key], other[key]) for key in one)

@@ -16,9 +16,9 @@ from ganlab.config import MODEL_PARTS
 from ganlab.data.batch import Batch
 from ganlab.features import FashionVGG
 from ganlab.networks import semantic_pyramid
-from ganlab.systems.album import Positions
 from ganlab.systems.conditioning import Conditioner
 from ganlab.systems.randomness import StepRandomness
+from ganlab.systems.stored_images import Positions
 
 MODULES = [
     importlib.import_module(f"ganlab.systems.{found.name}")

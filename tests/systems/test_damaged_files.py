@@ -18,8 +18,8 @@ from ganlab.runs.recipes import open_checkpoint
 from ganlab.storage.archive import write_archive
 from ganlab.systems import GAN, Checkpointing
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.checkpoint_io import CheckpointWriter
 from ganlab.systems.trainer import make_trainer, quieten
-from ganlab.systems.writing import CheckpointWriter
 
 ADAM = functools.partial(torch.optim.Adam, lr=1e-3)
 

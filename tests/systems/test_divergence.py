@@ -11,8 +11,8 @@ from ganlab import losses
 from ganlab.callbacks import MetricsLog
 from ganlab.losses import adversarial
 from ganlab.studies import Scores
-from ganlab.systems.divergence import at_the_end, beyond, watch
-from ganlab.systems.tally import Tally
+from ganlab.systems.divergence import at_the_end, first_divergence, watch
+from ganlab.systems.running_means import RunningMeans
 
 LOSSES = [
     found
@@ -33,11 +33,11 @@ LOSSES = [
 )
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_loss_is_out_of_range_from_its_threshold_on(name, threshold, sign):
-    assert beyond({name: sign * math.nextafter(threshold, 0)}) is None
+    assert first_divergence({name: sign * math.nextafter(threshold, 0)}) is None
     for value in (threshold, 2e18, math.inf):
-        found = beyond({"sign/real": 0.5, name: sign * value})
+        found = first_divergence({"sign/real": 0.5, name: sign * value})
         assert found == {"loss": name, "value": sign * value, "threshold": threshold}
-    assert beyond({name: math.nan})["loss"] == name
+    assert first_divergence({name: math.nan})["loss"] == name
 
 
 def test_at_the_threshold_a_float_is_as_coarse_as_bf16_is_around_one():
@@ -50,7 +50,7 @@ def test_at_the_threshold_a_float_is_as_coarse_as_bf16_is_around_one():
 
 
 def test_what_is_no_loss_may_be_anything():
-    assert beyond({"grad_norm/generator": 1e30, "sign/real": math.nan}) is None
+    assert first_divergence({"grad_norm/generator": 1e30, "sign/real": math.nan}) is None
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.__name__)
@@ -64,13 +64,15 @@ def test_no_loss_of_logits_that_occur_is_out_of_range(loss):
             "loss/discriminator": float(loss.discriminator(real, fake)),
             "loss/generator": float(loss.generator(fake, real)),
         }
-        assert beyond(values) is None, values
+        assert first_divergence(values) is None, values
 
 
 def system(seen=500, **means):
-    found = SimpleNamespace(images_seen=seen, tally=Tally(), device=torch.device("cpu"))
+    found = SimpleNamespace(
+        images_seen=seen, running_means=RunningMeans(), device=torch.device("cpu")
+    )
     for name, value in means.items():
-        found.tally.add(f"loss/{name}", torch.tensor(float(value)))
+        found.running_means.add(f"loss/{name}", torch.tensor(float(value)))
     return found
 
 
@@ -88,17 +90,17 @@ def test_the_first_finding_stays_and_is_said_once(capsys):
     said = capsys.readouterr().err
     assert said.count("diverged") == 1
     assert "loss/generator was -1e+06 at 0.5 kimg, beyond 65536" in said
-    run.tally.reset()
+    run.running_means.reset()
     resumed = system()
-    resumed.tally.load_state_dict(run.tally.state_dict())
-    assert resumed.tally.diverged == found
+    resumed.running_means.load_state_dict(run.running_means.state_dict())
+    assert resumed.running_means.diverged == found
 
 
 def test_each_row_of_the_log_is_looked_at():
     run = system(generator=1e9)
     MetricsLog(every_kimg=0.1).observe(TRAINER, run)
-    assert run.tally.diverged["value"] == pytest.approx(1e9)
-    assert not run.tally.read()
+    assert run.running_means.diverged["value"] == pytest.approx(1e9)
+    assert not run.running_means.read()
 
 
 def test_steps_since_the_last_row_count_at_the_end():
@@ -111,7 +113,7 @@ def test_steps_since_the_last_row_count_at_the_end():
     "found", [3, [], {}, {"loss": 3}, {"loss": "a", "value": "x", "at_kimg": 1, "threshold": 2}]
 )
 def test_a_checkpoint_that_says_it_otherwise_says_nothing(found):
-    tally = Tally()
+    tally = RunningMeans()
     tally.load_state_dict({"sums": {}, "counts": {}, "diverged": found})
     assert tally.diverged is None
     tally.load_state_dict({"sums": {}, "counts": {}})
@@ -133,7 +135,9 @@ def look(rank, world, folder):
     run = system()
     trainer = SimpleNamespace(is_global_zero=rank == 0, world_size=world)
     diverged = watch(trainer, run, {"loss/generator": 1e9 if rank == 1 else 1.0})
-    torch.save({"diverged": diverged, "found": run.tally.diverged}, f"{folder}/rank{rank}.pt")
+    torch.save(
+        {"diverged": diverged, "found": run.running_means.diverged}, f"{folder}/rank{rank}.pt"
+    )
     torch.distributed.destroy_process_group()
 
 

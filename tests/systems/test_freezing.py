@@ -10,7 +10,7 @@ from ganlab.config import ConfigError
 from ganlab.data import synthetic
 from ganlab.losses import Nonsaturating
 from ganlab.networks import dcgan, msg_gan, progan, stylegan, stylegan2, vanilla
-from ganlab.runs.initial import take_networks
+from ganlab.runs.fine_tuning import take_networks
 from ganlab.systems import GAN, R1
 from ganlab.systems.checks import freeze
 from ganlab.systems.trainer import make_trainer

@@ -17,8 +17,8 @@ from ganlab.networks import dcgan, progan
 from ganlab.nn.growing import Stage
 from ganlab.sampling import Sampler
 from ganlab.systems import GAN, Growth
-from ganlab.systems.growth import grow, say_where_it_ends, share_schedule
-from ganlab.systems.guard import NonFiniteError
+from ganlab.systems.growth import grow, share_schedule, warn_if_too_short
+from ganlab.systems.nonfinite import NonFiniteError
 from ganlab.systems.optimizers import lazy_adam, set_rates
 from ganlab.systems.trainer import make_trainer
 
@@ -251,7 +251,7 @@ def test_a_run_too_short_to_grow_says_so(tmp_path, capsys, kimg, size):
 
 
 def test_a_rectangle_that_does_not_grow_whole_is_told_by_both_sides(capsys):
-    say_where_it_ends(0.05, Growth((16, 32), stable_kimg=0.032, fade_kimg=0.032))
+    warn_if_too_short(0.05, Growth((16, 32), stable_kimg=0.032, fade_kimg=0.032))
     line = "kimg=0.05 ends this run at 8x16: all of 16x32 is there after 0.128 kimg"
     assert line in capsys.readouterr().out
 

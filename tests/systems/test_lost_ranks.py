@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ganlab.processes import is_running
-from ganlab.runs.ending import way_on
+from ganlab.runs.outcome import way_on
 from ganlab.systems import ranks
 from ganlab.systems.ranks import Peer, RankLostError, Watch, lost_ranks_named
 
@@ -170,7 +170,7 @@ def test_other_errors_and_lone_processes_keep_their_errors(callbacks):
 
 def test_the_way_on(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "ganlab.runs.ending.origin", lambda: None
+        "ganlab.runs.outcome.origin", lambda: None
     )  # another test's, of this process
     assert way_on(None) == "run it again"
     assert "no checkpoint yet" in way_on(tmp_path / "last.ckpt")

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ganlab.systems import R1
-from ganlab.systems.penalties import printed
+from ganlab.systems.penalties import report_strengths
 
 
 class Linear(nn.Module):
@@ -27,7 +27,7 @@ def test_of_a_linear_discriminator_is_half_gamma_times_its_squared_weight(gamma,
 
 
 def test_auto_shows_its_derivation_and_a_number_says_nothing(capsys):
-    printed({"r1": R1("auto", 32, 64), "other": R1(10.0), "plain": lambda: None})
+    report_strengths({"r1": R1("auto", 32, 64), "other": R1(10.0), "plain": lambda: None})
     assert capsys.readouterr().out == (
         "R1 gamma=auto: 0.0002 * resolution^2 / batch = 0.0002 * 32^2 / 64 = 0.0032\n"
     )

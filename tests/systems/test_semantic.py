@@ -185,8 +185,8 @@ class TestTraining:
         for name, tensor in extractor.network.state_dict().items():
             assert torch.equal(tensor, frozen[name])
         assert all(p.grad is None for p in extractor.parameters())
-        logged = set(made.tally.state_dict())
-        text = repr(logged) + repr(made.tally.state_dict())
+        logged = set(made.running_means.state_dict())
+        text = repr(logged) + repr(made.running_means.state_dict())
         assert "penalty/reconstruction" in text
         assert "penalty/diversity" in text
 

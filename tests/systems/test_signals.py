@@ -13,7 +13,7 @@ import pytest
 import torch
 from lightning.fabric.plugins.environments import SLURMEnvironment
 
-from ganlab.runs.ending import again_later, interruptible
+from ganlab.runs.outcome import again_later, interruptible
 from ganlab.slurm import own_job, requeue
 from ganlab.systems.checkpoint import Checkpointing
 from ganlab.systems.signals import POLL_IMAGES, POLL_SECONDS, STOPS, Stops, pause
@@ -168,7 +168,7 @@ def test_a_refused_requeue_is_told(tmp_path, monkeypatch, capsys):
 
 def test_a_state_that_was_not_written_does_not_go_back_into_the_queue(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr("ganlab.runs.ending.requeue", lambda: asked.append(1))
+    monkeypatch.setattr("ganlab.runs.outcome.requeue", lambda: asked.append(1))
     outcome, checkpointing = {"status": "interrupted", "exit_code": 138}, Checkpointing(tmp_path)
     checkpointing.failure = "no space left"
     again_later(outcome, checkpointing)

@@ -125,7 +125,7 @@ def test_penalties_of_g_are_due_every_kth_step_and_k_times_as_strong(interval, c
     assert len(calls) == 8 // critic_steps // interval
     assert len({float(styles[0, 0, 0]) for styles, _ in calls}) == len(calls)
     assert all(normal.shape == (8, 2) for _, normal in calls)
-    assert system.tally.read()["penalty/lengths"] == pytest.approx(3.0)
+    assert system.running_means.read()["penalty/lengths"] == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("probability", [0.0, 1.0])

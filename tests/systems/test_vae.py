@@ -14,7 +14,7 @@ from ganlab.data.synthetic import Synthetic
 from ganlab.networks.dcgan import Generator
 from ganlab.networks.vae import Encoder
 from ganlab.systems import ExponentialAverage
-from ganlab.systems.guard import NonFiniteError
+from ganlab.systems.nonfinite import NonFiniteError
 from ganlab.systems.trainer import make_trainer
 from ganlab.systems.vae import VAE
 
@@ -102,8 +102,8 @@ def test_an_autoencoder_leaves_the_variance_alone():
     fit(system)
     after = system.encoder.to_log_variance.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
-    assert set(system.tally.read()) >= {"loss/reconstruction"}
-    assert "loss/kl" not in system.tally.read()
+    assert set(system.running_means.read()) >= {"loss/reconstruction"}
+    assert "loss/kl" not in system.running_means.read()
 
 
 def test_noise_is_addressed_by_seed_and_clock():
@@ -130,7 +130,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
         resumed, datamodule=data(), ckpt_path=tmp_path / "half.ckpt", weights_only=True
     )
     assert resumed.images_seen == whole.images_seen == 64
-    assert resumed.tally.read() == whole.tally.read()
+    assert resumed.running_means.read() == whole.running_means.read()
     ours, theirs = resumed.state_dict(), whole.state_dict()
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 

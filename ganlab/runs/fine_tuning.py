@@ -14,7 +14,7 @@ from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.runs import recipes
 from ganlab.runs.recipes import open_checkpoint
-from ganlab.runs.remembered import records_of
+from ganlab.runs.saved_options import records_of
 from ganlab.systems.gan import GAN
 
 SHARED = {"resolution": "data.resolution", "channels": "data.channels"}

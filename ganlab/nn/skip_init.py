@@ -1,6 +1,6 @@
 """Networks built without their initial weights, for those that get all of them from a file.
 
-with unfilled():
+with skip_init():
     network = Generator(...)                           # what is drawn has a shape and no numbers
 network.load_state_dict(state, assign=True)
 """
@@ -19,7 +19,7 @@ DRAWN: Mapping[Callable[..., Any], Callable[..., Any]] = {
 FILLED = (Tensor.normal_, Tensor.uniform_)
 
 
-class unfilled(TorchFunctionMode):  # noqa: N801 - a context, as torch.no_grad
+class skip_init(TorchFunctionMode):  # noqa: N801 - a context, as torch.no_grad
     """Nothing is drawn inside the block, but by generators of its own; filters are as ever."""
 
     def __torch_function__(
@@ -39,7 +39,7 @@ class unfilled(TorchFunctionMode):  # noqa: N801 - a context, as torch.no_grad
         return func(*args, **options)
 
 
-def taken_over(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+def own_tensors(state: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Tensors of a file as a network can have them for its own: of its types, none in two places.
 
     Those of unlike shapes stay as they are, for whoever loads them to name.

@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from ganlab.systems.guard import bad_output, bad_parameter, diagnose
+from ganlab.systems.nonfinite import bad_output, bad_parameter, diagnose
 
 
 def networks():

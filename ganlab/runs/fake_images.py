@@ -12,16 +12,16 @@ from ganlab.data import ImageData, NoImages
 from ganlab.data.containers import shards_named
 from ganlab.data.sources import GUIDE, set_up_beside
 from ganlab.data.values import Given, to_find
-from ganlab.runs.painting import CheckpointPainter
+from ganlab.runs.checkpoint_sampler import CheckpointSampler
 from ganlab.runs.recipes import names
 from ganlab.studies import Scores
-from ganlab.systems.album import AlbumSystem
+from ganlab.systems.stored_images import StoredImageSystem
 
 OWN = ("_target_", "name", "path", "labels", "images", "flip")  # of the reals alone
 TARGET = "ganlab.data.any_images"
 
 
-def compared(config: DictConfig) -> tuple[AlbumSystem, DictConfig]:
+def compared(config: DictConfig) -> tuple[StoredImageSystem, DictConfig]:
     """The images of `fake=` as a system, and the config with as many of them as are scored.
 
     They are read as the real ones of `data=` are: in their size, channels and fitting. Without a
@@ -46,7 +46,7 @@ def compared(config: DictConfig) -> tuple[AlbumSystem, DictConfig]:
     state_range(config, extra)
     data = opened(str(config.fake), config, extra)
     config.metrics = counted(config, len(data.dataset))
-    return AlbumSystem(data, str(config.fake)), config
+    return StoredImageSystem(data, str(config.fake)), config
 
 
 def state_range(config: DictConfig, extra: list[str]) -> None:
@@ -57,7 +57,7 @@ def state_range(config: DictConfig, extra: list[str]) -> None:
     """
     reals = reals_of(config)
     if to_find(reals.get("range")):
-        offered = {"painter": partial(CheckpointPainter, extra=extra)}
+        offered = {"painter": partial(CheckpointSampler, extra=extra)}
         scale = build(reals, "data", extra, offered).scale()
         config.data.range = [scale.low, scale.high]
 

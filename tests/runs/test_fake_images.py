@@ -15,7 +15,7 @@ from ganlab.config import ConfigError
 from ganlab.features import Classifier
 from ganlab.metrics import FrechetDistance, PrecisionRecall
 from ganlab.run import evaluate
-from ganlab.runs.files import compared
+from ganlab.runs.fake_images import compared
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 NUM_REAL, NUM_FAKE, SIZE = 23, 17, 32

@@ -21,7 +21,7 @@ KEPT = 0.5  # share of the layers' outputs that are certainly there at one time
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def needed(
+def bytes_needed(
     system: System,  # built on the meta device
     batch: int,  # images of one process in a step
     half: bool = False,  # whether layers give 16 bits a number

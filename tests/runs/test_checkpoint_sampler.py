@@ -13,7 +13,7 @@ from composing import composed
 
 from ganlab.report.images import to_uint8
 from ganlab.run import train
-from ganlab.runs.painting import CheckpointPainter
+from ganlab.runs.checkpoint_sampler import CheckpointSampler
 from ganlab.runs.recipes import open_checkpoint, rebuilt
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError
@@ -36,7 +36,7 @@ def ckpt(own_cache, tmp_path):
 
 def test_painted_images_are_those_of_the_averaged_generator(ckpt):
     before = torch.get_rng_state()
-    painter = CheckpointPainter(str(ckpt))
+    painter = CheckpointSampler(str(ckpt))
     assert torch.equal(torch.get_rng_state(), before)
     painted = painter.paint(range(3, 6), seed=1)
     generator = rebuilt(open_checkpoint(ckpt), []).generator_ema

@@ -19,7 +19,7 @@ def _finite(value: object) -> bool:
     return not isinstance(value, Tensor) or bool(torch.isfinite(value).all())
 
 
-def broken(loss: Tensor, before: int, after: int) -> bool:
+def is_broken(loss: Tensor, before: int, after: int) -> bool:
     """Whether a loss is not finite; an accelerator is only asked now and then, as asking waits.
 
     `before` and `after` are the clock, in images, at both ends of the step.

@@ -8,7 +8,7 @@ from ganlab.data import synthetic
 from ganlab.losses import Nonsaturating
 from ganlab.networks import dcgan
 from ganlab.systems import GAN
-from ganlab.systems.layout import ChannelsLast
+from ganlab.systems.channels_last import ChannelsLast
 from ganlab.systems.trainer import make_trainer
 
 

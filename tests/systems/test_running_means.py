@@ -1,10 +1,10 @@
 import torch
 
-from ganlab.systems.tally import Tally
+from ganlab.systems.running_means import RunningMeans
 
 
 def test_reads_means_since_the_reset():
-    tally = Tally()
+    tally = RunningMeans()
     for value in (1.0, 2.0, 6.0):
         tally.add("loss", torch.tensor(value))
     tally.add("rare", torch.tensor(5.0))
@@ -19,12 +19,12 @@ def test_adding_never_waits_for_the_device(monkeypatch):
 
     monkeypatch.setattr(torch.Tensor, "item", synchronize)
     monkeypatch.setattr(torch.Tensor, "__float__", synchronize)
-    tally = Tally()
+    tally = RunningMeans()
     tally.add("loss", torch.tensor(1.0, requires_grad=True) * 2)
 
 
 def test_continues_from_its_state():
-    whole, first, second = Tally(), Tally(), Tally()
+    whole, first, second = RunningMeans(), RunningMeans(), RunningMeans()
     values = torch.randn(9, generator=torch.Generator().manual_seed(0))
     for value in values:
         whole.add("x", value)
@@ -37,6 +37,6 @@ def test_continues_from_its_state():
 
 
 def test_holds_no_graph():
-    tally = Tally()
+    tally = RunningMeans()
     tally.add("x", torch.ones((), requires_grad=True) * 3)
     assert not tally.state_dict()["sums"]["x"].requires_grad

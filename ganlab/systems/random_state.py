@@ -41,7 +41,7 @@ def set_random_state(state: dict[str, Any], device: torch.device) -> None:
     random.setstate((version, tuple(internal), gauss))
 
 
-def gathered(value: object) -> list[Any]:
+def gather(value: object) -> list[Any]:
     """`value` of every rank, in rank order."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return [value]

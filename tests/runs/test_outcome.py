@@ -12,8 +12,8 @@ from omegaconf import OmegaConf
 from ganlab.config import ConfigError
 from ganlab.grid.records import collect
 from ganlab.report.results import read_result, write_result
-from ganlab.runs import ending
-from ganlab.runs.ending import concluding, finished, mend_last, refusals_kept, summary
+from ganlab.runs import outcome
+from ganlab.runs.outcome import concluding, finished, mend_last, refusals_kept, summary
 from ganlab.storage.archive import write_archive
 from ganlab.systems.checkpoint import load_checkpoint
 from ganlab.systems.signals import STOPS
@@ -132,8 +132,8 @@ def test_a_signal_waits_while_the_end_is_written(number):
 
 
 def test_a_later_second_signal_does_not_wait(monkeypatch):
-    monkeypatch.setattr(ending, "ECHO", 0.0)
-    monkeypatch.setattr(ending.signal, "SIG_DFL", signal.default_int_handler)  # spares pytest
+    monkeypatch.setattr(outcome, "ECHO", 0.0)
+    monkeypatch.setattr(outcome.signal, "SIG_DFL", signal.default_int_handler)  # spares pytest
 
     def stopped_twice():
         with concluding():

@@ -15,7 +15,7 @@ MANY = 2**16  # open pairs from which it is worth looking for equal rows among t
 UNIT = {torch.float32: 2.0**-24, torch.float64: 2.0**-53}  # rounding error of one operation
 
 
-class Ranking:
+class DistanceBounds:
     """Lower bounds on the squared distances of points to centres, a block of rows at a time.
 
     Rows are moved to the centres' mean and scaled by a power of 2, which no distance notices.
@@ -102,7 +102,7 @@ class Ranking:
 
     def _products(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         moved = self._moved(self.points[rows])
-        with unabridged(rows.device):
+        with full_precision(rows.device):
             if dtype == torch.float32:
                 return _product(moved.float(), self.columns)
             size = max(64, self.memory // (32 * max(1, self.points.shape[1])))
@@ -211,7 +211,7 @@ def _first_equal(points: Tensor) -> Tensor:
 
 
 @contextmanager
-def unabridged(device: torch.device) -> Iterator[None]:
+def full_precision(device: torch.device) -> Iterator[None]:
     """Matrix products in the precision of their operands: no TF32, bfloat16 or autocast."""
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-class Tally:
+class RunningMeans:
     """Sums of scalars since the last reset; part of the checkpoint, so a resumed curve is exact."""
 
     def __init__(self) -> None:
@@ -52,10 +52,10 @@ class Tally:
         """Continue from `state_dict`'s answer."""
         self._sums = {name: value.to(device) for name, value in state["sums"].items()}
         self._counts = dict(state["counts"])
-        self.diverged = noted(state.get("diverged"))
+        self.diverged = read_divergence(state.get("diverged"))
 
 
-def noted(found: object) -> dict[str, Any] | None:
+def read_divergence(found: object) -> dict[str, Any] | None:
     """What a checkpoint says of losses out of range, if it is of that form."""
     if not isinstance(found, dict) or not isinstance(found.get("loss"), str):
         return None

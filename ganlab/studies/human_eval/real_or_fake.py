@@ -26,14 +26,13 @@ from ganlab.sampling import Sampler
 from ganlab.scoring.scoring import score_table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.neurons.layers import as_list
-from ganlab.studies.people.judgements import (
+from ganlab.studies.human_eval.judgements import (
     Judgement,
     judgement_records,
     judgement_table,
     read_judgements,
 )
-from ganlab.studies.people.trials import (
+from ganlab.studies.human_eval.trials import (
     LAYOUT,
     Level,
     Protocol,
@@ -42,6 +41,7 @@ from ganlab.studies.people.trials import (
     read_levels,
     trials_of,
 )
+from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.pyramid.edits import levels_named, pyramid_features, stages_of
 from ganlab.studies.question import Question, at_least, require_images
 from ganlab.systems.semantic import PyramidFeatures

@@ -19,9 +19,9 @@ from ganlab.checks.annotations import annotations
 from ganlab.cli import EXPECTED, data_choice
 from ganlab.config import LISTED, ConfigError, _module, build
 from ganlab.run import evaluate
-from ganlab.runs.initial import take_networks
+from ganlab.runs.fine_tuning import take_networks
 from ganlab.runs.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
-from ganlab.runs.remembered import PLACES, UntrustedError, continued, to_repeat
+from ganlab.runs.saved_options import PLACES, UntrustedError, continued, to_repeat
 from ganlab.systems.checkpoint import CheckpointError
 
 TODAY = ["ckpt=x"]

@@ -10,7 +10,7 @@ from ganlab.runs import locks
 LOOK = 1.0  # seconds between two looks
 
 
-class Held(Callback):
+class DirectoryWatch(Callback):
     """Ends a run whose directory was moved or removed: by now it may be another run's.
 
     Raises:

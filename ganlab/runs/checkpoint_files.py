@@ -4,14 +4,20 @@ from pathlib import Path
 
 from ganlab.config import Settings
 from ganlab.features.weights import sha256_of
-from ganlab.interop import NAMED, converted, hub, known, open_foreign, titles, unlike
+from ganlab.interop import NAMED, ganlab_safetensors, hub, known, open_foreign, titles, unlike
 from ganlab.interop.foreign import of_content
-from ganlab.runs.remembered import records_of
+from ganlab.runs.saved_options import records_of
 from ganlab.storage import DamagedFile
 from ganlab.storage.archive import CompressedArchive
 from ganlab.storage.pickles import RefusedPickle
 from ganlab.storage.untrusted import read_untrusted
-from ganlab.systems.checkpoint import CheckpointError, existing, is_ours, sound, unreadable
+from ganlab.systems.checkpoint import (
+    CheckpointError,
+    check_content,
+    is_ours,
+    require_file,
+    unreadable,
+)
 
 
 def open_checkpoint(
@@ -34,7 +40,7 @@ def open_checkpoint(
         named = open_foreign(ckpt)
         assert named is not None
         return named
-    return opened(existing(ckpt))
+    return opened(require_file(ckpt))
 
 
 def opened(path: Path) -> Settings:
@@ -43,8 +49,8 @@ def opened(path: Path) -> Settings:
     Raises:
         CheckpointError, ValueError: see `open_checkpoint`.
     """
-    if converted.is_one(path):
-        return converted.read(path)
+    if ganlab_safetensors.is_one(path):
+        return ganlab_safetensors.read(path)
     try:
         content = read_untrusted(path)
     except RefusedPickle as error:
@@ -55,11 +61,11 @@ def opened(path: Path) -> Settings:
             f"other formats {titles()} is read; read as one of those, {error}"
         ) from error
     if is_ours(content):
-        return sound(content, path)
+        return check_content(content, path)
     if (foreign := known(of_content(path, content))) is not None:
         return foreign
     try:
-        return sound(content, path)
+        return check_content(content, path)
     except CheckpointError as error:
         told = f"of other formats {titles()} is read; {unlike(content)}"
         raise CheckpointError(f"{error}; {told}") from error

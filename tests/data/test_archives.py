@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from containers import add_to_tar, files_of, needs, ready, write_lmdb, write_tar
 
-from ganlab.data import BrokenData, check, folder, index, packed, tar
+from ganlab.data import BrokenData, archives, check, folder, index, tar
 from ganlab.data.containers import shards_named
 from ganlab.storage import DamagedFile
 from ganlab.storage.key_values import entries
@@ -234,7 +234,7 @@ def test_a_tar_by_any_name_and_in_any_preset(pets, tmp_path):
 
 def test_a_member_larger_than_any_image_is_refused_by_its_size(pets, tmp_path, monkeypatch):
     _, place = write_tar(tmp_path / "a", files_of(pets))
-    monkeypatch.setattr(packed, "LARGEST", 100)
+    monkeypatch.setattr(archives, "LARGEST", 100)
     with pytest.raises(BrokenData, match=r"7 of 7(?s:.*)has 0 MB, more than any image"):
         ready(tar(str(place), resolution=16))
 

@@ -11,7 +11,7 @@ from ganlab.systems.conditioning import Conditioner
 from ganlab.systems.system import System
 
 
-class Album(Generator):
+class StoredImages(Generator):
     """Paints stored images: a condition's label is the position of one; latents say nothing."""
 
     latent_dim = 1
@@ -52,7 +52,7 @@ class Positions(Conditioner):
         return Condition(label=torch.tensor(list(indices)))
 
 
-class AlbumSystem(System):
+class StoredImageSystem(System):
     """Stored images for whoever scores a system's."""
 
     generates = False
@@ -63,7 +63,7 @@ class AlbumSystem(System):
         place: str,  # where they lie, for results
     ) -> None:
         super().__init__()
-        self.generator_ema, self.discriminator = Album(data), None
+        self.generator_ema, self.discriminator = StoredImages(data), None
         self.conditioner = Positions()
         self.recipe = {"source": {"name": "images", "file": place}}
         self.eval()

@@ -12,7 +12,7 @@ from ganlab.losses import Nonsaturating
 from ganlab.networks import vanilla
 from ganlab.systems import GAN, Checkpointing
 from ganlab.systems.checkpoint import load_checkpoint
-from ganlab.systems.patience import Patience
+from ganlab.systems.early_stopping import Patience
 from ganlab.systems.scorer import Scorer, Scoring
 from ganlab.systems.signals import TIME_UP
 from ganlab.systems.trainer import make_trainer

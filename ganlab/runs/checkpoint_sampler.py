@@ -15,7 +15,7 @@ from ganlab.sampling import Sampler
 from ganlab.systems.system import System
 
 
-class CheckpointPainter:
+class CheckpointSampler:
     """The averaged generator of a checkpoint, on the accelerator where there is one.
 
     Raises:

@@ -58,7 +58,7 @@ def publish_judgements(
         GridError: a word that it does not know.
         FileNotFoundError, ValueError: see `studies.judgements.read_judgements`.
     """
-    from ganlab.studies.people.judgements import (  # torch comes in here
+    from ganlab.studies.human_eval.judgements import (  # torch comes in here
         judgement_table,
         read_judgements,
     )

@@ -21,11 +21,11 @@ from ganlab.report.results import diverged, write_result
 from ganlab.runs.directory import entered, result_of
 from ganlab.runs.locks import lost
 from ganlab.runs.provenance import origin, started
-from ganlab.runs.remembered import spelled, to_repeat
+from ganlab.runs.saved_options import spelled, to_repeat
 from ganlab.slurm import AGAIN, requeue
 from ganlab.storage.atomic import replace_file
 from ganlab.systems.checkpoint import CheckpointError, Checkpointing, load_checkpoint
-from ganlab.systems.patience import Patience
+from ganlab.systems.early_stopping import Patience
 from ganlab.systems.scorer import Scorer
 from ganlab.systems.signals import ECHO, STOPS, TIME_UP
 from ganlab.systems.system import System

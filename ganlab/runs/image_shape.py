@@ -29,7 +29,7 @@ def check_shape(settings: Settings, extra: Sequence[str]) -> None:
             )
 
 
-def check_linked(settings: Settings) -> None:
+def check_data_shape(settings: Settings) -> None:
     """Refuse networks for other images than the data's.
 
     Raises:
