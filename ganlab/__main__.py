@@ -19,7 +19,7 @@ from ganlab.arguments import (
     value_of,
     without_packages,
 )
-from ganlab.cli import answered, conf_dir, importing, nearest, run, stopped_by
+from ganlab.cli import answered, conf_dir, importing, nearest, run, stopped_by, visible
 from ganlab.grid.process import run_cell, sweeping
 from ganlab.grid.sweep import tabulated
 
@@ -83,7 +83,7 @@ def layers() -> None:
     from ganlab.studies.neurons.layers import describe
 
     ckpt, allowed, given = opened_with(sys.argv[1:], "layers")
-    print(describe(Sampler.of(rebuilt(open_checkpoint(ckpt), allowed, given))))
+    print(visible(describe(Sampler.of(rebuilt(open_checkpoint(ckpt), allowed, given)))))
 
 
 def opened_with(words: list[str], command: str) -> tuple[str, list[str], dict[str, Any] | None]:
@@ -112,7 +112,7 @@ def info() -> None:
     """
     from ganlab.runs.description import described
 
-    print(described(*opened_with(sys.argv[1:], "info")))
+    print(visible(described(*opened_with(sys.argv[1:], "info"))))
 
 
 def convert() -> None:
@@ -208,7 +208,8 @@ def data() -> None:
             asked = {key_of(word): value_of(words, key_of(word)) for word in words}
             options = {key.removeprefix("data."): value for key, value in asked.items()}
             found = check.survey(Path(path), **options)
-            print(check.report(found.problems, found.passed_over, found.labelled, found.values))
+            told = (found.problems, found.passed_over, found.labelled, found.values)
+            print(visible(check.report(*told)))
             sys.exit(1 if found.problems else 0)
         case _:
             raise ValueError(
@@ -235,9 +236,9 @@ def table() -> None:
     said = {key: value for key, sign, value in words if sign}
     into = Path(said.pop("into")) if "into" in said else None
     if are_judgements(directories):
-        print(publish_judgements(directories, said, into))
+        print(visible(publish_judgements(directories, said, into)))
         return
-    print(publish(directories, Choice.from_words(said), into))
+    print(visible(publish(directories, Choice.from_words(said), into)))
 
 
 def report() -> None:

@@ -49,9 +49,22 @@ class SharedError(OSError):
     """One that every rank meets at once, and the first of them tells."""
 
 
+def visible(text: str) -> str:
+    """Text with whatever a terminal obeys or hides written out; line breaks stay.
+
+    Names in files of others may hold commands for a terminal, or turn the direction of writing.
+    """
+    return "".join(c if c.isprintable() or c == "\n" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    byte = ord(character) - 0xDC00  # of a file's name that is no text, as Python keeps it
+    return f"\\x{byte:02x}" if 128 <= byte < 256 else ascii(character)[1:-1]
+
+
 def plain_warning(message: object, *_: object, **__: object) -> str:
     """A library's warning as people read it: one line, without the place in its source."""
-    return f"warning: {' '.join(str(message).split())}\n"
+    return f"warning: {visible(' '.join(str(message).split()))}\n"
 
 
 def conf_dir() -> Path:
@@ -74,7 +87,7 @@ def run_of(ckpt: str | Path) -> Path | None:
     they stand.
     """
     path = Path(ckpt).expanduser()
-    for place in (path.resolve(), path.absolute()):
+    for place in (Path(os.path.realpath(path)), path.absolute()):  # of a loop of links too
         folder = place.parent.parent if place.parent.name == KEPT else place.parent
         if folder.name == CHECKPOINTS:
             return folder.parent.resolve()
@@ -83,9 +96,9 @@ def run_of(ckpt: str | Path) -> Path | None:
 
 def is_among(ckpt: str | Path, checkpoints: Path) -> bool:
     """Whether a checkpoint is one of a folder, or kept there, by its place or by a link to it."""
-    name, place = Path(ckpt).name, Path(ckpt).expanduser().resolve()
+    name, place = Path(ckpt).name, Path(os.path.realpath(Path(ckpt).expanduser()))
     return any(
-        place == (folder / name).resolve() or place.parent == folder.resolve()
+        place == Path(os.path.realpath(folder / name)) or place.parent == folder.resolve()
         for folder in (checkpoints, checkpoints / KEPT)
     )
 
@@ -268,7 +281,7 @@ def fail(error: BaseException) -> NoReturn:
 
 
 def one_line(error: BaseException) -> str:
-    """The useful sentence of an exception, whatever Hydra wrapped around it."""
+    """The useful sentence of an exception, whatever Hydra wrapped around it; `visible`."""
     while error.__cause__ is not None and isinstance(
         error, (HydraException, OmegaConfBaseException)
     ):
@@ -276,8 +289,9 @@ def one_line(error: BaseException) -> str:
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     for pattern, explain in EXPLANATIONS:
         if match := re.search(pattern, text, re.DOTALL):
-            return explain(*match.groups())
-    return text if isinstance(error, ListedError) else _shortened(" ".join(text.split()))
+            return visible(explain(*match.groups()))
+    listed = isinstance(error, ListedError)
+    return visible(text if listed else _shortened(" ".join(text.split())))
 
 
 def _shortened(line: str, most: int = 1600) -> str:
@@ -294,14 +308,19 @@ def _unknown_option(path: str) -> str:
     if extra := next((EXTRAS[each] for each in EXTRAS if path.startswith(each)), None):
         chosen, _, plugin = path.rpartition("/")
         return f"{chosen}={plugin} is not installed: pip install 'ganlab[{extra}]'"
-    group = Path()
-    for part in Path(path).parts[:-1]:
-        group = group / part if (conf_dir() / group / part).is_dir() else group
-    option, folder = Path(path).relative_to(group).as_posix(), conf_dir() / group
+    parts, depth = Path(path.lstrip("/")).parts, 0
+    while depth < max(1, len(parts) - 1) and _is_group(*parts[: depth + 1]):
+        depth += 1
+    group, option = "/".join(parts[:depth]), "/".join(parts[depth:])
+    folder = conf_dir() / group
     files = (each.relative_to(folder).with_suffix("") for each in sorted(folder.rglob("*.yaml")))
     names = [each.as_posix() for each in files if not each.name.startswith("_")]
     close = nearest(option, names)
-    return f"there is no {group.as_posix()}={option}; there are {', '.join(names)}{close}"
+    return f"there is no {group}={option}; there are {', '.join(names)}{close}"
+
+
+def _is_group(*parts: str) -> bool:
+    return ".." not in parts and conf_dir().joinpath(*parts).is_dir()
 
 
 def _no_plugin(name: str) -> str:

@@ -32,7 +32,12 @@ def heeded(numbers: Sequence[int]) -> tuple[int, ...]:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process of this machine exists and has not ended; a zombie has."""
+    """Whether a process of this machine exists and has not ended; a zombie has.
+
+    A number from a damaged file may be one that no process has.
+    """
+    if not 0 < pid < 2**31:
+        return False
     try:
         os.kill(pid, 0)  # asks, and sends nothing
         return (_stat(pid) or ["R"])[0] not in "ZX"

@@ -5,8 +5,10 @@ launchers too, which need the resolvers that our configs use.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -83,12 +85,16 @@ class LocalLauncher(Launcher):
 
     def prepared(self, words: Sequence[str], number: int) -> JobReturn:
         """Compose a job and write its cell's file; a job that cannot be is FAILED already."""
+        from ganlab.grid.cell import refuse_another_run
         from ganlab.grid.preparation import prepare
 
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
         with open_dict(config):
             config.hydra.job.id = config.hydra.job.num = number
         try:
+            HydraConfig.instance().set_config(config)  # the cell's name is made of its words
+            home = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
+            refuse_another_run(home)  # before Hydra writes into it
             return run_job(
                 hydra_context=self.hydra_context,
                 task_function=prepare,

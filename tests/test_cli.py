@@ -23,6 +23,7 @@ from PIL import Image
 
 from ganlab.__main__ import COMMANDS, REARRANGED, main
 from ganlab.cli import SharedError, conf_dir, fail, is_among, one_line, run_of, training_directory
+from ganlab.runs import locks
 from ganlab.systems.trainer import make_trainer
 
 ROOT = Path(__file__).parent.parent
@@ -186,6 +187,18 @@ def test_a_checkpoint_lies_in_its_run_wherever_it_is_kept_there(tmp_path):
     for path in (tmp_path / "last.ckpt", run / "kept" / "a.ckpt", kept.parent / "more" / "a.ckpt"):
         assert run_of(path) is None
         assert not is_among(path, run / "checkpoints")
+
+
+def test_a_loop_of_links_is_no_checkpoint_and_no_directory_of_ours(tmp_path):
+    last = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    last.parent.mkdir(parents=True)
+    last.symlink_to(last)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert run_of(last) == tmp_path / "run"
+    assert is_among(last, last.parent)
+    assert not is_among(tmp_path / "loop", last.parent)
+    assert not locks.is_ours(tmp_path / "loop")
+    assert locks.holder(tmp_path / "loop") is None
 
 
 @pytest.mark.usefixtures("hydra_is_clean")
@@ -478,3 +491,20 @@ def test_a_plugin_that_is_not_there_names_its_extra(option, message):
 def test_a_gpu_that_is_not_there_is_one_line_with_the_way_out():
     with pytest.raises(ValueError, match=r"trainer\.accelerator=gpu .* GPU here: trainer=cpu"):
         make_trainer("gpu")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("data/foldr", "there is no data=foldr; there are arrays, "),
+        ("data", "there is no data=; there are arrays, "),
+        ("data/../data/folder", "there is no data=../data/folder; there are arrays, "),
+        ("model/norm/pni", "there is no model/norm=pni; there are in, "),
+        ("model/loss", "there is no model=loss; there are augment/ada, "),
+        ("/etc/x", "there is no =etc/x; there are callbacks/default, "),
+        ("../..", "there is no =../..; there are callbacks/default, "),
+        ("hydra/sweeper/../x", "there is no hydra=sweeper/../x; there are help/evaluate, "),
+    ],
+)
+def test_an_option_that_is_not_there_is_named_with_those_that_are(path, said):
+    assert one_line(ValueError(f"Could not find '{path}'")).startswith(said)

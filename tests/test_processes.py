@@ -51,3 +51,8 @@ def test_where_the_system_does_not_tell_no_place_is_known(linux):
     linux()
     processes.BOOT.unlink()
     assert processes.place() is None
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**31, 10**30, -(2**70)])
+def test_what_is_no_number_of_a_process_is_none_that_runs(number):
+    assert not processes.is_running(number)

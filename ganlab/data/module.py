@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from ganlab.cli import visible
 from ganlab.data.batch import Batch
 from ganlab.data.collection import Collection, Source, hashed, values_seen
 from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
@@ -120,7 +121,7 @@ class ImageData(lightning.LightningDataModule):
             return
         collection = self.source.open()
         if self.world[0] == 0 and (told := collection.labelled()):
-            print(f"{self.name}: {told}", file=sys.stderr)
+            print(visible(f"{self.name}: {told}"), file=sys.stderr)
         if self._mapped(collection):
             file = self._file(collection)
             if self.world[0] == 0 or not file.exists():  # the others' first has looked for them
@@ -223,7 +224,7 @@ class ImageData(lightning.LightningDataModule):
             return self.fitting
         scale, why = found(self.range, values_seen(collection, self.fitting))
         if self.world[0] == 0:
-            print(f"{self.name}: data.range={scale}: {why}", file=sys.stderr)
+            print(visible(f"{self.name}: data.range={scale}: {why}"), file=sys.stderr)
         return replace(self.fitting, scale=scale)
 
     def _file(self, collection: Collection) -> DecodedFile:

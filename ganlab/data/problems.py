@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ganlab.cli import ListedError
+from ganlab.cli import ListedError, visible
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,7 @@ class Problem:
 
 def in_one_line(text: str) -> str:
     """Text with line breaks and what no terminal shows written out, as names of files may have."""
-    plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in plain)
+    return visible(text).replace("\n", r"\n")
 
 
 class UnusableImage(ValueError):  # noqa: N818
@@ -61,7 +60,9 @@ def report(
 def counted_suffixes(passed_over: Mapping[str, int]) -> str:
     """`passed over, not known as images: 3 .heic, 1 without a suffix`, the most frequent first."""
     ordered = sorted(passed_over.items(), key=lambda item: (-item[1], item[0]))
-    counts = [f"{number:,} {suffix or 'without a suffix'}" for suffix, number in ordered]
+    counts = [
+        f"{number:,} {in_one_line(suffix) or 'without a suffix'}" for suffix, number in ordered
+    ]
     return f"passed over, not known as images: {', '.join(counts)}"
 
 

@@ -20,6 +20,7 @@ from ganlab.config import differences
 from ganlab.grid.schema import ATTEMPT, CELL_FIELDS, attempt_of, damage
 from ganlab.report.results import checked_result
 from ganlab.runs import locks
+from ganlab.runs.directory import contents
 from ganlab.storage import read_text
 from ganlab.storage.atomic import replace_file
 
@@ -180,9 +181,10 @@ def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
     """What to do with a cell: `skip`, `continue` with a checkpoint, or `start`.
 
     Raises:
-        GridError: the directory holds a cell of other settings, or somebody runs it.
+        GridError: the directory holds a cell of other settings or another run, or somebody runs it.
     """
     directory = cell.directory
+    refuse_another_run(directory)
     if (who := locks.holder(directory)) is not None:
         raise GridError(locks.in_use(directory, who))
     if fresh or not (directory / CELL).exists():
@@ -197,6 +199,21 @@ def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
     if cell.kind == "train" and last.is_file():
         return "continue", str(last)
     return "start", cell.config.get("ckpt")
+
+
+def refuse_another_run(directory: Path) -> None:
+    """Refuse a directory in which something was trained that is no cell, and look only.
+
+    Raises:
+        GridError: names what is there and the way out.
+    """
+    directory = Path(directory)
+    known = any((directory / name).exists() for name in (CELL, ATTEMPT))
+    if not known and (found := contents(directory)) is not None:
+        raise GridError(
+            f"{directory} holds {found} of a run that is no cell of a grid: name another "
+            "hydra.sweep.dir= or grid.name=, or move that run away"
+        )
 
 
 def long_enough(cell: Cell) -> bool:

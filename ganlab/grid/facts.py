@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ganlab.checks.fields import complaint, each, given, items, mapping, plain, text
-from ganlab.grid.naming import cell_name
+from ganlab.grid.naming import cell_name, is_cell_name
 from ganlab.storage import read_text
 from ganlab.storage.atomic import replace_file
 
@@ -19,7 +19,9 @@ TABLE = given(  # of `grid.table`
     labels=each(each(plain)),
     paper=given(source=text, axes=items(text), values=items(each(plain))),
 )
-FACTS = given(cells=each(each(plain)), axes=items(text), command=text, name=text, table=mapping)
+FACTS = given(
+    cells=each(each(plain), is_cell_name), axes=items(text), command=text, name=text, table=mapping
+)
 
 
 def write_grid(

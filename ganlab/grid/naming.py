@@ -86,6 +86,11 @@ def cell_name(values: Mapping[str, Any]) -> str:
     return f"{text[: LONGEST - 9]}-{digest(dict(values))}"
 
 
+def is_cell_name(name: object) -> bool:
+    """Whether `cell_name` could have made it: a folder within its grid's."""
+    return isinstance(name, str) and re.fullmatch(r"(?!\.)[A-Za-z0-9_.+-]{1,128}", name) is not None
+
+
 def spoken(value: object) -> str:
     """A value as text; a checkpoint is named by its run."""
     text = str(value)

@@ -9,7 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.config import resolved
+from ganlab.config import check_values, resolved
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import Cell, GridError
 from ganlab.grid.naming import cell_values
@@ -40,11 +40,14 @@ def composed_cell(config: DictConfig) -> Cell:
     Raises:
         omegaconf.errors.MissingMandatoryValue: a `???` was left unset.
         GridError: an evaluation without a checkpoint.
+        ConfigError: a number that no run can have.
     """
     hydra = HydraConfig.get()
     kind = str(hydra.job.config_name)
     words = raw_words(hydra.overrides.task)
     settings = resolved(config) if kind == "train" else unresolved(config)
+    if kind == "train":
+        check_values(settings)
     settings["run_dir"] = str(Path(hydra.runtime.output_dir).absolute())
     grid = settings.pop("grid", None) or {}
     return Cell(

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from ganlab.cli import visible
 from ganlab.grid import cell as cells
 from ganlab.storage import irregular
 
@@ -75,12 +76,12 @@ def row(directory: Path, state: str) -> tuple[str, ...]:
     kimg = "" if seen is None else f"{seen / 1000:g}"
     rate, left = (values.get(name) if state == "running" else None for name in TIMING)
     return (
-        directory.name,
+        visible(directory.name),
         state,
         kimg,
         "" if rate is None else f"{rate:,.0f}",
         "" if left is None else duration(left),
-        score_of(directory, values),
+        visible(score_of(directory, values)),
     )
 
 

@@ -12,7 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from ganlab.arguments import quoted
-from ganlab.cli import EXPECTED, fail
+from ganlab.cli import EXPECTED, fail, visible
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import write_grid
 from ganlab.grid.naming import expected_cells, grid_name, swept
@@ -138,10 +138,13 @@ def shown(directory: Path) -> None:
     if not any(path.is_dir() for path in directory.iterdir()):
         return
     try:
-        print(publish([directory], shared=True))
+        print(visible(publish([directory], shared=True)))
     except (
         OSError,
         ValueError,
         KeyError,
     ) as error:  # the cells are safe; a table can be made again
-        print(f"no table: {error}; later: python -m ganlab table {directory}", file=sys.stderr)
+        print(
+            visible(f"no table: {error}; later: python -m ganlab table {directory}"),
+            file=sys.stderr,
+        )

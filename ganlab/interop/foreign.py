@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganlab.cli import visible
 from ganlab.features.weights import sha256_of
 from ganlab.storage import DamagedFile
 from ganlab.storage.archive import CompressedArchive
@@ -111,7 +112,7 @@ def say_wild(file: ForeignFile, weights: Mapping[str, Any]) -> None:
     if wild:
         more = f" and {len(wild) - 1} more" if len(wild) > 1 else ""
         print(
-            f"note: ckpt={file.place} has NaN or infinite numbers in {wild[0]}{more}",
+            visible(f"note: ckpt={file.place} has NaN or infinite numbers in {wild[0]}{more}"),
             file=sys.stderr,
         )
 

@@ -15,6 +15,7 @@ from ganlab.report.markup import html_text
 from ganlab.storage import irregular
 
 CLOCK = "images_seen"
+HIGHEST = 1e100  # of what is drawn, far above 32 bits; axes overflow on the way to those of 64
 _FORECASTS = {"seconds_left"}  # true at its moment only: of no use as a curve
 _PACE = {"images_per_second"}
 _SHARES = {"sign"}  # values in [0, 1], read as such
@@ -70,9 +71,10 @@ def read_curves(path: Path) -> Curves:
 
 def _number(cell: str) -> float:
     try:
-        return float(cell)
+        value = float(cell)
     except ValueError:
         return math.nan
+    return value if abs(value) <= HIGHEST else math.nan
 
 
 def draw(found: Curves, prefix: str = "chart") -> list[Chart]:

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from ganlab.report import charts, parts, results, timeline
 from ganlab.report.markup import picture_address
 from ganlab.report.tables import ShownTable, parse_markdown, read_csv
+from ganlab.storage import DamagedFile, read_text
 
 Value = TypeVar("Value")
 
@@ -104,7 +105,7 @@ def _read_curves(section: Section, prefix: str) -> None:
     found = section.attempt(charts.read_curves, path)
     if found is None:
         return
-    section.curves = charts.draw(found, f"{prefix}-chart")
+    section.curves = section.attempt(charts.draw, found, f"{prefix}-chart") or []
     section.metrics = found
     if found.skipped:
         section.problems.append(f"metrics.csv: {found.skipped} unreadable row(s) left out")
@@ -181,15 +182,20 @@ def _read_tables(section: Section) -> None:
 def _table(path: Path) -> ShownTable:
     """The Markdown twin knows the best cells and the notes; without it, the bare CSV."""
     twin = path.with_suffix(".md")
-    if twin.is_file():
-        return parse_markdown(twin.read_text(encoding="utf-8", errors="replace"))
-    return read_csv(path.read_text(encoding="utf-8", errors="replace")).shown()
+    return parse_markdown(_text(twin)) if twin.is_file() else read_csv(_text(path)).shown()
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path, errors="replace")
+    except DamagedFile as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _read_texts(section: Section) -> None:
     for path in (section.directory / ".hydra" / n for n in TEXTS):
         if path.is_file():
-            text = section.attempt(path.read_text, "utf-8", "replace")
+            text = section.attempt(_text, path)
             section.texts[path.name] = (text or "")[:LONGEST_TEXT]
 
 

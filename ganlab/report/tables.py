@@ -29,6 +29,7 @@ from ganlab.report.markup import (
 from ganlab.storage.atomic import replace_file
 
 MISSING = "\N{EN DASH}"  # shown for a value that a row does not have
+_FORMULA = re.compile(r"[=+\-@\t\n]")  # begins what spreadsheets run
 DIGITS = 4  # significant digits of a column's largest value
 
 
@@ -121,16 +122,18 @@ class Table:
     def csv(self) -> str:
         """Header and rows with full precision; a missing value is an empty cell.
 
-        A column with marks is followed, at the end, by one that holds them.
+        A column with marks is followed, at the end, by one that holds them. Text that a spreadsheet
+        would run as a formula has an apostrophe before it.
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         marked = [c for c in self.columns if any(column == c for _, column in self.marks)]
-        writer.writerow([*self.columns, *(f"{column} protocol" for column in marked)])
+        head = [*self.columns, *(f"{column} protocol" for column in marked)]
+        writer.writerow(map(_inert, head))
         for number, row in enumerate(self.rows):
             values = [_scalar(row.get(column)) for column in self.columns]
             marks = [self.marks.get((number, column), "") for column in marked]
-            writer.writerow(["" if value is None else value for value in values] + marks)
+            writer.writerow(map(_inert, [*values, *marks]))
         return text.getvalue()
 
     def markdown(self) -> str:
@@ -229,12 +232,26 @@ def read_csv(text: str) -> Table:
 
     Raises ValueError where there is no header, or a row does not fit it.
     """
-    header, *rows = list(csv.reader(io.StringIO(text.replace("\0", "")))) or [[]]
+    table = csv.reader(io.StringIO(text.replace("\0", "")))
+    header, *rows = [[*map(_active, line)] for line in table] or [[]]
     if not header or len(set(header)) != len(header):
         raise ValueError("a CSV table needs a header of distinct column names")
     if any(len(row) != len(header) for row in rows):
         raise ValueError("the rows of this CSV table differ in length")
     return Table(header, [dict(zip(header, map(_value, row), strict=True)) for row in rows])
+
+
+def _inert(value: object) -> object:
+    """A value as a cell of a CSV file, where a lone carriage return would be read as an end."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = re.sub(r"\r\n?", "\n", value)
+    return f"'{text}" if _FORMULA.match(text) and isinstance(_value(text), str) else text
+
+
+def _active(cell: str) -> str:
+    """The text of a cell of `_inert`."""
+    return cell[1:] if cell[:1] == "'" and _FORMULA.match(cell[1:]) else cell
 
 
 def _value(cell: str) -> object:

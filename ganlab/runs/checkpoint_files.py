@@ -50,7 +50,7 @@ def opened(path: Path) -> Settings:
         CheckpointError, ValueError: see `open_checkpoint`.
     """
     if ganlab_safetensors.is_one(path):
-        return ganlab_safetensors.read(path)
+        return check_content(ganlab_safetensors.read(path), path)
     try:
         content = read_untrusted(path)
     except RefusedPickle as error:

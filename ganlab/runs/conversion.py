@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ganlab.cli import run_of
 from ganlab.interop import (
     ganlab_safetensors,
     genforce_stylegan2,
@@ -21,7 +22,7 @@ from ganlab.interop.stylegan2 import Dialect, exported
 from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.recipes import rebuilt
 from ganlab.storage.archive import write_archive
-from ganlab.storage.atomic import replace_file
+from ganlab.storage.atomic import replace_file, temporary
 from ganlab.systems.system import System
 
 State = dict[str, Tensor]
@@ -81,9 +82,10 @@ def convert(source: str, target: Path, layout: str | None = None, extra: Sequenc
 
     Raises:
         ValueError: an unknown layout, a network that it has no place for, or one that is told more
-            than a class.
+            than a class; a target that is the source, or a run's checkpoint.
         OSError: the file cannot be written.
     """
+    refuse_written_over(source, target)
     whole = open_checkpoint(source)
     check_told(rebuilt(whole, list(extra)), source)  # here, not where the new file is opened
     checkpoint = alone(whole)
@@ -100,8 +102,26 @@ def convert(source: str, target: Path, layout: str | None = None, extra: Sequenc
         raise ValueError(f"layout={layout} should be one of {', '.join(LAYOUTS)}")
     content = by_layout(LAYOUTS[layout], model, checkpoint["state_dict"])
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_archive(content, target)
+    partial = temporary(target)
+    write_archive(content, partial)
+    partial.replace(target)
     return f"{target}: {LAYOUTS[layout].dialect.title}, {', '.join(content)}"
+
+
+def refuse_written_over(source: str, target: Path) -> None:
+    """Refuse to write a generator over what it is read from, or over a state to go on from.
+
+    Raises:
+        ValueError: names the file.
+    """
+    read = Path(source).expanduser()
+    if target.exists() and read.exists() and target.samefile(read):
+        raise ValueError(f"out={target} is the file that in= names: give it another name")
+    if target.exists() and target.suffix == ".ckpt" and run_of(target) is not None:
+        raise ValueError(
+            f"out={target} is a checkpoint of a run, from which it could not go on then: name "
+            "another file"
+        )
 
 
 def alone(checkpoint: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The file's architecture becomes words of the run, so that a resume has it and needs no file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,11 @@ from torch import nn
 
 from ganlab.arguments import checkpoint_of, key_of, quoted, value_of
 from ganlab.cli import conf_dir
-from ganlab.config import ConfigError
+from ganlab.config import SECTIONS, ConfigError, check_node
 from ganlab.runs import recipes
 from ganlab.runs.recipes import open_checkpoint
-from ganlab.runs.saved_options import records_of
+from ganlab.runs.saved_options import records_of, with_places
+from ganlab.systems.checkpoint import CheckpointError
 from ganlab.systems.gan import GAN
 
 SHARED = {"resolution": "data.resolution", "channels": "data.channels"}
@@ -37,10 +38,11 @@ def words_of(words: list[str]) -> list[str]:
 
     Raises:
         ConfigError: a word that contradicts the file; names it.
+        CheckpointError, UntrustedError: see `model_of`.
     """
     if (place := value_of(words, "init")) is None:
         return words
-    model = open_checkpoint(place)["recipe"]["model"]
+    model = model_of(str(place), value_of(words, "allow_targets") or [])
     said = {key_of(word) for word in words}
     name = model["generator"]["_target_"].split(".")[-2]
     chosen = value_of(words, "model") if "model" in said else name
@@ -56,6 +58,28 @@ def words_of(words: list[str]) -> list[str]:
                 f"{spelled(value)}: leave it out"
             )
     return [*words, *added]
+
+
+def model_of(place: str, extra: Sequence[str] = ()) -> dict[str, Any]:
+    """What a file says of its networks, once that is known to be plain parameters of theirs.
+
+    `extra` names packages besides ours that they may come from.
+
+    Raises:
+        CheckpointError: it describes none.
+        ConfigError: a target or a parameter that cannot be.
+        UntrustedError: no plain data, or it names a file.
+    """
+    model = open_checkpoint(place)["recipe"].get("model")
+    node = model.get("generator") if isinstance(model, dict) else None
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+        raise CheckpointError(f"init={place}: its recipe describes no model.generator")
+    found: dict[str, Any] = {}
+    for network in ("generator", "discriminator"):
+        path = f"model.{network}"
+        found[network] = with_places(model.get(network), path, {})
+        check_node(found[network], path, SECTIONS["model"], extra)
+    return found
 
 
 def architecture(model: Mapping[str, Any]) -> dict[str, Any]:

@@ -72,14 +72,19 @@ def this_process() -> Holder:
 _held: dict[Path, IO[str]] = {}  # directories of this process -> their open locks
 
 
+def _home(directory: Path) -> Path:
+    """Where a directory is, by whatever links it is named, a loop of them too."""
+    return Path(os.path.realpath(directory))
+
+
 def is_ours(directory: Path) -> bool:
     """Whether this process holds a directory."""
-    return Path(directory).resolve() in _held
+    return _home(directory) in _held
 
 
 def lost(directory: Path) -> bool:
     """Whether a directory that this process holds was moved or removed: it is no longer its own."""
-    home = Path(directory).resolve()
+    home = _home(directory)
     return home in _held and not _is_still(_held[home], home / LOCK)
 
 
@@ -107,7 +112,7 @@ def take(directory: Path, patience: float = PATIENCE) -> bool:
     Raises:
         InUseError: another process holds it.
     """
-    home = Path(directory).resolve()
+    home = _home(directory)
     if home in _held:
         return False
     home.mkdir(parents=True, exist_ok=True)
@@ -158,8 +163,10 @@ def _flocked(file: IO[str], kind: int = fcntl.LOCK_EX) -> bool | None:
 
 
 def _has_locks(home: Path) -> bool:
-    """Whether the file system has locks."""
-    with (Path(home) / LOCK).open("a+") as file:
+    """Whether the file system has locks; it is taken to, where nobody locked anything."""
+    if not (Path(home) / LOCK).exists():
+        return True
+    with (Path(home) / LOCK).open() as file:
         return _flocked(file, fcntl.LOCK_SH) is not None
 
 
@@ -213,7 +220,7 @@ def _lives(path: Path, text: bytes) -> bool:
     """Whether the process of a record may still run."""
     who = _parsed(text)
     if who is None:
-        return time.time() - path.stat().st_mtime < BIRTH
+        return abs(time.time() - path.stat().st_mtime) < BIRTH  # clocks may be set back
     if who.place is None or who.place != place():
         requeued = who.job and who.job == os.environ.get("SLURM_JOB_ID")
         before = who.restarts < int(os.environ.get("SLURM_RESTART_COUNT") or 0)
@@ -244,10 +251,10 @@ def _parsed(text: bytes) -> Holder | None:
 
 def holder(directory: Path) -> Holder | None:
     """The process that holds a directory at this moment, this one too; None where nobody does."""
-    home = Path(directory).resolve()
+    home = _home(directory)
     if not (home / LOCK).exists():
         return None
-    with (home / LOCK).open("a+") as file:
+    with (home / LOCK).open() as file:  # who looks may have no right to write here
         free = _flocked(file, fcntl.LOCK_SH)  # a look keeps no other look out
     if free:
         return None
@@ -276,12 +283,12 @@ def say(directory: Path, **facts: object) -> None:
     Raises:
         OSError: it could not be written.
     """
-    _write(Path(directory).resolve(), replace(this_process(), said=facts))
+    _write(_home(directory), replace(this_process(), said=facts))
 
 
 def release(directory: Path) -> None:
     """Hold a directory no longer."""
-    home = Path(directory).resolve()
+    home = _home(directory)
     file = _held.pop(home, None)
     if file is not None:
         with suppress(OSError):  # somebody moved the directory away

@@ -12,7 +12,7 @@ from pathlib import Path
 from lightning import Callback
 from omegaconf import DictConfig
 
-from ganlab.cli import CHECKPOINTS, KEPT, is_among
+from ganlab.cli import CHECKPOINTS, KEPT, is_among, visible
 from ganlab.config import Settings
 from ganlab.processes import external_rank, heeded
 from ganlab.report.facts import duration
@@ -195,7 +195,7 @@ def mend_last(checkpoint: Path) -> None:
         load_checkpoint(last)
     except CheckpointError as error:
         replace_file(last, checkpoint.read_bytes())
-        print(f"{error}; {last} is now a copy of {checkpoint}", file=sys.stderr)
+        print(visible(f"{error}; {last} is now a copy of {checkpoint}"), file=sys.stderr)
 
 
 def catch_up(directory: Path) -> None:
@@ -251,7 +251,7 @@ def conclude(
     with suppress(OSError, ValueError, KeyError):
         write_report(directory)
     if outcome["status"] != "failed":
-        print(summary(directory, outcome), file=sys.stderr)
+        print(visible(summary(directory, outcome)), file=sys.stderr)
 
 
 def summary(directory: Path, outcome: Settings) -> str:

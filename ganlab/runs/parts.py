@@ -18,6 +18,7 @@ import yaml
 from lightning import Callback, Trainer
 
 from ganlab.callbacks.observer import spared
+from ganlab.cli import visible
 from ganlab.config import Settings, differences
 from ganlab.processes import place
 from ganlab.report.parts import (
@@ -110,7 +111,8 @@ def before(directory: Path) -> list[Part]:
     try:
         return read_parts(directory)
     except (OSError, ValueError) as error:
-        print(f"{error}: the record of parts goes on from result.json", file=sys.stderr)
+        text = f"{error}: the record of parts goes on from result.json"
+        print(visible(text), file=sys.stderr)
     with suppress(OSError, ValueError):
         parts = checked_result(directory).get("parts")
         return [each for each in parts if is_part(each)] if isinstance(parts, list) else []

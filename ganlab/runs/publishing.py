@@ -104,8 +104,14 @@ class Publication:
         """The files, in a folder.
 
         Raises:
-            ValueError: one of them would name this machine's home or the run's directory.
+            ValueError: one of them would name this machine's home or the run's directory, or be
+                written over a file of something else.
         """
+        others = [name for name in (KEPT, PICTURE, CARD) if (folder / name).exists()]
+        if others and not (folder / NETWORKS).exists():
+            raise ValueError(
+                f"out={folder} holds {', '.join(others)} of something else: name an empty folder"
+            )
         scrub = Scrubbed()
         bare = alone(self.checkpoint)
         bare["recipe"] = scrub(bare["recipe"] | {"source": None}, "")

@@ -44,7 +44,7 @@ NAME = re.compile(r"\w[\w.+-]*(?:/\w[\w.+-]*)*")  # of an option: no folder abov
 # Keys that name a place to write, an address or a file, in whatever section they stand.
 PLACES = re.compile(
     r"(?:.*\.)?(?:(?:\w+_)?(?:path|ckpt|dir|directory|folder|files?|cache|url|weights)"
-    r"|grids|checkpoints|results|images?|mask|object|held_out|levels_from|class_names)"
+    r"|grids|checkpoints|results|compare|images?|mask|object|held_out|levels_from|class_names)"
     r"|.*\.(?:compare|files)\..*"
 )
 READ = ("data.path", "data.ckpt", "data.labels")  # a run's own images: said before they are opened

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+LONGEST = 2**26  # bytes of a text that a run writes for people and tables, by far
+
 
 class DamagedFile(ValueError):  # noqa: N818 - the name states the finding
     """A file whose bytes cannot be those that were written; the message says where, not which."""
@@ -46,9 +48,18 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise DamagedFile("it was written to while it was read")
 
 
-def read_text(path: Path, encoding: str = "utf-8", errors: str = "strict") -> str:
-    """A text file's content; raises as `opened`, and ValueError where it is no such text."""
+def read_text(
+    path: Path, encoding: str = "utf-8", errors: str = "strict", most: int = LONGEST
+) -> str:
+    """A text file's content.
+
+    Raises:
+        DamagedFile, OSError: as `opened`, and for one of more than `most` bytes, before it is read.
+        ValueError: it is no such text.
+    """
     with opened(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > most:
+            raise DamagedFile(f"it has {size / 2**20:,.0f} MB, more than any that is written here")
         return file.read().decode(encoding, errors)
 
 

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from lightning import LightningModule, Trainer
 
+from ganlab.cli import visible
 from ganlab.data.batch import Batch
 from ganlab.scoring.scoring import Scoring, undisturbed
 from ganlab.studies.bench import Bench
@@ -103,4 +104,4 @@ class Study(Scorer):
         if bench.directory is not None:
             write(self.findings, bench.directory, bench.ranks.first)
         for line in self.findings.notes if bench.ranks.first else ():
-            print(line, file=sys.stderr)
+            print(visible(line), file=sys.stderr)

@@ -113,7 +113,8 @@ weights = each(a("finite numbers", lambda v: isinstance(v, Tensor | dict) and is
 version = a("a version", lambda v: isinstance(v, str) and bool(re.match(r"\d+\.\d+", v)))
 bytes_ = a("bytes", lambda v: isinstance(v, Tensor) and v.dtype == torch.uint8 and v.ndim == 1)
 
-DESCRIBED = fields(images_seen=count, state_dict=weights)  # what any use of a checkpoint needs
+# What any use of a checkpoint needs.
+DESCRIBED = fields(recipe=mapping, images_seen=count, state_dict=weights)
 RECIPE = fields(
     model=both(mapping, tree),
     data=both(mapping, tree),

@@ -94,6 +94,22 @@ def test_a_cell_that_never_was_starts(tmp_path):
     assert plan(given) == ("start", "other.ckpt")
 
 
+def test_a_run_that_is_no_cell_is_never_moved_away(tmp_path):
+    made = cell(tmp_path, {"seed": 0})
+    last = Path(checkpoint(made))
+    for fresh in (False, True):
+        with pytest.raises(
+            GridError, match=r"seed-0 holds checkpoints/last\.ckpt of a run that is"
+        ):
+            plan(made, fresh)
+    last.unlink()
+    (made.directory / "metrics.csv").write_text("images_seen,a\n1,2\n")
+    with pytest.raises(GridError, match=r"1 rows of metrics\.csv"):
+        plan(made)
+    (made.directory / "metrics.csv").unlink()
+    assert plan(made) == ("start", None), "a folder with nothing to lose"
+
+
 def test_a_finished_cell_is_skipped_unless_fresh_or_longer(tmp_path):
     made = ended(cell(tmp_path, {"seed": 0}))
     last = checkpoint(made)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
+from ganlab.grid.naming import is_cell_name
 from ganlab.grid.page import publish
 from ganlab.grid.process import conclude
 from ganlab.grid.progress import last_values, row
@@ -107,6 +108,19 @@ def test_a_pipe_in_the_place_of_a_grids_file_costs_what_it_says(grid):
     assert len(collect([grid])) == 3
 
 
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "../../../etc", "/etc", "..", ".", "", "a/b", "norm-a/", "a\0b", "\ud800"]
+)
+def test_a_grids_file_names_folders_within_it_or_nothing(grid, name):
+    path, before = grid / "grid.json", rows_of(grid)
+    facts = json.loads(path.read_text())
+    assert all(map(is_cell_name, facts["cells"]))
+    facts["cells"][name] = {"norm": "d"}
+    path.write_text(json.dumps(facts))
+    assert rows_of(grid) == before
+    assert {record.directory.parent for record in collect([grid])} == {grid}
+
+
 @pytest.mark.timeout(60)
 def test_a_cell_of_aliases_is_not_unfolded(grid):
     inner = [", ".join([f"*a{n - 1}"] * 9) if n else "x" for n in range(12)]  # 9^12 values
@@ -135,7 +149,10 @@ def test_a_damaged_attempt_is_a_row_that_says_what_is_wrong(grid, content):
 
 @pytest.mark.parametrize(
     "content",
-    [b"images_seen\n" + b'"' * 200_000, b"a,b\n1", b"\xff\0\n", b"images_seen,x\n1e400,2\n1,inf\n"],
+    [
+        *(b"images_seen\n" + b'"' * 200_000, b"a,b\n1", b"\xff\0\n"),
+        *(b"images_seen,x\n1e400,2\n1,inf\n", b"images_seen,x\n1,1e308\n2,-1e308\n"),
+    ],
 )
 def test_a_damaged_curve_costs_itself(grid, content):
     record = spoilt(grid, "metrics.csv", content)

@@ -74,6 +74,27 @@ def test_the_same_command_again_runs_what_is_not_done(tmp_path):
     assert "the same command" not in last, "it would be refused again"
 
 
+@pytest.mark.parametrize("words", [(), ("hydra.sweep.subdir=seed-0",), ("grid.fresh=true",)])
+def test_a_run_in_a_cells_place_is_left_as_it_was(tmp_path, words):
+    home = tmp_path / "seed-0"
+    for name in ("checkpoints/last.ckpt", ".hydra/config.yaml", "result.json"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).write_text("mine")
+    before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
+    ended = grid(tmp_path, *TINY, "seed=choice(0)", "kimg=0.008", *words)
+    assert ended.returncode == 1
+    assert "seed-0 holds checkpoints/last.ckpt of a run that is no cell" in ended.stderr
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
+    assert not (tmp_path / ".attempts").exists()
+
+
+def test_a_number_that_no_cell_can_have_is_named_before_any_is_written(tmp_path):
+    ended = grid(tmp_path / "grid", *TINY, "seed=0,1", "kimg=abc")
+    assert ended.returncode == 1
+    assert "kimg=abc should be a number of kimg" in ended.stderr.splitlines()[-1]
+    assert not [*tmp_path.rglob("cell.yaml")]
+
+
 def test_a_sweep_is_refused_in_one_of_several_ranks(tmp_path):
     done = grid(tmp_path / "grid", *TINY, "seed=0,1", WORLD_SIZE="2", LOCAL_RANK="1")
     assert done.returncode == 1

@@ -295,6 +295,18 @@ def test_curves_are_the_numbers_of_the_file(tmp_path):
     assert found.skipped == 2
 
 
+def test_a_number_beyond_every_axis_is_left_out(tmp_path):
+    rows = ["images_seen,loss/generator", "1,0.5", "2,1e308", "3,-1e308", "1e300,1", "4,0.25"]
+    (tmp_path / "metrics.csv").write_text("\n".join([*rows, ""]))
+    found = read_curves(tmp_path / "metrics.csv")
+    assert found.images_seen.tolist() == [1, 2, 3, 4]
+    assert found.columns["loss/generator"].tolist() == pytest.approx(
+        [0.5, np.nan, np.nan, 0.25], nan_ok=True
+    )
+    assert found.skipped == 1
+    assert len(report(tmp_path).all("svg")) == 1
+
+
 def test_the_best_score_follows_the_direction_of_the_metric(tmp_path):
     def best(*pairs):
         write_result(tmp_path, {"scores": [{"metric": m, "value": v} for m, v in pairs]})

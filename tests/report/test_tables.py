@@ -260,3 +260,22 @@ def test_where_all_tie_none_is_the_best():
     for values, bold in (([2, 2, 2], []), ([2, 2, 3], [0, 1]), ([2], [0]), ([2, None], [0])):
         shown = Table(["fid"], [{"fid": value} for value in values], best=best).shown()
         assert [number for number, row in enumerate(shown.cells) if row[0].bold] == bold
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "+1+x", "-2+3", "@sum(a1)", "\t=1", "\n=1"]
+
+
+def test_no_text_of_a_csv_file_is_a_formula_and_all_of_it_is_read_back():
+    plain = ["a=b", "'quoted'", "'", "-0.5", "+3", "1e-3", "\N{EN DASH}"]
+    made = Table(["=name", "value"], [{"=name": text, "value": -0.5} for text in FORMULAS + plain])
+    lines = list(csv.reader(io.StringIO(made.csv())))
+    assert [line[0] for line in lines] == ["'=name", *(f"'{text}" for text in FORMULAS), *plain]
+    assert {line[1] for line in lines[1:]} == {"-0.5"}
+    back = read_csv(made.csv())
+    assert back.columns == made.columns
+    assert [row["=name"] for row in back.rows[: len(FORMULAS)]] == FORMULAS
+
+
+def test_a_carriage_return_ends_no_line_of_a_csv_file():
+    (row,) = read_csv(Table(["a"], [{"a": "x\ry\r\nz"}]).csv()).rows
+    assert row["a"] == "x\ny\nz"

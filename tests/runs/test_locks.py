@@ -195,3 +195,26 @@ def test_a_lock_that_somebody_deletes_is_made_again(tmp_path):
     (tmp_path / locks.LOCK).unlink()
     with another(tmp_path):
         pass
+
+
+def test_a_look_needs_no_right_to_write(tmp_path, monkeypatch):
+    opening = Path.open
+
+    def reading(path, mode="r", *rest, **more):
+        if set(mode) & set("wax+"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opening(path, mode, *rest, **more)
+
+    with another(tmp_path) as process:
+        monkeypatch.setattr(Path, "open", reading)
+        assert holder(tmp_path).pid == process.pid
+    assert holder(tmp_path) is None
+
+
+def test_a_record_of_a_clock_that_was_set_back_does_not_count_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(locks, "_flocked", lambda *_: None)
+    (tmp_path / HOLDER).write_text("")  # its process was killed as it began to write
+    later = time.time() + 3600
+    os.utime(tmp_path / HOLDER, (later, later))
+    assert take(tmp_path, patience=1.0)
+    release(tmp_path)

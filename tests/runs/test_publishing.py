@@ -16,7 +16,7 @@ from ganlab.__main__ import convert, push
 from ganlab.nn.growing import Stage
 from ganlab.report.results import read_result, write_result
 from ganlab.run import build_system, train
-from ganlab.runs.conversion import alone
+from ganlab.runs.conversion import alone, refuse_written_over
 from ganlab.runs.recipes import checked, open_checkpoint, rebuilt
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
@@ -116,6 +116,18 @@ def test_one_that_is_kept_has_the_scores_of_its_run(run, hub, tmp_path, monkeypa
     assert "12.2" in (tmp_path / "README.md").read_text()
 
 
+def test_files_of_something_else_are_not_written_over(run, hub, tmp_path, monkeypatch, capsys):
+    (tmp_path / "README.md").write_text("mine")
+    words = [f"ckpt={run}/checkpoints/last.ckpt", "repo=me/noise", f"out={tmp_path}"]
+    with pytest.raises(ValueError, match=r"holds README\.md of something else"):
+        pushed(monkeypatch, capsys, *words)
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["README.md"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+    (tmp_path / "README.md").unlink()
+    for _ in range(2):  # over an earlier one of its own
+        pushed(monkeypatch, capsys, *words)
+
+
 def test_dry_writes_below_outputs(run, hub, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = [f"ckpt={run}/checkpoints/last.ckpt", "repo=me/noise", "dry=true"]
@@ -174,6 +186,24 @@ def test_only_checkpoints_of_a_training_are_published(run, tmp_path, monkeypatch
         pushed(monkeypatch, capsys, f"ckpt={run}/checkpoints/last.ckpt", "repo=noise")
     with pytest.raises(ValueError, match="there is no license; did you mean licence"):
         pushed(monkeypatch, capsys, "ckpt=x", "repo=a/b", "license=mit")
+
+
+def test_no_generator_is_written_over_what_a_run_goes_on_from(tmp_path):
+    last, twin = tmp_path / "run" / "checkpoints" / "last.ckpt", tmp_path / "twin.ckpt"
+    (last.parent / "kept").mkdir(parents=True)
+    last.write_bytes(b"state")
+    twin.symlink_to(last)
+    for source, target, named in (
+        (str(last), last, "that in= names"),
+        (str(twin), last, "that in= names"),
+        ("faces", last, "a checkpoint of a run"),
+        ("faces", last.parent / "kept" / ".." / "last.ckpt", "a checkpoint of a run"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            refuse_written_over(source, target)
+    refuse_written_over("faces", last.with_name("other.ckpt"))
+    refuse_written_over("faces", last.with_name("generator.safetensors"))
+    refuse_written_over(str(last), twin.with_suffix(".pt"))
 
 
 def test_a_network_that_grows_is_converted_with_its_stage(own_cache, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from ganlab.checks.annotations import annotations
 from ganlab.cli import EXPECTED, data_choice
 from ganlab.config import LISTED, ConfigError, _module, build
 from ganlab.run import evaluate
-from ganlab.runs.fine_tuning import take_networks
+from ganlab.runs.fine_tuning import take_networks, words_of
 from ganlab.runs.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
 from ganlab.runs.saved_options import PLACES, UntrustedError, continued, to_repeat
 from ganlab.systems.checkpoint import CheckpointError
@@ -77,6 +77,8 @@ def left_out(capsys):
         "+model.generator._args_=[8]",
         "scores.cache=/x",
         "callbacks.sample_grid.directory=/etc",
+        "+callbacks.x.compare=hf://a/b/c",
+        "+callbacks.x={compare: [hf://a/b/c]}",
         "+callbacks.x={_target_: shutil.copyfile}",
         "+callbacks.x._target_=os.system",
         "model.generator._target_=torch.hub.load",
@@ -421,3 +423,51 @@ def test_a_recipe_that_is_no_plain_data_is_refused(ckpt):
 def test_what_is_to_be_repeated_names_the_users_own_files_and_refuses_none():
     words = ["experiment=../../mine", "trainer=ddp", "seed=1"]
     assert sorted(to_repeat(words)) == ["experiment=../../mine", "trainer=ddp"]
+
+
+@pytest.mark.parametrize(
+    ("network", "said", "named"),
+    [
+        ("generator", {"prior": "${oc.env:HOME}"}, "prior"),
+        ("generator", {"resolution": "${oc.env:HOME}"}, "resolution"),
+        ("discriminator", {"hidden": ["${oc.env:HOME}"]}, "hidden"),
+        ("generator", {"weights": "/etc/passwd"}, "weights"),
+        ("generator", {"x@hydra.run": 1}, "x@hydra.run"),
+        ("generator", {"hidden": b"x"}, "hidden"),
+        ("generator", {"_args_": [1]}, "_args_"),
+        ("generator", {"_target_": "shutil.copyfile"}, "shutil.copyfile"),
+        ("generator", {"_target_": "a,b.Generator"}, "a,b.Generator"),
+        ("generator", {"_target_": "Generator"}, "Generator"),
+        ("generator", {"_target_": 5}, "model.generator"),
+        ("discriminator", {"_target_": 5}, "5"),
+    ],
+)
+def test_a_file_to_begin_from_says_parameters_of_its_networks_and_nothing_else(
+    network, said, named, ckpt, monkeypatch
+):
+    path, state = ckpt
+    monkeypatch.setenv("HOME", "/a/secret")
+    state["recipe"]["model"][network] |= said
+    torch.save(state, path)
+    with pytest.raises((ConfigError, CheckpointError, UntrustedError)) as refused:
+        words_of([f"init='{path}'", "data=synthetic"])
+    assert named in str(refused.value)
+    assert "/a/secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("model", [None, 5, [], {}, {"generator": 5}, {"generator": {}}])
+def test_a_file_to_begin_from_that_describes_no_network_is_refused(model, ckpt):
+    path, state = ckpt
+    state["recipe"]["model"] = model
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="describes no model"):
+        words_of([f"init='{path}'"])
+
+
+def test_a_recipe_that_is_none_is_refused_wherever_a_file_is_opened(ckpt):
+    path, state = ckpt
+    state["recipe"] = 5
+    torch.save(state, path)
+    for use in (lambda: words_of([f"init='{path}'"]), lambda: resumed([f"ckpt='{path}'"])):
+        with pytest.raises(CheckpointError, match="recipe is 5 and should be a mapping"):
+            use()

@@ -71,3 +71,14 @@ def test_texts(tmp_path):
     (tmp_path / "text").write_bytes(b"\xff")
     with pytest.raises(ValueError, match="utf-8"):
         read_text(tmp_path / "text")
+
+
+def test_a_text_that_nobody_would_write_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "result.json"
+    path.write_text("{}" + " " * 100)
+    assert read_text(path, most=102) == path.read_text()
+    with pytest.raises(DamagedFile, match="it has 0 MB, more than any"):
+        read_text(path, most=101)
+    os.truncate(path, 10 * 2**30)  # of holes
+    with pytest.raises(DamagedFile, match="it has 10,240 MB, more than any"):
+        read_text(path)
