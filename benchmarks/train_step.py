@@ -42,10 +42,10 @@ def models():
     return sorted(p.stem for p in (conf_dir() / "model").glob("*.yaml") if p.stem[0] != "_")
 
 
-def prepared(name, batch_size):
+def prepared(name, batch_size, data="fashion_mnist", words=()):
     """The system of a small preset at its last stage, and its data."""
     register_resolvers()
-    words = [f"model={name}", "data=fashion_mnist", f"data.batch_size={batch_size}"]
+    words = [f"model={name}", f"data={data}", f"data.batch_size={batch_size}", *words]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("train", words)
     with open_dict(config):
