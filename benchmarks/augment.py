@@ -38,8 +38,9 @@ def measured(options):
         rounds.append({way: seconds(words, options.steps) for way, words in WAYS.items()})
         print({way: round(each, 2) for way, each in rounds[-1].items()}, flush=True)
     medians = {way: statistics.median(each[way] for each in rounds[1:]) for way in WAYS}
+    words = f"--rounds {options.rounds} --steps {options.steps}"
     return {
-        "command": f"python benchmarks/augment.py --rounds {options.rounds} --steps {options.steps}",
+        "command": f"python benchmarks/augment.py {words}",
         "commit": commit(),
         "seed": SEED,
         "n": options.rounds,

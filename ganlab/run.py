@@ -138,7 +138,7 @@ def evaluate(config: DictConfig) -> Settings:
     study = build_study(settings)
     preflight([study])
     relabel(settings)
-    trainer = build_trainer(settings, [study])
+    trainer = build_trainer(settings, [DirectoryWatch(settings["run_dir"]), study])
     datamodule = build_data(settings)
     if isinstance(datamodule, ImageData) and isinstance(study, Study) and not study.scores:
         datamodule.defer()  # a checkpoint paints where its training images are not

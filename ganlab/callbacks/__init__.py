@@ -6,6 +6,7 @@ not watched at all, and a resumed run is watched as if it had never stopped.
 
 from ganlab.callbacks.health import Health
 from ganlab.callbacks.metrics_log import MetricsLog
+from ganlab.callbacks.overfitting import Overfitting
 from ganlab.callbacks.progress import Progress
 from ganlab.callbacks.reconstructions import Reconstructions
 from ganlab.callbacks.rho import RhoHistogram
@@ -17,6 +18,7 @@ __all__ = [
     "TIMING_COLUMNS",
     "Health",
     "MetricsLog",
+    "Overfitting",
     "Progress",
     "Reconstructions",
     "RhoHistogram",

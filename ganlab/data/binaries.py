@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ganlab.data.collection import Arrays, hashed
+from ganlab.data.collection import Arrays, HoldsOut, hashed
 from ganlab.data.files import existing, state
 from ganlab.data.problems import BrokenData, Problem
 
@@ -51,7 +51,7 @@ CIFAR10_FILES = {
 }
 
 
-class CIFAR10:
+class CIFAR10(HoldsOut):
     """CIFAR-10 (Krizhevsky 2009), 32x32 RGB: records of a label byte and 3 x 1024 pixel bytes."""
 
     shared = False
@@ -72,6 +72,12 @@ class CIFAR10:
         _check_labels(folder, labels, 10)
         images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # (N, H, W, C)
         return Arrays(images, labels, CIFAR10_CLASSES, str(folder), hashed(*map(state, places)))
+
+    def held_out(self) -> "CIFAR10":
+        """The official split that is not trained on."""
+        if self.split == "all":
+            raise ValueError("data.split=all holds nothing out: data.split=train")
+        return CIFAR10(self.path, "test" if self.split == "train" else "train")
 
 
 class STL10:

@@ -73,6 +73,14 @@ class Source(Protocol):
         """List the images; raises `BrokenData` or `FileNotFoundError` with a way out."""
 
 
+class HoldsOut(ABC):
+    """A source with a side that is not trained on."""
+
+    @abstractmethod
+    def held_out(self) -> Source:
+        """That side, whole; raises ValueError where none is left of it."""
+
+
 class Arrays(Collection):
     """Images that already are one array, in memory or memory-mapped."""
 

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ganlab.cli import visible
 from ganlab.data.batch import Batch
-from ganlab.data.collection import Collection, Source, hashed, values_seen
+from ganlab.data.collection import Collection, HoldsOut, Source, hashed, values_seen
 from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
 from ganlab.data.decode import MAX_PIXELS, Fitting, checked_show
 from ganlab.data.generated import Generated
@@ -163,6 +164,19 @@ class ImageData(lightning.LightningDataModule):
         if self._deferred:
             return blank_pass(self.resolution, self.channels)
         return _TestBatches(self, self.eval_images(self.num_eval))
+
+    def held_out(self) -> "ImageData":
+        """The side of the images that is not trained on, opened when it is first asked for.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if not isinstance(self.source, HoldsOut):
+            raise ValueError(f"data={self.name} has no side that is held out of training")
+        other = copy(self)
+        other.source, other._dataset, other._checked = self.source.held_out(), None, None
+        other.defer()
+        return other
 
     def eval_images(self, num: int | None) -> int:
         """Bound the test pass to `num` images (None: all) and return how many that is.

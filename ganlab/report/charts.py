@@ -24,6 +24,8 @@ _TITLES = {
     "sign": "Sign rate of the discriminator",
     "grad_norm": "Gradient norms",
     "health": "Health of the fakes",
+    "logit": "Mean logits of the discriminator",
+    "overfitting": "Overfitting: held-out images are judged as those of training (0) or fakes (1)",
     "penalty": "Penalties",
     "images_per_second": "Images per second",
 }

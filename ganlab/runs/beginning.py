@@ -27,7 +27,6 @@ from ganlab.runs.directory import (
     refuse_other_shapes,
     refuse_used,
     result_of,
-    sweep,
 )
 
 UNNAMED = "${training_directory:"  # begins hydra.run.dir where nobody gave one
@@ -82,7 +81,6 @@ def decided(directory: Path) -> Path | None:
         if what := contents(directory):
             print(f"{directory}: {what} and no checkpoint yet: beginning again", file=sys.stderr)
     locks.say(directory, ckpt=last and str(last))
-    sweep(directory)
     return last
 
 

@@ -121,7 +121,7 @@ def refuse_used(directory: Path, kind: str, ckpt: object, resume: object) -> Non
 
 
 def enter(directory: Path, kind: str, ckpt: object, resume: object) -> None:
-    """Hold a directory for a run that may write to it, and clear away what a kill left there.
+    """Hold a directory for a run that may write to it.
 
     Raises:
         InUseError, DirectoryError: it may not; nothing was touched.
@@ -137,8 +137,6 @@ def enter(directory: Path, kind: str, ckpt: object, resume: object) -> None:
         if new:
             locks.release(directory)
         raise
-    if new:
-        sweep(directory)
 
 
 def refuse_held(directory: Path) -> None:

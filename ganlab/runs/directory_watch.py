@@ -6,12 +6,15 @@ from pathlib import Path
 from lightning import Callback, LightningModule, Trainer
 
 from ganlab.runs import locks
+from ganlab.runs.directory import sweep
 
 LOOK = 1.0  # seconds between two looks
 
 
 class DirectoryWatch(Callback):
-    """Ends a run whose directory was moved or removed: by now it may be another run's.
+    """Clears away what a kill left in a run's directory, once nothing can be refused any more.
+
+    Ends a run whose directory was moved or removed: by now it may be another run's.
 
     Raises:
         InUseError: says how to go on.
@@ -22,6 +25,14 @@ class DirectoryWatch(Callback):
         directory: str | Path,  # of the run
     ) -> None:
         self.directory, self.looked = Path(directory), time.monotonic()
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Clear away; every rank has looked at the checkpoint, the config and the data by now."""
+        if trainer.is_global_zero:
+            sweep(self.directory)
+        trainer.strategy.barrier("cleared away")  # before another rank writes there
+
+    on_test_start = on_train_start
 
     def on_train_batch_end(
         self,
