@@ -14,7 +14,7 @@ from omegaconf.errors import InterpolationResolutionError
 from ganlab.checks import defaults
 from ganlab.checks.annotations import annotations
 from ganlab.checks.ranges import KIMG, POSITIVE, SEED, shown
-from ganlab.checks.values import refusal, unlike
+from ganlab.checks.values import HYDRAS, refusal, unlike
 from ganlab.cli import conf_dir, nearest
 
 # What each section of a config may build: classes, and the functions of BUILDERS. A checkpoint
@@ -57,7 +57,6 @@ MODEL_PARTS = {
 TRAINERS = {"ganlab.systems.trainer.make_trainer"}
 BUILDERS = re.compile(r"ganlab\.(data|losses)\.\w+|ganlab\.loggers\.(tensorboard|wandb)_tracker")
 LISTED = ("data", "features", "losses", "metrics", "studies", "callbacks", "loggers")  # by __all__
-HYDRA_KEYS = {"_target_", "_partial_", "_args_", "_recursive_", "_convert_"}
 # What files of an earlier version name, with its name of today; what it may be is judged by that.
 MOVED = {"ganlab.networks.stylegan2.Mapping": "ganlab.nn.style.Mapping"}
 
@@ -216,9 +215,7 @@ def check_node(node: object, path: str, packages: Sequence[str], extra: Sequence
     for where, each, target in found:
         known, hints = parameters(target), annotations(target)
         for key, value in each.items():
-            if key in HYDRA_KEYS:
-                continue
-            if key not in known:
+            if key not in known and key not in HYDRAS:
                 close = nearest(key, known)
                 raise ConfigError(f"{where}.{key} is no parameter of {each['_target_']}{close}")
             hint, target_name = hints.get(key, Any), str(each["_target_"])
@@ -269,6 +266,8 @@ def check_sections(config: DictConfig) -> None:
             raise ConfigError(
                 f"{section}={shown(node)} should be the name of a config or a mapping"
             )
+        if isinstance(node, dict) and node.get("_partial_"):
+            raise ConfigError(f"{section}._partial_ would leave it unbuilt: leave that out")
         whole = built or section in ("features", "metrics")
         if whole and isinstance(node, dict) and "_target_" not in node:
             raise ConfigError(f"{section}={shown(node)} has no _target_; choose a config by name")

@@ -341,6 +341,8 @@ def build_all(settings: Settings, group: str) -> list[Any]:
             raise ConfigError(f"{group}.{name}={shown(node)} should be a mapping with a _target_")
         if "_target_" not in node:
             raise ConfigError(f"{group}.{name} has no _target_{nearest(name, nodes)}")
+        if node.get("_partial_"):
+            raise ConfigError(f"{group}.{name}._partial_ would leave it unbuilt: leave that out")
     return [build(node, group, settings["allow_targets"]) for node in nodes.values()]
 
 

@@ -12,6 +12,7 @@ from ganlab.config import (
     ConfigError,
     build,
     check,
+    check_sections,
     check_top_level,
     check_values,
     differences,
@@ -165,6 +166,44 @@ def test_a_target_inside_a_list_inside_a_partial_is_checked():
     node = {"model": ADAM | {"betas": [{"_target_": "os.system", "command": "true"}]}}
     with pytest.raises(ConfigError, match=r"os\.system is not allowed"):
         check(node)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("_partial_", 5, "model._partial_=5 should be true or false"),
+        ("_partial_", None, "model._partial_=None should be true or false"),
+        ("_recursive_", "x", "model._recursive_=x should be true or false"),
+        ("_recursive_", False, "model._recursive_=False would leave its parts unbuilt"),
+        ("_convert_", "junk", "model._convert_=junk should be none, partial, object or all"),
+        ("_convert_", ["all"], "model._convert_="),
+        ("_args_", 5, "model._args_=5 should be a list"),
+    ],
+)
+def test_a_word_to_hydra_that_cannot_be_is_named(key, value, said):
+    with pytest.raises(ConfigError) as refused:
+        check({"model": GENERATOR | {key: value}})
+    assert str(refused.value).startswith(said)
+
+
+def test_a_part_is_left_unbuilt_where_it_is_called_later_and_nowhere_else():
+    optimizers = {f"{name}_optimizer": ADAM for name in ("generator", "discriminator")}
+    model = {"_target_": "ganlab.systems.GAN", "generator": GENERATOR, **optimizers}
+    check(
+        {
+            "model": model
+            | {"penalties": {"r1": {"_target_": "ganlab.losses.r1", "_partial_": True}}}
+        }
+    )
+    with pytest.raises(
+        ConfigError, match=r"model\.generator\._partial_=true would leave it unbuilt"
+    ):
+        check({"model": model | {"generator": GENERATOR | {"_partial_": True}}})
+    for section in ("model", "data", "metrics"):
+        config = OmegaConf.create({"model": GENERATOR, "data": GENERATOR, "trainer": GENERATOR})
+        config[section] = {**GENERATOR, "_partial_": True}
+        with pytest.raises(ConfigError, match=rf"{section}\._partial_ would leave it unbuilt"):
+            check_sections(config)
 
 
 def test_an_interpolation_is_not_resolved_when_a_node_is_built():

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Protocol, TypeVar, Union, get_args, get_origin, get_type_hints
 
 PLAIN = (bool, int, float, str, NoneType)
 OPEN = (Any, object, inspect.Parameter.empty)  # annotations that take anything
@@ -56,8 +56,10 @@ def fits(value: object, hint: object) -> bool:
         return any(fits(value, option) for option in get_args(hint))
     if get_origin(hint) is Literal:
         return value in get_args(hint)
+    if isinstance(value, dict) and "_target_" in value:
+        return hint not in PLAIN and (value.get("_partial_") is not True or may_be_partial(hint))
     if isinstance(value, dict):
-        return hint not in PLAIN if "_target_" in value else _fits_mapping(value, hint)
+        return _fits_mapping(value, hint)
     if isinstance(value, list):
         return _fits_list(value, hint)
     if hint is float:
@@ -67,6 +69,12 @@ def fits(value: object, hint: object) -> bool:
     if hint in PLAIN:
         return isinstance(value, hint)
     return hint in (Path, os.PathLike) and isinstance(value, str)
+
+
+def may_be_partial(hint: object) -> bool:
+    """Whether what is called later may stand for the annotation."""
+    origin = get_origin(hint) or hint
+    return not inspect.isclass(origin) or origin is Callable or Protocol in origin.__mro__
 
 
 def _fits_mapping(value: dict[Any, Any], hint: object) -> bool:

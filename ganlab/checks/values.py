@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -12,6 +14,25 @@ from ganlab.checks.annotations import fits, spelled
 from ganlab.checks.ranges import numbers, shown, unfit
 from ganlab.cli import one_line
 
+
+@dataclass(frozen=True)
+class Fit:
+    """What a word to Hydra may be."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+_BOOLEAN = Fit("true or false", lambda value: isinstance(value, bool))
+HYDRAS = {  # on how a node is built
+    "_target_": Fit("text", lambda value: isinstance(value, str)),
+    "_partial_": _BOOLEAN,
+    "_recursive_": _BOOLEAN,
+    "_convert_": Fit(
+        "none, partial, object or all", lambda v: v in ("none", "partial", "object", "all")
+    ),
+    "_args_": Fit("a list", lambda value: isinstance(value, list)),
+}
 OURS = ("ganlab.", "torch.optim.")  # whose parameters' names mean what `ranges` says of them
 
 
@@ -22,6 +43,12 @@ def unlike(
     target: str,  # what takes it
 ) -> str | None:
     """What a value should be if it is of the wrong type or a number that cannot be; else None."""
+    if path.endswith("._recursive_") and value is False and target.startswith(OURS):
+        return f"{path}=False would leave its parts unbuilt: leave that out"
+    if (word := HYDRAS.get(path.rpartition(".")[2])) is not None:
+        return None if word.holds(value) else f"{path}={shown(value)} should be {word.words}"
+    if isinstance(value, dict) and value.get("_partial_") is True and not fits(value, hint):
+        return f"{path}._partial_=true would leave it unbuilt: leave that out"
     if not fits(value, hint):
         path, value, hint = innermost(path, value, hint)
     said = f"{path}={shown(value)} should be"

@@ -163,7 +163,7 @@ def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = Non
     check_packages(extra)
     recipe = checkpoint["recipe"]
     for key in ("model", "data"):
-        if not isinstance(recipe, dict) or not isinstance(recipe.get(key), dict):
+        if not isinstance(found := recipe.get(key), dict) or found.get("_partial_"):
             raise CheckpointError(f"the checkpoint's recipe describes no {key}")
     refuse_all_but_places(given or {}, "model")
     node = with_places(recipe["model"], "model", given or {})
