@@ -72,6 +72,9 @@ def checked(config: DictConfig, name: str) -> Settings:
     settings = resolved(config)
     check_top_level(settings, name)
     check_values(settings)
+    for key in ("ckpt", "init"):
+        if not isinstance(place := settings.get(key), str | Path | None):
+            raise ConfigError(f"{key}={shown(place)} should be the name of a file")
     check_shape(settings, settings["allow_targets"])
     check(settings, settings["allow_targets"])
     check_data_shape(settings)

@@ -471,3 +471,12 @@ def test_a_recipe_that_is_none_is_refused_wherever_a_file_is_opened(ckpt):
     for use in (lambda: words_of([f"init='{path}'"]), lambda: resumed([f"ckpt='{path}'"])):
         with pytest.raises(CheckpointError, match="recipe is 5 and should be a mapping"):
             use()
+
+
+@pytest.mark.parametrize("key", ["init", "ckpt"])
+@pytest.mark.parametrize("value", [5, 10**12, True, ["a"], {"a": 1}])
+def test_a_file_to_go_on_from_has_a_name(key, value, tmp_path):
+    config = composed("train", TINY, tmp_path)
+    OmegaConf.update(config, key, value)
+    with pytest.raises(ConfigError, match=rf"{key}=.* should be the name of a file"):
+        checked(config, "train")
