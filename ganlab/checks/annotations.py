@@ -73,8 +73,10 @@ def fits(value: object, hint: object) -> bool:
 
 def may_be_partial(hint: object) -> bool:
     """Whether what is called later may stand for the annotation."""
-    origin = get_origin(hint) or hint
-    return not inspect.isclass(origin) or origin is Callable or Protocol in origin.__mro__
+    if Callable in (get_origin(hint), hint):
+        return True
+    kind = get_origin(hint) or hint
+    return not inspect.isclass(kind) or Protocol in kind.__mro__
 
 
 def _fits_mapping(value: dict[Any, Any], hint: object) -> bool:
