@@ -135,7 +135,7 @@ TITLES = {  # panel -> x-axis, title
 
 def drawn(found):
     """The figure: lines are predicted, marks measured."""
-    with figures.styled():
+    with figures.house_style():
         figure, panels = figures.new_figure(9.6, 3.1, panels=3, columns=3)
         for axes, (kind, (xlabel, title)) in zip(panels, TITLES.items(), strict=True):
             draw_panel(axes, found[kind], labelled=kind == "alpha")
@@ -180,7 +180,7 @@ def main():
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
     if options.figure:
-        with figures.styled():
+        with figures.house_style():
             drawn(result).savefig(options.figure, metadata={"Software": None})
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from ganlab.metrics.spikes import near, places
+from ganlab.metrics.spikes import are_near, places
 from ganlab.nn.norm import InstanceNorm, PixelInstanceNorm, PixelNorm
 from ganlab.runs.provenance import commit
 from ganlab.sampling import Sampler
@@ -69,7 +69,7 @@ def counted(seen: Seen, where: list[list[int]], level: float | None) -> dict[str
     """Planted images found at their place, those traced to layer and unit, and false ones."""
     levels = Levels(channel=level)
     found = seen.detect(levels)
-    right = near(found.place[:SPIKED], places(torch.tensor(where), (SIDE, SIDE)))
+    right = are_near(found.place[:SPIKED], places(torch.tensor(where), (SIDE, SIDE)))
     traced = origins(seen, found, levels)[:SPIKED]
     named = [each is not None and (each.layer, each.unit) == (LAYER, UNIT) for each in traced]
     return {

@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from ganlab.interop import nvidia_stylegan2
-from ganlab.interop.stylegan2 import exported
+from ganlab.interop.stylegan2 import export_state
 from ganlab.networks import stylegan2
 from ganlab.run import generator_of
 from ganlab.runs.provenance import commit
@@ -68,7 +68,7 @@ def networks(options):
         "G_ema": ("generator", stylegan2.Generator(**options)),
     }
     return {
-        key: exported(nvidia_stylegan2.DIALECT, kind, options, network.state_dict())
+        key: export_state(nvidia_stylegan2.DIALECT, kind, options, network.state_dict())
         for key, (kind, network) in built.items()
     }
 

@@ -30,7 +30,7 @@ from PIL import Image
 import ganlab.data
 from ganlab.cli import conf_dir, register_resolvers
 from ganlab.runs.provenance import commit
-from ganlab.runs.recipes import build_system, checked
+from ganlab.runs.recipes import build_system, check_config
 from ganlab.systems.trainer import quieten
 
 BATCH, WARM_UP = 32, 2
@@ -130,7 +130,7 @@ def step_rate(size, steps):
         config = compose("train", words)
     with open_dict(config):
         config.run_dir = "unused"
-    step = BareAdversary(build_system(checked(config, "train")))
+    step = BareAdversary(build_system(check_config(config, "train")))
     images = torch.rand(BATCH, 3, size, size) * 2 - 1
     for count in range(WARM_UP):
         step(images, count)

@@ -32,7 +32,7 @@ from ganlab.data.sampler import ImageStream
 from ganlab.loggers import CSVLog
 from ganlab.nn.growing import Stage
 from ganlab.runs.provenance import commit
-from ganlab.runs.recipes import build_system, checked
+from ganlab.runs.recipes import build_system, check_config
 from ganlab.systems.trainer import make_trainer, quieten
 
 WARM_UP = 4  # steps before the clock starts: allocations, lazily built kernels
@@ -50,7 +50,7 @@ def prepared(name, batch_size, data="fashion_mnist", words=()):
         config = compose("train", words)
     with open_dict(config):
         config.run_dir = "unused"
-    settings = checked(config, "train")
+    settings = check_config(config, "train")
     system = build_system(settings)
     if getattr(system, "growth", None) is not None:
         for network in system.networks().values():

@@ -19,9 +19,9 @@ from ganlab.arguments import (
     value_of,
     without_packages,
 )
-from ganlab.cli import answered, conf_dir, importing, nearest, run, stopped_by, visible
+from ganlab.cli import conf_dir, importing, nearest, one_line_errors, run, stopped_by, visible
 from ganlab.grid.process import run_cell, sweeping
-from ganlab.grid.sweep import tabulated
+from ganlab.grid.sweep import table_at_end
 
 USAGE = """usage: python -m ganlab <command> ...
 
@@ -54,7 +54,7 @@ def train(config: DictConfig) -> float | None:
     with importing():
         from ganlab.run import train  # torch is imported here, so that --help answers at once
 
-    with answered():
+    with one_line_errors():
         stopped_by(train(config))
     return None
 
@@ -67,7 +67,7 @@ def evaluate(config: DictConfig) -> float | None:
     with importing():
         from ganlab.run import evaluate
 
-    with answered():
+    with one_line_errors():
         evaluate(config)
     return None
 
@@ -78,21 +78,23 @@ def layers() -> None:
     `ckpt=` is a file, or the name of a checkpoint that is known, such as `faces`. What the file
     does not say of its network, such as `model.nonlinearity=tanh`, may follow.
     """
-    from ganlab.runs.recipes import open_checkpoint, rebuilt
+    from ganlab.runs.recipes import open_checkpoint, rebuild_system
     from ganlab.sampling import Sampler
     from ganlab.studies.neurons.layers import describe
 
-    ckpt, allowed, given = opened_with(sys.argv[1:], "layers")
-    print(visible(describe(Sampler.of(rebuilt(open_checkpoint(ckpt), allowed, given)))))
+    ckpt, allowed, given = named_checkpoint(sys.argv[1:], "layers")
+    print(visible(describe(Sampler.of(rebuild_system(open_checkpoint(ckpt), allowed, given)))))
 
 
-def opened_with(words: list[str], command: str) -> tuple[str, list[str], dict[str, Any] | None]:
+def named_checkpoint(
+    words: list[str], command: str
+) -> tuple[str, list[str], dict[str, Any] | None]:
     """The checkpoint that words name, packages it may build from, and what they say of its model.
 
     Raises:
         ValueError: they name none.
     """
-    from ganlab.runs.saved_options import added
+    from ganlab.runs.saved_options import additions
 
     ckpt = checkpoint_of(words)
     if ckpt is None:
@@ -102,7 +104,7 @@ def opened_with(words: list[str], command: str) -> tuple[str, list[str], dict[st
     given = OmegaConf.create({"model": {}})
     for key in (key for key in said if key.startswith("model.")):
         OmegaConf.update(given, key, said[key], force_add=True)
-    return ckpt, said.get("allow_targets", []), added(given.model)
+    return ckpt, said.get("allow_targets", []), additions(given.model)
 
 
 def info() -> None:
@@ -110,9 +112,9 @@ def info() -> None:
 
     `ckpt=` and what may follow it are as in `layers`.
     """
-    from ganlab.runs.description import described
+    from ganlab.runs.description import describe_checkpoint
 
-    print(visible(described(*opened_with(sys.argv[1:], "info"))))
+    print(visible(describe_checkpoint(*named_checkpoint(sys.argv[1:], "info"))))
 
 
 def convert() -> None:
@@ -169,7 +171,7 @@ def export() -> None:
     """
     from ganlab.runs.export import export
 
-    ckpt, allowed, given = opened_with(sys.argv[1:], "export")
+    ckpt, allowed, given = named_checkpoint(sys.argv[1:], "export")
     out = value_of(sys.argv[1:], "out")
     if out is None:
         raise ValueError("say where to: python -m ganlab export ckpt=<file> out=<file.onnx>")
@@ -181,7 +183,7 @@ def stats(config: DictConfig) -> None:
     """Print where the statistics of the reals are, computed unless they are there."""
     from ganlab.run import statistics
 
-    with answered():
+    with one_line_errors():
         path, found = statistics(config)
         print(f"{path}{' (it was there already)' if found else ''}")
 
@@ -269,16 +271,16 @@ def doctor() -> None:
     print(report())
 
 
-def resumed(words: list[str]) -> list[str]:
+def resume_words(words: list[str]) -> list[str]:
     """The command line of a resume, with what its run was started with, or of a run from a file."""
     with importing():
-        from ganlab.run import resumed
+        from ganlab.run import resume_words
 
-    return resumed(words)
+    return resume_words(words)
 
 
 COMMAND = "GANLAB_COMMAND"  # the first word, for the ranks that Lightning starts
-REARRANGED = {"train": resumed, "evaluate": overlaid}  # where a checkpoint is given
+REARRANGED = {"train": resume_words, "evaluate": overlaid}  # where a checkpoint is given
 COMMANDS: dict[str, Callable[[], Any]] = {
     "train": train,
     "evaluate": evaluate,
@@ -303,7 +305,7 @@ def help_of(word: str) -> str:
 
 def begin(word: str) -> None:
     """Run a command on the words behind it."""
-    run(COMMANDS[word], REARRANGED.get(word), tabulated)
+    run(COMMANDS[word], REARRANGED.get(word), table_at_end)
 
 
 def main() -> None:

@@ -30,7 +30,7 @@ def key_of(word: str) -> str:
     return word.lstrip("+~").split("=")[0]
 
 
-def parsed(word: str) -> Override:
+def parse_override(word: str) -> Override:
     """An override as Hydra reads it.
 
     Raises:
@@ -48,7 +48,7 @@ def value_of(words: Iterable[str], key: str) -> Any:
     said = [word for word in words if key_of(word) == key and "=" in word]
     if not said:
         return None
-    override = parsed(said[-1])
+    override = parse_override(said[-1])
     if override.is_sweep_override():
         raise ValueError(f"{said[-1]}: one {key} at a time")
     return override.value()
@@ -64,7 +64,7 @@ def checkpoint_of(words: Iterable[str]) -> str | None:
     return None if ckpt is None else str(ckpt)
 
 
-def quoted(text: str) -> str:
+def quote(text: str) -> str:
     """Text as Hydra's grammar takes it, in apostrophes."""
     return QuotedString(text, Quote.single).with_quotes()
 
@@ -93,7 +93,7 @@ def without_packages(words: Iterable[str]) -> list[str]:
     return [*kept, *(word for word in overrides if key_of(word) not in WHOSE)]
 
 
-def arranged(words: Iterable[str], groups: Iterable[str]) -> list[str]:
+def arrange(words: Iterable[str], groups: Iterable[str]) -> list[str]:
     """Words that Hydra's grammar takes: `~` expanded, odd paths quoted, `callbacks=null` = none.
 
     Paths with commas between them are several, unless a file or folder has that very name. Flags
@@ -123,12 +123,12 @@ def _quoted(word: str) -> str:
     whole = _on_disk(value) or key.startswith("hydra.")  # where one run writes is never several
     if PATH_KEY.fullmatch(key) or value.startswith(PATH_STARTS):
         return f"{key}={','.join(map(_plain, [value] if whole else value.split(',')))}"
-    return f"{key}={quoted(value)}" if whole and not PLAIN.fullmatch(value) else word
+    return f"{key}={quote(value)}" if whole and not PLAIN.fullmatch(value) else word
 
 
 def _readable(word: str) -> bool:
     try:
-        return bool(parsed(word))
+        return bool(parse_override(word))
     except HydraException:
         return False
 
@@ -150,8 +150,8 @@ def _at_home(path: str) -> str:
 def _plain(path: str) -> str:
     """One path as Hydra's grammar takes it for text: quoted only where it must be."""
     path = _at_home(path)
-    plain = PLAIN.fullmatch(path) and path and parsed(f"path={path}").value() == path
-    return path if plain else quoted(path)
+    plain = PLAIN.fullmatch(path) and path and parse_override(f"path={path}").value() == path
+    return path if plain else quote(path)
 
 
 def _without_null(word: str, groups: set[str]) -> str:

@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ganlab.arguments import arranged, key_of, value_of
+from ganlab.arguments import arrange, key_of, value_of
 from ganlab.processes import external_rank
 
 # What a user can cause; anything else is a defect and keeps its traceback.
@@ -210,7 +210,7 @@ def _read(
     ways: str = "",  # how to go on where the checkpoint cannot be read
 ) -> Again | None:
     """Hand the words to Hydra; what it is to be asked instead, if anything."""
-    words = arranged(words, groups())
+    words = arrange(words, groups())
     reads = any(key_of(word) in ("ckpt", "init", "fake") for word in words)
     if rearrange is not None and reads and value_of(words, "resume") != "auto":  # refused later
         try:
@@ -253,7 +253,7 @@ def groups() -> list[str]:
 
 
 @contextmanager
-def answered() -> Iterator[None]:
+def one_line_errors() -> Iterator[None]:
     """Answer a mistake in a job with one line and exit code 1; a sweep goes on."""
     try:
         yield
@@ -375,11 +375,11 @@ def known_keys() -> list[str]:
         group = path.parent.relative_to(root).as_posix()
         prefix = "" if group == "." else group.replace("/", ".") + "."
         keys.update((group, group.replace("/", ".")) if prefix else ())
-        keys.update(prefix + key for key in flattened(OmegaConf.load(path)))
+        keys.update(prefix + key for key in dotted_paths(OmegaConf.load(path)))
     return sorted(keys)
 
 
-def flattened(node: object, prefix: str = "") -> list[str]:
+def dotted_paths(node: object, prefix: str = "") -> list[str]:
     """Dotted paths of all keys of nested mappings, outer ones included."""
     plain = OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
     if not isinstance(plain, dict):
@@ -388,5 +388,5 @@ def flattened(node: object, prefix: str = "") -> list[str]:
     for name, value in plain.items():
         key = str(name)
         if not key.startswith("_") and key != "defaults":
-            paths += [f"{prefix}{key}", *flattened(value, f"{prefix}{key}.")]
+            paths += [f"{prefix}{key}", *dotted_paths(value, f"{prefix}{key}.")]
     return paths

@@ -13,8 +13,8 @@ from omegaconf.errors import InterpolationResolutionError
 
 from ganlab.checks import defaults
 from ganlab.checks.annotations import annotations
-from ganlab.checks.ranges import KIMG, POSITIVE, SEED, shown
-from ganlab.checks.values import HYDRAS, refusal, unlike
+from ganlab.checks.ranges import KIMG, POSITIVE, SEED, text_of
+from ganlab.checks.values import HYDRAS, refusal, type_problem
 from ganlab.cli import conf_dir, nearest
 
 # What each section of a config may build: classes, and the functions of BUILDERS. A checkpoint
@@ -67,7 +67,7 @@ class ConfigError(ValueError):
     """A config that must not or cannot be built; the message names the key."""
 
 
-def resolved(config: DictConfig) -> Settings:
+def resolve(config: DictConfig) -> Settings:
     """The config as plain containers, interpolations replaced by their values, names by today's.
 
     Raises:
@@ -82,16 +82,16 @@ def resolved(config: DictConfig) -> Settings:
         text = OmegaConf.to_container(error.parent_node, resolve=False)[error.key]  # type: ignore[index]
         raise ConfigError(f"{error.full_key}={text} cannot be: there is no such key") from error
     assert isinstance(settings, dict)
-    return {str(key): renamed(value) for key, value in settings.items()}
+    return {str(key): rename_moved(value) for key, value in settings.items()}
 
 
-def renamed(node: object) -> Any:
+def rename_moved(node: object) -> Any:
     """A plain value in which every `_target_` that has moved since has its name of today."""
     if isinstance(node, list):
-        return [renamed(each) for each in node]
+        return [rename_moved(each) for each in node]
     if not isinstance(node, dict):
         return node
-    found = {key: renamed(each) for key, each in node.items()}
+    found = {key: rename_moved(each) for key, each in node.items()}
     if isinstance(target := found.get("_target_"), str):
         found["_target_"] = MOVED.get(target, target)
     return found
@@ -219,7 +219,7 @@ def check_node(node: object, path: str, packages: Sequence[str], extra: Sequence
                 close = nearest(key, known)
                 raise ConfigError(f"{where}.{key} is no parameter of {each['_target_']}{close}")
             hint, target_name = hints.get(key, Any), str(each["_target_"])
-            if wrong := unlike(f"{where}.{key}", value, hint, target_name):
+            if wrong := type_problem(f"{where}.{key}", value, hint, target_name):
                 raise ConfigError(_choice(f"{where}.{key}", value) or wrong)
 
 
@@ -264,13 +264,13 @@ def check_sections(config: DictConfig) -> None:
         built = section in ("model", "data", "trainer", "study") and section in config
         if not isinstance(node, dict) and (built or node is not None):
             raise ConfigError(
-                f"{section}={shown(node)} should be the name of a config or a mapping"
+                f"{section}={text_of(node)} should be the name of a config or a mapping"
             )
         if isinstance(node, dict) and node.get("_partial_"):
             raise ConfigError(f"{section}._partial_ would leave it unbuilt: leave that out")
         whole = built or section in ("features", "metrics")
         if whole and isinstance(node, dict) and "_target_" not in node:
-            raise ConfigError(f"{section}={shown(node)} has no _target_; choose a config by name")
+            raise ConfigError(f"{section}={text_of(node)} has no _target_; choose a config by name")
 
 
 LENGTHS = ("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg")
@@ -285,17 +285,17 @@ def check_values(settings: Settings) -> None:
     """
     seed = settings["seed"]
     if isinstance(seed, bool) or not isinstance(seed, int) or not SEED.holds(seed):
-        raise ConfigError(f"seed={shown(seed)} should be a whole number from 0 to 2^63 - 1")
+        raise ConfigError(f"seed={text_of(seed)} should be a whole number from 0 to 2^63 - 1")
     check_packages(settings["allow_targets"])
     for key in dict.fromkeys(("kimg", *LENGTHS, *OPTIONAL)):
         value = settings.get(key)
         optional = value is None and key in OPTIONAL
         if key in settings and not optional and not _positive(value):
-            raise ConfigError(f"{key}={shown(value)} should be a number of kimg, {KIMG}")
+            raise ConfigError(f"{key}={text_of(value)} should be a number of kimg, {KIMG}")
     check_stopping(settings)
     if settings.get("resume", "exact") not in ("exact", "force"):
         raise ConfigError(
-            f"resume={shown(settings['resume'])} should be exact or force; auto is for train.py, "
+            f"resume={text_of(settings['resume'])} should be exact or force; auto is for train.py, "
             "with hydra.run.dir="
         )
 
@@ -309,22 +309,22 @@ def check_stopping(settings: Settings) -> None:
     hours, stop = settings.get("max_hours"), settings.get("stop", {})
     number = isinstance(hours, int | float) and not isinstance(hours, bool)
     if hours is not None and not (number and POSITIVE.holds(hours)):
-        raise ConfigError(f"max_hours={shown(hours)} should be a number of hours, {POSITIVE}")
+        raise ConfigError(f"max_hours={text_of(hours)} should be a number of hours, {POSITIVE}")
     if not isinstance(stop, dict) or stop.keys() - {"patience", "min_delta"}:
         raise ConfigError(
-            f"stop={shown(stop)} should be a mapping of patience and min_delta, as in "
+            f"stop={text_of(stop)} should be a mapping of patience and min_delta, as in "
             "stop.patience=5"
         )
     scores = settings.get("scores")
     scores = scores if isinstance(scores, dict) else {}
     if stop.get("patience") is not None and scores.get("every_kimg") is None:
         raise ConfigError(
-            f"stop.patience={shown(stop['patience'])} counts scorings in training, of which there "
-            "are none: say how often, as in score_every_kimg=50"
+            f"stop.patience={text_of(stop['patience'])} counts scorings in training, of which "
+            "there are none: say how often, as in score_every_kimg=50"
         )
     if stop.get("patience") is not None and scores.get("suite", {}) is None:
         raise ConfigError(
-            f"stop.patience={shown(stop['patience'])} goes by a score, and metrics=null leaves "
+            f"stop.patience={text_of(stop['patience'])} goes by a score, and metrics=null leaves "
             "none: choose some, as in metrics=available"
         )
 
@@ -370,7 +370,7 @@ def build(
     Raises:
         ConfigError: see `check`; or what a constructor refuses, by the key of its node.
     """
-    node = renamed(node)
+    node = rename_moved(node)
     check_node(node, section, SECTIONS[section], extra)
     if "_target_" not in node:
         raise ConfigError(f"{section} has no _target_: there is nothing to build")
@@ -388,10 +388,10 @@ def differences(old: Settings, new: Settings, prefix: str = "") -> list[str]:
     """Dotted keys whose values differ, each as `key: old -> new`; moved names are no difference."""
     found: list[str] = []
     if not prefix:  # what is inside of them is renamed with them
-        old, new = renamed(old), renamed(new)
+        old, new = rename_moved(old), rename_moved(new)
     for key in sorted({*old, *new}, key=str):
         path = f"{prefix}{key}"
-        before, after = (defaults.stated(node, key) for node in (old, new))
+        before, after = (defaults.value_or_default(node, key) for node in (old, new))
         if isinstance(before, dict) and isinstance(after, dict):
             found += differences(before, after, f"{path}.")
         elif not defaults.same(before, after):

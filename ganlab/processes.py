@@ -25,7 +25,7 @@ STARTS = (
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-def heeded(numbers: Sequence[int]) -> tuple[int, ...]:
+def heeded_signals(numbers: Sequence[int]) -> tuple[int, ...]:
     """Those signals without a hangup that whoever started this process set aside, as nohup does."""
     aside = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return tuple(number for number in numbers if number != signal.SIGHUP or not aside)

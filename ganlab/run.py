@@ -13,7 +13,7 @@ from omegaconf import DictConfig, open_dict
 
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.callbacks.curves import CurvesCut
-from ganlab.checks.ranges import shown
+from ganlab.checks.ranges import text_of
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
 from ganlab.data import ImageData
@@ -23,39 +23,39 @@ from ganlab.networks.base import Generator
 from ganlab.report.images import showing
 from ganlab.runs.admission import refuse_damaged, refuse_too_large, refuse_unfitting
 from ganlab.runs.checkpoint_sampler import CheckpointSampler
-from ganlab.runs.classes import counted
-from ganlab.runs.directory import made, result_of
+from ganlab.runs.classes import count_classes
+from ganlab.runs.directory import make_directory, result_of
 from ganlab.runs.directory_watch import DirectoryWatch
-from ganlab.runs.fake_images import compared
-from ganlab.runs.fine_tuning import resumed, take_networks
-from ganlab.runs.locks import lost
+from ganlab.runs.fake_images import stored_images
+from ganlab.runs.fine_tuning import resume_words, take_networks
+from ganlab.runs.locks import is_lost
 from ganlab.runs.outcome import (
     again_later,
     conclude,
     concluding,
     ended_early,
-    finished,
+    how_to_resume,
     interruptible,
+    is_finished,
     mend_last,
     refusals_kept,
     stopping,
-    way_on,
 )
 from ganlab.runs.parts import Parts
 from ganlab.runs.provenance import config_hash, provenance
 from ganlab.runs.recipes import (
     build_system,
     check_beginning,
+    check_config,
     check_resume,
-    checked,
     open_checkpoint,
-    rebuilt,
+    rebuild_system,
     refuse_other_networks,
     with_saved_defaults,
     without_reals,
 )
-from ganlab.runs.saved_options import added, records_of
-from ganlab.scoring.reals import precomputed
+from ganlab.runs.saved_options import additions, records_of
+from ganlab.scoring.reals import precompute
 from ganlab.studies import Question, Study
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
 from ganlab.systems.checkpoint_io import CheckpointWriter
@@ -80,7 +80,7 @@ def train(config: DictConfig) -> Settings:
         CheckpointError: `ckpt` is missing or no checkpoint of ours.
     """
     quieten()
-    settings = checked(counted(config), "train")
+    settings = check_config(count_classes(config), "train")
     checkpoint = load_checkpoint(settings["ckpt"]) if settings["ckpt"] else None
     forced = settings["resume"] == "force"
     if checkpoint is not None:
@@ -88,7 +88,7 @@ def train(config: DictConfig) -> Settings:
         if not forced:
             check_resume(checkpoint, settings)
         older = result_of(Path(settings["run_dir"]))
-        if finished(checkpoint, settings, older):
+        if is_finished(checkpoint, settings, older):
             if older["images_seen"] == checkpoint["images_seen"]:
                 mend_last(Path(settings["ckpt"]))
             return older | {"exit_code": 0}
@@ -133,8 +133,8 @@ def evaluate(config: DictConfig) -> Settings:
         CheckpointError: `ckpt` is missing or no checkpoint of ours.
     """
     quieten()
-    system, config = to_evaluate(config)
-    settings = checked(config, "evaluate")
+    system, config = system_to_evaluate(config)
+    settings = check_config(config, "evaluate")
     study = build_study(settings)
     preflight([study])
     relabel(settings)
@@ -153,18 +153,20 @@ def evaluate(config: DictConfig) -> Settings:
     return outcome
 
 
-def to_evaluate(config: DictConfig) -> tuple[System, DictConfig]:
+def system_to_evaluate(config: DictConfig) -> tuple[System, DictConfig]:
     """The system of `ckpt=` or of `fake=`, and the config with what these say of it.
 
     Raises:
-        ConfigError: see `recipes.check_beginning` and `files.compared`.
+        ConfigError: see `recipes.check_beginning` and `fake_images.stored_images`.
         CheckpointError: see `open_checkpoint`.
     """
     check_beginning(config)
     if config.get("fake") is not None:
-        return compared(config)
+        return stored_images(config)
     checkpoint = open_checkpoint(config.ckpt)
-    system: System = rebuilt(checkpoint, list(config.allow_targets), added(config.get("model")))
+    system: System = rebuild_system(
+        checkpoint, list(config.allow_targets), additions(config.get("model"))
+    )
     return system, without_reals(with_saved_defaults(config, system.recipe), config.ckpt)
 
 
@@ -178,13 +180,13 @@ def statistics(config: DictConfig) -> tuple[Path, bool]:
         ConfigError: a key, value or target that cannot be, or nothing to score with.
     """
     quieten()
-    settings = checked(counted(config), "train")
+    settings = check_config(count_classes(config), "train")
     reals = [each.scoring.reals for each in scores_of(settings) if each.scoring.reals is not None]
     if not reals:
         raise ConfigError("scores=null leaves nothing to compute statistics for")
     data = build_data(settings)
     trainer = build(settings["trainer"], "trainer", settings["allow_targets"])
-    return precomputed(reals[0], data, trainer.strategy.root_device)
+    return precompute(reals[0], data, trainer.strategy.root_device)
 
 
 def generator_of(ckpt: str | Path, allow_targets: Sequence[str] = ()) -> Generator:
@@ -196,7 +198,7 @@ def generator_of(ckpt: str | Path, allow_targets: Sequence[str] = ()) -> Generat
         ConfigError: the checkpoint's recipe names what it may not.
         CheckpointError: `ckpt` is missing or of no known kind.
     """
-    generator: Generator = rebuilt(open_checkpoint(ckpt), list(allow_targets)).generator_ema
+    generator: Generator = rebuild_system(open_checkpoint(ckpt), list(allow_targets)).generator_ema
     return generator
 
 
@@ -211,7 +213,7 @@ def recipe(name: str, *overrides: str) -> LightningModule:
         config = compose("train", [f"model={name}", "callbacks=none", "logger=csv", *overrides])
     with open_dict(config):
         config.run_dir = "outputs"
-    system: LightningModule = build_system(checked(counted(config), "train"))
+    system: LightningModule = build_system(check_config(count_classes(config), "train"))
     return system
 
 
@@ -222,7 +224,7 @@ def checkpointing_of(settings: Settings, parts: Parts) -> Checkpointing:
         home / "checkpoints",
         settings["checkpoint_every_kimg"],
         parts.update,
-        partial(lost, home),
+        partial(is_lost, home),
         settings["keep_every_kimg"],
         settings["max_hours"],
     )
@@ -282,7 +284,7 @@ def recorded_run(
                 outcome |= stopping(checkpointing, system, outcome["status"])
             outcome["seconds"] = time.monotonic() - started
             outcome["images_seen"] = system.images_seen
-            if trainer.is_global_zero and not lost(Path(settings["run_dir"])):
+            if trainer.is_global_zero and not is_lost(Path(settings["run_dir"])):
                 if parts is not None:
                     outcome |= at_the_end(cast(Training, system))
                     outcome |= ended_early(cast(Training, system))
@@ -338,7 +340,7 @@ def build_all(settings: Settings, group: str) -> list[Any]:
     nodes = {name: node for name, node in (settings.get(group) or {}).items() if node}
     for name, node in nodes.items():
         if not isinstance(node, dict):
-            raise ConfigError(f"{group}.{name}={shown(node)} should be a mapping with a _target_")
+            raise ConfigError(f"{group}.{name}={text_of(node)} should be a mapping with a _target_")
         if "_target_" not in node:
             raise ConfigError(f"{group}.{name} has no _target_{nearest(name, nodes)}")
         if node.get("_partial_"):
@@ -364,12 +366,12 @@ def build_trainer(settings: Settings, callbacks: list[Callback], begins_at: int 
 
     All ranks must begin at the same number of images.
     """
-    made(Path(settings["run_dir"]))
+    make_directory(Path(settings["run_dir"]))
     loggers = build_all(settings, "logger")
     for logger in loggers:
         logger.log_hyperparams(settings)
     last = next((each.last for each in callbacks if isinstance(each, Checkpointing)), None)
-    watch = Watch(partial(way_on, last))
+    watch = Watch(partial(how_to_resume, last))
     same = SameConfig(f"{config_hash(settings)} from {begins_at} images on")
     callbacks = [same, watch, *callbacks]
     given = {"callbacks": callbacks, "loggers": loggers, "directory": settings["run_dir"]}
@@ -377,4 +379,4 @@ def build_trainer(settings: Settings, callbacks: list[Callback], begins_at: int 
     return trainer
 
 
-__all__ = ["evaluate", "generator_of", "recipe", "resumed", "statistics", "train"]
+__all__ = ["evaluate", "generator_of", "recipe", "resume_words", "statistics", "train"]

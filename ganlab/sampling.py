@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.networks.base import Condition, Generator, Images, StyleGenerator
-from ganlab.nn.growing import enlarged
+from ganlab.nn.growing import enlarge
 from ganlab.nn.modulation import Normal
 from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.nn.style import truncate
@@ -267,7 +267,7 @@ def finest(images: Images) -> Tensor:
 
 def full_size(images: Images, generator: Generator) -> Tensor:
     """The finest of a generator's images, (N, C, H, W) of its size also while it still grows."""
-    return enlarged(finest(images), generator.image_size[1])
+    return enlarge(finest(images), generator.image_size[1])
 
 
 def checked_noise(noise: str) -> str:

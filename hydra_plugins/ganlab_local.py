@@ -110,13 +110,13 @@ class LocalLauncher(Launcher):
 
     def concluded(self, jobs: Sequence[JobReturn]) -> Sequence[JobReturn]:
         """Give every job its objective, or all failed ones the same complaint."""
-        from ganlab.grid.cell import GridError, result_of, together
+        from ganlab.grid.cell import GridError, group_by_fate, result_of
         from ganlab.grid.process import objective
 
         problems = [self.problem(job) for job in jobs]
         failed = [problem for problem in problems if problem is not None]
         message = (
-            f"{len(failed)} of {len(jobs)} cells did not finish: {'; '.join(together(failed))}"
+            f"{len(failed)} of {len(jobs)} cells did not finish: {'; '.join(group_by_fate(failed))}"
         )
         ran = any(name for name, _ in failed)  # what could not be prepared has no name
         error = GridError(f"{message}; the same command runs these again" if ran else message)

@@ -26,7 +26,7 @@ from ganlab.features import Classifier
 from ganlab.nn.growing import Stage
 from ganlab.report.images import grid, save_png
 from ganlab.report.results import read_result
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import load_checkpoint
 
@@ -119,7 +119,7 @@ def record(name: str) -> dict[str, Any]:
     result = trained(name)
     scores = scored(name, result["images_seen"])
     checkpoint = load_checkpoint(RUNS / name / "checkpoints/last.ckpt")
-    system = rebuilt(checkpoint, [])
+    system = rebuild_system(checkpoint, [])
     indices = range(SHOWN)
     images = Sampler.of(system, SEED).batch(indices)
     save_png(grid(images, columns=16), PICTURES / f"{name}.png", {"latents": f"0-63, seed {SEED}"})

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganlab.data.decode import normalised
-from ganlab.data.emoji import Emoji, embedded, sheet_of
+from ganlab.data.decode import normalise
+from ganlab.data.emoji import Emoji, read_embedded, sheet_of
 
 SHA256 = "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438"
 TABLE, PICTURES = "package/emoji.json", "package/img/google/64/"
@@ -39,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> None:
     archive = parser.parse_args(words).archive
     table, images = packed(archive.read_bytes())
     write(table, images, HOME)
-    found, rows = embedded()
+    found, rows = read_embedded()
     assert np.array_equal(found, images)
     assert rows == table
     print(f"{len(table):,} pictures, {(HOME / 'emoji.webp').stat().st_size:,} bytes in {HOME}")
@@ -76,7 +76,7 @@ def rows(listed: Sequence[Mapping[str, Any]]) -> Iterator[Emoji]:
 def picture(content: bytes) -> NDArray[np.uint8]:
     """A PNG's pixels on white, (64, 64, 3)."""
     with Image.open(io.BytesIO(content)) as image:
-        return np.asarray(normalised(image).convert("RGB"))
+        return np.asarray(normalise(image).convert("RGB"))
 
 
 def write(table: Sequence[Emoji], images: NDArray[np.uint8], folder: Path) -> None:

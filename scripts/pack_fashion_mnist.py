@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
-from ganlab.data.download import unpacked
-from ganlab.data.idx import SHA256, embedded, read_idx
+from ganlab.data.download import unpack
+from ganlab.data.idx import SHA256, read_embedded, read_idx
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="holds t10k-images-idx3-ubyte.gz and its labels")
     folder = parser.parse_args().folder
     images, labels = (
-        read_idx(unpacked(folder / f"{name}.gz", SHA256[name]), folder)
+        read_idx(unpack(folder / f"{name}.gz", SHA256[name]), folder)
         for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
     )
     tiles = images[np.argsort(labels, kind="stable")].reshape(10, 1000, 28, 28)
@@ -33,7 +33,7 @@ def main() -> None:
     target = Path(__file__).parents[1] / "ganlab" / "data" / "fashion_mnist.png"
     mosaic = tiles.transpose(0, 2, 1, 3).reshape(280, 28_000)
     Image.fromarray(mosaic).save(target, optimize=True, pnginfo=text)
-    assert all(map(np.array_equal, embedded(), (images, labels)))
+    assert all(map(np.array_equal, read_embedded(), (images, labels)))
     print(f"{target}: {target.stat().st_size:,} bytes")
 
 

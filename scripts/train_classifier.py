@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from ganlab.data.idx import FashionMNIST
 from ganlab.features import Classifier, Extractor, FashionVGG, classifier, fashion_vgg
-from ganlab.features.pixels import resized_antialiased
+from ganlab.features.pixels import resize_antialiased
 from ganlab.features.weights import sha256_of
 
 NUM_TRAIN = 60_000  # the training split comes first in the full set
@@ -54,7 +54,7 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
     flip = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
     images = torch.where(flip, images.flip(3), images)
     resized = bool(torch.rand((), generator=generator) < 0.5)
-    images = resized_antialiased(images, 32, "bilinear") if resized else F.pad(images, [2] * 4)
+    images = resize_antialiased(images, 32, "bilinear") if resized else F.pad(images, [2] * 4)
     return shifted(images, generator) / 127.5 - 1
 
 

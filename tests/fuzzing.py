@@ -15,7 +15,7 @@ from pathlib import Path
 from composing import composed
 from omegaconf import OmegaConf, open_dict
 
-from ganlab.checks.ranges import shown
+from ganlab.checks.ranges import text_of
 from ganlab.cli import EXPECTED, one_line
 from ganlab.run import train
 
@@ -179,7 +179,7 @@ def problem(run, config, key, value):
     said = verdict(run, altered(config, key, value), key)
     if said == "hangs" and key.endswith("kimg"):
         said = "runs"  # what takes long is no mistake
-    return None if said in ("runs", "refused") else f"{key}={shown(value)}: {said}"
+    return None if said in ("runs", "refused") else f"{key}={text_of(value)}: {said}"
 
 
 def drawn(config, share, seed, sections=None):

@@ -10,15 +10,15 @@ from ganlab.arguments import (
     INFO,
     INFOS,
     VALUED,
-    arranged,
+    arrange,
     checkpoint_of,
     overlaid,
-    parsed,
-    quoted,
+    parse_override,
+    quote,
     value_of,
 )
 from ganlab.cli import groups
-from ganlab.runs.saved_options import continued
+from ganlab.runs.saved_options import continue_words
 
 AWKWARD = [
     "/it's \\'here\\",
@@ -41,8 +41,8 @@ bounded = settings(max_examples=150, derandomize=True, deadline=None, database=N
 @bounded
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_text_comes_back_from_its_quotes(text):
-    assert parsed(f"ckpt={quoted(text)}").value() == text
-    assert value_of([f"+ckpt={quoted(text)}"], "ckpt") == text
+    assert parse_override(f"ckpt={quote(text)}").value() == text
+    assert value_of([f"+ckpt={quote(text)}"], "ckpt") == text
 
 
 @bounded
@@ -50,17 +50,17 @@ def test_any_text_comes_back_from_its_quotes(text):
 def test_any_path_is_read_by_us_as_by_hydra_and_is_the_path(name):
     for path in (f"/somewhere/{name}", f"./{name}"):
         if "," not in name:  # several, where no file has that very name
-            (word,) = arranged([f"ckpt={path}"], [])
+            (word,) = arrange([f"ckpt={path}"], [])
             assert OverridesParser.create().parse_override(word).value() == path
             assert checkpoint_of([word, "seed=1"]) == path
-            assert arranged([word], []) == [word], "arranged words stay as they are"
+            assert arrange([word], []) == [word], "arranged words stay as they are"
 
 
 @pytest.mark.parametrize("name", ["a,b", "'a", "a'", "[a", "{a}b", "2024", "1e3", "true", "a = b"])
 def test_a_file_of_any_name_in_this_folder_is_that_file(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(name).touch()
-    assert checkpoint_of(arranged([f"ckpt={name}"], [])) == name
+    assert checkpoint_of(arrange([f"ckpt={name}"], [])) == name
 
 
 def test_the_last_word_counts_and_null_is_none():
@@ -74,8 +74,8 @@ def test_the_last_word_counts_and_null_is_none():
 def test_flags_may_stand_anywhere_with_what_they_take():
     words = ["model=dcgan", "--config-dir", "/x=it's", "-c", "job", "ckpt=/a", "-m", "-i", "seed=1"]
     flags = ["--config-dir", "/x=it's", "-c", "job", "-m", "--info=all"]
-    assert arranged(words, []) == [*flags, "model=dcgan", "ckpt=/a", "seed=1"]
-    assert get_args_parser().parse_args(arranged(words, [])).overrides[1] == "ckpt=/a"
+    assert arrange(words, []) == [*flags, "model=dcgan", "ckpt=/a", "seed=1"]
+    assert get_args_parser().parse_args(arrange(words, [])).overrides[1] == "ckpt=/a"
 
 
 def test_the_flags_that_take_a_word_are_hydras():
@@ -93,22 +93,22 @@ def test_the_flags_that_take_a_word_are_hydras():
     "key", ["ckpt", "data.path", "hydra.run.dir", "+data.cache_dir", "study.image", "study.results"]
 )
 def test_paths_pass_through_the_grammar_unchanged(key, path):
-    (word,) = arranged([f"{key}={path}"], [])
+    (word,) = arrange([f"{key}={path}"], [])
     assert OverridesParser.create().parse_override(word).value() == path
 
 
 def test_tilde_is_the_home_folder():
-    assert arranged(["data.path=~/faces"], []) == [f"data.path={Path.home()}/faces"]
+    assert arrange(["data.path=~/faces"], []) == [f"data.path={Path.home()}/faces"]
 
 
 def test_a_tilde_may_mean_other_things():
-    assert arranged(["grid.caption=~5"], []) == ["grid.caption=~5"]
-    (word,) = arranged(["data.path=~nobody-of-that-name/faces"], [])
+    assert arrange(["grid.caption=~5"], []) == ["grid.caption=~5"]
+    (word,) = arrange(["data.path=~nobody-of-that-name/faces"], [])
     assert OverridesParser.create().parse_override(word).value() == "~nobody-of-that-name/faces"
 
 
 def test_several_paths_stay_several():
-    (word,) = arranged(["ckpt=~/a.ckpt,/my runs/b.ckpt"], [])
+    (word,) = arrange(["ckpt=~/a.ckpt,/my runs/b.ckpt"], [])
     (override,) = OverridesParser.create().parse_overrides([word])
     assert override.is_sweep_override()
     texts = [str(getattr(each, "text", each)) for each in override.sweep_iterator()]
@@ -119,7 +119,7 @@ def test_a_file_with_a_comma_in_its_name_is_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("one, two.jpg", "photo (1).jpg"):
         Path(name).touch()
-        (word,) = arranged([f"study.image={name}"], [])
+        (word,) = arrange([f"study.image={name}"], [])
         assert OverridesParser.create().parse_override(word).value() == name
 
 
@@ -139,18 +139,18 @@ def test_a_file_with_a_comma_in_its_name_is_one(tmp_path, monkeypatch):
     ],
 )
 def test_other_words_are_left_alone(word):
-    assert arranged([word], groups()) == [word]
+    assert arrange([word], groups()) == [word]
 
 
 def test_null_groups_are_explained():
-    assert arranged(["callbacks=null"], groups()) == ["callbacks=none"]
+    assert arrange(["callbacks=null"], groups()) == ["callbacks=none"]
     with pytest.raises(ValueError, match="logger=null: logger is a config group"):
-        arranged(["logger=null"], groups())
+        arrange(["logger=null"], groups())
 
 
 def test_todays_words_take_precedence_over_saved_ones():
     saved = ["model=dcgan", "kimg=10", "+model.penalties.r1.gamma=3", "data.num=5"]
-    assert continued(["kimg=20", "ckpt=x"], saved) == [
+    assert continue_words(["kimg=20", "ckpt=x"], saved) == [
         "model=dcgan",
         "+model.penalties.r1.gamma=3",
         "data.num=5",
@@ -177,7 +177,7 @@ def test_todays_words_take_precedence_over_saved_ones():
     ],
 )
 def test_a_checkpoint_cannot_say_where_to_write_what_to_fetch_or_to_import(word):
-    assert continued(["ckpt=x"], [word]) == ["ckpt=x"]
+    assert continue_words(["ckpt=x"], [word]) == ["ckpt=x"]
 
 
 def test_one_key_of_the_checkpoints_data_can_be_changed():

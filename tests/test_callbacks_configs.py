@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from ganlab import callbacks
-from ganlab.config import build, resolved
+from ganlab.config import build, resolve
 from ganlab.loggers import CSVLog, Guarded
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ def composed(tmp_path):
     ],
 )
 def test_any_choice_of_loggers_writes_the_csv_too(composed, tmp_path, choice, names):
-    settings = resolved(composed(f"logger={choice}"))["logger"]
+    settings = resolve(composed(f"logger={choice}"))["logger"]
     assert set(settings) == names
     loggers = {name: build(node, "logger") for name, node in settings.items()}
     assert isinstance(loggers["csv"], CSVLog)
@@ -52,7 +52,7 @@ def test_any_choice_of_loggers_writes_the_csv_too(composed, tmp_path, choice, na
 
 
 def test_the_default_callbacks_are_built_from_their_config(composed, tmp_path):
-    nodes = resolved(composed("callbacks=default"))["callbacks"]
+    nodes = resolve(composed("callbacks=default"))["callbacks"]
     pictures = ["sample_grid", "scales", "reconstructions"]
     ours = ["progress", "throughput", "health", "rho", "metrics_log"]
     assert [name for name in nodes if name in (*pictures, *ours)] == [*pictures, *ours]
@@ -64,7 +64,7 @@ def test_the_default_callbacks_are_built_from_their_config(composed, tmp_path):
 
 
 def test_every_callback_of_the_package_is_among_the_default_ones(composed):
-    nodes = resolved(composed("callbacks=default"))["callbacks"]
+    nodes = resolve(composed("callbacks=default"))["callbacks"]
     parts = {name: getattr(callbacks, name) for name in callbacks.__all__}
     kinds = {f"ganlab.callbacks.{name}" for name, part in parts.items() if inspect.isclass(part)}
     assert {node["_target_"] for node in nodes.values()} == kinds
@@ -76,7 +76,7 @@ def test_every_callback_of_the_package_is_among_the_default_ones(composed):
 def test_every_logger_writes_the_csv_too_and_fails_no_run(composed, name):
     built = {
         key: build(node, "logger")
-        for key, node in resolved(composed(f"logger={name}"))["logger"].items()
+        for key, node in resolve(composed(f"logger={name}"))["logger"].items()
     }
     assert isinstance(built.pop("csv"), CSVLog)
     assert all(isinstance(logger, Guarded) for logger in built.values())

@@ -5,7 +5,7 @@ import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
-from ganlab.checks.annotations import spelled
+from ganlab.checks.annotations import annotation_text
 from ganlab.cli import conf_dir
 from ganlab.config import (
     SECTIONS,
@@ -18,7 +18,7 @@ from ganlab.config import (
     differences,
     locate,
     parameters,
-    resolved,
+    resolve,
     targets,
 )
 
@@ -127,7 +127,7 @@ def test_targets_outside_the_allowlist_are_refused(target):
 
 def test_a_section_names_public_parts_alone():
     assert locate("ganlab.data.folder", SECTIONS["data"])
-    for name in ("download.fetch", "check.check", "files.existing"):
+    for name in ("download.fetch", "check.check", "files.require_path"):
         with pytest.raises(ConfigError, match="not allowed"):
             locate(f"ganlab.data.{name}", SECTIONS["data"])
 
@@ -140,7 +140,7 @@ def test_a_section_names_public_parts_alone():
         ("trainer", "ganlab.systems.checkpoint.load_checkpoint"),
         ("callbacks", "ganlab.studies.read_ranking"),
         ("callbacks", "ganlab.studies.perceptual_path_lengths"),
-        ("study", "ganlab.studies.walked"),
+        ("study", "ganlab.studies.walk_path"),
         ("scores", "ganlab.metrics.real_key"),
         ("metrics", "ganlab.metrics.nearest"),
         ("logger", "ganlab.loggers.finish"),
@@ -252,7 +252,7 @@ def test_value_of_the_wrong_type_names_its_key_and_the_right_type(key, value, me
     ],
 )
 def test_lists_are_spelled_with_what_they_hold(hint, words):
-    assert spelled(hint) == words
+    assert annotation_text(hint) == words
 
 
 def test_an_item_of_the_wrong_type_is_told_what_the_list_holds():
@@ -301,7 +301,7 @@ def test_top_level_value_that_no_run_can_have(key, value):
 
 def test_unset_value_is_refused():
     with pytest.raises(MissingMandatoryValue):
-        resolved(OmegaConf.create({"data": {"path": "???"}}))
+        resolve(OmegaConf.create({"data": {"path": "???"}}))
 
 
 def test_differences_name_dotted_keys_and_both_values():

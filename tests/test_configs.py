@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from ganlab.cli import conf_dir
 from ganlab.config import ConfigError, check, check_top_level
-from ganlab.run import build_system, checked, evaluate, recipe, train
-from ganlab.runs.classes import counted
+from ganlab.run import build_system, check_config, evaluate, recipe, train
+from ganlab.runs.classes import count_classes
 
 CONF = conf_dir()
 SMOKE = [line for line in (Path(__file__).parent / "smoke.txt").read_text().split() if line]
@@ -57,7 +57,7 @@ def composed(name, overrides, directory="unused"):
 
 def settings_of(name, overrides):
     """Resolved where values are given; mandatory ones may stay open."""
-    settings = OmegaConf.to_container(counted(composed(name, overrides)), resolve=True)
+    settings = OmegaConf.to_container(count_classes(composed(name, overrides)), resolve=True)
     check_top_level(settings, name)
     check(settings)
     return settings
@@ -176,5 +176,5 @@ def test_recipe_gives_a_module_for_a_notebook(name):
 
 
 def test_checked_config_is_plain(tmp_path):
-    settings = checked(composed("train", ["data=synthetic"], tmp_path), "train")
+    settings = check_config(composed("train", ["data=synthetic"], tmp_path), "train")
     assert type(settings["model"]["generator_optimizer"]["betas"]) is list

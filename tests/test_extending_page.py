@@ -125,7 +125,7 @@ def test_a_package_trains_resumes_and_is_studied(rings, tmp_path):
 
 
 def test_every_config_of_the_package_composes_in_its_group(rings, tmp_path):
-    from ganlab.config import check, resolved
+    from ganlab.config import check, resolve
 
     configs = PACKAGE / "ganlab_rings" / "conf"
     found = {path.relative_to(configs).with_suffix("") for path in configs.rglob("*.yaml")}
@@ -137,7 +137,7 @@ def test_every_config_of_the_package_composes_in_its_group(rings, tmp_path):
         elif path.parent.name == "norm":
             more = ["model=stylegan"]
         config = composed(name, tmp_path, *more, f"{path.parent}={path.name}")
-        check(resolved(config), ["ganlab_rings"])
+        check(resolve(config), ["ganlab_rings"])
 
 
 def test_images_of_the_model_and_of_the_data_set_are_round(rings):

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from ganlab.grid.cell import read_cell
 from ganlab.run import evaluate, generator_of, train
-from ganlab.runs.recipes import resumed
+from ganlab.runs.recipes import resume_words
 from ganlab.sampling import Sampler
 from ganlab.studies import Rates
 
@@ -76,7 +76,7 @@ def composed(name, directory, words):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_a_checkpoint_goes_on_as_its_own_commit_did(name, kept, tmp_path, capsys):
-    words = resumed([f"ckpt={kept / name}.ckpt", "kimg=0.04"])
+    words = resume_words([f"ckpt={kept / name}.ckpt", "kimg=0.04"])
     assert "model=" + name in words
     assert capsys.readouterr().err == ""
     ended = train(composed("train", tmp_path / "run", words))

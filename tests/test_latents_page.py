@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 
 from ganlab import interop
-from ganlab.interop.foreign import opened
+from ganlab.interop.foreign import open_file
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "latents.md"
@@ -21,7 +21,7 @@ def test_the_notebook_runs(tmp_path, monkeypatch, capsys):
 
     (notebook,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     torch.save({"netG_state_dict": state(lively(generator(ngf=2)))}, tmp_path / "tiny.pth")
-    monkeypatch.setitem(interop.NAMED, "faces", lambda: opened(tmp_path / "tiny.pth"))
+    monkeypatch.setitem(interop.NAMED, "faces", lambda: open_file(tmp_path / "tiny.pth"))
     names = {}
     exec(notebook, names)
     assert names["images"].shape == (8, 3, 64, 64)

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import open_dict
 
 from ganlab.cli import conf_dir
-from ganlab.config import MOVED, SECTIONS, ConfigError, differences, locate, renamed, resolved
+from ganlab.config import MOVED, SECTIONS, ConfigError, differences, locate, rename_moved, resolve
 from ganlab.run import generator_of, train
 from ganlab.runs.provenance import config_hash
 
@@ -94,16 +94,16 @@ def test_a_moved_name_widens_nothing():
 
 def test_names_are_those_of_today_at_any_depth():
     node = {"a": [{"_target_": OLD, "b": {"_target_": OLD}}], "c": OLD, "_target_": "mine.Model"}
-    found = renamed(node)
+    found = rename_moved(node)
     assert found["a"] == [{"_target_": NEW, "b": {"_target_": NEW}}]
     assert (found["c"], found["_target_"]) == (OLD, "mine.Model")
-    assert renamed(found) == found
+    assert rename_moved(found) == found
     assert differences(node, found) == []
     assert differences(node, {**found, "c": NEW}) == [f"c: {OLD!r} -> {NEW!r}"]
 
 
 def test_a_hash_is_of_the_names_of_today(own):
-    before, after = (resolved(composed(own, target)) for target in (OLD, NEW))
+    before, after = (resolve(composed(own, target)) for target in (OLD, NEW))
     assert config_hash(before, anywhere=True) == config_hash(after, anywhere=True)
     assert before["model"]["generator"]["mapping"]["_target_"] == NEW
 

@@ -12,8 +12,8 @@ from ganlab.config import build
 from ganlab.networks.base import Condition
 from ganlab.nn.randomness import keyed_generator
 from ganlab.run import train
-from ganlab.runs.classes import counted
-from ganlab.runs.recipes import build_system, checked
+from ganlab.runs.classes import count_classes
+from ganlab.runs.recipes import build_system, check_config
 
 NUM = 6
 EMOJI = {"_target_": "ganlab.data.emoji", "variants": False, "resolution": 64}
@@ -57,7 +57,7 @@ def test_what_is_logged_is_what_the_final_discriminator_says(conditional, tmp_pa
     train(config)
     with (tmp_path / "metrics.csv").open() as file:
         row = list(csv.DictReader(file))[-1]
-    settings = checked(counted(config), "train")
+    settings = check_config(count_classes(config), "train")
     system = build_system(settings)
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     system.load_state_dict(checkpoint["state_dict"])

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from ganlab import interop
-from ganlab.interop.foreign import opened
+from ganlab.interop.foreign import open_file
 
 ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
@@ -76,7 +76,7 @@ def test_every_command_of_a_tutorial_composes(page, tmp_path):
 
 def test_the_notebook_of_a_tutorial_runs(home, monkeypatch, capsys):
     page = (ROOT / "docs" / "tutorials" / "neuron.md").read_text()
-    monkeypatch.setitem(interop.NAMED, "faces", lambda: opened(home / "tiny.pth"))
+    monkeypatch.setitem(interop.NAMED, "faces", lambda: open_file(home / "tiny.pth"))
     names = {}
     exec("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), names)
     assert names["moved"].shape == (8,)

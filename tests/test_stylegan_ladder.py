@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganlab.cli import conf_dir, one_line
 from ganlab.config import differences
-from ganlab.run import build_system, checked, evaluate, rebuilt, recipe, train
+from ganlab.run import build_system, check_config, evaluate, rebuild_system, recipe, train
 from ganlab.systems.checkpoint import load_checkpoint
 
 CONF = conf_dir()
@@ -107,7 +107,7 @@ def composed(*overrides, directory="unused"):
 
 
 def settings_of(*overrides):
-    return checked(composed(*overrides), "train")
+    return check_config(composed(*overrides), "train")
 
 
 def build_row(name):
@@ -186,7 +186,7 @@ def test_every_row_trains_and_restores(name, tmp_path):
     result = train(composed(*overrides, directory=tmp_path))
     assert (result["status"], result["images_seen"]) == ("done", 40)
     last = tmp_path / "checkpoints" / "last.ckpt"
-    system = rebuilt(load_checkpoint(last), [])
+    system = rebuild_system(load_checkpoint(last), [])
     latents = system.generator.sample_latents(2, torch.Generator().manual_seed(0))
     assert system.generator_ema(latents).isfinite().all()
     again = train(composed(*overrides, "kimg=0.056", f"ckpt={last}", directory=tmp_path))
@@ -264,7 +264,7 @@ def test_pin_stays_in_the_unit_interval_and_its_run_leaves_the_histogram(tmp_pat
         directory=tmp_path,
     )
     assert train(config)["status"] == "done"
-    system = rebuilt(load_checkpoint(tmp_path / "checkpoints" / "last.ckpt"), [])
+    system = rebuild_system(load_checkpoint(tmp_path / "checkpoints" / "last.ckpt"), [])
     rho = torch.cat([p for n, p in system.generator.named_parameters() if n.endswith("rho")])
     assert rho.min() >= 0
     assert rho.max() <= 1

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ganlab.__main__ import main
 from ganlab.cli import fail, one_line, plain_warning, visible
 from ganlab.data.problems import BrokenData, Problem
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 
 CLEAR = "\x1b]0;title\x07\x1b[2J"  # a terminal's title is set, its screen cleared
 TURNED = "\u202egnp.exe"  # shown from right to left
@@ -61,7 +61,7 @@ def test_every_line_of_a_list_does():
 def test_what_a_checkpoint_says_is_shown_so():
     recipe = {"model": {"_target_": CLEAR}, "data": {}}
     with pytest.raises(ValueError, match="not allowed") as refused:
-        rebuilt({"recipe": recipe, "images_seen": 0, "state_dict": {}}, [])
+        rebuild_system({"recipe": recipe, "images_seen": 0, "state_dict": {}}, [])
     assert CLEAR in str(refused.value)
     assert one_line(refused.value).isprintable()
 
@@ -79,7 +79,9 @@ def test_a_table_of_other_peoples_results_shows_it_so(tmp_path, monkeypatch, cap
 
 
 def test_the_table_of_a_checkpoints_layers_shows_it_so(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("ganlab.runs.description.described", lambda *_: f"labels: {CLEAR}")
+    monkeypatch.setattr(
+        "ganlab.runs.description.describe_checkpoint", lambda *_: f"labels: {CLEAR}"
+    )
     torch.save({}, tmp_path / "x.ckpt")
     monkeypatch.setattr(sys, "argv", ["ganlab", "info", f"ckpt={tmp_path / 'x.ckpt'}"])
     main()

@@ -9,7 +9,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from ganlab.callbacks.observer import Observer, fixed_fakes, log_row
-from ganlab.nn.growing import unfinished
+from ganlab.nn.growing import growth_state
 from ganlab.nn.randomness import keyed_generator
 from ganlab.systems.training import Training
 
@@ -103,12 +103,12 @@ class Health(Observer):
         metrics = {f"health/{sign}": value for sign, value in fakes.items()}
         metrics |= {f"health/{sign}_of_reals": value for sign, value in self.reals.items()}
         log_row(trainer, metrics, system.images_seen)
-        if self.reals and unfinished(system.generator_ema) is None:
+        if self.reals and growth_state(system.generator_ema) is None:
             self.judge(fakes, system.images_seen)
 
     def judge(self, fakes: Mapping[str, float], images_seen: int) -> None:
         """Count ticks at which the fakes are less varied than reals; say it at the second."""
-        if varied(fakes, self.reals):
+        if is_varied(fakes, self.reals):
             self.outside = 0
         elif self.outside is not None:
             self.outside += 1
@@ -127,7 +127,7 @@ class Health(Observer):
         )
 
 
-def varied(fakes: Mapping[str, float], reals: Mapping[str, float]) -> bool:
+def is_varied(fakes: Mapping[str, float], reals: Mapping[str, float]) -> bool:
     """Whether fakes have at least half the spread of reals and hardly more near-duplicates."""
     spread = fakes["pixel_std"] >= 0.5 * reals["pixel_std"]
     return spread and fakes["near_duplicates"] <= reals["near_duplicates"] + 0.25

@@ -19,7 +19,7 @@ from ganlab.systems.clock import crossed
 from ganlab.systems.training import Training
 
 
-def finished(system: Training) -> bool:
+def is_finished(system: Training) -> bool:
     """Whether the run has reached its length, as opposed to having been stopped before."""
     return system.complete
 
@@ -42,7 +42,7 @@ class Observer(Callback):
 
     def due(self, system: Training) -> bool:
         """Whether the batch that just ended is one to look at."""
-        return finished(system) or crossed(
+        return is_finished(system) or crossed(
             system.images_before, system.images_seen, self.every_images
         )
 
@@ -59,7 +59,7 @@ class Observer(Callback):
 
 
 @contextmanager
-def spared(what: str | Path) -> Iterator[None]:
+def tolerate(what: str | Path) -> Iterator[None]:
     """Let a picture that could not be written cost itself, not the run."""
     try:
         yield

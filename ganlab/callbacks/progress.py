@@ -8,7 +8,7 @@ from typing import Any
 from lightning import Trainer
 from tqdm import tqdm
 
-from ganlab.callbacks.observer import Observer, finished
+from ganlab.callbacks.observer import Observer, is_finished
 from ganlab.callbacks.throughput import Pace
 from ganlab.systems.training import Training
 
@@ -79,7 +79,7 @@ class Progress(Observer):
             return False
         if self.bar is None:
             return super().due(system)
-        return finished(system) or time.monotonic() - self.drawn_at >= self.seconds
+        return is_finished(system) or time.monotonic() - self.drawn_at >= self.seconds
 
     def observe(self, trainer: Trainer, system: Training) -> None:
         """Redraw the bar, or print the line."""

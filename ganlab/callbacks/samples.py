@@ -10,10 +10,10 @@ from torch import Tensor
 from ganlab.callbacks.observer import (
     Observer,
     class_fakes,
-    finished,
     fixed_fakes,
+    is_finished,
     log_picture,
-    spared,
+    tolerate,
 )
 from ganlab.report.images import Pixels, grid, save_grid, save_png
 from ganlab.report.timeline import strip
@@ -78,11 +78,11 @@ class SampleGrid(Observer):
         images = self.images(system)
         metadata = {"images_seen": str(seen), "seed": str(self.seed)}
         place = self.directory / f"{seen:09d}.png"
-        with spared(place):
+        with tolerate(place):
             save_grid(images, place, columns, metadata=metadata)
         log_picture(trainer, "samples", grid(images, columns), seen)
-        if finished(system) and self.saved():
-            with spared(self.directory / "timeline.png"):
+        if is_finished(system) and self.saved():
+            with tolerate(self.directory / "timeline.png"):
                 log_picture(trainer, "timeline", self.save_timeline(columns), seen)
 
     def width(self, system: Training) -> int:

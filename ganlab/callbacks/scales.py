@@ -33,7 +33,7 @@ def scales(
     return {f"{image.shape[-1]} px": image for image in images}
 
 
-def enlarged(images: Tensor, size: int) -> Tensor:
+def enlarge(images: Tensor, size: int) -> Tensor:
     """Pixels repeated until the images are `size` wide."""
     return F.interpolate(images, size=(size, size), mode="nearest")
 
@@ -67,4 +67,4 @@ class Scales(PictureSeries):
         if not shown:
             return None
         size = max(images.shape[-1] for images in shown.values())
-        return labelled_grid([(text, enlarged(images, size)) for text, images in shown.items()])
+        return labelled_grid([(text, enlarge(images, size)) for text, images in shown.items()])

@@ -5,7 +5,7 @@ from typing import Any
 
 from lightning import Trainer
 
-from ganlab.callbacks.observer import Observer, finished, log_picture, spared
+from ganlab.callbacks.observer import Observer, is_finished, log_picture, tolerate
 from ganlab.report.images import Pixels, save_png
 from ganlab.systems.training import Training
 
@@ -55,8 +55,8 @@ class PictureSeries(Observer):
         seen = system.images_seen
         metadata = {"images_seen": str(seen)}
         place = self.directory / "samples" / self.name / f"{seen:09d}.png"
-        with spared(place):
+        with tolerate(place):
             save_png(picture, place, metadata)
-            if finished(system):
+            if is_finished(system):
                 save_png(picture, self.directory / "figures" / f"{self.name}.png", metadata)
         log_picture(trainer, self.name, picture, seen)

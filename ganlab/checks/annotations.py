@@ -109,13 +109,13 @@ def _is_container(hint: object) -> bool:
     return hint is not str and (_is_a(hint, Sequence) or _is_a(hint, Mapping))
 
 
-def spelled(hint: object) -> str:
+def annotation_text(hint: object) -> str:
     """The annotation in words a config's author reads."""
     if get_origin(hint) in (Union, UnionType):
         options = get_args(hint)
         plain = [each for each in options if each in (bool, int, float, str) or _is_container(each)]
         options = tuple(each for each in options if each in (*plain, NoneType) or not plain)
-        return " or ".join(dict.fromkeys(map(spelled, options)))
+        return " or ".join(dict.fromkeys(map(annotation_text, options)))
     if get_origin(hint) is Literal:
         return " or ".join(map(str, get_args(hint)))
     if _is_container(hint):
@@ -141,5 +141,7 @@ def _plural(hint: Any) -> str:
     if get_origin(hint) in (Union, UnionType):
         return " or ".join(filter(None, map(_plural, get_args(hint))))
     if _is_container(hint):
-        return spelled(hint).replace("a list", "lists", 1).replace("a mapping", "mappings", 1)
+        return (
+            annotation_text(hint).replace("a list", "lists", 1).replace("a mapping", "mappings", 1)
+        )
     return PLURALS.get(hint, "")

@@ -16,22 +16,22 @@ TARGET = "_target_"
 Definition = ast.ClassDef | ast.FunctionDef
 
 
-def spoken(node: object) -> Any:
+def without_defaults(node: object) -> Any:
     """A config without those keys of its targets that are at their defaults."""
     if isinstance(node, list | tuple):
-        return [spoken(each) for each in node]
+        return [without_defaults(each) for each in node]
     if not isinstance(node, dict):
         return node
     target = node.get(TARGET)
     silent = defaults_of(target) if isinstance(target, str) else {}
     return {
-        key: spoken(value)
+        key: without_defaults(value)
         for key, value in node.items()
         if not (key in silent and same(value, silent[key]))
     }
 
 
-def stated(node: Mapping[Any, Any], key: Any) -> Any:
+def value_or_default(node: Mapping[Any, Any], key: Any) -> Any:
     """What a node of a config says of a key; where it says nothing, its constructor's default."""
     return node.get(key, defaults_of(str(node.get(TARGET))).get(key))
 
@@ -46,8 +46,8 @@ def same(value: object, default: object) -> bool:
 @cache
 def defaults_of(target: str) -> Mapping[str, Any]:
     """The plain defaults of a class or a function of ours, by parameter; none of anybody else's."""
-    place = defined(*target.rpartition(".")[::2])
-    return {} if place is None else dict(given(*place))
+    place = definition_of(*target.rpartition(".")[::2])
+    return {} if place is None else dict(default_parameters(*place))
 
 
 @cache
@@ -61,7 +61,7 @@ def body_of(module: str) -> list[ast.stmt]:
     return ast.parse(found.read_text(encoding="utf-8")).body if found.is_file() else []
 
 
-def defined(module: str, name: str) -> tuple[str, Definition] | None:
+def definition_of(module: str, name: str) -> tuple[str, Definition] | None:
     """Where something is defined that a module has, and its definition."""
     for statement in body_of(module):
         if isinstance(statement, Definition) and statement.name == name:
@@ -69,11 +69,11 @@ def defined(module: str, name: str) -> tuple[str, Definition] | None:
         if isinstance(statement, ast.ImportFrom) and statement.module:
             for alias in statement.names:
                 if (alias.asname or alias.name) == name:
-                    return defined(statement.module, alias.name)
+                    return definition_of(statement.module, alias.name)
     return None
 
 
-def given(module: str, node: Definition) -> Iterator[tuple[str, Any]]:
+def default_parameters(module: str, node: Definition) -> Iterator[tuple[str, Any]]:
     """Parameters with plain defaults: of a function, an `__init__`, or a dataclass's fields."""
     constants = constants_of(module)
     if isinstance(node, ast.FunctionDef):
@@ -84,11 +84,11 @@ def given(module: str, node: Definition) -> Iterator[tuple[str, Any]]:
         yield from arguments(made[0].args, constants)
         return
     for base in node.bases:
-        if isinstance(base, ast.Name) and (place := defined(module, base.id)):
-            yield from given(*place)
+        if isinstance(base, ast.Name) and (place := definition_of(module, base.id)):
+            yield from default_parameters(*place)
     for field in node.body:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value:
-            yield from plain(field.target.id, field.value, constants)
+            yield from plain_constants(field.target.id, field.value, constants)
 
 
 def arguments(taken: ast.arguments, constants: Mapping[str, ast.expr]) -> Iterator[tuple[str, Any]]:
@@ -97,10 +97,10 @@ def arguments(taken: ast.arguments, constants: Mapping[str, ast.expr]) -> Iterat
     pairs = list(zip(named[::-1], taken.defaults[::-1], strict=False))
     pairs += [(a, d) for a, d in zip(taken.kwonlyargs, taken.kw_defaults, strict=True) if d]
     for argument, default in pairs:
-        yield from plain(argument.arg, default, constants)
+        yield from plain_constants(argument.arg, default, constants)
 
 
-def plain(
+def plain_constants(
     name: str, value: ast.expr, constants: Mapping[str, ast.expr]
 ) -> Iterator[tuple[str, Any]]:
     """The pair, where the value is plain, or a module's constant that is."""

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ganlab.checks.ranges import shown
+from ganlab.checks.ranges import text_of
 
 Check = Callable[[Any, str], None]  # value, its dotted place
 MOST = 2**63  # of counters
@@ -19,10 +19,10 @@ class Unfit(Exception):  # noqa: N818 - carries a phrase from a check to `compla
 
 def refuse(place: str, value: object, words: str) -> None:
     """Leave the check of a field, whose value should be what the words say."""
-    raise Unfit(f"{place} is {' '.join(shown(value).split())} and should be {words}")
+    raise Unfit(f"{place} is {' '.join(text_of(value).split())} and should be {words}")
 
 
-def a(words: str, test: Callable[[Any], bool]) -> Check:
+def leaf(words: str, test: Callable[[Any], bool]) -> Check:
     """A value that passes a test."""
 
     def check(value: object, place: str) -> None:
@@ -52,7 +52,7 @@ def fields(missing: Mapping[str, Check] | None = None, /, **known: Check) -> Che
     return check
 
 
-def given(**known: Check) -> Check:
+def optional_fields(**known: Check) -> Check:
     """A mapping in which these fields may be missing or null."""
 
     def check(value: Any, place: str) -> None:
@@ -64,7 +64,7 @@ def given(**known: Check) -> Check:
     return check
 
 
-def both(*checks: Check) -> Check:
+def all_of(*checks: Check) -> Check:
     """A value that passes every one of the checks."""
 
     def check(value: object, place: str) -> None:
@@ -74,14 +74,16 @@ def both(*checks: Check) -> Check:
     return check
 
 
-def each(inner: Check, key: Callable[[Any], bool] = lambda key: isinstance(key, str)) -> Check:
+def mapping_of(
+    inner: Check, key: Callable[[Any], bool] = lambda key: isinstance(key, str)
+) -> Check:
     """A mapping whose names pass a test and whose every value passes a check."""
 
     def check(value: Any, place: str) -> None:
         mapping(value, place)
         for name, item in value.items():
             if not key(name):
-                raise Unfit(f"{place} has the name {shown(name)}, which no run writes")
+                raise Unfit(f"{place} has the name {text_of(name)}, which no run writes")
             inner(item, f"{place}.{name}")
 
     return check
@@ -109,12 +111,12 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-mapping = a("a mapping", lambda value: isinstance(value, dict))
-count = a("a whole number from 0 to 2^63 - 1", is_count)
-number = a("a number", is_number)
-finite = a("a finite number", lambda value: is_number(value) and math.isfinite(value))
-text = a("text", lambda value: isinstance(value, str))
-plain = a("text or a number", lambda v: v is None or isinstance(v, str | int | float))
+mapping = leaf("a mapping", lambda value: isinstance(value, dict))
+count = leaf("a whole number from 0 to 2^63 - 1", is_count)
+number = leaf("a number", is_number)
+finite = leaf("a finite number", lambda value: is_number(value) and math.isfinite(value))
+text = leaf("text", lambda value: isinstance(value, str))
+plain = leaf("text or a number", lambda v: v is None or isinstance(v, str | int | float))
 
 
 def complaint(value: object, schema: Check) -> str | None:

@@ -109,7 +109,7 @@ RANGES: dict[str, Range] = {
 LONGEST = {"taps": 64, "kernels": 64, "hidden": 256, "sizes": 16}  # lists by key
 
 
-def unfit(section: str, key: str, value: object) -> str | None:
+def range_problem(section: str, key: str, value: object) -> str | None:
     """What a value's numbers should be, in words, where one of them or their count cannot be."""
     allowed = RANGES.get(f"{section}.{key}", RANGES.get(key, ANY))
     if not all(map(allowed.holds, numbers(value))):
@@ -130,7 +130,7 @@ def numbers(value: object) -> Iterator[float]:
         yield value
 
 
-def shown(value: object) -> str:
+def text_of(value: object) -> str:
     """A value in a message: its text, or how it begins and how long it is."""
     if isinstance(value, int) and abs(value) >= 10**SHOWN:
         return f"{'-' if value < 0 else ''}10^{math.floor(math.log10(abs(value)))} and more"

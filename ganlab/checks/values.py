@@ -10,8 +10,8 @@ from typing import Any, Union, get_args, get_origin
 from hydra.errors import InstantiationException
 from omegaconf import OmegaConf
 
-from ganlab.checks.annotations import fits, spelled
-from ganlab.checks.ranges import numbers, shown, unfit
+from ganlab.checks.annotations import annotation_text, fits
+from ganlab.checks.ranges import numbers, range_problem, text_of
 from ganlab.cli import one_line
 
 
@@ -36,7 +36,7 @@ HYDRAS = {  # on how a node is built
 OURS = ("ganlab.", "torch.optim.")  # whose parameters' names mean what `ranges` says of them
 
 
-def unlike(
+def type_problem(
     path: str,  # the dotted key
     value: object,
     hint: object,  # the annotation of its parameter
@@ -46,20 +46,20 @@ def unlike(
     if path.endswith("._recursive_") and value is False and target.startswith(OURS):
         return f"{path}=False would leave its parts unbuilt: leave that out"
     if (word := HYDRAS.get(path.rpartition(".")[2])) is not None:
-        return None if word.holds(value) else f"{path}={shown(value)} should be {word.words}"
+        return None if word.holds(value) else f"{path}={text_of(value)} should be {word.words}"
     if isinstance(value, dict) and value.get("_partial_") is True and not fits(value, hint):
         return f"{path}._partial_=true would leave it unbuilt: leave that out"
     if not fits(value, hint):
         path, value, hint = innermost(path, value, hint)
-    said = f"{path}={shown(value)} should be"
+    said = f"{path}={text_of(value)} should be"
     if value is None and path.endswith(".extractor") and not fits(value, hint):
         return f"{path} needs features: give some, as in features=inception or features=classifier"
     if not fits(value, hint):
-        return f"{said} {spelled(hint)}"
+        return f"{said} {annotation_text(hint)}"
     if not all(isinstance(each, int) or math.isfinite(each) for each in numbers(value)):
-        return f"{said} {spelled(hint)}, and finite"
+        return f"{said} {annotation_text(hint)}, and finite"
     words = (
-        unfit(path.partition(".")[0], path.rpartition(".")[2], value)
+        range_problem(path.partition(".")[0], path.rpartition(".")[2], value)
         if target.startswith(OURS)
         else None
     )
@@ -86,5 +86,5 @@ def refusal(node: dict[str, Any], section: str, error: InstantiationException) -
     path = f"{section}.{place[1]}" if place else section
     if any(re.search(rf"\b{re.escape(str(key))}\b", said) for key in inner):
         return f"{path}: {said}"
-    given = ", ".join(f"{k}={shown(v)}" for k, v in inner.items() if not str(k).startswith("_"))
+    given = ", ".join(f"{k}={text_of(v)}" for k, v in inner.items() if not str(k).startswith("_"))
     return f"{path} cannot be built with {given}: {said}"

@@ -8,13 +8,20 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from ganlab.data import stored
-from ganlab.data.collection import hashed
+from ganlab.data.collection import content_hash
 from ganlab.data.files import Files, state
 from ganlab.data.index import Member, State, kept_index, read
-from ganlab.data.labels import LABEL_COLUMNS, Labels, labels_of, listed, numbered, with_numbers
+from ganlab.data.labels import (
+    LABEL_COLUMNS,
+    Labels,
+    labels_of,
+    name_list,
+    number_labels,
+    with_numbers,
+)
 from ganlab.data.problems import BrokenData, Problem, UnusableImage
 from ganlab.data.stored import LARGEST, Stored
-from ganlab.storage import DamagedFile, irregular
+from ganlab.storage import DamagedFile, irregularity
 from ganlab.storage.key_values import entries
 
 SIDECARS = (".cls", ".json")  # of WebDataset: the class of an image beside it, in this order
@@ -45,7 +52,7 @@ class PackedFiles(Files):
         for part in parts:
             within = f"{part.name}/" if len(parts) > 1 else ""
             try:
-                if (kind := irregular(part)) is not None:  # before it is waited for
+                if (kind := irregularity(part)) is not None:  # before it is waited for
                     raise DamagedFile(f"it is {kind}")
                 index = kept_index(part, self.members)
             except (DamagedFile, OSError) as error:
@@ -66,7 +73,7 @@ class PackedFiles(Files):
         if size > LARGEST:
             reason = f"has {size / 2**20:,.0f} MB, more than any image read here"
             raise UnusableImage(reason, "replace or delete it")
-        return stored.opened(io.BytesIO(read(part, offset, size, self.states[part])))
+        return stored.open_stored(io.BytesIO(read(part, offset, size, self.states[part])))
 
     def content(self, name: str) -> bytes:  # noqa: D102
         part, offset, size, note = self.at[name]
@@ -75,7 +82,7 @@ class PackedFiles(Files):
         return self.bounded(name, size, lambda: read(part, offset, size, self.states[part]))
 
     def fingerprint(self) -> str:  # noqa: D102
-        return hashed(bool(self.class_names), *map(state, self.parts))
+        return content_hash(bool(self.class_names), *map(state, self.parts))
 
 
 class TarFiles(PackedFiles):
@@ -135,11 +142,11 @@ class TarFiles(PackedFiles):
 
     def _of_notes(self, notes: Sequence[str], suffix: str) -> Labels:
         if without := [n for n, note in zip(self.names, notes, strict=True) if not note]:
-            reason = f"has no label in a {suffix} beside {listed(without)}"
+            reason = f"has no label in a {suffix} beside {name_list(without)}"
             raise BrokenData([Problem(str(self.place), reason, "set data.labels=false")])
         labels = [label for _, label in with_numbers([(note, note) for note in notes])]
         try:
-            found = numbered(labels, suffix, [f"{_key(name)}{suffix}" for name in self.names])
+            found = number_labels(labels, suffix, [f"{_key(name)}{suffix}" for name in self.names])
         except ValueError as error:
             fix = "mend it or set data.labels=false"
             raise BrokenData([Problem(str(self.place), str(error), fix)]) from error

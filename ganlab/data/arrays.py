@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ganlab.data.collection import Arrays, hashed
-from ganlab.data.files import existing, state
+from ganlab.data.collection import Arrays, content_hash
+from ganlab.data.files import require_path, state
 from ganlab.data.problems import BrokenData, Problem
 from ganlab.storage import DamagedFile
 from ganlab.storage.arrays import ArrayArchive, is_archive, read_npy
@@ -40,7 +40,7 @@ class ArrayFile:
 
     def open(self) -> Arrays:
         """Read (.npz) or map (.npy) the file; raises `FileNotFoundError` or `BrokenData`."""
-        place = existing(self.path, GUIDE)
+        place = require_path(self.path, GUIDE)
         with _named_as(place):
             if is_archive(place):
                 images, labels = self._chosen(place, ArrayArchive(place))
@@ -55,12 +55,12 @@ class ArrayFile:
     def _fingerprint(self, place: Path) -> str:
         """One .npz may hold several sets, so the keys count; so do labels in a second file."""
         beside = Path(self.labels).expanduser() if self.labels and place.suffix == ".npy" else None
-        return hashed(state(place), self.images, self.labels, beside and state(beside))
+        return content_hash(state(place), self.images, self.labels, beside and state(beside))
 
     def _beside(self) -> NDArray[Any] | None:
         if self.labels is None:
             return None
-        place = existing(self.labels, "an .npy file of N integer labels")
+        place = require_path(self.labels, "an .npy file of N integer labels")
         with _named_as(place):
             return np.asarray(read_npy(place))
 

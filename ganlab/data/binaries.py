@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ganlab.data.collection import Arrays, HoldsOut, hashed
-from ganlab.data.files import existing, state
+from ganlab.data.collection import Arrays, HoldsOut, content_hash
+from ganlab.data.files import require_path, state
 from ganlab.data.problems import BrokenData, Problem
 
 CIFAR10_CLASSES = [
@@ -65,13 +65,15 @@ class CIFAR10(HoldsOut):
 
     def open(self) -> Arrays:
         """Read the split; raises `FileNotFoundError` or `BrokenData`."""
-        folder = _inside(existing(self.path, CIFAR10_GUIDE), "cifar-10-batches-bin")
+        folder = _inside(require_path(self.path, CIFAR10_GUIDE), "cifar-10-batches-bin")
         places = [_file(folder, name, CIFAR10_GUIDE) for name in CIFAR10_FILES[self.split]]
         records = np.concatenate([_records(place, 1 + 3 * 1024) for place in places])
         labels = records[:, 0].astype(np.int64)
         _check_labels(folder, labels, 10)
         images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)  # (N, H, W, C)
-        return Arrays(images, labels, CIFAR10_CLASSES, str(folder), hashed(*map(state, places)))
+        return Arrays(
+            images, labels, CIFAR10_CLASSES, str(folder), content_hash(*map(state, places))
+        )
 
     def held_out(self) -> "CIFAR10":
         """The official split that is not trained on."""
@@ -95,7 +97,7 @@ class STL10:
 
     def open(self) -> Arrays:
         """Map the split; raises `FileNotFoundError` or `BrokenData`."""
-        folder = _inside(existing(self.path, STL10_GUIDE), "stl10_binary")
+        folder = _inside(require_path(self.path, STL10_GUIDE), "stl10_binary")
         place = _file(folder, f"{self.split}_X.bin", STL10_GUIDE)
         records = _records(place, 3 * 96 * 96)
         columns = records.reshape(-1, 3, 96, 96)  # (N, C, W, H)

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ganlab.checks.places import place_named
-from ganlab.data.collection import scan, values_seen
-from ganlab.data.containers import shards_named
+from ganlab.data.collection import scan, survey_values
+from ganlab.data.containers import shard_files
 from ganlab.data.decode import Fitting
 from ganlab.data.files import Files
 from ganlab.data.problems import BrokenData, Problem, report
 from ganlab.data.sources import source_of
 from ganlab.data.stored import Stored, values_of
-from ganlab.data.values import Given, Seen, Values, found, stated, to_find
+from ganlab.data.values import Given, Seen, Values, find_scale, stated_scale, to_find
 from ganlab.nn.frames import Resolution
 
 __all__ = ["Survey", "check", "report", "survey"]
@@ -38,16 +38,16 @@ def survey(
     """Read every image; no problem means that training on `data.path=<path>` would do so too."""
     place = place_named(path, "data.path")
     enlarge, size = resolution is None, 4 if resolution is None else resolution
-    fitting = Fitting(size, channels, enlarge=enlarge, scale=stated(range))
+    fitting = Fitting(size, channels, enlarge=enlarge, scale=stated_scale(range))
     source = source_of(place, channels)
-    if shards_named(place) is None and not place.exists():
+    if shard_files(place) is None and not place.exists():
         return Survey([Problem(str(path), "does not exist", "check the spelling")])
     try:
         collection = source.open()
     except BrokenData as error:
         return Survey(error.problems)
     if to_find(range):
-        fitting = replace(fitting, scale=found(range, values_seen(collection, fitting))[0])
+        fitting = replace(fitting, scale=find_scale(range, survey_values(collection, fitting))[0])
     if (problem := collection.refused(fitting)) is not None:
         return Survey([problem], labelled=collection.labelled())
     look = Look(fitting, len(collection))

@@ -120,7 +120,7 @@ class Arrays(Collection):
         return self._fingerprint
 
 
-def hashed(*parts: object) -> str:
+def content_hash(*parts: object) -> str:
     """32 hex digits that stand for the parts' text."""
     return hashlib.blake2b(
         "\n".join(map(str, parts)).encode("utf-8", "surrogateescape"), digest_size=16
@@ -134,7 +134,7 @@ def scan(
 ) -> Iterator[Result | Problem]:
     """`act` on every image in order, on several threads; a `Problem` in place of a broken one."""
     one = _Reader(collection, act, admit)
-    with unlimited(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with without_pixel_limit(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         bar = tqdm(total=len(collection), desc="reading images", delay=2, leave=False, disable=None)
         with bar:
             for start in range(0, len(collection), CHUNK):
@@ -143,7 +143,7 @@ def scan(
                 bar.update(len(chunk))
 
 
-def values_seen(collection: Collection, fitting: Fitting) -> Seen:
+def survey_values(collection: Collection, fitting: Fitting) -> Seen:
     """The values of all images that can be read, in their order."""
 
     def look(stored: Stored) -> Values:
@@ -154,7 +154,7 @@ def values_seen(collection: Collection, fitting: Fitting) -> Seen:
 
 
 @contextmanager
-def unlimited() -> Iterator[None]:
+def without_pixel_limit() -> Iterator[None]:
     """Leave it to `admit` how many pixels are too many, instead of to Pillow, which cannot say."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ganlab.data.archives import KeyValueFiles, TarFiles
-from ganlab.data.files import Files, FolderFiles, ZipFiles, existing, files_below, is_image_name
+from ganlab.data.files import Files, FolderFiles, ZipFiles, files_below, is_image_name, require_path
 from ganlab.data.problems import BrokenData, Problem
 from ganlab.storage import DamagedFile
 from ganlab.storage.key_values import is_key_values
@@ -41,10 +41,10 @@ class ImageFiles:
 
     def open(self) -> Files:
         """List the files; raises `FileNotFoundError` or `BrokenData`."""
-        if (shards := shards_named(self.path)) is not None:
-            parts = [existing(shard, self.guide) for shard in shards]
+        if (shards := shard_files(self.path)) is not None:
+            parts = [require_path(shard, self.guide) for shard in shards]
             return TarFiles(parts[0].parent, parts, self.labels)
-        place = existing(self.path, self.guide)
+        place = require_path(self.path, self.guide)
         if place.is_dir():
             return self._inside(place)
         try:
@@ -75,7 +75,7 @@ class ImageFiles:
         return FolderFiles(place, self.labels)
 
 
-def shards_named(path: str | Path | None) -> list[Path] | None:
+def shard_files(path: str | Path | None) -> list[Path] | None:
     """The files that `a-{000..123}.tar` names, None where no such range stands in the path.
 
     Raises:

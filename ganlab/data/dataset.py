@@ -47,7 +47,7 @@ class ImageDataset:
         return torch.from_numpy(self.pixels[np.asarray(indices, np.int64)])
 
 
-def decoded(collection: Collection, fitting: Fitting, skip_broken: bool) -> ImageDataset:
+def decode(collection: Collection, fitting: Fitting, skip_broken: bool) -> ImageDataset:
     """Read a whole set into memory; raises `BrokenData` unless broken images may be skipped."""
     kept: list[int] = []
     digest = hashlib.blake2b(digest_size=16)

@@ -20,7 +20,7 @@ LARGE = 2**26  # pixels from which a JPEG is decoded no finer than what it becom
 FINER = 4  # times the resolution, which leaves the filter to decide
 
 
-def normalised(image: Stored, scale: Scale | None = None) -> Image.Image:
+def normalise(image: Stored, scale: Scale | None = None) -> Image.Image:
     """8-bit greyscale or RGB, upright, opaque: the one form every picture is brought to.
 
     EXIF rotation is applied; transparency (RGBA, LA, a palette entry, a tRNS chunk) is composited
@@ -165,7 +165,7 @@ class Fitting:
             UnusableImage: it is too small, has another number of planes, or no range.
         """
         if self.channels in MODES:
-            return self(normalised(stored, self.scale))
+            return self(normalise(stored, self.scale))
         values = eight_bits(values_of(stored), self.scale)
         planes = values[..., None] if values.ndim == 2 else values
         if planes.shape[-1] != self.channels:
@@ -208,7 +208,7 @@ class Fitting:
         if share < 1 and not self.enlarge:
             raise UnusableImage(
                 f"{image.width}x{image.height} px is too small for data.resolution="
-                f"{shown(self.resolution)}",
+                f"{resolution_text(self.resolution)}",
                 "lower data.resolution or set data.enlarge=true",
             )
 
@@ -224,7 +224,7 @@ def checked_show(show: Sequence[int] | None, channels: int) -> list[int] | None:
     return [*show]
 
 
-def shown(resolution: Resolution) -> str:
+def resolution_text(resolution: Resolution) -> str:
     """A resolution as it is written on a command line."""
     return str(resolution if isinstance(resolution, int) else [*resolution]).replace(" ", "")
 

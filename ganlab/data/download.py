@@ -11,7 +11,7 @@ from ganlab.downloads import download
 LARGEST = 2**28  # bytes; the largest file read here has 47 million
 
 
-def gunzipped(path: Path) -> bytes:
+def gunzip(path: Path) -> bytes:
     """Content of a file, unpacked if its name ends in .gz.
 
     Raises:
@@ -27,14 +27,14 @@ def gunzipped(path: Path) -> bytes:
     return content
 
 
-def unpacked(path: Path, sha256: str) -> bytes:
+def unpack(path: Path, sha256: str) -> bytes:
     """Content of a file, gunzipped if its name ends in .gz, checked.
 
     Raises:
         ValueError: the file is damaged or its content is not the one with this SHA-256.
     """
     try:
-        content = gunzipped(path)
+        content = gunzip(path)
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"{path} is damaged ({error}): delete it and get it again") from error
     found = hashlib.sha256(content).hexdigest()
@@ -48,7 +48,7 @@ def unpacked(path: Path, sha256: str) -> bytes:
 
 def check(path: Path, sha256: str) -> None:
     """Raise ValueError unless the file's content has this SHA-256."""
-    unpacked(path, sha256)
+    unpack(path, sha256)
 
 
 def fetch(urls: Sequence[str], destination: Path, sha256: str) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganlab.data.collection import Arrays, HoldsOut, hashed
+from ganlab.data.collection import Arrays, HoldsOut, content_hash
 
 SIDE, COLUMNS = 64, 62  # px of a picture, pictures in a row of the sheet
 # of all pixels, (3786, 64, 64, 3), and all rows
@@ -79,7 +79,7 @@ class EmojiSheet(HoldsOut):
 
     def open(self) -> Arrays:
         """Read the sheet; raises ValueError where it is damaged, or has no `num` such pictures."""
-        images, table = embedded()
+        images, table = read_embedded()
         kept = [k for k in distinct(images, table) if self._takes(table[k])]
         if self.num is not None and self.num > len(kept):
             raise ValueError(
@@ -89,7 +89,7 @@ class EmojiSheet(HoldsOut):
         kept.sort(key=lambda k: _draw("choice", table[k].file))
         kept = sorted(kept[: self.num])
         labels = np.array([CATEGORIES.index(table[k].category) for k in kept], np.int64)
-        key = hashed(SHA256, self.variants, self.split, self.num)
+        key = content_hash(SHA256, self.variants, self.split, self.num)
         return Arrays(images[kept], labels, CATEGORIES, "emoji", key)
 
     def held_out(self) -> "EmojiSheet":
@@ -103,7 +103,7 @@ class EmojiSheet(HoldsOut):
         return right_side and (self.variants or not emoji.variant)
 
 
-def embedded() -> tuple[NDArray[np.uint8], list[Emoji]]:
+def read_embedded() -> tuple[NDArray[np.uint8], list[Emoji]]:
     """What comes with the package: pixels (3786, 64, 64, 3), and the row of each.
 
     Raises:
@@ -165,4 +165,4 @@ def digest(images: NDArray[np.uint8], table: Sequence[Emoji]) -> str:
 
 def _draw(purpose: str, text: str) -> float:
     """A number in [0, 1) that the text decides, another one for another purpose."""
-    return int(hashed("emoji", purpose, text), 16) / 2.0**128
+    return int(content_hash("emoji", purpose, text), 16) / 2.0**128

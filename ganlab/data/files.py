@@ -11,12 +11,12 @@ from collections.abc import Collection as AnyOf
 from pathlib import Path, PurePosixPath
 
 from ganlab.data import stored
-from ganlab.data.collection import Collection, hashed
+from ganlab.data.collection import Collection, content_hash
 from ganlab.data.labels import Labels, labels_of
 from ganlab.data.problems import BrokenData, Problem, UnusableImage, counted_suffixes
 from ganlab.data.stored import LARGEST, Stored
-from ganlab.storage import DamagedFile, irregular
-from ganlab.storage.regular import opened
+from ganlab.storage import DamagedFile, irregularity
+from ganlab.storage.regular import open_regular
 
 SUFFIXES = [
     ".png",
@@ -117,10 +117,10 @@ class FolderFiles(Files):
 
     def image(self, index: int) -> Stored:  # noqa: D102
         path = self.place / self.names[index]
-        if (kind := irregular(path)) is not None:  # which would be waited for
+        if (kind := irregularity(path)) is not None:  # which would be waited for
             raise UnusableImage(f"is {kind}", "delete it")
         try:
-            return stored.opened(path)
+            return stored.open_stored(path)
         except FileNotFoundError as error:
             reason = "is a link to nothing" if path.is_symlink() else "is not there any more"
             raise UnusableImage(reason, "mend or delete it") from error
@@ -128,7 +128,7 @@ class FolderFiles(Files):
     def content(self, name: str) -> bytes:  # noqa: D102
         path = self.place / name
         try:
-            with opened(path) as file:
+            with open_regular(path) as file:
                 return self.bounded(name, path.stat().st_size, file.read)
         except (DamagedFile, OSError) as error:
             raise BrokenData([Problem(str(path), str(error), "replace or delete it")]) from error
@@ -142,7 +142,7 @@ class FolderFiles(Files):
                 found = path.lstat()
             return name, found.st_size, found.st_mtime_ns
 
-        return hashed(self.place.resolve(), bool(self.class_names), *map(state, self.keyed))
+        return content_hash(self.place.resolve(), bool(self.class_names), *map(state, self.keyed))
 
 
 def files_below(folder: Path, within: str = "", above: Sequence[Path] = ()) -> Iterator[str]:
@@ -184,7 +184,7 @@ class ZipFiles(Files):
             reason = f"unpacks to {member.file_size / 2**20:,.0f} MB, more than any image read here"
             raise UnusableImage(reason, "replace or delete it")
         with self.lock:
-            return stored.opened(io.BytesIO(self.archive.read(member)))
+            return stored.open_stored(io.BytesIO(self.archive.read(member)))
 
     def content(self, name: str) -> bytes:  # noqa: D102
         member = self.members[name]
@@ -197,17 +197,17 @@ class ZipFiles(Files):
     def fingerprint(self) -> str:  # noqa: D102
         entries = [(name, self.members[name]) for name in self.keyed]
         states = [(name, entry.file_size, entry.CRC) for name, entry in entries]
-        return hashed(bool(self.class_names), *states)
+        return content_hash(bool(self.class_names), *states)
 
 
-def existing(path: str | Path | None, guide: str) -> Path:
+def require_path(path: str | Path | None, guide: str) -> Path:
     """The path, found; raises FileNotFoundError with the guide to what belongs there."""
     if not path:
         raise FileNotFoundError(f"data.path is not set; it takes {guide}")
     place = Path(path).expanduser()
     if not place.exists():
         raise FileNotFoundError(f"data.path={path} does not exist; it takes {guide}")
-    if not place.is_dir() and (kind := irregular(place)) is not None:
+    if not place.is_dir() and (kind := irregularity(place)) is not None:
         raise FileNotFoundError(f"data.path={path} is {kind}; it takes {guide}")
     return place
 
@@ -215,7 +215,7 @@ def existing(path: str | Path | None, guide: str) -> Path:
 def state(place: Path) -> str:
     """A hash of a file's name, size and time of change."""
     found = place.stat()
-    return hashed(place.resolve(), found.st_size, found.st_mtime_ns)
+    return content_hash(place.resolve(), found.st_size, found.st_mtime_ns)
 
 
 def is_image_name(name: str) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ganlab.data.collection import Arrays, hashed
+from ganlab.data.collection import Arrays, content_hash
 from ganlab.downloads import cache_dir
 from ganlab.storage import DamagedFile, located, read_text
 from ganlab.storage.arrays import digest_of, read_npy
@@ -84,7 +84,7 @@ class Generated:
 
     def _file(self) -> tuple[Path, Path]:
         """Pixels and description."""
-        key = hashed("v1", self.painter.digest, *self._latents().values())
+        key = content_hash("v1", self.painter.digest, *self._latents().values())
         folder = cache_dir() / "generated"
         return folder / f"{key}.npy", folder / f"{key}.json"
 
@@ -108,7 +108,7 @@ class Generated:
         pixels, description = self._file()
         if not description.exists():
             self.prepare()
-        return Arrays(self._images(pixels), None, [], str(pixels), hashed(pixels.stem))
+        return Arrays(self._images(pixels), None, [], str(pixels), content_hash(pixels.stem))
 
     def _images(self, path: Path) -> NDArray[np.uint8]:
         images = read_npy(path)

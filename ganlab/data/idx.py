@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganlab.data.collection import Arrays, HoldsOut, hashed
-from ganlab.data.download import fetch, gunzipped, unpacked
-from ganlab.data.files import existing, state
+from ganlab.data.collection import Arrays, HoldsOut, content_hash
+from ganlab.data.download import fetch, gunzip, unpack
+from ganlab.data.files import require_path, state
 from ganlab.data.problems import BrokenData, Problem
 from ganlab.downloads import cache_dir
 
@@ -77,11 +77,11 @@ class MNIST(HoldsOut):
     def open(self) -> Arrays:
         """Read the split; raises `FileNotFoundError` or `BrokenData`."""
         guide = f"the folder with MNIST's files {FILES}, from http://yann.lecun.com/exdb/mnist"
-        folder = existing(self.path, guide)
+        folder = require_path(self.path, guide)
         parts = [[self._read(folder, f"{part}-{kind}", guide) for part in SPLITS[self.split]]
                  for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]  # fmt: skip
         images, labels = (np.concatenate(part) for part in parts)
-        key = hashed(*(state(_idx_file(folder, n) or folder) for n in SHA256), self.split)
+        key = content_hash(*(state(_idx_file(folder, n) or folder) for n in SHA256), self.split)
         return _arrays(images, labels, [str(digit) for digit in range(10)], str(folder), key)
 
     def held_out(self) -> "MNIST":
@@ -95,7 +95,7 @@ class MNIST(HoldsOut):
         if place is None:
             raise FileNotFoundError(f"data.path={folder} lacks {name}[.gz]; it takes {guide}")
         try:
-            return read_idx(gunzipped(place), place)
+            return read_idx(gunzip(place), place)
         except (OSError, EOFError, zlib.error) as error:
             raise BrokenData(
                 [Problem(str(place), f"is damaged: {error}", "get it again")]
@@ -129,14 +129,16 @@ class FashionMNIST:
     def open(self) -> Arrays:
         """Read the images; raises `FileNotFoundError`, or ValueError on a wrong checksum."""
         if not self.full:
-            images, labels = embedded()
+            images, labels = read_embedded()
             return _arrays(
                 images, labels, GARMENTS, "fashion_mnist", SHA256["t10k-images-idx3-ubyte"]
             )
         parts = [(self._read(f"{part}-images-idx3-ubyte"), self._read(f"{part}-labels-idx1-ubyte"))
                  for part in SPLITS["all"]]  # fmt: skip
         images, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return _arrays(images, labels, GARMENTS, str(self._folder()), hashed(*SHA256.values()))
+        return _arrays(
+            images, labels, GARMENTS, str(self._folder()), content_hash(*SHA256.values())
+        )
 
     @property
     def cache(self) -> Path:
@@ -146,13 +148,13 @@ class FashionMNIST:
     def _folder(self) -> Path:
         if all(_idx_file(DEBIAN, name) for name in SHA256):
             return DEBIAN
-        return existing(self.path, f"a folder with {FILES}") if self.path else self.cache
+        return require_path(self.path, f"a folder with {FILES}") if self.path else self.cache
 
     def _read(self, name: str) -> NDArray[np.uint8]:
         place = _idx_file(self._folder(), name)
         if place is None:
             raise FileNotFoundError(f"{self._folder()} lacks {name}[.gz]; {_OFFLINE}")
-        return read_idx(unpacked(place, SHA256[name]), place)
+        return read_idx(unpack(place, SHA256[name]), place)
 
     def _download(self, name: str, sha256: str) -> None:
         try:
@@ -168,7 +170,7 @@ _OFFLINE = (
 )
 
 
-def embedded() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def read_embedded() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The test split that comes with the package: images (10000, 28, 28) and labels (10000,).
 
     It is a lossless mosaic whose row k holds the images of class k in their published order, and

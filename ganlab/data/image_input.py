@@ -21,12 +21,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ganlab.checks.places import file_named, place_named
-from ganlab.data.collection import unlimited
-from ganlab.data.decode import Fitting, admit, normalised, shown
+from ganlab.data.collection import without_pixel_limit
+from ganlab.data.decode import Fitting, admit, normalise, resolution_text
 from ganlab.data.files import SUFFIXES
 from ganlab.data.module import ImageData
 from ganlab.data.problems import UnusableImage
-from ganlab.data.stored import Stored, kept_open, opened, values_of
+from ganlab.data.stored import Stored, kept_open, open_stored, values_of
 
 SHAPE_TOLERANCE = 0.01  # by which aspect ratios of an image and its mask may differ
 GREY = (32, 223)  # values between these are neither black nor white
@@ -36,7 +36,7 @@ DAMAGED = (  # what decoders raise on bytes that are no image
 )
 
 
-def required(place: object, key: str, what: str = "an image file") -> Any:
+def require_named(place: object, key: str, what: str = "an image file") -> Any:
     """What the user named; ValueError where that is nothing."""
     if place is None:
         raise ValueError(f"{key} is not set; it takes {what}")
@@ -127,10 +127,14 @@ def read_mask(
         ValueError: no image, another shape, more greys than whites, or a region that is empty or
             everything.
     """
-    grey = two_valued(mask_values(place, key), place, key)
+    grey = binarize(mask_values(place, key), place, key)
     region = _fitted_region(grey, _size(image, image_key), fitting, (place, image), key)
     if not region.any():
-        lost = f" once it is fitted to {shown(fitting.resolution)} px" if np.any(grey) else ""
+        lost = (
+            f" once it is fitted to {resolution_text(fitting.resolution)} px"
+            if np.any(grey)
+            else ""
+        )
         raise ValueError(f"{key}={place} marks nothing{lost}: paint the region white on black")
     if region.all() or np.all(grey):  # what an oblong image is padded with is never marked
         raise ValueError(
@@ -143,16 +147,16 @@ def mask_values(place: str | Path, key: str) -> NDArray[np.uint8]:
     """Grey values (H, W) of a mask file; what is transparent is black. Raises as `read_mask`."""
     with _opened(place, key) as file:
         if not isinstance(file, Image.Image):
-            return np.asarray(normalised(file).convert("L"))
+            return np.asarray(normalise(file).convert("L"))
         image = ImageOps.exif_transpose(file)
         image.format = file.format  # tells 16-bit greys from wider ones
         if image.has_transparency_data and not image.mode.startswith("I"):
             black = Image.new("RGBA", image.size, "black")
             image = Image.alpha_composite(black, image.convert("RGBA"))
-        return np.asarray(normalised(image).convert("L"))
+        return np.asarray(normalise(image).convert("L"))
 
 
-def two_valued(
+def binarize(
     grey: NDArray[np.uint8], place: str | Path = "", key: str = "study.mask"
 ) -> NDArray[np.uint8]:
     """The same with 255 from the middle up and 0 below; values 0 and 1 alone are black and white.
@@ -197,7 +201,7 @@ def _fitted_region(
 def open_image(place: str | Path, key: str) -> Image.Image:
     """An image file as a picture, 8 bits of grey or RGB. Raises as `read_image`."""
     with _opened(place, key) as found:
-        return normalised(found)
+        return normalise(found)
 
 
 def _size(place: str | Path, key: str) -> tuple[int, int]:
@@ -214,7 +218,7 @@ def _opened(place: str | Path, key: str, fitting: Fitting | None = None) -> Iter
     if place_named(place, key).is_dir():
         raise ValueError(f"{key}={place} is a folder; it takes an image file")
     path = file_named(place, key, "it takes an image file")
-    with _readable(place, key), unlimited(), kept_open(opened(path)) as found:
+    with _readable(place, key), without_pixel_limit(), kept_open(open_stored(path)) as found:
         (admit if fitting is None else fitting.admit)(found)
         yield found
 

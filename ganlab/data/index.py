@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ganlab.data.collection import hashed
+from ganlab.data.collection import content_hash
 from ganlab.data.files import state
 from ganlab.downloads import cache_dir
 from ganlab.storage import DamagedFile
@@ -83,7 +83,7 @@ def kept_index(place: Path, members: Callable[[Path], Iterable[Member]]) -> Inde
         DamagedFile: as `members` does, or the file was written to while it was listed.
         OSError: as `members` does; a cache that cannot be written is done without.
     """
-    path = cache_dir() / "indices" / f"{hashed('v2', members.__name__, state(place))}.npz"
+    path = cache_dir() / "indices" / f"{content_hash('v2', members.__name__, state(place))}.npz"
     before = state_of(place.stat())
     try:
         return Index.load(path, before)

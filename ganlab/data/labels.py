@@ -58,7 +58,7 @@ def labels_of(
             pairs = read(content(file))
             if pairs is not None:
                 found = _by_image([(f"{top}{_plain(path)}", label) for path, label in pairs], names)
-                return numbered([found[each] for each in names], file, names)
+                return number_labels([found[each] for each in names], file, names)
         except BrokenData:
             raise
         except UnicodeDecodeError as error:
@@ -82,7 +82,7 @@ def _of_folders(names: Sequence[str]) -> Labels:
     return Labels(numbers, class_names, "the folders that images lie in")
 
 
-def numbered(labels: Sequence[object], file: str, names: Sequence[str] = ()) -> Labels:
+def number_labels(labels: Sequence[object], file: str, names: Sequence[str] = ()) -> Labels:
     """Whole numbers are the classes themselves; names are numbered in sorted order.
 
     Raises:
@@ -132,12 +132,12 @@ def _by_image(pairs: Sequence[Pair], names: Sequence[str]) -> dict[str, object]:
     }
     if any(wrong.values()):
         raise ValueError(
-            "; ".join(f"{what} {listed(files)}" for what, files in wrong.items() if files)
+            "; ".join(f"{what} {name_list(files)}" for what, files in wrong.items() if files)
         )
     return dict(pairs)
 
 
-def listed(files: Sequence[str]) -> str:
+def name_list(files: Sequence[str]) -> str:
     """The first of them, and how many more there are."""
     more = f" and {len(files) - SHOWN:,} more" if len(files) > SHOWN else ""
     return f"{', '.join(files[:SHOWN])}{more}"

@@ -13,13 +13,13 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ganlab.cli import visible
 from ganlab.data.batch import Batch
-from ganlab.data.collection import Collection, HoldsOut, Source, hashed, values_seen
-from ganlab.data.dataset import DecodedFile, ImageDataset, decoded, nbytes
+from ganlab.data.collection import Collection, HoldsOut, Source, content_hash, survey_values
+from ganlab.data.dataset import DecodedFile, ImageDataset, decode, nbytes
 from ganlab.data.decode import MAX_PIXELS, Fitting, checked_show
 from ganlab.data.generated import Generated
 from ganlab.data.no_images import blank_pass
 from ganlab.data.sampler import ImageStream, local_batch
-from ganlab.data.values import Given, Scale, found, stated, to_find
+from ganlab.data.values import Given, Scale, find_scale, stated_scale, to_find
 from ganlab.downloads import cache_dir as user_cache
 from ganlab.nn.frames import Resolution
 from ganlab.nn.randomness import keyed_generator
@@ -57,7 +57,7 @@ class ImageData(lightning.LightningDataModule):
         show: Sequence[int] | None = None,  # channels of pictures, one or three; None = the first
     ) -> None:
         super().__init__()
-        scale = stated(range)
+        scale = stated_scale(range)
         self.fitting = Fitting(resolution, channels, fit, filter, enlarge, max_pixels, scale)
         self.range = range if range is None or isinstance(range, str) else [*range]
         self.show = checked_show(show, channels)
@@ -98,7 +98,7 @@ class ImageData(lightning.LightningDataModule):
     @property
     def content_key(self) -> str:
         """Hash of every decoded pixel and label, and of mirroring."""
-        return hashed(self.dataset.digest, self.dataset.pixels.shape, self.flip)
+        return content_hash(self.dataset.digest, self.dataset.pixels.shape, self.flip)
 
     @property
     def world(self) -> tuple[int, int]:
@@ -129,7 +129,7 @@ class ImageData(lightning.LightningDataModule):
                 self._sound_file(collection)
             self._dataset = file.load()
         else:
-            self._dataset = decoded(collection, self._ranged(collection), self.skip_broken)
+            self._dataset = decode(collection, self._ranged(collection), self.skip_broken)
         if self._dataset.scale is not None:
             self.fitting = replace(self.fitting, scale=self._dataset.scale)
 
@@ -236,14 +236,14 @@ class ImageData(lightning.LightningDataModule):
         """The fitting with what is black and white, found in the values where it is asked for."""
         if self.fitting.scale is not None or not to_find(self.range):
             return self.fitting
-        scale, why = found(self.range, values_seen(collection, self.fitting))
+        scale, why = find_scale(self.range, survey_values(collection, self.fitting))
         if self.world[0] == 0:
             print(visible(f"{self.name}: data.range={scale}: {why}"), file=sys.stderr)
         return replace(self.fitting, scale=scale)
 
     def _file(self, collection: Collection) -> DecodedFile:
         said = [] if self.range is None else [self.range]
-        key = hashed("v1", collection.fingerprint(), self.fitting, self.skip_broken, *said)
+        key = content_hash("v1", collection.fingerprint(), self.fitting, self.skip_broken, *said)
         return DecodedFile(self.cache_dir, key)
 
 

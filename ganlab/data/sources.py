@@ -9,12 +9,12 @@ from pathlib import Path
 
 from ganlab.checks.places import place_named
 from ganlab.data.arrays import ArrayFile
-from ganlab.data.collection import Source, values_seen
+from ganlab.data.collection import Source, survey_values
 from ganlab.data.containers import ImageFiles
 from ganlab.data.files import files_below, is_image_name
 from ganlab.data.module import ImageData
 from ganlab.data.tables import SAVED, HubImages, ParquetImages
-from ganlab.data.values import Given, stated
+from ganlab.data.values import Given, stated_scale
 
 GUIDE = "a folder of images, .zip, .tar, .npy, .npz, .parquet, LMDB or a folder of save_to_disk"
 ARRAYS = (".npy", ".npz")
@@ -59,10 +59,10 @@ def set_up_beside(
 
     8-bit samples of a model of 12 bits are no dark images: a note says which range was taken.
     """
-    data, scale = build(given), stated(given)
+    data, scale = build(given), stated_scale(given)
     if scale is not None:
         data.source.prepare()
-        kinds = values_seen(data.source.open(), data.fitting).kinds
+        kinds = survey_values(data.source.open(), data.fitting).kinds
         if kinds and not any(map(scale.reached_by, kinds)):
             kind = " and ".join(sorted(map(str, kinds)))
             note = f"{name}: {kind} does not reach data.range={scale}: its own range is taken"

@@ -25,7 +25,7 @@ OTHER_BYTE = dict(_PAIRS) | {little: big for big, little in _PAIRS}
 OTHER_BYTE |= {f"{pair[0][:-1]}N": pair[1 - _NATIVE] for pair in _PAIRS}
 
 
-def opened(source: Path | BinaryIO) -> Stored:
+def open_stored(source: Path | BinaryIO) -> Stored:
     """An image file, as Pillow opens it, or the array of a TIFF that it does not read."""
     try:
         return Image.open(source)

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganlab.data.collection import Collection, hashed
+from ganlab.data.collection import Collection, content_hash
 from ganlab.nn.randomness import keyed_generator
 
 SHAPES = ("disc", "rectangle", "gradient")
@@ -51,7 +51,7 @@ class Synthetic(Collection):
         return f"synthetic[{index}]"
 
     def fingerprint(self) -> str:  # noqa: D102
-        return hashed("synthetic", self.num, self.resolution)
+        return content_hash("synthetic", self.num, self.resolution)
 
     def _share(self, shape: str, draw: NDArray[np.float32]) -> NDArray[np.float32]:
         """How much of each pixel the shape covers, (H, W) in [0, 1]; edges one pixel soft."""

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from ganlab.data import stored
-from ganlab.data.collection import Collection, hashed
-from ganlab.data.files import existing, state
-from ganlab.data.labels import LABEL_COLUMNS, numbered
+from ganlab.data.collection import Collection, content_hash
+from ganlab.data.files import require_path, state
+from ganlab.data.labels import LABEL_COLUMNS, number_labels
 from ganlab.data.problems import BrokenData, Problem, UnusableImage
 from ganlab.data.stored import LARGEST, Stored
-from ganlab.storage import irregular
+from ganlab.storage import irregularity
 
 PARQUET_GUIDE = "a .parquet file, or a folder of them, with a column of encoded images"
 HUB_GUIDE = "a folder that save_to_disk wrote; data.hub_path takes the name of a data set instead"
@@ -57,7 +57,7 @@ class Rows(Collection):
         values, names = self.labels_of(column)
         if names is None:
             try:
-                found = numbered(values, column)
+                found = number_labels(values, column)
             except ValueError as error:
                 fix = "set data.labels to another column, or to false"
                 raise _wrong(self.place, f"{column} {error}", fix) from error
@@ -88,7 +88,7 @@ class Rows(Collection):
         if len(content) > LARGEST:
             reason = f"has {len(content) / 2**20:,.0f} MB, more than any image read here"
             raise UnusableImage(reason, "replace or delete it")
-        return stored.opened(io.BytesIO(content))
+        return stored.open_stored(io.BytesIO(content))
 
     def address(self, index: int) -> str:  # noqa: D102
         return f"{self.place}[{index}]"
@@ -156,12 +156,12 @@ class ParquetRows(Rows):
         return list(read.to_pylist())
 
     def fingerprint(self) -> str:  # noqa: D102
-        return hashed(self.image_column, self.label_column, *map(state, self.parts))
+        return content_hash(self.image_column, self.label_column, *map(state, self.parts))
 
 
 def _opened(parquet: Any, part: Path) -> Any:
     try:
-        if (kind := irregular(part)) is not None:
+        if (kind := irregularity(part)) is not None:
             raise OSError(f"it is {kind}")
         return parquet.ParquetFile(part, memory_map=True)
     except Exception as error:  # pyarrow's own, and OSError
@@ -187,8 +187,8 @@ class ParquetImages:
 
     def open(self) -> ParquetRows:
         """Open the files; raises `FileNotFoundError`, `BrokenData`, or ImportError with a hint."""
-        place = existing(self.path, PARQUET_GUIDE)
-        required("pyarrow", "parquet")
+        place = require_path(self.path, PARQUET_GUIDE)
+        import_library("pyarrow", "parquet")
         found = sorted(place.rglob("*.parquet")) if place.is_dir() else [place]
         of_split = self.split is None or not place.is_dir()
         parts = [each for each in found if of_split or each.name.startswith(str(self.split))]
@@ -244,7 +244,7 @@ class HubRows(Rows):
         files = [state(Path(each["filename"])) for each in self.table.cache_files]
         # Splits such as train[:50%] lie in one file.
         of = (self.place, *self.part, list(self.class_names))
-        return hashed(*of, self.image_column, self.label_column, len(self), *files)
+        return content_hash(*of, self.image_column, self.label_column, len(self), *files)
 
 
 class HubImages:
@@ -281,11 +281,11 @@ class HubImages:
         part = (self.subset, self.split, self.revision)
         if self.name:
             return HubRows(self.name, self._named(), self.images, self.labels, part)
-        place = existing(self.path, HUB_GUIDE)
+        place = require_path(self.path, HUB_GUIDE)
         return HubRows(str(place), self._saved(place), self.images, self.labels, part)
 
     def _named(self) -> Any:
-        datasets = required("datasets", "huggingface")
+        datasets = import_library("datasets", "huggingface")
         try:
             return datasets.load_dataset(
                 self.name, self.subset, split=self.split, revision=self.revision
@@ -297,7 +297,7 @@ class HubImages:
             ) from error
 
     def _saved(self, folder: Path) -> Any:
-        datasets = required("datasets", "huggingface")
+        datasets = import_library("datasets", "huggingface")
         if not any((folder / name).is_file() for name in SAVED):
             fix = "data=folder and data=parquet read files"
             raise _wrong(str(folder), "is no folder of save_to_disk", fix)
@@ -312,7 +312,7 @@ class HubImages:
         return found[self.split]
 
 
-def required(library: str, extra: str) -> Any:
+def import_library(library: str, extra: str) -> Any:
     """An optional library.
 
     Raises:

@@ -47,7 +47,7 @@ FULL = {np.dtype(bool): Scale(0, 1), np.dtype(np.uint8): Scale(0, 255)}
 FULL[np.dtype(np.uint16)] = Scale(0, 65535)  # these need no word; no other type has a white
 
 
-def stated(given: Given) -> Scale | None:
+def stated_scale(given: Given) -> Scale | None:
     """The range that is stated; None where none is, or one is to be found.
 
     Raises:
@@ -65,7 +65,7 @@ def stated(given: Given) -> Scale | None:
 
 def to_find(given: Given) -> bool:
     """Whether the range depends on the values of a set."""
-    return given is not None and stated(given) is None
+    return given is not None and stated_scale(given) is None
 
 
 @dataclass(frozen=True)
@@ -127,11 +127,11 @@ class Seen:
         if full is not None and 16 * (self.high - self.low) > full.high:
             return ""
         what = f"{dtype} has no white of its own" if full is None else "a sixteenth or less of it"
-        scale, why = found("auto", self)
+        scale, why = find_scale("auto", self)
         return f"{what}: say data.range={scale} ({why}), or data.range=auto"
 
 
-def found(given: Given, seen: Seen) -> tuple[Scale, str]:
+def find_scale(given: Given, seen: Seen) -> tuple[Scale, str]:
     """The range that a set's values have, and why it is this one.
 
     Raises:

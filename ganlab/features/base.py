@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from ganlab.features.pixels import continuous, quantized, with_channels
+from ganlab.features.pixels import continuous, quantize, with_channels
 from ganlab.features.weights import WeightsFile
 
 ExtractorT = TypeVar("ExtractorT", bound="Extractor")
@@ -97,7 +97,7 @@ class Extractor(nn.Module):
         """
         self.check_channels(images.shape[1])
         chosen = images if self.select is None else images[:, self.select]
-        values = quantized(chosen) if rounded else continuous(chosen)
+        values = quantize(chosen) if rounded else continuous(chosen)
         return self.fitted(with_channels(values, self.channels, rounded))
 
     def fitted(self, grid: Tensor) -> Tensor:

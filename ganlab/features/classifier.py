@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganlab.features.base import Extractor
-from ganlab.features.pixels import resized_antialiased
+from ganlab.features.pixels import resize_antialiased
 from ganlab.features.weights import WeightsFile
 
 SIZE = 32
@@ -63,7 +63,7 @@ def fitted(grid: Tensor, size: int = SIZE) -> Tensor:
     """
     if grid.shape[2:] == (28, 28) and size == SIZE:
         return F.pad(grid, (2, 2, 2, 2)) / 127.5 - 1
-    return resized_antialiased(grid, size, "bilinear") / 127.5 - 1
+    return resize_antialiased(grid, size, "bilinear") / 127.5 - 1
 
 
 class Classifier(Extractor):

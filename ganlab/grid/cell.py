@@ -133,14 +133,14 @@ def begin_attempt(directory: Path) -> None:
 
 
 @contextmanager
-def locked(directory: Path, patience: float = locks.PATIENCE) -> Iterator[None]:
+def lock(directory: Path, patience: float = locks.PATIENCE) -> Iterator[None]:
     """Hold a cell for this process; the lock goes with the process, however it ends.
 
     Raises:
         GridError: another process holds it.
     """
     try:
-        with locks.held(directory, patience):
+        with locks.hold(directory, patience):
             yield
     except locks.InUseError as error:
         raise GridError(str(error)) from error
@@ -246,7 +246,7 @@ def comparable(cell: Cell) -> dict[str, Any]:
     return {"kind": cell.kind, **cell.config}
 
 
-def together(problems: Sequence[tuple[str, str]]) -> list[str]:
+def group_by_fate(problems: Sequence[tuple[str, str]]) -> list[str]:
     """`a, b failed (why)` from pairs of a cell's name and its fate; equal fates are one."""
     by_fate: dict[str, list[str]] = {}
     for name, fate in problems:

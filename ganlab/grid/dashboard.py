@@ -8,7 +8,7 @@ from ganlab.grid.records import CellRecord
 from ganlab.report.tables import Table
 
 
-def tracked(records: Sequence[CellRecord]) -> dict[str, Any] | None:
+def wandb_settings(records: Sequence[CellRecord]) -> dict[str, Any] | None:
     """The `logger.wandb` settings of the first cell that has any."""
     nodes = ((record.config.get("logger") or {}).get("wandb") for record in records)
     return next((node for node in nodes if isinstance(node, dict)), None)
@@ -16,7 +16,7 @@ def tracked(records: Sequence[CellRecord]) -> dict[str, Any] | None:
 
 def share(directory: Path, records: Sequence[CellRecord], table: Table) -> None:
     """Show the table in a run of the cells' group, of the job type `grid`; never raises for it."""
-    node = tracked(records)
+    node = wandb_settings(records)
     if node is None:
         return
     from ganlab.loggers import wandb_tracker

@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ganlab.checks.fields import complaint, each, given, items, mapping, plain, text
+from ganlab.checks.fields import complaint, items, mapping, mapping_of, optional_fields, plain, text
 from ganlab.grid.naming import cell_name, is_cell_name
 from ganlab.storage import read_text
 from ganlab.storage.atomic import replace_file
 
 GRID = "grid.json"
-TABLE = given(  # of `grid.table`
+TABLE = optional_fields(  # of `grid.table`
     caption=text,
     **dict.fromkeys(("metrics", "rows", "columns"), items(text)),
-    labels=each(each(plain)),
-    paper=given(source=text, axes=items(text), values=items(each(plain))),
+    labels=mapping_of(mapping_of(plain)),
+    paper=optional_fields(source=text, axes=items(text), values=items(mapping_of(plain))),
 )
-FACTS = given(
-    cells=each(each(plain), is_cell_name), axes=items(text), command=text, name=text, table=mapping
+FACTS = optional_fields(
+    cells=mapping_of(mapping_of(plain), is_cell_name),
+    axes=items(text),
+    command=text,
+    name=text,
+    table=mapping,
 )
 
 

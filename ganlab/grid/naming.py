@@ -79,8 +79,8 @@ def plain_value(text: str) -> Any:
 def cell_name(values: Mapping[str, Any]) -> str:
     """A directory name such as `norm-pin+seed-2`; a hash at its end where characters were lost."""
     names = short_names(values)
-    text = "+".join(f"{_safe(names[axis])}-{_safe(spoken(v))}" for axis, v in values.items())
-    lossless = all(_safe(spoken(v)) == spoken(v).replace("/", "_") for v in values.values())
+    text = "+".join(f"{_safe(names[axis])}-{_safe(text_of(v))}" for axis, v in values.items())
+    lossless = all(_safe(text_of(v)) == text_of(v).replace("/", "_") for v in values.values())
     if lossless and len(text) <= LONGEST:
         return text or "only"
     return f"{text[: LONGEST - 9]}-{digest(dict(values))}"
@@ -91,7 +91,7 @@ def is_cell_name(name: object) -> bool:
     return isinstance(name, str) and re.fullmatch(r"(?!\.)[A-Za-z0-9_.+-]{1,128}", name) is not None
 
 
-def spoken(value: object) -> str:
+def text_of(value: object) -> str:
     """A value as text; a checkpoint is named by its run."""
     text = str(value)
     return re.sub(r"/checkpoints/(last|best)\.ckpt$", "", text) if text.endswith(".ckpt") else text
@@ -102,15 +102,15 @@ def _safe(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text.replace("/", "_"), flags=re.ASCII).strip("_.") or "_"
 
 
-def parsed(words: Sequence[str], config_loader: Any = None) -> list[Override]:
+def parse_words(words: Sequence[str], config_loader: Any = None) -> list[Override]:
     """Override words as Hydra reads them."""
     return OverridesParser.create(config_loader=config_loader).parse_overrides(list(words))
 
 
-def swept(words: Sequence[str], params: Mapping[str, Any] | None) -> list[str]:
+def swept_keys(words: Sequence[str], params: Mapping[str, Any] | None) -> list[str]:
     """Keys that a sweeper's `params` or a word with several values vary, in that order."""
     inner = [f"{key}={value}" for key, value in (params or {}).items()]
-    several = [each for each in parsed([*inner, *words]) if each.is_sweep_override()]
+    several = [each for each in parse_words([*inner, *words]) if each.is_sweep_override()]
     return list(dict.fromkeys(key_of(str(each.input_line)) for each in several))
 
 
@@ -122,7 +122,7 @@ def expected_cells(
 ) -> list[dict[str, Any]]:
     """The values of every cell of a plain grid: the product of all values, as Hydra expands it."""
     inner = [f"{key}={value}" for key, value in (params or {}).items()]
-    overrides = parsed([*inner, *words], config_loader)
+    overrides = parse_words([*inner, *words], config_loader)
     choices = {each.get_key_element(): _alternatives(each) for each in overrides}  # last one counts
     return [cell_values(axes, product) for product in itertools.product(*choices.values())]
 

@@ -23,7 +23,7 @@ from ganlab.grid.table import Choice, grid_table
 from ganlab.report import charts, html, timeline
 from ganlab.report.directions import way_of, ways_of
 from ganlab.report.markup import html_page, picture_address
-from ganlab.report.sections import BROKEN, spoken
+from ganlab.report.sections import BROKEN, heading
 from ganlab.report.tables import Mean, Table
 from ganlab.storage.atomic import replace_file
 
@@ -49,7 +49,7 @@ def publish(
         raise GridError("name a grid: python -m ganlab table outputs/multirun/<name>")
     records = collect(directories)
     grids = [facts for each in directories if (facts := read_grid(Path(each)))]
-    said, doubt = said_of(grids[0].get("table") or {}) if grids else (Choice(), [])
+    said, doubt = table_choice(grids[0].get("table") or {}) if grids else (Choice(), [])
     table = grid_table(records, (choice or Choice()).over(said))
     table.notes += doubt
     own = len(directories) == 1 and records[0].directory != Path(directories[0]).absolute()
@@ -68,7 +68,7 @@ def publish(
     return f"{table.markdown()}\npage: {page.absolute()}"
 
 
-def said_of(settings: dict[str, Any]) -> tuple[Choice, list[str]]:
+def table_choice(settings: dict[str, Any]) -> tuple[Choice, list[str]]:
     """How a grid wants its table to look; what is wrong with its wish costs the wish alone."""
     try:
         return Choice.of(settings), []
@@ -101,14 +101,14 @@ def page_of(
     """The page as text."""
     axes, labels = axes_of(records), labels_of(records)
     axes += telling(records, axes)
-    scores = list(dict.fromkeys(s["metric"] for r in records for s in plain(r)))
-    ways = ways_of(s for r in records for s in plain(r))
+    scores = list(dict.fromkeys(s["metric"] for r in records for s in plain_scores(r)))
+    ways = ways_of(s for r in records for s in plain_scores(r))
     return html_page(
         TEMPLATE / "index.html.j2",
         [html.TEMPLATE / "report.css"],
         title=title,
         commands=[str(grid["command"]) for grid in grids if grid.get("command")],
-        counts=counted(records),
+        counts=state_counts(records),
         table=table.html(),
         axes=axes,
         scores=[(name, ARROWS[way_of(name, ways)]) for name in scores],
@@ -120,13 +120,13 @@ def page_of(
     )
 
 
-def counted(records: Sequence[CellRecord]) -> list[tuple[str, int]]:
+def state_counts(records: Sequence[CellRecord]) -> list[tuple[str, int]]:
     """How many cells are in which state."""
     states = [record.state for record in records]
     return [(state, states.count(state)) for state in dict.fromkeys(states)]
 
 
-def plain(record: CellRecord) -> list[Any]:
+def plain_scores(record: CellRecord) -> list[Any]:
     """A cell's scores without those of an intervention."""
     inner = ("intervention", "ablation")
     return [s for s in record.scores if all(s.get(key, "none") == "none" for key in inner)]
@@ -137,7 +137,7 @@ def cell_facts(
 ) -> dict[str, Any]:
     """One row of the page's table of cells, without its name."""
     result = result_of(record.directory)
-    found = {score["metric"]: float(score["value"]) for score in plain(record)}
+    found = {score["metric"]: float(score["value"]) for score in plain_scores(record)}
     seen, seconds = result.get("images_seen"), result.get("seconds")
     return {
         "state": record.state,
@@ -215,6 +215,6 @@ def overlaid(records: Sequence[CellRecord]) -> list[charts.Chart]:
 def chart(index: int, name: str, series: dict[str, Any]) -> charts.Chart:
     """One curve of many cells; of too many, the first ones."""
     kept = dict(list(series.items())[:MOST_CURVES])
-    title = spoken(name.replace("/", " ")) if "/" in name else name
+    title = heading(name.replace("/", " ")) if "/" in name else name
     title += f" (first {MOST_CURVES} of {len(series)} cells)" if len(series) > len(kept) else ""
     return charts.overlay(f"chart-{index}", title, kept)

@@ -15,7 +15,7 @@ from ganlab.grid.devices import Devices
 from ganlab.grid.preparation import Prepared
 from ganlab.grid.process import STOPS, conclude, start, stop
 from ganlab.grid.progress import LiveTable
-from ganlab.processes import heeded
+from ganlab.processes import heeded_signals
 from ganlab.slurm import AGAIN
 
 POLL = 0.2  # seconds
@@ -94,7 +94,7 @@ class Pool:
         """Pass signals on while cells run."""
         with ExitStack() as stack:
             if threading.current_thread() is threading.main_thread():
-                for number in heeded(STOPS):
+                for number in heeded_signals(STOPS):
                     before = signal.signal(number, self.pass_on)
                     stack.callback(signal.signal, number, before)
             yield

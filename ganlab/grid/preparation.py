@@ -9,12 +9,12 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.config import check_values, resolved
+from ganlab.config import check_values, resolve
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import Cell, GridError
 from ganlab.grid.naming import cell_values
 from ganlab.processes import external_rank
-from ganlab.runs.provenance import raw_words, searched
+from ganlab.runs.provenance import raw_words, search_path_words
 
 PLAN = ".plan"
 PATIENCE = 600  # seconds that ranks of one cell wait for the first of them
@@ -45,7 +45,7 @@ def composed_cell(config: DictConfig) -> Cell:
     hydra = HydraConfig.get()
     kind = str(hydra.job.config_name)
     words = raw_words(hydra.overrides.task)
-    settings = resolved(config) if kind == "train" else unresolved(config)
+    settings = resolve(config) if kind == "train" else evaluation_config(config)
     if kind == "train":
         check_values(settings)
     settings["run_dir"] = str(Path(hydra.runtime.output_dir).absolute())
@@ -55,7 +55,7 @@ def composed_cell(config: DictConfig) -> Cell:
         grid=Path(hydra.sweep.dir).name,
         values=cell_values(list(grid.get("axes") or []), words),
         overrides=[
-            *searched(hydra),
+            *search_path_words(hydra),
             *(word for word in words if not word.startswith(("grid.", "sweep="))),
         ],
         choices={key: str(value) for key, value in hydra.runtime.choices.items()},
@@ -64,7 +64,7 @@ def composed_cell(config: DictConfig) -> Cell:
     )
 
 
-def unresolved(config: DictConfig) -> dict[str, Any]:
+def evaluation_config(config: DictConfig) -> dict[str, Any]:
     """An evaluation's config, whose interpolations wait for what the checkpoint says."""
     if OmegaConf.is_missing(config, "ckpt"):
         raise GridError("ckpt has no value; give one, as in ckpt=...")
@@ -86,7 +86,7 @@ def prepare(config: DictConfig) -> Prepared:
     action, checkpoint = cells.plan(cell, fresh)
     if action == "skip":
         return Prepared(cell, action)
-    with cells.locked(cell.directory):
+    with cells.lock(cell.directory):
         if cells.read_attempt(cell.directory) != known:
             raise GridError(f"{cell.directory.name} was begun by another process just now")
         if action == "start":
@@ -116,13 +116,13 @@ def prepare_together(config: DictConfig) -> Prepared:
         prepared = prepare(config)
         path.write_text(prepared.action)
         return prepared
-    action = awaited(path)
+    action = await_file(path)
     cell, written = composed_cell(config), cells.read_cell(directory)
     cells.refuse_other_settings(written, cell)
     return Prepared(written, action)
 
 
-def awaited(path: Path) -> str:
+def await_file(path: Path) -> str:
     """What the first task wrote, once it is there."""
     started = time.monotonic()
     while time.monotonic() - started < PATIENCE:

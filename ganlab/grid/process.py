@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import GridError
 from ganlab.grid.preparation import prepare_together
-from ganlab.processes import ENDING, external_rank, heeded
+from ganlab.processes import ENDING, external_rank, heeded_signals
 from ganlab.report.directions import way_of, ways_of
 from ganlab.slurm import AGAIN
 
@@ -91,7 +91,7 @@ def forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
     main = threading.current_thread() is threading.main_thread()
     # submitit has an answer of its own to one of the scheduler's
     free = [number for number in AGAIN if signal.getsignal(number) == signal.SIG_DFL]
-    numbers = heeded((*ENDING, *free)) if main else ()
+    numbers = heeded_signals((*ENDING, *free)) if main else ()
     before = {number: signal.signal(number, forward) for number in numbers}
     try:
         yield received
@@ -117,7 +117,7 @@ def conclude(
     Only who holds a cell writes about it: where another driver's process runs it, or ran it after
     ours, its word stands.
     """
-    with suppress(GridError), cells.locked(directory, patience=0.5):
+    with suppress(GridError), cells.lock(directory, patience=0.5):
         known = cells.read_attempt(directory)
         waiting, ours = known.get("state") == "waiting", pid in (None, known.get("pid"))
         if waiting or ours:

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from ganlab.cli import visible
 from ganlab.grid import cell as cells
-from ganlab.storage import irregular
+from ganlab.storage import irregularity
 
 TIMING = ("images_per_second", "seconds_left")
 TAIL = 2**20  # bytes
@@ -26,7 +26,7 @@ def last_values(directory: Path) -> dict[str, float]:
     That is a few thousand rows: a table that is drawn anew every other second reads no long run.
     """
     path = Path(directory) / "metrics.csv"
-    if irregular(path):
+    if irregularity(path):
         return {}
     try:
         with path.open("rb") as file:
@@ -92,7 +92,7 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+def align(rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Rows as text columns, no line longer than the terminal."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return [
@@ -142,7 +142,7 @@ class LiveTable:
         hidden = max(0, len(listed) - room)
         lively = sorted(listed, key=lambda each: each[1] in ("done", "waiting"))
         kept = listed if not hidden else lively[:room]
-        lines = aligned([HEADER, *kept], size.columns)
+        lines = align([HEADER, *kept], size.columns)
         lines += [f"... and {hidden} more"] if hidden else []
         up = f"\x1b[{self.drawn}A" if self.drawn else ""
         self.stream.write(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")

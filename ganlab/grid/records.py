@@ -13,8 +13,8 @@ from ganlab.grid.schema import damage
 from ganlab.report.parts import NAME as PARTS
 from ganlab.report.parts import read_parts, under_way
 from ganlab.report.results import NAME as RESULT
-from ganlab.report.results import diverged
-from ganlab.runs.provenance import within
+from ganlab.report.results import divergence_text
+from ganlab.runs.provenance import relative_value
 
 Score = Mapping[str, Any]  # one record of result.json
 CONDITIONS = (
@@ -62,14 +62,14 @@ class CellRecord:
     def settings(self) -> dict[str, Any]:
         """Dotted key -> value of every setting; lists as text, its own directory as `.`."""
         home = str(self.config.get("run_dir") or self.directory)
-        return {key: within(value, home) for key, value in flattened(self.config)}
+        return {key: relative_value(value, home) for key, value in flatten(self.config)}
 
 
-def flattened(config: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(config: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted key and value of every leaf; a list is one leaf, as text."""
     for key, value in config.items():
         if isinstance(value, Mapping):
-            yield from flattened(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", str(value) if isinstance(value, list | tuple) else value
 
@@ -137,7 +137,7 @@ def record_of(directory: Path, values: dict[str, Any] | None = None) -> CellReco
         {**cell.choices, **chosen},
         {**cell.config, **(result.get("config") or {})},
         scores_of(result) if state == "done" else [],
-        diverged(result),
+        divergence_text(result),
     )
 
 
@@ -155,7 +155,9 @@ def _run(
     scores = scores_of(result) if state == "done" else []
     why = str(result.get("error") or "")
     values = {"run": directory.name}
-    return CellRecord(directory, values, state, why, choices, config, scores, diverged(result))
+    return CellRecord(
+        directory, values, state, why, choices, config, scores, divergence_text(result)
+    )
 
 
 def newest_of(directory: Path) -> str:

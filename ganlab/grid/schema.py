@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from ganlab.checks.fields import (
-    a,
     complaint,
     count,
-    each,
     fields,
     finite,
-    given,
     items,
+    leaf,
     mapping,
+    mapping_of,
+    optional_fields,
     plain,
     text,
 )
@@ -22,15 +22,15 @@ from ganlab.storage import read_text
 
 ATTEMPT = "attempt.json"
 CELL_FIELDS = fields(  # of `cell.yaml`
-    kind=a("train or evaluate", lambda value: value in ("train", "evaluate")),
+    kind=leaf("train or evaluate", lambda value: value in ("train", "evaluate")),
     grid=text,
-    values=each(plain),
+    values=mapping_of(plain),
     overrides=items(text),
-    choices=each(text),
-    config=given(logger=mapping, kimg=finite),
+    choices=mapping_of(text),
+    config=optional_fields(logger=mapping, kimg=finite),
     inputs=mapping,
 )
-ATTEMPT_FIELDS = given(  # of `attempt.json`
+ATTEMPT_FIELDS = optional_fields(  # of `attempt.json`
     **dict.fromkeys(("state", "error", "host"), text),
     **dict.fromkeys(("number", "pid"), count),
     **dict.fromkeys(("started", "ended", "exit_code"), finite),

@@ -11,11 +11,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from ganlab.arguments import quoted
+from ganlab.arguments import quote
 from ganlab.cli import EXPECTED, fail, visible
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import write_grid
-from ganlab.grid.naming import expected_cells, grid_name, swept
+from ganlab.grid.naming import expected_cells, grid_name, swept_keys
 from ganlab.runs.provenance import raw_words
 from ganlab.slurm import AGAIN, requeue
 
@@ -50,7 +50,7 @@ class GridStart(Callback):
         words = raw_words(config.hydra.overrides.task)
         params: object = OmegaConf.to_container(config.hydra.sweeper).get("params")  # type: ignore[union-attr]
         plain = params if isinstance(params, dict) else {}
-        axes = swept(words, plain)
+        axes = swept_keys(words, plain)
         settings = grid_settings(config)
         directory = directory_of(config, [*words, *_words(plain)], axes, settings.get("name"))
         pin(config, axes, directory)
@@ -110,12 +110,12 @@ def pin(config: DictConfig, axes: Sequence[str], directory: Path) -> None:
     with open_dict(config):
         config.hydra.sweep.dir = str(directory)
         config.grid.axes = list(axes)
-        pinned = [f"hydra.sweep.dir={quoted(str(directory))}"]
-        config.hydra.overrides.hydra += [*pinned, f"grid.axes=[{','.join(map(quoted, axes))}]"]
+        pinned = [f"hydra.sweep.dir={quote(str(directory))}"]
+        config.hydra.overrides.hydra += [*pinned, f"grid.axes=[{','.join(map(quote, axes))}]"]
 
 
 @contextmanager
-def tabulated() -> Iterator[None]:
+def table_at_end() -> Iterator[None]:
     """After a sweep, however it ends, write and print its table; under SLURM it may run again."""
     swept, again = False, False
     try:
@@ -126,12 +126,12 @@ def tabulated() -> Iterator[None]:
     finally:
         while _begun:
             swept = True
-            shown(_begun.pop())
+            print_table(_begun.pop())
         if swept and again:
             requeue()
 
 
-def shown(directory: Path) -> None:
+def print_table(directory: Path) -> None:
     """Print a grid's table, unless nothing ever ran in it."""
     from ganlab.grid.page import publish
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ganlab.checks.fields import complaint
-from ganlab.grid.cell import GridError, together
+from ganlab.grid.cell import GridError, group_by_fate
 from ganlab.grid.facts import TABLE
 from ganlab.grid.naming import short_names
 from ganlab.grid.records import CONDITIONS, CellRecord, Score, axes_of
@@ -102,13 +102,13 @@ def grid_table(records: Sequence[CellRecord], choice: Choice) -> Table:
     if not axes and not any(record.scores for record in records):  # nothing else to tell them by
         rows = [{"cell": record.name, "state": record.state} for record in records]
         return Table(["cell", "state"], rows, notes=notes_on(records, axes))
-    groups = grouped(records, axes)
+    groups = group_cells(records, axes)
     metrics = chosen_metrics(records, choice.metrics)
     across = next((axis for axis in choice.columns if axis in axes), None)
     if across and len(metrics) == 1 and len(stamps(groups, metrics[0])) < 2:
         table = spread_out(groups, axes, across, metrics[0], choice)
     else:
-        table = listed(groups, axes, metrics, choice)
+        table = table_of_groups(groups, axes, metrics, choice)
     table.notes[:0] = notes_on(records, axes)
     return table
 
@@ -135,7 +135,7 @@ def row_axes(records: Sequence[CellRecord], choice: Choice) -> list[str]:
     return [*axes, *telling(records, axes)]
 
 
-def grouped(records: Sequence[CellRecord], axes: Sequence[str]) -> list[Group]:
+def group_cells(records: Sequence[CellRecord], axes: Sequence[str]) -> list[Group]:
     """Cells that differ in seeds alone, together; a study's own conditions make further rows."""
     inner = [axis for axis in axes if axis in CONDITIONS]
     groups: dict[Key, Group] = {}
@@ -169,7 +169,7 @@ def chosen_metrics(records: Sequence[CellRecord], asked: Sequence[str]) -> list[
     return list(dict.fromkeys(name for names in found for name in names))
 
 
-def listed(
+def table_of_groups(
     groups: Sequence[Group], axes: Sequence[str], metrics: Sequence[str], choice: Choice
 ) -> Table:
     """One row a group, one column a metric, the paper's numbers after them."""
@@ -283,4 +283,4 @@ def notes_on(records: Sequence[CellRecord], axes: Sequence[str]) -> list[str]:
         values = list(dict.fromkeys(str(record.value(axis)) for record in records))
         notes.append(f"{axis}: {', '.join(values)}")
     unfinished = [(r.name, r.fate) for r in records if r.state != "done" or r.diverged]
-    return [*notes, *together(unfinished)]
+    return [*notes, *group_by_fate(unfinished)]

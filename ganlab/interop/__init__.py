@@ -2,7 +2,7 @@
 
 | format | file | reader |
 |---|---|---|
-| ganlab's own generators | `.safetensors` of `python -m ganlab convert` | `converted` |
+| ganlab's own generators | `.safetensors` of `python -m ganlab convert` | `ganlab_safetensors` |
 | NVIDIA's StyleGAN2 | `.pkl`: `G`, `D`, `G_ema` | `nvidia_stylegan2` |
 | NVIDIA's StyleGAN3 | `.pkl`: `G`, `D`, `G_ema` | `nvidia_stylegan3` |
 | NVIDIA's TensorFlow ProGAN, StyleGAN, StyleGAN2 | `.pkl`: `(G, D, Gs)` | `nvidia_tensorflow` |
@@ -12,8 +12,8 @@
 | BMSG-GAN's MSG-GAN | `.pth`: a state with `rgb_converters` | `bmsg_gan` |
 | DCGANs: tutorial, examples, pytorch_GAN_zoo | a state of convolutions and batch norms, bare or in a dict | `dcgan` |
 
-`unbuilt` knows formats whose networks are not built here, and says why. `faces` and `eyes` are such
-files by name. A new format is one module with `TITLE`, `LAYOUTS`, `recognised(content)` and
+`unsupported` knows formats whose networks are not built here, and says why. `faces` and `eyes` are such
+files by name. A new format is one module with `TITLE`, `LAYOUTS`, `recognises(content)` and
 `checkpoint(file)`, and its place in `FORMATS`.
 """  # noqa: E501
 
@@ -35,10 +35,10 @@ from ganlab.interop import (
     rosinality_stylegan2,
     unsupported,
 )
-from ganlab.interop.foreign import ForeignFile, opened
-from ganlab.interop.unknown import said_of
+from ganlab.interop.foreign import ForeignFile, open_file
+from ganlab.interop.unknown import describe
 
-__all__ = ["FORMATS", "NAMED", "known", "open_foreign", "titles", "unlike"]
+__all__ = ["FORMATS", "NAMED", "describe_unknown", "identify", "open_foreign", "titles"]
 
 
 class Format(Protocol):
@@ -51,7 +51,7 @@ class Format(Protocol):
         """What its files are called -> names of tensors that a generator in one has."""
         ...
 
-    def recognised(self, content: object) -> bool:
+    def recognises(self, content: object) -> bool:
         """Whether a file's content, plain data, looks like this format, sound or not."""
         ...
 
@@ -70,14 +70,14 @@ FORMATS: Sequence[Format] = (
     bmsg_gan,
     dcgan,
 )
-NAMED = {"faces": faces.opened, "eyes": eyes.opened}  # files that a name stands for
+NAMED = {"faces": faces.open_weights, "eyes": eyes.open_weights}  # files that a name stands for
 
 
 def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:
     """A checkpoint made of another project's file, or None where no format here knows the file.
 
-    It has what `recipes.rebuilt` needs: a recipe (with the file's source), weights, and a clock at
-    zero. Nothing in the file is run.
+    It has what `recipes.rebuild_system` needs: a recipe (with the file's source), weights, and a
+    clock at zero. Nothing in the file is run.
 
     Raises:
         FileNotFoundError: a named file is neither here nor to be had; the message has the way out.
@@ -87,25 +87,25 @@ def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:
     path = Path(ckpt).expanduser()
     if named is None and ganlab_safetensors.is_one(path):
         return ganlab_safetensors.read(path)
-    file = opened(path) if named is None else named()
-    return None if file is None else known(file)
+    file = open_file(path) if named is None else named()
+    return None if file is None else identify(file)
 
 
-def known(file: ForeignFile) -> dict[str, Any] | None:
+def identify(file: ForeignFile) -> dict[str, Any] | None:
     """A checkpoint of a file that was read, or None where no format here knows it.
 
     Raises:
         ValueError: see `open_foreign`.
     """
     formats: Sequence[Format] = (unsupported, *FORMATS)
-    found = next((each for each in formats if each.recognised(file.content)), None)
+    found = next((each for each in formats if each.recognises(file.content)), None)
     return None if found is None else found.checkpoint(file)
 
 
-def unlike(content: object) -> str:
+def describe_unknown(content: object) -> str:
     """Of what no format knows: its tensors, the nearest layout of all and what differs."""
     layouts = {title: names for each in FORMATS for title, names in each.LAYOUTS.items()}
-    return said_of(content, layouts)
+    return describe(content, layouts)
 
 
 def titles() -> str:

@@ -9,8 +9,8 @@ state of a generator, or a dict of `generator` and `discriminator`.
 from collections.abc import Mapping
 from typing import Any
 
-from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
-from ganlab.interop.matching import State, Translated, fitted
+from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
+from ganlab.interop.matching import State, Translated, match_network
 from ganlab.networks.msg_gan import Discriminator, Generator
 
 TITLE = "BMSG-GAN's"
@@ -44,7 +44,7 @@ def generator_of(content: object) -> dict[str, Any] | None:
     return state_of(content, GENERATORS, "rgb_converters.0.weight")
 
 
-def recognised(content: object) -> bool:
+def recognises(content: object) -> bool:
     """Whether there is a generator with `rgb_converters`."""
     return generator_of(content) is not None
 
@@ -56,12 +56,12 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
         ValueError: a tensor that is missing, unknown or of another shape; names it.
     """
     node, state = read(file, generator_of(file.content) or {}, generator)
-    weights = prefixed("generator_ema", state)
+    weights = with_prefix("generator_ema", state)
     critic = state_of(file.content, DISCRIMINATORS, "rgb_to_features.0.weight")
     if critic is None:
         return checkpoint_of(file, TITLE, node, None, weights)
     other, state = read(file, critic, discriminator)
-    return checkpoint_of(file, TITLE, node, other, weights | prefixed("discriminator", state))
+    return checkpoint_of(file, TITLE, node, other, weights | with_prefix("discriminator", state))
 
 
 def read(file: ForeignFile, state: dict[str, Any], make: Any) -> tuple[dict[str, Any], State]:
@@ -74,10 +74,10 @@ def read(file: ForeignFile, state: dict[str, Any], make: Any) -> tuple[dict[str,
     except (IndexError, RuntimeError) as error:
         raise file.wrong(f"has tensors that do not fit each other: {error}") from error
     known = set(found.theirs.values())
-    return fitted(file, TITLE, found, [name for name in state if name not in known])
+    return match_network(file, TITLE, found, [name for name in state if name not in known])
 
 
-def both(ours: str, theirs: str) -> dict[str, str]:
+def weight_and_bias(ours: str, theirs: str) -> dict[str, str]:
     """Weight and bias of a module."""
     return {f"{ours}.{part}": f"{theirs}.{part}" for part in ("weight", "bias")}
 
@@ -89,8 +89,10 @@ def generator(state: State) -> Translated:
     names: dict[str, str] = {}
     for b, size in enumerate(widths):
         for i in (0, 1):
-            names |= both(f"blocks.{size}x{size}.{i}.convolution", f"layers.{b}.conv_{i + 1}")
-        names |= both(f"to_image.{b}", f"rgb_converters.{b}")
+            names |= weight_and_bias(
+                f"blocks.{size}x{size}.{i}.convolution", f"layers.{b}.conv_{i + 1}"
+            )
+        names |= weight_and_bias(f"to_image.{b}", f"rgb_converters.{b}")
     first = state["layers.0.conv_1.weight"]  # (in, out, 4, 4), of a fan-in without the kernel
     weights = {mine: state[name] for mine, name in names.items() if name in state}
     weights["blocks.4x4.0.convolution.weight"] = 4 * first.transpose(0, 1).flip(2, 3)
@@ -110,16 +112,18 @@ def discriminator(state: State) -> Translated:
     """`rgb_to_features.{i}` and `layers.{i}` of the size 8 * 2^i, and the last block."""
     scales = sum(name.startswith("rgb_to_features") for name in state) // 2
     widths = {8 * 2**i: state[f"layers.{i}.conv_1.weight"].shape[0] for i in range(scales)}
-    names = both("from_image.convolution", f"rgb_to_features.{scales - 1}")
+    names = weight_and_bias("from_image.convolution", f"rgb_to_features.{scales - 1}")
     for i in range(scales):
         ours = f"blocks.{scales - 1 - i}"
-        names |= both(f"{ours}.first.convolution", f"layers.{i}.conv_1")
-        names |= both(f"{ours}.second.0.convolution", f"layers.{i}.conv_2")
+        names |= weight_and_bias(f"{ours}.first.convolution", f"layers.{i}.conv_1")
+        names |= weight_and_bias(f"{ours}.second.0.convolution", f"layers.{i}.conv_2")
         if i < scales - 1:
-            names |= both(f"{ours}.combine.before", f"rgb_to_features.{i}")
-    names |= both("combine.before", "final_converter") | both("head.3", "final_block.conv_3")
+            names |= weight_and_bias(f"{ours}.combine.before", f"rgb_to_features.{i}")
+    names |= weight_and_bias("combine.before", "final_converter") | weight_and_bias(
+        "head.3", "final_block.conv_3"
+    )
     for i in (1, 2):
-        names |= both(f"head.{i}.convolution", f"final_block.conv_{i}")
+        names |= weight_and_bias(f"head.{i}.convolution", f"final_block.conv_{i}")
     weights = {mine: state[name] for mine, name in names.items() if name in state}
     ends = ("combine.before.weight", "head.3.weight")
     weights |= {name: GAIN * value for name, value in weights.items() if name.endswith(ends)}

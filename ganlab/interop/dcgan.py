@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganlab.interop.foreign import ForeignFile, Node, checkpoint_of, prefixed
+from ganlab.interop.foreign import ForeignFile, Node, checkpoint_of, with_prefix
 from ganlab.interop.persistent import attributes_of, tensors
 from ganlab.networks import dcgan
 from ganlab.storage.pickles import Record
@@ -71,7 +71,7 @@ class Module:
         return self.weight.ndim == 4
 
 
-def recognised(content: object) -> bool:
+def recognises(content: object) -> bool:
     """Whether there is a network of convolutions and batch norms inside, by names and shapes."""
     content = _plain(content)
     if not isinstance(content, Mapping):
@@ -95,7 +95,7 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
         raise file.wrong("has no netG_state_dict, or generator by another name: it makes no images")
     generator, weights = _generator(file, _modules(file, theirs))
     names = _class_names(content, generator["num_labels"])
-    weights = prefixed("generator_ema", weights)
+    weights = with_prefix("generator_ema", weights)
     theirs = _named(content, DISCRIMINATORS)
     if theirs is None:
         return checkpoint_of(file, TITLE, generator, None, weights, label_names=names)
@@ -104,7 +104,7 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     except ValueError as error:
         left = [f"discriminator: {error}"]
         return checkpoint_of(file, TITLE, generator, None, weights, left, names)
-    weights |= prefixed("discriminator", found)
+    weights |= with_prefix("discriminator", found)
     return checkpoint_of(file, TITLE, generator, critic, weights, label_names=names)
 
 

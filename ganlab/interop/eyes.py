@@ -21,7 +21,7 @@ PACKAGE = Packaged(
 )
 
 
-def opened() -> ForeignFile:
+def open_weights() -> ForeignFile:
     """The weights, fetched if this machine lacks them; raises what `Packaged.content` does."""
     content = {
         "generator": PACKAGE.content(),

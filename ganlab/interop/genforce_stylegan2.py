@@ -12,8 +12,17 @@ from typing import Any
 
 from torch import Tensor
 
-from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
-from ganlab.interop.stylegan2 import DENSE, LAYERS, Dialect, Names, Part, imported, pairs, sizes
+from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
+from ganlab.interop.stylegan2 import (
+    DENSE,
+    LAYERS,
+    Dialect,
+    Names,
+    Part,
+    import_network,
+    pairs,
+    sizes,
+)
 
 TITLE = "genforce's StyleGAN2"
 HAMMER = "Hammer's StyleGAN2"
@@ -49,15 +58,15 @@ def generator_of(content: object) -> str | None:
     """The key of the generator to use: the smoothed one where there is one."""
     found = models(content)
     keys = [key for key in ("generator_smooth", "generator") if key in found]
-    return next((key for key in keys if styled(found[key])), None)
+    return next((key for key in keys if is_styled(found[key])), None)
 
 
-def styled(state: Mapping[str, Any]) -> bool:
+def is_styled(state: Mapping[str, Any]) -> bool:
     """Whether a generator's constant is modulated, as StyleGAN2's and no other's."""
     return MARK in state and "synthesis.layer0.weight" in state
 
 
-def recognised(content: object) -> bool:
+def recognises(content: object) -> bool:
     """Whether there is a generator with an `early_layer` and a convolution after it."""
     return generator_of(content) is not None
 
@@ -73,14 +82,14 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     dialect = DIALECTS[HAMMER if "w_avg" in state else TITLE]
     together = dialect is DIALECTS[TITLE] and "mapping.label_weight" in state
     options = {"label_norm": "together"} if together else {}
-    generator, weights = imported(file, dialect, "generator", Part(name, state, options))
-    weights, discriminator = prefixed("generator_ema", weights), None
+    generator, weights = import_network(file, dialect, "generator", Part(name, state, options))
+    weights, discriminator = with_prefix("generator_ema", weights), None
     if "discriminator" in found:
         part = Part("discriminator", file.tensors(found["discriminator"], "discriminator"))
         if dialect is DIALECTS[HAMMER]:
             part = Part(part.name, part.state, {"mapping_lr_multiplier": 0.1})
-        discriminator, theirs = imported(file, dialect, "discriminator", part)
-        weights |= prefixed("discriminator", theirs)
+        discriminator, theirs = import_network(file, dialect, "discriminator", part)
+        weights |= with_prefix("discriminator", theirs)
     left = {*found, *map(str, file.content)} - {name, "discriminator", "models"}
     left = left if file.content.keys() & {name, "models"} else set()
     return checkpoint_of(file, dialect.title, generator, discriminator, weights, sorted(left))

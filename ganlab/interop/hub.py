@@ -76,7 +76,7 @@ def library(purpose: str) -> ModuleType:
         raise ValueError(f"{purpose} needs huggingface_hub: pip install 'ganlab[hub]'") from error
 
 
-def kept(
+def cached_file(
     text: str,
     fetch: bool = True,  # False = whoever names it may not make this machine ask a network
 ) -> Kept:
@@ -97,13 +97,13 @@ def kept(
                 f"python -m ganlab info ckpt={address}"
             )
         print(f"fetching {address} to {folder}, from where it is read from now on", file=sys.stderr)
-        found = fetched(hub, address, folder)
+        found = download_file(hub, address, folder)
     commit = Path(found).relative_to(folder).parts[2]  # models--owner--name/snapshots/<commit>/...
     return Kept(Path(found), address, commit)
 
 
-def fetched(hub: ModuleType, address: Address, folder: Path) -> str:
-    """The path of the file once the hub has sent it; raises as `kept`."""
+def download_file(hub: ModuleType, address: Address, folder: Path) -> str:
+    """The path of the file once the hub has sent it; raises as `cached_file`."""
     errors = importlib.import_module("huggingface_hub.errors")
     asked = {"revision": address.revision, "cache_dir": folder}
     try:

@@ -23,7 +23,7 @@ class Translated:
     stage: Mapping[str, Any] = field(default_factory=dict)  # of one that grows: level and alpha
 
 
-def fitted(
+def match_network(
     file: ForeignFile,
     title: str,  # of the format, for messages
     found: Translated,

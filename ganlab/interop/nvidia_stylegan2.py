@@ -9,9 +9,18 @@ network's options directly, and clamps at 256. Networks are computed in float32 
 from collections.abc import Mapping
 from typing import Any
 
-from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
+from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
 from ganlab.interop.persistent import Persistent, networks
-from ganlab.interop.stylegan2 import DENSE, LAYERS, Dialect, Names, Part, imported, pairs, sizes
+from ganlab.interop.stylegan2 import (
+    DENSE,
+    LAYERS,
+    Dialect,
+    Names,
+    Part,
+    import_network,
+    pairs,
+    sizes,
+)
 
 TITLE = "NVIDIA's StyleGAN2"
 EXTENSION = ".pkl"
@@ -38,7 +47,7 @@ POSITIONS = {  # arguments by position
 }
 
 
-def recognised(content: object) -> bool:
+def recognises(content: object) -> bool:
     """Whether there is a generator with a constant of 4x4 inside."""
     found = networks(content)
     return any("synthesis.b4.const" in found[key].state for key in ("G_ema", "G") if key in found)
@@ -52,12 +61,14 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     """
     found = networks(file.content)
     name = "G_ema" if "G_ema" in found else "G"
-    generator, weights = imported(file, DIALECT, "generator", part(file, found, name))
-    weights = prefixed("generator_ema", weights)
+    generator, weights = import_network(file, DIALECT, "generator", part(file, found, name))
+    weights = with_prefix("generator_ema", weights)
     discriminator = None
     if "D" in found:
-        discriminator, theirs = imported(file, DIALECT, "discriminator", part(file, found, "D"))
-        weights |= prefixed("discriminator", theirs)
+        discriminator, theirs = import_network(
+            file, DIALECT, "discriminator", part(file, found, "D")
+        )
+        weights |= with_prefix("discriminator", theirs)
     left = sorted({str(key) for key in file.content} - {name, "D"})
     return checkpoint_of(file, TITLE, generator, discriminator, weights, left)
 

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
-from ganlab.interop.matching import Translated, fitted
+from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
+from ganlab.interop.matching import Translated, match_network
 from ganlab.interop.nvidia_stylegan2 import DIALECT, part
 from ganlab.interop.persistent import Persistent, networks
-from ganlab.interop.stylegan2 import imported
+from ganlab.interop.stylegan2 import import_network
 from ganlab.networks.stylegan3 import Generator
 
 TITLE = "NVIDIA's StyleGAN3"
@@ -51,7 +51,7 @@ INPUT = {
 FILTERS = ("up_filter", "down_filter")
 
 
-def recognised(content: object) -> bool:
+def recognises(content: object) -> bool:
     """Whether there is a generator that begins with frequencies."""
     found = networks(content)
     return any(
@@ -68,11 +68,13 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     found = networks(file.content)
     name = "G_ema" if "G_ema" in found else "G"
     generator, state = read_generator(file, found[name])
-    weights: dict[str, Any] = prefixed("generator_ema", state)
+    weights: dict[str, Any] = with_prefix("generator_ema", state)
     discriminator = None
     if "D" in found:
-        discriminator, theirs = imported(file, DIALECT, "discriminator", part(file, found, "D"))
-        weights |= prefixed("discriminator", theirs)
+        discriminator, theirs = import_network(
+            file, DIALECT, "discriminator", part(file, found, "D")
+        )
+        weights |= with_prefix("discriminator", theirs)
     left = sorted({str(key) for key in file.content} - {name, "D"})
     return checkpoint_of(file, TITLE, generator, discriminator, weights, left)
 
@@ -94,7 +96,7 @@ def read_generator(file: ForeignFile, network: Persistent) -> tuple[dict[str, An
     weights = {mine: state[theirs] for mine, theirs in names.items() if theirs in state}
     known = {*names.values(), *filters}
     unused = [name for name in state if name not in known]
-    return fitted(file, TITLE, Translated(Generator, options, weights, names), unused)
+    return match_network(file, TITLE, Translated(Generator, options, weights, names), unused)
 
 
 def generator_names(layers: list[str], mapping_layers: int) -> dict[str, str]:

@@ -107,7 +107,7 @@ def networks(content: object) -> list[Record]:
     return [each for each in content if isinstance(each, Record) and NETWORK.fullmatch(each.name)]
 
 
-def recognised(content: object) -> bool:
+def recognises(content: object) -> bool:
     """Whether it is three networks of variables."""
     return len(networks(content)) == 3
 
@@ -139,14 +139,14 @@ def options(network: Record) -> Mapping[str, Any]:
 
 def pggan(file: ForeignFile, g: State, d: State, told: Mapping[str, Any]) -> dict[str, Any]:
     """ProGAN; its labels join the latent before the only normalization, as nowhere else."""
-    if needed(file, d, "4x4/Dense1/weight", 2).shape[1] > 1:
+    if require_variable(file, d, "4x4/Dense1/weight", 2).shape[1] > 1:
         raise file.wrong("is a ProGAN with labels, which TensorFlow's normalizes otherwise")
     title = "NVIDIA's TensorFlow ProGAN"
     fused = "8x8/Conv0_up/weight" in g
     number = levels(g, "ToRGB_lod")
-    state = renamed(file, g, lambda name: place(PROGRESSIVE, name, number))
+    state = rename_variables(file, g, lambda name: place(PROGRESSIVE, name, number))
     state["layer0.weight"] = first_layer(file, g, "4x4/Dense/weight")
-    critic = renamed(file, d, lambda name: critic_name(name, number))
+    critic = rename_variables(file, d, lambda name: critic_name(name, number))
     told = {**told, "fused_scale": fused, "num_labels": 0}
     return genforce_progressive.read(file, title, state, critic, told)
 
@@ -155,28 +155,28 @@ def stylegan(file: ForeignFile, g: State, d: State, told: Mapping[str, Any]) -> 
     """StyleGAN."""
     title = "NVIDIA's TensorFlow StyleGAN"
     number = levels(g, "synthesis/ToRGB_lod")
-    state = renamed(file, g, lambda name: stylegan_name(name, number))
+    state = rename_variables(file, g, lambda name: stylegan_name(name, number))
     if (dense := "synthesis/4x4/Dense/weight") in g:
         state["synthesis.layer0.weight"] = first_layer(file, g, dense)
-    critic = renamed(file, d, lambda name: critic_name(name, number))
+    critic = rename_variables(file, d, lambda name: critic_name(name, number))
     return genforce_progressive.read(file, title, state, critic, told)
 
 
 def stylegan2(file: ForeignFile, g: State, d: State) -> dict[str, Any]:
     """StyleGAN2, by the names of genforce's own reader."""
-    state = renamed(file, g, stylegan2_name)
+    state = rename_variables(file, g, stylegan2_name)
     sizes = [int(name.split("x")[0]) for name in d if re.match(r"\d+x\d+/", name)]
     if not sizes:
         raise file.wrong("has a discriminator without a variable of any resolution, as 4x4/Conv")
     number = max(sizes).bit_length() - 2  # blocks from 4x4 on
-    critic = renamed(file, d, lambda name: critic_name(name, number))
+    critic = rename_variables(file, d, lambda name: critic_name(name, number))
     content = {"generator_smooth": state, "discriminator": critic}
     found = genforce_stylegan2.checkpoint(replace(file, content=content))
     found["recipe"]["source"]["format"] = "NVIDIA's TensorFlow StyleGAN2"
     return found
 
 
-def needed(file: ForeignFile, state: State, name: str, ndim: int) -> Tensor:
+def require_variable(file: ForeignFile, state: State, name: str, ndim: int) -> Tensor:
     """A variable with so many axes; raises ValueError where there is none."""
     if name not in state or state[name].ndim != ndim:
         shape = f" of {ndim} axes, but of {tuple(state[name].shape)}" if name in state else ""
@@ -184,7 +184,7 @@ def needed(file: ForeignFile, state: State, name: str, ndim: int) -> Tensor:
     return state[name]
 
 
-def renamed(file: ForeignFile, state: State, rename: Rename) -> State:
+def rename_variables(file: ForeignFile, state: State, rename: Rename) -> State:
     """By genforce's names and in torch's order of axes; what has no name there keeps its own.
 
     Raises:
@@ -196,10 +196,10 @@ def renamed(file: ForeignFile, state: State, rename: Rename) -> State:
         if there in before:
             raise file.wrong(f"has both {before[there]} and {name}, which are one layer's")
         before[there] = name
-    return {there: transposed(there, state[name]) for there, name in before.items()}
+    return {there: transpose(there, state[name]) for there, name in before.items()}
 
 
-def transposed(name: str, value: Tensor) -> Tensor:
+def transpose(name: str, value: Tensor) -> Tensor:
     """(height, width, in, out) -> (out, in, height, width); (in, out) -> (out, in)."""
     if not name.endswith("weight") or name.endswith("label_weight"):
         return value
@@ -210,7 +210,7 @@ def transposed(name: str, value: Tensor) -> Tensor:
 
 def first_layer(file: ForeignFile, state: State, name: str) -> Tensor:
     """A dense layer to C maps of 4x4 as a padded convolution: (Z, 16 C) -> (C, Z, 4, 4)."""
-    weight = needed(file, state, name, 2)
+    weight = require_variable(file, state, name, 2)
     if weight.shape[1] % 16:
         raise file.wrong(f"has {name} of {tuple(weight.shape)}, which is no layer to maps of 4x4")
     maps = weight.reshape(weight.shape[0], -1, 4, 4)
@@ -222,7 +222,7 @@ def levels(state: State, prefix: str) -> int:
     return sum(name.startswith(prefix) and name.endswith("/weight") for name in state)
 
 
-def numbered(name: str, number: int) -> tuple[int, str, str] | None:
+def split_name(name: str, number: int) -> tuple[int, str, str] | None:
     """`16x16/Conv0_up/weight` -> block of that size, module, the rest; lod names -> block too."""
     if found := re.fullmatch(r"(\d+)x\1/(\w+?)(?:_up|_down)?/(.+)", name):
         return int(found[1]).bit_length() - 3, found[2], found[3]
@@ -268,7 +268,7 @@ def mapping_name(name: str) -> str:
 
 def place(places: Places, name: str, number: int, finest_first: bool = False) -> str | None:
     """genforce's name of a variable in a block; None where there is no such module."""
-    found = numbered(name, number)
+    found = split_name(name, number)
     if found is None or found[1] not in places:
         return None
     (kind, step, first), block = places[found[1]], found[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ganlab.interop.foreign import ForeignFile, checkpoint_of, prefixed
+from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
 from ganlab.interop.stylegan2 import (
     DENSE,
     LAYERS,
@@ -17,7 +17,7 @@ from ganlab.interop.stylegan2 import (
     Names,
     Part,
     State,
-    imported,
+    import_network,
     pairs,
     sizes,
 )
@@ -46,17 +46,17 @@ def generator_of(content: object) -> str | None:
     if not isinstance(content, dict):
         return None
     for key in ("g_ema", "g"):
-        if isinstance(content.get(key), dict) and MARK in unwrapped(content[key]):
+        if isinstance(content.get(key), dict) and MARK in unwrap(content[key]):
             return key
-    return "" if MARK in unwrapped(content) else None
+    return "" if MARK in unwrap(content) else None
 
 
-def unwrapped(state: Any) -> dict[str, Any]:
+def unwrap(state: Any) -> dict[str, Any]:
     """Names without the prefix of wrappers of several devices."""
     return {str(name).removeprefix("module."): value for name, value in state.items()}
 
 
-def recognised(content: object) -> bool:
+def recognises(content: object) -> bool:
     """Whether there is a generator whose first layer has a `modulation`."""
     return generator_of(content) is not None
 
@@ -69,15 +69,15 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     """
     name = generator_of(file.content) or ""
     whole = file.content if name else {"": file.content}
-    state: State = file.tensors(unwrapped(whole[name]), name)
+    state: State = file.tensors(unwrap(whole[name]), name)
     if isinstance(whole.get("latent_avg"), Tensor):
         state = {**state, "latent_avg": whole["latent_avg"].reshape(-1)}
-    generator, weights = imported(file, DIALECT, "generator", Part(name or "g", state))
-    weights, discriminator = prefixed("generator_ema", weights), None
+    generator, weights = import_network(file, DIALECT, "generator", Part(name or "g", state))
+    weights, discriminator = with_prefix("generator_ema", weights), None
     if isinstance(whole.get("d"), dict):
-        part = Part("d", file.tensors(unwrapped(whole["d"]), "d"))
-        discriminator, theirs = imported(file, DIALECT, "discriminator", part)
-        weights |= prefixed("discriminator", theirs)
+        part = Part("d", file.tensors(unwrap(whole["d"]), "d"))
+        discriminator, theirs = import_network(file, DIALECT, "discriminator", part)
+        weights |= with_prefix("discriminator", theirs)
     left = sorted(map(str, whole.keys() - {name, "d", "latent_avg"}))
     return checkpoint_of(file, TITLE, generator, discriminator, weights, left)
 

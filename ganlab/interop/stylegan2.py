@@ -29,7 +29,7 @@ MEAN_OF = 4096  # latents whose mean style stands for one that a file does not h
 NETWORKS = {"generator": stylegan2.Generator, "discriminator": stylegan2.Discriminator}
 
 
-def as_it_is(_: str, value: Tensor) -> Tensor:
+def identity(_: str, value: Tensor) -> Tensor:
     """The same values in the same shape."""
     return value
 
@@ -41,8 +41,8 @@ class Dialect:
     title: str
     names: Callable[[str, int], Names]  # network, resolution -> all there can be
     filters: Callable[[str, int, str], Mapping[str, float]]  # and architecture -> name, gain
-    inward: Callable[[str, Tensor], Tensor] = as_it_is  # our name, their values -> ours
-    outward: Callable[[str, Tensor], Tensor] = as_it_is  # and back
+    inward: Callable[[str, Tensor], Tensor] = identity  # our name, their values -> ours
+    outward: Callable[[str, Tensor], Tensor] = identity  # and back
     filter_shape: Callable[[Tensor], Tensor] = lambda kernel: kernel
     optional: tuple[str, ...] = ("mean_style", "mean_path_length")  # ends of our names
 
@@ -74,7 +74,9 @@ def resolution_of(dialect: Dialect, network: str, state: Mapping[str, Tensor]) -
     return max(RESOLUTIONS, key=lambda size: (known[size], -size))
 
 
-def imported(file: ForeignFile, dialect: Dialect, network: str, part: Part) -> tuple[Node, State]:
+def import_network(
+    file: ForeignFile, dialect: Dialect, network: str, part: Part
+) -> tuple[Node, State]:
     """Config and weights of one of our networks.
 
     Raises:
@@ -102,7 +104,7 @@ def imported(file: ForeignFile, dialect: Dialect, network: str, part: Part) -> t
     wanted = built.state_dict()
     weights = {mine: value for mine, value in found.items() if mine in wanted}
     if network == "generator":
-        weights |= added(built, weights)
+        weights |= missing_state(built, weights)
     target = f"ganlab.networks.stylegan2.{network.title()}"
     return {"_target_": target, **options}, weights
 
@@ -134,7 +136,7 @@ def check_shapes(
         raise file.wrong(f"has a tensor {part.name}.{names[mine]} that {dialect.title} lacks")
 
 
-def added(built: nn.Module, weights: State) -> State:
+def missing_state(built: nn.Module, weights: State) -> State:
     """What a generator has here besides what its file has."""
     missing = {n: v.shape for n, v in built.state_dict().items() if n not in weights}
     extra = {name: torch.zeros(shape) for name, shape in missing.items()}
@@ -167,11 +169,11 @@ def check_rest(
         if name not in filters:
             raise file.wrong(f"has a tensor {part.name}.{name} that {dialect.title} lacks")
         computed = [dialect.filter_shape(filters[name] * kernel) for kernel in taps]
-        if not any(near(value, kernel) for kernel in computed):
+        if not any(is_near(value, kernel) for kernel in computed):
             raise file.wrong(f"has another filter in {part.name}.{name} than [1, 3, 3, 1]")
 
 
-def near(value: Tensor, kernel: Tensor) -> bool:
+def is_near(value: Tensor, kernel: Tensor) -> bool:
     """Whether a filter is the one computed, but for rounding."""
     return value.shape == kernel.shape and torch.allclose(value.float(), kernel, atol=1e-5)
 
@@ -257,7 +259,9 @@ def mean_style(built: nn.Module, weights: State) -> Tensor:
     return mean
 
 
-def exported(dialect: Dialect, network: str, node: Node, weights: Mapping[str, Tensor]) -> State:
+def export_state(
+    dialect: Dialect, network: str, node: Node, weights: Mapping[str, Tensor]
+) -> State:
     """One of our networks' state by their names, FIR filters included.
 
     Raises:

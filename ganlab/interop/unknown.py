@@ -13,7 +13,7 @@ SHOWN = 3  # names of a kind
 LEVELS = 3  # of containers that are looked into
 
 
-def said_of(
+def describe(
     content: object,
     layouts: Mapping[str, Sequence[str]],  # format -> names of tensors that it has
 ) -> str:
@@ -31,12 +31,12 @@ def said_of(
     known = {form(name) for name in layouts[nearest]}
     missing = [name for name in layouts[nearest] if form(name) not in forms]
     extra = [name for name in found if form(name) not in known]
-    parts = [f"of its {len(found)} tensors the first are {listed(found)}"]
+    parts = [f"of its {len(found)} tensors the first are {name_list(found)}"]
     if likeness[nearest] == 0:
         return f"{parts[0]}, called like those of no format here"
     parts.append(f"nearest is {nearest}")
-    parts += [f"which also has {listed(missing)}"] if missing else []
-    parts += [f"and which lacks {listed(extra)}"] if extra else []
+    parts += [f"which also has {name_list(missing)}"] if missing else []
+    parts += [f"and which lacks {name_list(extra)}"] if extra else []
     return ", ".join(parts)
 
 
@@ -45,7 +45,7 @@ def form(name: str) -> str:
     return re.sub(r"\d+", "#", name.removeprefix("module."))
 
 
-def listed(names: Sequence[str]) -> str:
+def name_list(names: Sequence[str]) -> str:
     """The first of some names, as Python quotes them."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(f"{name!a:.60}" for name in names[:SHOWN]) + more

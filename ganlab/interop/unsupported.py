@@ -57,7 +57,7 @@ def states(content: object) -> Iterator[list[str]]:
             yield [name.removeprefix("module.") for name in state if isinstance(name, str)]
 
 
-def found(content: object) -> tuple[Unbuilt, list[str]] | None:
+def find_unsupported(content: object) -> tuple[Unbuilt, list[str]] | None:
     """The format, and the names of the generator that shows it."""
     for names in states(content):
         for known in KNOWN:
@@ -66,9 +66,9 @@ def found(content: object) -> tuple[Unbuilt, list[str]] | None:
     return None
 
 
-def recognised(content: object) -> bool:
+def recognises(content: object) -> bool:
     """Whether it is one of them."""
-    return found(content) is not None
+    return find_unsupported(content) is not None
 
 
 def checkpoint(file: ForeignFile) -> NoReturn:
@@ -77,7 +77,7 @@ def checkpoint(file: ForeignFile) -> NoReturn:
     Raises:
         ValueError: always; says by what the format differs, and the first names in the file.
     """
-    known, names = found(file.content) or (KNOWN[0], [])
+    known, names = find_unsupported(file.content) or (KNOWN[0], [])
     listed = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" * (len(names) > SHOWN))
     raise file.wrong(
         f"is {known.title}, whose networks are not built here: {known.difference}. "

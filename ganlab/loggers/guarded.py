@@ -50,7 +50,7 @@ class Guarded(Tracker):
         if self.failed:
             return otherwise
         try:
-            return within(seconds, action)
+            return run_within(seconds, action)
         except Exception as error:  # a tracker may raise anything; none of it is the run's business
             self.failed = True
             name, cause = type(self.logger).__name__, " ".join(str(error).split())
@@ -60,7 +60,7 @@ class Guarded(Tracker):
                 *(name, type(error).__name__, cause),
             )
             with suppress(Exception):  # of a thing that is broken already
-                within(LEAVING, self.logger.abandon)
+                run_within(LEAVING, self.logger.abandon)
             return otherwise
 
     def _pass_on(self, method: str, *args: object, seconds: float = ANSWER, **options: Any) -> None:
@@ -138,7 +138,7 @@ class Guarded(Tracker):
         self._pass_on("after_save_checkpoint", checkpoint_callback)
 
 
-def within(seconds: float, action: Callable[[], T]) -> T:
+def run_within(seconds: float, action: Callable[[], T]) -> T:
     """What `action` returns or raises, if it ends in time; it may block for ever, the caller not.
 
     Raises:

@@ -14,7 +14,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from ganlab.loggers.tracker import Tracker
-from ganlab.storage import irregular
+from ganlab.storage import irregularity
 from ganlab.storage.atomic import replace_file
 
 CLOCK = "images_seen"
@@ -171,7 +171,7 @@ class CSVLog(Tracker):
     def _read(self) -> dict[int, Row]:
         if not self.path.exists():
             return {}
-        if (kind := irregular(self.path)) is not None:
+        if (kind := irregularity(self.path)) is not None:
             raise ValueError(f"{self.path} is {kind}; move it away")
         text = self.path.read_bytes().decode(errors="replace")
         header, *lines = text.split("\n")[:-1] or [CLOCK]  # a kill can leave a part of a last line

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def reduced(terms: Tensor) -> Tensor:
+def reduce_logits(terms: Tensor) -> Tensor:
     """Mean over the batch, sum over the logits of a sample: (N,) or (N, K) -> scalar."""
     return terms.mean(dim=0).sum()
 
@@ -28,12 +28,12 @@ class Minimax:
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
         """-E log D(x) - E log(1 - D(G(z))), where D = sigmoid(logit)."""
         # -log sigmoid(t) = softplus(-t) and -log(1 - sigmoid(t)) = softplus(t), finite for any t.
-        return reduced(F.softplus(-real)) + reduced(F.softplus(fake))
+        return reduce_logits(F.softplus(-real)) + reduce_logits(F.softplus(fake))
 
     @staticmethod
     def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
         """E log(1 - D(G(z))): bounded above by 0, flat where D is sure of a fake."""
-        return -reduced(F.softplus(fake))
+        return -reduce_logits(F.softplus(fake))
 
 
 class Nonsaturating:
@@ -50,7 +50,7 @@ class Nonsaturating:
     @staticmethod
     def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-E log D(G(z))."""
-        return reduced(F.softplus(-fake))
+        return reduce_logits(F.softplus(-fake))
 
 
 class LeastSquares:
@@ -62,12 +62,12 @@ class LeastSquares:
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
         """E (D(x) - 1)^2 + E D(G(z))^2, where D is the logit itself."""
-        return reduced((real - 1).square()) + reduced(fake.square())
+        return reduce_logits((real - 1).square()) + reduce_logits(fake.square())
 
     @staticmethod
     def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
         """E (D(G(z)) - 1)^2."""
-        return reduced((fake - 1).square())
+        return reduce_logits((fake - 1).square())
 
 
 class Hinge:
@@ -79,12 +79,12 @@ class Hinge:
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
         """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))."""
-        return reduced(F.relu(1 - real)) + reduced(F.relu(1 + fake))
+        return reduce_logits(F.relu(1 - real)) + reduce_logits(F.relu(1 + fake))
 
     @staticmethod
     def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-E D(G(z))."""
-        return -reduced(fake)
+        return -reduce_logits(fake)
 
 
 class Wasserstein:
@@ -96,12 +96,12 @@ class Wasserstein:
     @staticmethod
     def discriminator(real: Tensor, fake: Tensor) -> Tensor:
         """E D(G(z)) - E D(x), the negative of the estimated distance."""
-        return reduced(fake) - reduced(real)
+        return reduce_logits(fake) - reduce_logits(real)
 
     @staticmethod
     def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
         """-E D(G(z))."""
-        return -reduced(fake)
+        return -reduce_logits(fake)
 
 
 class Relativistic:

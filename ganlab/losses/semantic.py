@@ -38,7 +38,7 @@ def windows(mask: Tensor) -> Tensor:
     return -F.max_pool2d(-mask, 2, ceil_mode=True)
 
 
-def standardized(
+def standardize(
     a: Tensor,  # (N, C, ...)
     b: Tensor,  # the same
     mask: Tensor,  # (N, 1, ...) in {0, 1}: the entries that count
@@ -64,15 +64,14 @@ def distance(original: Tensor, generated: Tensor, mask: Tensor) -> Tensor:
     difference. A sample that is fully masked is at distance 0.
     """
     if original.ndim == 2:
-        a, b = standardized(original, generated, mask)
+        a, b = standardize(original, generated, mask)
         difference = (a - b).abs() * mask
     else:
         pooled = windows(mask)
         height, width = mask.shape[2:]
         seen = F.interpolate(pooled, scale_factor=2.0)[..., :height, :width]  # (N, 1, H, W)
         a, b = (
-            F.max_pool2d(each, 2, ceil_mode=True)
-            for each in standardized(original, generated, seen)
+            F.max_pool2d(each, 2, ceil_mode=True) for each in standardize(original, generated, seen)
         )
         difference, mask = (a - b).abs() * pooled, pooled
     count = original.shape[1] * mask.flatten(1).sum(1).clamp(min=1)

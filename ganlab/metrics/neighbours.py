@@ -68,7 +68,7 @@ def _nearest(ranking: DistanceBounds, rows: Tensor, k: int) -> tuple[Tensor, Ten
     return exact[order][first], c[order][first]
 
 
-def inside(points: Tensor, centres: Tensor, radii: Tensor, memory_mb: int = 64) -> Tensor:
+def is_inside(points: Tensor, centres: Tensor, radii: Tensor, memory_mb: int = 64) -> Tensor:
     """Whether each of (M, d) points lies in at least one ball around (N, d) centres, (M,) bool.
 
     `radii` are (N,) float64; the boundary belongs to its ball.
@@ -87,9 +87,9 @@ def inside_each_other(
     centre_radii: Tensor,  # (N,) float64
     memory_mb: int = 64,  # bound on the distances held at once, MiB
 ) -> tuple[Tensor, Tensor]:
-    """`inside` of points in balls around centres and the reverse, (M,) and (N,) bool, in one pass.
+    """`is_inside` of points in balls around centres and the reverse, (M,) and (N,) bool.
 
-    The distances, which take nearly all the time, are computed once.
+    In one pass: the distances, which take nearly all the time, are computed once.
     """
     ours = torch.zeros(len(points), dtype=torch.bool, device=points.device)
     theirs = torch.zeros(len(centres), dtype=torch.bool, device=points.device)
@@ -118,7 +118,7 @@ def nearest_inside_ratio(
 ) -> Tensor:
     """Largest radius / distance over the centres, (M,) float64: Kynkäänniemi et al. 2019, eq. 4.
 
-    At least 1 exactly where `inside` is true, infinite at the centre of a ball with a radius.
+    At least 1 exactly where `is_inside` is true, infinite at the centre of a ball with a radius.
     """
     found = torch.zeros(len(points), dtype=torch.float64, device=points.device)
     ranking = DistanceBounds(points, centres, memory_mb)

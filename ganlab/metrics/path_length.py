@@ -55,7 +55,7 @@ def perceptual_path_lengths(
         ends = [latents_at(generator, [2 * i + k for i in batch], seed).to(device) for k in (0, 1)]
         with evaluating(generator):
             images = [
-                painted(generator, ends, at + step, space, condition) for step in (0.0, epsilon)
+                paint(generator, ends, at + step, space, condition) for step in (0.0, epsilon)
             ]
         features = [unit_features(extractor, crop_and_shrink(x, crop)) for x in images]
         squared = (features[0] - features[1]).square().sum(1)
@@ -94,7 +94,7 @@ def positions(indices: Sequence[int], seed: int, sampling: str) -> Tensor:
     return torch.stack([torch.rand(1, dtype=torch.float64, generator=each) for each in sources])
 
 
-def painted(
+def paint(
     generator: Generator,
     ends: Sequence[Tensor],  # latents of both ends, (N, Z) each
     at: Tensor,  # (N, 1) float64

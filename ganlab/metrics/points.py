@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ganlab.features.pixels import quantized
+from ganlab.features.pixels import quantize
 from ganlab.metrics.score import StoredFeatures
 
 
@@ -39,7 +39,7 @@ class StoredPoints(StoredFeatures):
         if self.space == "pixels":
             images = shrunk(features, self.side)
             self._note_shape(images, "real" if real else "fake")
-            features = quantized(images).to(torch.uint8).flatten(1)  # (N, C H W)
+            features = quantize(images).to(torch.uint8).flatten(1)  # (N, C H W)
         super().update(features, real, index)
 
     def points(self, side: str) -> Tensor:

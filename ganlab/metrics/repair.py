@@ -47,7 +47,7 @@ def spread(features: Tensor) -> float:
     return float((features - features.mean(0)).square().sum(1).mean().sqrt())
 
 
-def recognized(before: Tensor, after: Tensor) -> float:
+def recognition_rate(before: Tensor, after: Tensor) -> float:
     """Share of rows of `after` whose nearest row of `before` is the one of their own index.
 
     Both (N, d). Where the own row is as near as another it counts, so equal sets give 1.
@@ -75,11 +75,11 @@ def repair(before: Tensor, after: Tensor) -> Repair:
     if not (before.isfinite().all() and after.isfinite().all()):
         raise ValueError("features of the compared images are not finite")
     distance = (after.double() - before.double()).norm(dim=1).mean()
-    return Repair(float(distance), spread(after), spread(before), recognized(before, after))
+    return Repair(float(distance), spread(after), spread(before), recognition_rate(before, after))
 
 
 @contextmanager
-def tapped(extractor: nn.Module) -> Iterator[list[Tensor]]:
+def tap_features(extractor: nn.Module) -> Iterator[list[Tensor]]:
     """Yield a list that gets the features, (N, d), of every pass of an extractor: scores and
     repair are measured in one pass."""
     taken: list[Tensor] = []

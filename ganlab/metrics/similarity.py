@@ -89,32 +89,32 @@ def similarities(images_a: Tensor, images_b: Tensor, num_scales: int = 5) -> Ten
     factors = []
     for scale in range(num_scales):
         if scale:
-            images_a, images_b = halved(images_a), halved(images_b)
-        luminance, contrast = compared(images_a, images_b)  # each (N, C, H - 10, W - 10)
+            images_a, images_b = halve(images_a), halve(images_b)
+        luminance, contrast = compare_windows(images_a, images_b)  # each (N, C, H - 10, W - 10)
         last = scale == num_scales - 1
         factors.append((luminance * contrast if last else contrast).mean(dim=(1, 2, 3)))
     return torch.stack(factors, 1).relu().pow(weights / weights.sum()).prod(1)
 
 
-def halved(images: Tensor) -> Tensor:
+def halve(images: Tensor) -> Tensor:
     """Means of 2 x 2 pixels; of what there is of them at an odd border."""
     return F.avg_pool2d(images, 2, ceil_mode=True, count_include_pad=False)
 
 
-def compared(images_a: Tensor, images_b: Tensor) -> tuple[Tensor, Tensor]:
+def compare_windows(images_a: Tensor, images_b: Tensor) -> tuple[Tensor, Tensor]:
     """Luminance, and contrast with structure, of all windows inside two images.
 
     Wang, Bovik, Sheikh, Simoncelli 2004, equations 6 and 13 without its first factor.
     """
     squares = torch.cat((images_a**2, images_b**2, images_a * images_b))
-    mean_a, mean_b = blurred(images_a), blurred(images_b)
-    square_a, square_b, product = blurred(squares).chunk(3)
+    mean_a, mean_b = blur(images_a), blur(images_b)
+    square_a, square_b, product = blur(squares).chunk(3)
     variances = square_a - mean_a**2 + square_b - mean_b**2
     luminance = (2 * mean_a * mean_b + C1) / (mean_a**2 + mean_b**2 + C1)
     return luminance, (2 * (product - mean_a * mean_b) + C2) / (variances + C2)
 
 
-def blurred(images: Tensor) -> Tensor:
+def blur(images: Tensor) -> Tensor:
     """Weighted means over all windows inside, (N, C, H, W) -> (N, C, H - 10, W - 10)."""
     place = torch.arange(WINDOW, dtype=images.dtype, device=images.device) - WINDOW // 2
     window = torch.softmax(-(place**2) / (2 * SIGMA**2), 0)

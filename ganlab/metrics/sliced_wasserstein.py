@@ -107,16 +107,16 @@ def level(
 ) -> Tensor:
     """One level of a Laplacian pyramid, (N, C, size, size)."""
     while images.shape[-1] > size:
-        images = halved(images)
-    return images if lowest else images - doubled(halved(images))
+        images = halve(images)
+    return images if lowest else images - double(halve(images))
 
 
-def halved(images: Tensor) -> Tensor:
+def halve(images: Tensor) -> Tensor:
     """REDUCE of Burt and Adelson, eq. 1: (N, C, H, H) -> (N, C, H/2, H/2)."""
     return _filtered(images)[..., ::2, ::2]
 
 
-def doubled(images: Tensor) -> Tensor:
+def double(images: Tensor) -> Tensor:
     """EXPAND of Burt and Adelson, eq. 2: (N, C, H, H) -> (N, C, 2H, 2H)."""
     n, channels, height, width = images.shape
     spread = images.new_zeros(n, channels, 2 * height, 2 * width)

@@ -26,7 +26,7 @@ RADIUS = 0.125  # as a share of the side: spots no further apart than this are o
 
 @dataclass(frozen=True, eq=False)
 class Spikes:
-    """The highest peak of each of N images in one layer; magnitudes are those of `pooled`."""
+    """The highest peak of each of N images in one layer, in magnitudes of `pool_channels`."""
 
     position: Tensor  # (N, 2) int64, y and x of the peak
     place: Tensor  # (N, 2) the same as shares of height and width
@@ -38,20 +38,20 @@ class Spikes:
     @property
     def prominence(self) -> Tensor:
         """Peak over median, (N,)."""
-        return over(self.peak, self.median)
+        return peak_ratio(self.peak, self.median)
 
     @property
     def contrast(self) -> Tensor:
         """Peak over the 90% quantile, (N,): high for a peak that is small as well as strong."""
-        return over(self.peak, self.high)
+        return peak_ratio(self.peak, self.high)
 
 
-def over(peak: Tensor, level: Tensor) -> Tensor:
+def peak_ratio(peak: Tensor, level: Tensor) -> Tensor:
     """Peaks per level, finite where a map is 0 all over."""
     return peak / level.clamp(min=torch.finfo(level.dtype).tiny)
 
 
-def pooled(maps: Tensor) -> Tensor:
+def pool_channels(maps: Tensor) -> Tensor:
     """Magnitude over channels, the root mean square: (N, C, H, W) -> (N, H, W) float32."""
     return maps.float().square().mean(1).sqrt()
 
@@ -65,7 +65,7 @@ def spikes_of(maps: Tensor) -> Spikes:
     """
     if maps.ndim != 4:
         raise ValueError(f"spikes are of maps (N, C, H, W), got {tuple(maps.shape)}")
-    magnitude = pooled(maps)
+    magnitude = pool_channels(maps)
     position = peaks_of(magnitude)
     place = places(position, maps.shape[-2:])
     return Spikes(
@@ -101,7 +101,7 @@ def pixels(place: Tensor, size: Sequence[int]) -> Tensor:
     return (place * sides).long().clamp(min=torch.zeros_like(sides), max=sides - 1)
 
 
-def near(first: Tensor, second: Tensor, radius: float = RADIUS) -> Tensor:
+def are_near(first: Tensor, second: Tensor, radius: float = RADIUS) -> Tensor:
     """Whether two places are at most `radius` apart, (..., 2), (..., 2) -> (...) bool."""
     return (first - second).square().sum(-1) <= radius**2 + 1e-9
 
@@ -113,7 +113,7 @@ def same_place(
     radius: float = RADIUS,
 ) -> Tensor:
     """Whether peaks of two layers are one spot, (...) bool: apart by the radius, or 1.5 pixels."""
-    return near(finer, coarser, max(radius, 1.5 / min(size)))
+    return are_near(finer, coarser, max(radius, 1.5 / min(size)))
 
 
 def local_peaks(magnitude: Tensor, place: Tensor, radius: float = RADIUS) -> Tensor:
@@ -128,7 +128,7 @@ def local_peaks(magnitude: Tensor, place: Tensor, radius: float = RADIUS) -> Ten
     return peaks_of(magnitude.masked_fill(~around, -torch.inf))
 
 
-def at(maps: Tensor, position: Tensor) -> Tensor:
+def values_at(maps: Tensor, position: Tensor) -> Tensor:
     """Values of all channels at one position an image, (N, C, H, W), (N, 2) -> (N, C)."""
     rows = torch.arange(len(maps), device=maps.device)
     return maps[rows, :, position[:, 0], position[:, 1]]
@@ -136,7 +136,7 @@ def at(maps: Tensor, position: Tensor) -> Tensor:
 
 def strongest_units(maps: Tensor, position: Tensor, num: int = 1) -> Tensor:
     """Channels of largest magnitude at a position, the largest first: (N, num) int64."""
-    order = at(maps, position).abs().argsort(dim=1, descending=True, stable=True)
+    order = values_at(maps, position).abs().argsort(dim=1, descending=True, stable=True)
     return order[:, :num]
 
 
@@ -146,7 +146,7 @@ def peaking_share(maps: Tensor, position: Tensor, factor: float = 10.0) -> Tenso
     Tan et al., claims 1 and 2: few in early layers, most in late ones.
     """
     medians = maps.abs().flatten(2).median(-1).values  # (N, C)
-    return (at(maps, position).abs() > factor * medians).float().mean(1)
+    return (values_at(maps, position).abs() > factor * medians).float().mean(1)
 
 
 @torch.no_grad()
@@ -183,7 +183,7 @@ def half_height(magnitude: Tensor) -> Tensor:
     return magnitude >= middle[:, None, None]
 
 
-def labelled(masks: Tensor) -> Tensor:
+def label_regions(masks: Tensor) -> Tensor:
     """Connected regions (8 neighbours) by number, 0 outside: (N, H, W) bool -> int64.
 
     The number of a region is its last pixel's index + 1.
@@ -212,7 +212,7 @@ def spots(magnitude: Tensor) -> list[list[Spot]]:
 
     Tan et al., "Characteristics of Artifacts": circular, small, rarely split.
     """
-    labels = labelled(half_height(magnitude))
+    labels = label_regions(half_height(magnitude))
     return [_spots_of(each) for each in labels.cpu()]
 
 

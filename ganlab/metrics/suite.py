@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.features.base import Extractor
-from ganlab.features.pixels import quantized
+from ganlab.features.pixels import quantize
 from ganlab.metrics.score import ImageCount, Score, State, rank_and_world
 from ganlab.nn.randomness import keyed_generator
 
@@ -181,7 +181,7 @@ class Suite:
         outputs: dict[str, Tensor] = self.extractor(images) if self._extracts else {}
         if outputs and not outputs["features"].isfinite().all():
             raise ValueError(f"{self.extractor.name} features of {side} images are not finite")
-        return {**outputs, "images": quantized(images) / 127.5 - 1}
+        return {**outputs, "images": quantize(images) / 127.5 - 1}
 
     @property
     def _extracts(self) -> bool:
@@ -254,9 +254,9 @@ class Suite:
 
     def _counts_name(self) -> str:
         if self.num_real is None:
-            return f"{short(self.num_fake)}_full"
-        against = "" if self.num_real == self.num_fake else f"_of{short(self.num_real)}"
-        return short(self.num_fake) + against
+            return f"{short_count(self.num_fake)}_full"
+        against = "" if self.num_real == self.num_fake else f"_of{short_count(self.num_real)}"
+        return short_count(self.num_fake) + against
 
     def reset(self, real: bool = False) -> None:
         """Forget the fakes, and the reals too if `real`."""
@@ -325,7 +325,7 @@ class Suite:
         }
 
 
-def short(count: int) -> str:
+def short_count(count: int) -> str:
     """A count as in a score's name: 50000 -> `50k`, 64 -> `64`, 1300 -> `1300`."""
     return f"{count // 1000}k" if count % 1000 == 0 else str(count)
 

@@ -44,7 +44,7 @@ def pyramid_sizes(network: str, resolution: int, sizes: Sequence[int] | None) ->
     return found
 
 
-def positive(network: str, name: str, values: Sequence[int]) -> list[int]:
+def check_positive(network: str, name: str, values: Sequence[int]) -> list[int]:
     """The values as a list, or a ValueError that names the key `name` of `network`."""
     if not values or min(values) < 1:
         raise ValueError(f"model.{network}.{name} must list numbers of at least 1, got {values}")
@@ -135,10 +135,10 @@ class Generator(base.Generator):
     ) -> None:
         super().__init__()
         self.sizes = pyramid_sizes("generator", resolution, sizes)
-        hidden = positive("generator", "hidden", hidden)
-        kernels = positive("generator", "kernels", kernels)
-        positive("generator", "width", [width])
-        positive("generator", "coarse_latent_dim", [coarse_latent_dim])
+        hidden = check_positive("generator", "hidden", hidden)
+        kernels = check_positive("generator", "kernels", kernels)
+        check_positive("generator", "width", [width])
+        check_positive("generator", "coarse_latent_dim", [coarse_latent_dim])
         self.resolution, self.channels = resolution, channels
         self.split = [coarse_latent_dim, *(size**2 for size in self.sizes[1:])]
         self.latent_dim = sum(self.split)
@@ -222,9 +222,9 @@ class Discriminator(base.Discriminator):
     ) -> None:
         super().__init__()
         self.sizes = pyramid_sizes("discriminator", resolution, sizes)
-        kernels = positive("discriminator", "kernels", kernels)
-        positive("discriminator", "width", [width])
-        hidden = positive("discriminator", "hidden", hidden)
+        kernels = check_positive("discriminator", "kernels", kernels)
+        check_positive("discriminator", "width", [width])
+        hidden = check_positive("discriminator", "hidden", hidden)
         coarsest = self.affine(channels * self.sizes[0] ** 2, hidden, dropout)
         finer = [
             self.convolutional(channels, width, kernels, dropout, size) for size in self.sizes[1:]

@@ -54,7 +54,7 @@ def stage_shapes(
     return shapes
 
 
-def halved(size: int, smallest: int = COARSEST) -> list[int]:
+def halvings(size: int, smallest: int = COARSEST) -> list[int]:
     """The size and its halves down to `smallest` or to an odd one."""
     sizes = [size]
     while sizes[-1] > smallest and sizes[-1] % 2 == 0:
@@ -62,7 +62,7 @@ def halved(size: int, smallest: int = COARSEST) -> list[int]:
     return sizes
 
 
-def mirrored(
+def mirror_sizes(
     shapes: Mapping[str, tuple[int, ...]], resolution: int
 ) -> list[tuple[str | None, int]]:
     """(stage, size) of each block, coarse to fine; a block between two stages has no name.
@@ -74,9 +74,9 @@ def mirrored(
     for name, shape in reversed(list(shapes.items())):
         size = shape[1] if len(shape) > 1 else 0
         if path and path[-1][1]:
-            path += [(None, each) for each in reversed(halved(size, 2 * path[-1][1])[1:])]
+            path += [(None, each) for each in reversed(halvings(size, 2 * path[-1][1])[1:])]
         path.append((name, size))
-    between = halved(resolution, 2 * path[-1][1] if path and path[-1][1] else COARSEST)
+    between = halvings(resolution, 2 * path[-1][1] if path and path[-1][1] else COARSEST)
     return path + [(None, size) for size in reversed(between) if not path or size > path[-1][1]]
 
 
@@ -124,7 +124,7 @@ class Generator(base.Generator):
         self.num_classes, self.stages = num_classes, stage_shapes(stages, resolution)
         self.embedding = nn.Embedding(num_classes, embedding_dim)
         nn.init.normal_(self.embedding.weight, 0.0, embedding_dim**-0.5)
-        self.path = mirrored(self.stages, resolution)
+        self.path = mirror_sizes(self.stages, resolution)
         sizes = [size for _, size in self.path]
         widths = [
             min(width * resolution // size, max_width) if size else max_width for size in sizes
@@ -261,7 +261,7 @@ class Discriminator(base.Discriminator):
         attention_size: int | None = None,  # None = the largest map up to 32 px
     ) -> None:
         super().__init__()
-        sizes = halved(resolution)[1:] or [resolution]
+        sizes = halvings(resolution)[1:] or [resolution]
         widths = [min(width * 2**i, max_width) for i in range(len(sizes))]
         blocks = [ResidualDown(channels, widths[0], activated=False, halve=sizes[0] < resolution)]
         blocks += [ResidualDown(fine, coarse) for fine, coarse in pairwise(widths)]

@@ -17,7 +17,7 @@ from ganlab.nn.randomness import keyed_generator
 from ganlab.nn.tracing import Edit
 
 
-def silenced(activations: Tensor, chosen: Tensor) -> Tensor:
+def silence(activations: Tensor, chosen: Tensor) -> Tensor:
     """Activations whose chosen neurons are zero where they were positive; the input is kept.
 
     Algorithm 1, line 5: only activated neurons are set to 0, negative values pass.
@@ -29,7 +29,7 @@ def ablate(
     mask: Tensor,  # (C, H, W) or (C,) bool: the neurons to switch off
 ) -> Edit:
     """The edit that switches the masked neurons off in every image."""
-    return lambda activations: silenced(activations, mask.to(activations.device))
+    return lambda activations: silence(activations, mask.to(activations.device))
 
 
 def ablate_units(units: Sequence[int]) -> Edit:
@@ -79,7 +79,7 @@ def ablate_random(
             random_activated(row, share, keyed_generator("ablation", seed, index, layer))
             for row, index in zip(activations, indices, strict=True)
         ]
-        return silenced(activations, torch.stack(masks))
+        return silence(activations, torch.stack(masks))
 
     return edit
 

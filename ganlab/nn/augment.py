@@ -2,8 +2,8 @@
 
 Each function takes (N, C, H, W) images of 1 px or more and (N, ...) numbers that say what becomes
 of each sample, and has any number of derivatives by the images. Lengths are shares of the image's
-sides, so that one draw serves every scale of a list. `blitted`, `warped` and the matrices of
-colour are those of Karras et al. 2020 (arXiv:2006.06676), appendix B; `shifted`, `cut` and
+sides, so that one draw serves every scale of a list. `blit`, `warp` and the matrices of
+colour are those of Karras et al. 2020 (arXiv:2006.06676), appendix B; `shift_pixels`, `cut` and
 `spread` those of Zhao et al. 2020 (arXiv:2006.10738), section 4.
 """
 
@@ -28,7 +28,7 @@ TAPS = len(SYMLET)
 BILINEAR, REFLECTION = 0, 2  # as ATen numbers them
 
 
-def mirrored(index: Tensor, size: int) -> Tensor:
+def mirror(index: Tensor, size: int) -> Tensor:
     """Whole positions of any size as those from 0 to size - 1 of an image that goes on mirrored."""
     around = index.remainder(2 * size)
     return torch.minimum(around, 2 * size - 1 - around)
@@ -39,7 +39,7 @@ def pixels(share: Tensor, size: int) -> Tensor:
     return torch.floor(share * size + 0.5).long()
 
 
-def taken(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
+def take_pixels(images: Tensor, row: Tensor, column: Tensor) -> Tensor:
     """The pixels that stand at (N, H, W) rows and columns: (N, C, H, W)."""
     n, channels, _, width = images.shape
     index = (row * width + column).flatten(1)[:, None].expand(-1, channels, -1)
@@ -53,12 +53,12 @@ def places(images: Tensor) -> tuple[Tensor, Tensor]:
     return row, torch.arange(width, device=images.device)[None, None, :]
 
 
-def each(numbers: Tensor) -> Tensor:
+def per_image(numbers: Tensor) -> Tensor:
     """(N,) as (N, 1, 1)."""
     return numbers[:, None, None]
 
 
-def blitted(
+def blit(
     images: Tensor,
     flip: Tensor,  # (N,) bool: left and right exchanged
     turns: Tensor,  # (N,) int64, 0 to 3 quarters against the clock
@@ -70,14 +70,14 @@ def blitted(
     """
     (height, width), (row, column) = images.shape[2:], places(images)
     # twice the distance from the middle is whole in images of even and of odd sides
-    x = 2 * (column - each(pixels(shift[:, 0], width))) - (width - 1)  # (N, 1, W)
-    y = 2 * (row - each(pixels(shift[:, 1], height))) - (height - 1)  # (N, H, 1)
+    x = 2 * (column - per_image(pixels(shift[:, 0], width))) - (width - 1)  # (N, 1, W)
+    y = 2 * (row - per_image(pixels(shift[:, 1], height))) - (height - 1)  # (N, H, 1)
     quarters = torch.tensor([1, 0, -1, 0], device=images.device)
-    cosine, sine = each(quarters[turns]), each(quarters[turns - 1])
+    cosine, sine = per_image(quarters[turns]), per_image(quarters[turns - 1])
     x, y = cosine * x - sine * y, sine * x + cosine * y
-    x = torch.where(each(flip), -x, x)
+    x = torch.where(per_image(flip), -x, x)
     from_row, from_column = (y + height - 1) // 2, (x + width - 1) // 2
-    return taken(images, mirrored(from_row, height), mirrored(from_column, width))
+    return take_pixels(images, mirror(from_row, height), mirror(from_column, width))
 
 
 def matrices(rows: Sequence[Sequence[Tensor | float]]) -> Tensor:
@@ -155,7 +155,7 @@ def doubling(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
         # a tap of pixel i stands at 2 i + tap - (TAPS / 2 - 1)
         away = fine + TAPS // 2 - 1 - tap
         some = fine[away % 2 == 0]
-        whole = mirrored(away[some] // 2, size)
+        whole = mirror(away[some] // 2, size)
         amount = torch.full((len(some),), math.sqrt(2) * weight, dtype=torch.float64)
         line.index_put_((some, whole), amount, accumulate=True)
     return line.to(dtype).to(device)
@@ -184,7 +184,7 @@ def targets(images: Tensor, inverse: Tensor) -> Tensor:
     return torch.stack([2 * across, 2 * down * width / height], dim=-1)
 
 
-def warped(
+def warp(
     images: Tensor,
     inverse: Tensor,  # (N, 3, 3): place in the result -> place in the image, shares of the width
 ) -> Tensor:
@@ -232,7 +232,7 @@ def luma(like: Tensor) -> Tensor:
 
 def luma_flip(flip: Tensor) -> Tensor:
     """(N, 4, 4): light and dark exchanged where the (N,) number is 1: I - 2 v v^T."""
-    return torch.eye(4).to(flip) - 2 * luma(flip) * each(flip)
+    return torch.eye(4).to(flip) - 2 * luma(flip) * per_image(flip)
 
 
 def hue(angle: Tensor) -> Tensor:
@@ -253,10 +253,10 @@ def hue(angle: Tensor) -> Tensor:
 def saturation(factor: Tensor) -> Tensor:
     """(N, 4, 4): colours (N,) times as far from the axis of greys: v v^T + (I - v v^T) s."""
     onto = luma(factor)
-    return onto + (torch.eye(4).to(factor) - onto) * each(factor)
+    return onto + (torch.eye(4).to(factor) - onto) * per_image(factor)
 
 
-def recoloured(images: Tensor, matrix: Tensor) -> Tensor:
+def recolour(images: Tensor, matrix: Tensor) -> Tensor:
     """Colours by (N, 4, 4) matrices; other than 3 channels change alike, by the mean of the rows.
 
     As Karras et al.'s code has it for one channel.
@@ -266,7 +266,7 @@ def recoloured(images: Tensor, matrix: Tensor) -> Tensor:
         changed = matrix[:, :3, :3] @ images.flatten(2) + matrix[:, :3, 3:]
         return changed.view_as(images)
     line = matrix[:, :3].mean(dim=1)  # (N, 4)
-    return images * each(line[:, :3].sum(dim=1))[:, None] + each(line[:, 3])[:, None]
+    return images * per_image(line[:, :3].sum(dim=1))[:, None] + per_image(line[:, 3])[:, None]
 
 
 def spread(
@@ -276,19 +276,19 @@ def spread(
 ) -> Tensor:
     """Values so many times as far from their mean: saturation over (1,), contrast over all."""
     mean = images.mean(dim=tuple(over), keepdim=True)
-    return (images - mean) * each(factor)[:, None].to(images) + mean
+    return (images - mean) * per_image(factor)[:, None].to(images) + mean
 
 
-def shifted(
+def shift_pixels(
     images: Tensor,
     shift: Tensor,  # (N, 2) to the right and down, shares of width and height; to whole pixels
 ) -> Tensor:
     """Moved, and 0 where nothing comes from."""
     (height, width), (row, column) = images.shape[2:], places(images)
-    row = (row - each(pixels(shift[:, 1], height))).expand(-1, -1, width)
-    column = (column - each(pixels(shift[:, 0], width))).expand(-1, height, -1)
+    row = (row - per_image(pixels(shift[:, 1], height))).expand(-1, -1, width)
+    column = (column - per_image(pixels(shift[:, 0], width))).expand(-1, height, -1)
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    found = taken(images, row.clamp(0, height - 1), column.clamp(0, width - 1))
+    found = take_pixels(images, row.clamp(0, height - 1), column.clamp(0, width - 1))
     return found * inside[:, None]
 
 
@@ -303,5 +303,5 @@ def cut(
         size = place.numel()
         side = int(size * share + 0.5)
         first = (middle[:, axis] * (size + 1 - side % 2)).long() - side // 2
-        hole = hole & (place >= each(first)) & (place < each(first + side))
+        hole = hole & (place >= per_image(first)) & (place < per_image(first + side))
     return images * ~hole[:, None]

@@ -19,7 +19,7 @@ def digest(network: nn.Module) -> str:
     """
     sha256 = hashlib.sha256()
     for name, module in network.named_modules():
-        if told := built(module):
+        if told := construction(module):
             sha256.update(f"{name} {told}\n".encode())
     for name, value in network.state_dict().items():
         if not isinstance(value, Tensor):
@@ -47,7 +47,7 @@ def is_digest_of(said: str, network: nn.Module | str) -> bool:
     return said == (network if isinstance(network, str) else digest(network))
 
 
-def built(module: nn.Module) -> str:
+def construction(module: nn.Module) -> str:
     """What a module was told, its parts apart: slopes, sizes, switches that are on."""
     kind = type(module)
     if kind in (nn.Identity, nn.Sequential, nn.ModuleList, nn.ModuleDict):

@@ -39,7 +39,7 @@ def faded_reals(images: Tensor, width: int, alpha: float) -> Tensor:
     return blend(upsample_nearest(downsample_average(images)), images, alpha)
 
 
-def enlarged(images: Tensor, width: int) -> Tensor:
+def enlarge(images: Tensor, width: int) -> Tensor:
     """Images of an early level at the final width, pixels repeated; images of that size as is."""
     return upsample_nearest(images, max(1, width // images.shape[-1]))
 
@@ -84,7 +84,7 @@ class Growing(nn.Module):
         self.grow_to(Stage(int(state["level"]), float(state["alpha"])))
 
 
-def unfinished(network: nn.Module) -> str | None:
+def growth_state(network: nn.Module) -> str | None:
     """How far a network that still grows has come, as `16 of 32 px, alpha 0.25`; else None."""
     if not isinstance(network, Growing):
         return None

@@ -68,10 +68,10 @@ class ScaledLeakyReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return clamped(leaky_relu(x, 0.2) * self.gain, self.clamp)
+        return clamp(leaky_relu(x, 0.2) * self.gain, self.clamp)
 
 
-def clamped(x: Tensor, limit: float | None) -> Tensor:
+def clamp(x: Tensor, limit: float | None) -> Tensor:
     """The values within [-limit, limit]; all of them without a limit."""
     return x if limit is None else x.clamp(-limit, limit)
 
@@ -160,4 +160,4 @@ class ToImage(nn.Module):
         """(N, in, H, W), (N, W) -> (N, channels, H, W)."""
         weight, _ = self.conv.scaled()
         x = modulated_conv2d(x, weight, self.affine(style), demodulate=False)
-        return clamped(x + self.bias[:, None, None], self.clamp)
+        return clamp(x + self.bias[:, None, None], self.clamp)

@@ -59,7 +59,7 @@ def slerp(start: Tensor, end: Tensor, at: float) -> Tensor:
     return points.reshape(start.shape).to(start)
 
 
-def walked(
+def walk_path(
     start: Tensor,  # (N, Z) latents or (N, L, W) styles
     end: Tensor,  # of the same shape
     num_steps: int,  # points of each path, both ends included
@@ -79,7 +79,7 @@ def walked(
     return torch.stack([step(start, end, float(at)) for at in positions(num_steps)], dim=1)
 
 
-def looped(
+def closed_path(
     stops: Tensor,  # (K, Z) latents or (K, L, W) styles
     num_steps: int,  # points of the loop
     walk: str = "linear",  # or spherical

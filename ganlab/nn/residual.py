@@ -18,7 +18,7 @@ def layer(incoming: int, outgoing: int, size: int, kernel: int = 3) -> nn.Module
     return spectral_norm(nn.Conv2d(incoming, outgoing, kernel, padding=kernel // 2, bias=False))
 
 
-def grown(x: Tensor, size: int) -> Tensor:
+def grow(x: Tensor, size: int) -> Tensor:
     """Vectors or maps as maps of this size, values repeated."""
     if not size or (x.ndim == 4 and x.shape[-1] == size):
         return x
@@ -56,11 +56,11 @@ class ResidualUp(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor, group: Tensor) -> Tensor:
         """(N, incoming, size, size) -> (N, outgoing, new_size, new_size), or without the sizes."""
         y = self.activation0(self.norm0(x, embedding, group))
-        y = self.first(grown(y, self.new_size) if self.size else y)
+        y = self.first(grow(y, self.new_size) if self.size else y)
         if self.new_size and not self.size:
             y = y.unflatten(1, (-1, self.new_size, self.new_size))
         y = self.second(self.activation1(self.norm1(y, embedding, group)))
-        maps: Tensor = y + grown(self.skip(x), self.new_size)
+        maps: Tensor = y + grow(self.skip(x), self.new_size)
         return maps
 
 

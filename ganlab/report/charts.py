@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ganlab.report.figures import FAINT, INK, PALETTE, Series, curves, styled
+from ganlab.report.figures import FAINT, INK, PALETTE, Series, curves, house_style
 from ganlab.report.markup import html_text
-from ganlab.storage import irregular
+from ganlab.storage import irregularity
 
 CLOCK = "images_seen"
 HIGHEST = 1e100  # of what is drawn, far above 32 bits; axes overflow on the way to those of 64
@@ -54,7 +54,7 @@ def read_curves(path: Path) -> Curves:
 
     Raises OSError where the file cannot be read, ValueError where it has no `images_seen` column.
     """
-    if (kind := irregular(path)) is not None:
+    if (kind := irregularity(path)) is not None:
         raise ValueError(f"{path.name} is {kind}")
     text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "")
     try:
@@ -120,7 +120,7 @@ def _ends(series: Series) -> str:
 def _svg(identity: str, series: Series, summary: str, log: bool | None) -> str:
     figure, _ = curves(series, log=log)
     data = io.StringIO()
-    with styled():
+    with house_style():
         figure.set_facecolor("none")
         figure.axes[0].set_facecolor("none")
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))

@@ -10,7 +10,7 @@ import yaml
 
 from ganlab.report.directions import Ways, way_of, ways_of
 from ganlab.report.parts import configs, machine, seconds_of, under_way
-from ganlab.report.sections import LONGEST_TEXT, Section, spoken
+from ganlab.report.sections import LONGEST_TEXT, Section, heading
 from ganlab.report.tables import MISSING, Cell, ShownTable
 from ganlab.report.timeline import kimg_text
 
@@ -59,7 +59,7 @@ def title(section: Section) -> str:
     study = section.result.get("study") or choice(section, "study")
     if section.kind == "train":
         return "Training"
-    return spoken(str(study)) if study else "Evaluation"
+    return heading(str(study)) if study else "Evaluation"
 
 
 def page_title(section: Section) -> str:

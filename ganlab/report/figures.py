@@ -75,7 +75,7 @@ _STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def styled() -> Iterator[None]:
+def house_style() -> Iterator[None]:
     """Apply the house style inside the `with` block and restore every rcParam after it.
 
     A user's own matplotlibrc has no say inside, so that figures look the same on every machine.
@@ -96,7 +96,7 @@ def new_figure(
 ) -> "tuple[Figure, list[Axes]]":
     """A figure for the Agg canvas, outside pyplot's registry, with its panels row by row.
 
-    Call inside `styled()`; panels of the last row that are not needed are removed.
+    Call inside `house_style()`; panels of the last row that are not needed are removed.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -125,7 +125,7 @@ def save(
         raise ValueError(f"{path}: a figure is saved as .png, with its numbers as .npz beside it")
     arrays = npz(numbers)
     picture = io.BytesIO()
-    with styled():
+    with house_style():
         metadata = {"Software": None, **({"Description": caption} if caption else {})}
         figure.savefig(picture, format="png", metadata=metadata)
     replace_file(path.with_suffix(".npz"), arrays)
@@ -161,7 +161,7 @@ def curves(
     kept = {name: points for name, points in kept.items() if len(points[0])}
     if not kept:
         raise ValueError("curves needs at least one finite point")
-    with styled():
+    with house_style():
         figure, (axes,) = new_figure(*size)
         for index, (name, points) in enumerate(kept.items()):
             _draw_curve(axes, index, name, *points)

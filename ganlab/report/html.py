@@ -56,7 +56,7 @@ def _part(section: Section, index: int) -> dict[str, Any]:
         "place": shown_place(section.directory.resolve()),
         "facts": facts.key_facts(section),
         "section": section,
-        "diverged": results.diverged(section.result),
+        "diverged": results.divergence_text(section.result),
         "parts": parts_table(section.parts, facts.duration).html() if section.parts[1:] else "",
         "scores": scores.html() if scores else "",
         "tables": [(name, table.html()) for name, table in section.tables],

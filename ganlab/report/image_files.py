@@ -146,7 +146,7 @@ def checked_format(name: str, key: str = "study.animation") -> str:
     return name
 
 
-def there_and_back(frames: Sequence[Pixels]) -> list[Pixels]:
+def ping_pong(frames: Sequence[Pixels]) -> list[Pixels]:
     """The frames, then those between the ends backwards: a loop without a jump."""
     return [*frames, *reversed(frames[1:-1])]
 

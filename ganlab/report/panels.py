@@ -85,7 +85,7 @@ def signed_map(values: Tensor, title: str = "") -> Panel:
     return Panel(values.double().numpy(), "signed", title)
 
 
-def wrapped(panels: Sequence[Panel], columns: int) -> list[Row]:
+def wrap_rows(panels: Sequence[Panel], columns: int) -> list[Row]:
     """Rows of at most so many, without captions."""
     return [("", panels[start : start + columns]) for start in range(0, len(panels), columns)]
 
@@ -103,7 +103,7 @@ def panel_figure(rows: Sequence[Row], layout: Layout = PLAIN) -> "Figure":
     titled = sum(any(panel and panel.title for panel in panels) for _, panels in rows)
     width = layout.margin + layout.cell * columns + 0.75 * len(bars)
     height = 0.1 + (layout.cell + 0.04) * len(rows) + layout.title_room * titled
-    with figures.styled():
+    with figures.house_style():
         figure, (spare,) = figures.new_figure(width, height)
         spare.remove()
         draw_rows(figure, rows, layout)
@@ -116,7 +116,7 @@ def shown_panels(rows: Sequence[Row]) -> list[Panel]:
 
 
 def draw_rows(figure: "Figure | SubFigure", rows: Sequence[Row], layout: Layout = PLAIN) -> None:
-    """Draw captioned rows into an empty figure; call inside `figures.styled()`."""
+    """Draw captioned rows into an empty figure; call inside `figures.house_style()`."""
     grid = figure.subplots(len(rows), max(len(panels) for _, panels in rows), squeeze=False)
     tops = top_values(shown_panels(rows))
     drawn: dict[str, Any] = {}

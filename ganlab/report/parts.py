@@ -74,7 +74,7 @@ def seconds_of(parts: Sequence[Part]) -> float:
     return float(sum(part["seconds"] for part in parts))
 
 
-def told(parts: Sequence[Part]) -> list[Part]:
+def parts_record(parts: Sequence[Part]) -> list[Part]:
     """The parts as `result.json` repeats them: without whole configs and process numbers."""
     inner = ("config", "process")
     return [{key: value for key, value in part.items() if key not in inner} for part in parts]

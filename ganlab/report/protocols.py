@@ -10,7 +10,7 @@ records in `result.json` and puts a letter on every value of such a column:
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import count, product
+from itertools import chain, count, product
 from string import ascii_lowercase
 from typing import Any
 
@@ -87,7 +87,7 @@ def mark_protocols(
     for (_, column), stamps in cells.items():
         by_column[column] = list(dict.fromkeys([*by_column.get(column, []), *stamps]))
     mixed = {column: stamps for column, stamps in by_column.items() if len(stamps) > 1}
-    letters = dict(zip(_distinct(mixed.values()), _letters(), strict=False))
+    letters = dict(zip(dict.fromkeys(chain(*mixed.values())), _letters(), strict=False))
     marks = {
         cell: ",".join(sorted(letters[stamp] for stamp in set(stamps)))
         for cell, stamps in cells.items()
@@ -122,10 +122,6 @@ def protocol_notes(columns: Mapping[str, Stamp], named: bool) -> list[str]:
         f"{', '.join(group)}: {protocol_text(stamp)}" if named else protocol_text(stamp)
         for stamp, group in groups.items()
     ]
-
-
-def _distinct(groups: Iterable[Iterable[Stamp]]) -> list[Stamp]:
-    return list(dict.fromkeys(stamp for group in groups for stamp in group))
 
 
 def _letters() -> Iterator[str]:

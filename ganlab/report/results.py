@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from ganlab.checks.fields import (
-    a,
-    both,
+    all_of,
     complaint,
-    each,
     fields,
     finite,
-    given,
     items,
+    leaf,
     mapping,
+    mapping_of,
+    optional_fields,
     text,
 )
 from ganlab.checks.fields import number as numeric
@@ -31,21 +31,23 @@ NAME = "result.json"
 WAYS = ("min", "max", "neither")  # in which a score improves
 STATUSES = ("running", "done", "interrupted", "failed")
 
-SCORE = both(
+SCORE = all_of(
     fields(metric=text, value=numeric),
-    given(
+    optional_fields(
         **dict.fromkeys(("intervention", "size", "classes", "extractor", "extractor_sha256"), text)
     ),
-    given(**dict.fromkeys(("truncation", "n_real", "n_fake", "seed", "images_seen"), numeric)),
-    given(best=a("min, max or neither", lambda value: value in WAYS)),
-    each(scalar),
+    optional_fields(
+        **dict.fromkeys(("truncation", "n_real", "n_fake", "seed", "images_seen"), numeric)
+    ),
+    optional_fields(best=leaf("min, max or neither", lambda value: value in WAYS)),
+    mapping_of(scalar),
 )
-RESULT = given(  # what others read
-    status=a(f"one of {', '.join(STATUSES)}", lambda value: value in STATUSES),
+RESULT = optional_fields(  # what others read
+    status=leaf(f"one of {', '.join(STATUSES)}", lambda value: value in STATUSES),
     **dict.fromkeys(("error", "kind", "model", "data", "study", "config_hash"), text),
     **dict.fromkeys(("images_seen", "seconds", "kimg"), finite),
     scores=items(SCORE),
-    config=given(logger=mapping),
+    config=optional_fields(logger=mapping),
     overrides=items(text),
     versions=mapping,
 )
@@ -116,7 +118,7 @@ def believable(result: Mapping[str, Any]) -> dict[str, Any]:
     return {**kept, "scores": scores} if "scores" in result else kept
 
 
-def diverged(result: Mapping[str, Any]) -> str:
+def divergence_text(result: Mapping[str, Any]) -> str:
     """When which loss left the range of sense; nothing of a run whose losses did not."""
     found = result.get("diverged")
     if not isinstance(found, Mapping):

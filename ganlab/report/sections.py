@@ -152,7 +152,7 @@ def _picture(path: Path, name: str, moment: str) -> Picture:
     except BROKEN as error:
         raise ValueError(f"{name} is not a whole picture ({_reason(error)})") from None
     return Picture(
-        picture_address(data), size[0], size[1], name, caption or spoken(path.stem), moment
+        picture_address(data), size[0], size[1], name, caption or heading(path.stem), moment
     )
 
 
@@ -173,7 +173,7 @@ def _read_tables(section: Section) -> None:
         if path.name != "metrics.csv":
             shown = section.attempt(_table, path)
             if shown is not None:
-                section.tables.append((spoken(path.stem), shown))
+                section.tables.append((heading(path.stem), shown))
     told = section.tables or section.result.get("scores") or section.result.get("status") == "done"
     if section.kind == "evaluate" and not told:
         section.problems.append("no table.csv and no scores: the study has not finished")
@@ -204,7 +204,7 @@ def _visible(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
 
 
-def spoken(name: str) -> str:
+def heading(name: str) -> str:
     """A file's or study's name as a heading: `sequential_ablation` is "Sequential ablation"."""
     words = re.sub(r"[_\s]+", " ", name).strip()
     return words[:1].upper() + words[1:]

@@ -96,13 +96,13 @@ def top_rows(
     padding: int | None = None,
 ) -> list[tuple[int, list[Pixels]]]:
     """Images seen, and the first images of the grid then, for each moment; see `strip`."""
-    chosen = evenly_spaced(timed(paths), moments)
+    chosen = evenly_spaced(grids_by_time(paths), moments)
     if not chosen:
         raise ValueError("strip needs at least one sample grid; none was saved yet")
     return [(seen, _top_row(path, count, cell, padding)) for seen, path in chosen]
 
 
-def timed(paths: Sequence[Path]) -> list[tuple[int, Path]]:
+def grids_by_time(paths: Sequence[Path]) -> list[tuple[int, Path]]:
     """Images seen, and the grid saved then, in order."""
     return sorted((_moment(path), path) for path in paths)
 

@@ -3,7 +3,7 @@
 from lightning import Trainer
 
 from ganlab.config import ConfigError, Settings
-from ganlab.runs.recipes import sketched
+from ganlab.runs.recipes import sketch_system
 from ganlab.systems.checkpoint import CheckpointError
 from ganlab.systems.compatibility import unfitting
 from ganlab.systems.memory import GIB, available, bytes_needed
@@ -21,7 +21,7 @@ def refuse_too_large(settings: Settings) -> None:
     devices = trainer.get("devices")
     here = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
     share = max(1, batch // (max(here, 1) * trainer.get("num_nodes", 1)))
-    system = sketched(settings["model"], settings["allow_targets"])
+    system = sketch_system(settings["model"], settings["allow_targets"])
     if not isinstance(system, Training):
         raise ConfigError(
             f"model of {settings['model']['generator']['_target_']} makes images and is not "

@@ -36,7 +36,7 @@ LINGERING = 30  # seconds in which an earlier start of a run may be ending yet
 ENTERED = "GANLAB_ENTERED"  # the process that looked at the directory, for ranks that it starts
 
 
-def to_go_on_from(directory: Path) -> Path | None:
+def resumable_checkpoint(directory: Path) -> Path | None:
     """The checkpoint from which `resume=auto` goes on; None where it begins.
 
     A kill between the names of a run's first file may leave one that is kept alone.
@@ -63,19 +63,19 @@ def to_go_on_from(directory: Path) -> Path | None:
     return None
 
 
-def decided(directory: Path) -> Path | None:
+def decide(directory: Path) -> Path | None:
     """The first rank's decision on `resume=auto`, told to the others.
 
     A run that was killed before its first checkpoint begins again, and says so.
 
     Raises:
-        InUseError, DirectoryError: see `enter` and `to_go_on_from`.
+        InUseError, DirectoryError: see `enter` and `resumable_checkpoint`.
     """
     refuse_other_shapes(directory)
     refuse_held(directory)
-    to_go_on_from(directory)
+    resumable_checkpoint(directory)
     locks.take(directory)
-    last = to_go_on_from(directory)
+    last = resumable_checkpoint(directory)
     if last is None:
         begun_anew.add(directory)
         if what := contents(directory):
@@ -84,7 +84,7 @@ def decided(directory: Path) -> Path | None:
     return last
 
 
-def heard(directory: Path) -> Path | None:
+def await_decision(directory: Path) -> Path | None:
     """What the first rank decided on `resume=auto`, once it has.
 
     Raises:
@@ -93,9 +93,9 @@ def heard(directory: Path) -> Path | None:
     """
     began = time.monotonic()
     while time.monotonic() - began < PATIENCE:
-        who = joined(directory)
+        who = first_holder(directory)
         if who is None:
-            to_go_on_from(directory)  # where that is refused the first rank is so too
+            resumable_checkpoint(directory)  # where that is refused the first rank is so too
         elif "ckpt" in who.said:
             if who.said["ckpt"]:
                 return Path(str(who.said["ckpt"]))
@@ -105,7 +105,7 @@ def heard(directory: Path) -> Path | None:
     raise DirectoryError(f"the first rank of {directory} did not get ready in {PATIENCE} s")
 
 
-def joined(directory: Path) -> locks.Holder | None:
+def first_holder(directory: Path) -> locks.Holder | None:
     """The first rank of this start, if it holds the directory by now; None where nobody does.
 
     Raises:
@@ -150,7 +150,7 @@ class Beginning(Callback):
 
         Raises:
             Again: the command line says `resume=auto`; here is what it comes to.
-            InUseError, DirectoryError: it has no name, or see `enter` and `to_go_on_from`.
+            InUseError, DirectoryError: it has no name, or see `enter` and `resumable_checkpoint`.
         """
         HydraConfig.instance().set_config(config)  # a directory may be named after choices
         if not str(config.hydra.run.dir).strip():
@@ -160,14 +160,14 @@ class Beginning(Callback):
         ckpt, resume = (OmegaConf.select(config, key) for key in ("ckpt", "resume"))
         if resume == "auto":
             refuse_aimless(config, ckpt)
-            raise Again(decided(directory) if first else heard(directory))
+            raise Again(decide(directory) if first else await_decision(directory))
         if first:
             enter(directory, self.kind, ckpt, resume)
         else:
             with read_write(config.hydra), open_dict(config.hydra):
                 config.hydra.output_subdir = None  # the first rank writes it
             if os.environ.get(ENTERED) != str(os.getppid()):  # else that one has looked
-                joined(directory)
+                first_holder(directory)
                 refuse_used(directory, self.kind, ckpt, resume)
         os.environ[ENTERED] = str(os.getpid())
 

@@ -4,7 +4,15 @@ from pathlib import Path
 
 from ganlab.config import Settings
 from ganlab.features.weights import sha256_of
-from ganlab.interop import NAMED, ganlab_safetensors, hub, known, open_foreign, titles, unlike
+from ganlab.interop import (
+    NAMED,
+    describe_unknown,
+    ganlab_safetensors,
+    hub,
+    identify,
+    open_foreign,
+    titles,
+)
 from ganlab.interop.foreign import of_content
 from ganlab.runs.saved_options import records_of
 from ganlab.storage import DamagedFile
@@ -28,10 +36,10 @@ def open_checkpoint(
 
     Raises:
         CheckpointError: no such file, or one of no known kind.
-        FileNotFoundError, ValueError: see `interop.open_foreign` and `interop.hub.kept`.
+        FileNotFoundError, ValueError: see `interop.open_foreign` and `interop.hub.cached_file`.
     """
     if hub.is_address(ckpt):
-        kept = hub.kept(str(ckpt), fetch)
+        kept = hub.cached_file(str(ckpt), fetch)
         found = open_checkpoint(kept.path)
         said = records_of(found["recipe"].get("source")) | {"sha256": sha256_of(kept.path)}
         found["recipe"]["source"] = said | kept.source
@@ -40,10 +48,10 @@ def open_checkpoint(
         named = open_foreign(ckpt)
         assert named is not None
         return named
-    return opened(require_file(ckpt))
+    return open_file(require_file(ckpt))
 
 
-def opened(path: Path) -> Settings:
+def open_file(path: Path) -> Settings:
     """The checkpoint in a file, which is read once and whose content says what it is.
 
     Raises:
@@ -62,10 +70,10 @@ def opened(path: Path) -> Settings:
         ) from error
     if is_ours(content):
         return check_content(content, path)
-    if (foreign := known(of_content(path, content))) is not None:
+    if (foreign := identify(of_content(path, content))) is not None:
         return foreign
     try:
         return check_content(content, path)
     except CheckpointError as error:
-        told = f"of other formats {titles()} is read; {unlike(content)}"
+        told = f"of other formats {titles()} is read; {describe_unknown(content)}"
         raise CheckpointError(f"{error}; {told}") from error

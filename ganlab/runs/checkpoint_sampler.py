@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ganlab.nn.digest import digest
 from ganlab.report.images import to_uint8
-from ganlab.runs.recipes import open_checkpoint, rebuilt
+from ganlab.runs.recipes import open_checkpoint, rebuild_system
 from ganlab.sampling import Sampler
 from ganlab.systems.system import System
 
@@ -29,7 +29,7 @@ class CheckpointSampler:
         extra: Sequence[str] = (),  # packages of the user's that its recipe may name
     ) -> None:
         with isolate_rng():  # building draws initial weights
-            system: System = rebuilt(open_checkpoint(ckpt, fetch=False), list(extra))
+            system: System = rebuild_system(open_checkpoint(ckpt, fetch=False), list(extra))
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         generator = system.generator_ema.to(device)
         self.sampler = Sampler.of(system)

@@ -4,14 +4,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.checks.ranges import shown
+from ganlab.checks.ranges import text_of
 from ganlab.config import ConfigError, build, check_packages, check_sections
 from ganlab.data import ImageData
 
 AUTO, KEY = "auto", "model.conditioner.num_labels"
 
 
-def counted(config: DictConfig) -> DictConfig:
+def count_classes(config: DictConfig) -> DictConfig:
     """The config with the number of the data's classes in place of `auto`.
 
     Lists the images, decodes none.
@@ -30,7 +30,7 @@ def counted(config: DictConfig) -> DictConfig:
 
 
 def classes_of(config: DictConfig) -> int:
-    """How many classes the images of a config have; see `counted`."""
+    """How many classes the images of a config have; see `count_classes`."""
     node: Any = OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
     allowed: Any = OmegaConf.to_container(config.allow_targets)
     check_packages(allowed)
@@ -41,8 +41,8 @@ def classes_of(config: DictConfig) -> int:
     found = len(data.source.open().class_names)
     if not found:
         raise ConfigError(
-            f"{KEY}=auto, and the images of data={shown(data.name)} have no labels: put them into "
-            "class folders or beside a labels.csv, choose labelled data, or leave out "
+            f"{KEY}=auto, and the images of data={text_of(data.name)} have no labels: put them "
+            "into class folders or beside a labels.csv, choose labelled data, or leave out "
             "model/conditioner=labels"
         )
     return found

@@ -18,9 +18,9 @@ from ganlab.interop import (
     nvidia_stylegan2,
     rosinality_stylegan2,
 )
-from ganlab.interop.stylegan2 import Dialect, exported
+from ganlab.interop.stylegan2 import Dialect, export_state
 from ganlab.runs.checkpoint_files import open_checkpoint
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 from ganlab.storage.archive import write_archive
 from ganlab.storage.atomic import replace_file, temporary
 from ganlab.systems.system import System
@@ -87,8 +87,8 @@ def convert(source: str, target: Path, layout: str | None = None, extra: Sequenc
     """
     refuse_written_over(source, target)
     whole = open_checkpoint(source)
-    check_told(rebuilt(whole, list(extra)), source)  # here, not where the new file is opened
-    checkpoint = alone(whole)
+    check_told(rebuild_system(whole, list(extra)), source)  # here, not where the new file is opened
+    checkpoint = inference_state(whole)
     model = checkpoint["recipe"]["model"]
     if layout is None and target.suffix != ganlab_safetensors.EXTENSION:
         raise ValueError(
@@ -124,7 +124,7 @@ def refuse_written_over(source: str, target: Path) -> None:
         )
 
 
-def alone(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def inference_state(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """A checkpoint with nothing but what an evaluation needs: the averaged generator and D.
 
     What is no tensor of theirs is the stage of a network that grows.
@@ -197,6 +197,6 @@ def by_layout(layout: Layout, model: Mapping[str, Any], state: State) -> dict[st
             raise ValueError(f"{layout.dialect.title} has latents as wide as styles")
         prefix = "generator_ema." if network == "generator" else "discriminator."
         weights = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
-        content[key] = exported(layout.dialect, network, node, weights)
+        content[key] = export_state(layout.dialect, network, node, weights)
     mean = content[layout.keys["generator"]].pop("latent_avg", None)
     return content if mean is None else content | {"latent_avg": mean}

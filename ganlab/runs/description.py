@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from ganlab.features.weights import sha256_of
-from ganlab.runs.recipes import open_checkpoint, rebuilt
+from ganlab.runs.recipes import open_checkpoint, rebuild_system
 from ganlab.sampling import Sampler
 from ganlab.studies.neurons.layers import describe
 from ganlab.systems.pretrained import Pretrained
@@ -14,16 +14,16 @@ from ganlab.systems.pretrained import Pretrained
 OURS = "ganlab's checkpoint"
 
 
-def described(ckpt: str, extra: list[str], given: dict[str, Any] | None = None) -> str:
+def describe_checkpoint(ckpt: str, extra: list[str], given: dict[str, Any] | None = None) -> str:
     """Format, model, sizes, labels, state of training, and the table of layers.
 
-    `extra` and `given` are as in `recipes.rebuilt`.
+    `extra` and `given` are as in `recipes.rebuild_system`.
 
     Raises:
         CheckpointError, ValueError: it cannot be opened; see `recipes.open_checkpoint`.
     """
     checkpoint = open_checkpoint(ckpt)
-    system = rebuilt(checkpoint, extra, given)
+    system = rebuild_system(checkpoint, extra, given)
     recipe, source = checkpoint["recipe"], system.recipe.get("source") or {}
     generator, discriminator = system.generator_ema, system.discriminator
     node = recipe["model"]["generator"]
@@ -37,7 +37,7 @@ def described(ckpt: str, extra: list[str], given: dict[str, Any] | None = None) 
         "images": " x ".join(map(str, (generator.channels, *generator.image_size))),
         "latents": str(generator.latent_dim),
         "labels": ": ".join(filter(None, [str(generator.num_labels or "none"), names])),
-        "training": trained(checkpoint, system),
+        "training": training_state(checkpoint, system),
         "options": ", ".join(f"{k}={v}" for k, v in node.items() if k != "_target_"),
         "left out": source.get("left_out", "nothing"),
     }
@@ -51,7 +51,7 @@ def count(network: nn.Module) -> str:
     return f"{sum(each.numel() for each in network.parameters()):,} parameters"
 
 
-def trained(checkpoint: dict[str, Any], system: Any) -> str:
+def training_state(checkpoint: dict[str, Any], system: Any) -> str:
     """How far training came, and whether it can go on."""
     if isinstance(system, Pretrained):
         return "trained elsewhere; train.py init= begins a run from it"

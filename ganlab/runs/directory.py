@@ -12,7 +12,7 @@ from ganlab.cli import CHECKPOINTS, KEPT, is_among, run_of
 from ganlab.processes import external_rank
 from ganlab.report.results import NAME, checked_result
 from ganlab.runs import locks
-from ganlab.storage import irregular
+from ganlab.storage import irregularity
 from ganlab.storage.atomic import LEFT
 
 FOLDERS = (CHECKPOINTS, "samples", "figures", ".hydra")  # of a run, in its directory
@@ -53,7 +53,7 @@ def num_rows(directory: Path) -> int:
     """Lines of a run's curve, without its header."""
     path = directory / "metrics.csv"
     with suppress(OSError):
-        lines = [] if irregular(path) else path.read_bytes().splitlines()
+        lines = [] if irregularity(path) else path.read_bytes().splitlines()
         return sum(bool(line.strip()) for line in lines[1:])
     return 0
 
@@ -80,7 +80,7 @@ def refuse_other_shapes(directory: Path) -> None:
                 "hydra.run.dir="
             )
     for path in (directory / name for name in FILES):
-        if (kind := irregular(path)) is not None:
+        if (kind := irregularity(path)) is not None:
             raise DirectoryError(
                 f"{path} should be a file of this run and is {kind}: move it away, or name "
                 "another hydra.run.dir="
@@ -150,8 +150,8 @@ def refuse_held(directory: Path) -> None:
 
 
 @contextmanager
-def entered(config: DictConfig, kind: str) -> Iterator[Path]:
-    """Hold a run's directory inside the block, one that is missing from `made` on; yields it.
+def enter_run(config: DictConfig, kind: str) -> Iterator[Path]:
+    """Hold a run's directory inside the block, a missing one from `make_directory` on; yields it.
 
     Raises:
         InUseError, DirectoryError: see `enter`.
@@ -168,7 +168,7 @@ def entered(config: DictConfig, kind: str) -> Iterator[Path]:
             locks.release(directory)
 
 
-def made(directory: Path) -> None:
+def make_directory(directory: Path) -> None:
     """Make a run's directory where it is missing; the first of its processes holds it.
 
     Raises:

@@ -46,7 +46,7 @@ class DirectoryWatch(Callback):
         if time.monotonic() - self.looked < LOOK:
             return
         self.looked = time.monotonic()
-        if locks.lost(self.directory):
+        if locks.is_lost(self.directory):
             raise locks.InUseError(
                 f"{self.directory} was moved or removed while this run wrote it: the run ends and "
                 "writes nothing more; ckpt=<where its last.ckpt is now> goes on"

@@ -31,7 +31,7 @@ def report() -> str:
         "versions": versions(),
         "devices": devices(),
         "optional parts": parts(),
-        "kept files": kept(cache_dir()),
+        "kept files": cache_sizes(cache_dir()),
     }
     return "\n\n".join(
         "\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items()
@@ -45,7 +45,7 @@ def versions() -> Iterator[str]:
     yield f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
     for name, bounds, extra in requirements():
         if extra is None:
-            yield f"{name} {installed(name) or 'is missing'} (asked for: {bounds or 'any'})"
+            yield f"{name} {installed_version(name) or 'is missing'} (asked for: {bounds or 'any'})"
 
 
 def devices() -> Iterator[str]:
@@ -70,14 +70,14 @@ def parts() -> Iterator[str]:
         if extra is not None:
             extras.setdefault(extra, []).append(name)
     for extra, names in extras.items():
-        found = {name: installed(name) for name in names}
+        found = {name: installed_version(name) for name in names}
         there = ", ".join(f"{name} {known}" for name, known in found.items() if known)
         missing = ", ".join(name for name, known in found.items() if not known)
         hint = f"without {missing}: pip install ganlab[{extra}]" if missing else ""
         yield f"{extra}: {'; '.join(filter(None, (there, hint)))}"
 
 
-def kept(folder: Path) -> Iterator[str]:
+def cache_sizes(folder: Path) -> Iterator[str]:
     """Sizes of what is kept for all runs, and the disk that is left there."""
     if not folder.is_dir():
         yield f"none yet, in {place()}"
@@ -110,7 +110,7 @@ def requirements() -> Iterator[tuple[str, str, str | None]]:
             yield found["name"], found["bounds"].strip(), found["extra"]
 
 
-def installed(name: str) -> str | None:
+def installed_version(name: str) -> str | None:
     """The version of a package that is there."""
     try:
         return version(name)

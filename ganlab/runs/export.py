@@ -22,7 +22,7 @@ from ganlab.networks.base import Condition, Generator
 from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.conversion import check_told
 from ganlab.runs.provenance import commit
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 from ganlab.sampling import Sampler, full_size, has_styles
 from ganlab.storage.atomic import temporary
 from ganlab.systems.system import System
@@ -134,7 +134,7 @@ FORMS = {
 def export(
     ckpt: str,
     target: Path,
-    extra: list[str],  # this and the next as in `recipes.rebuilt`
+    extra: list[str],  # this and the next as in `recipes.rebuild_system`
     given: dict[str, Any] | None = None,
 ) -> str:
     """Write the averaged generator of a checkpoint, and compare; what was written, in a line.
@@ -142,14 +142,14 @@ def export(
     Raises:
         ValueError: another ending, a library that is missing, or a generator that no such inputs
             tell what it is to paint.
-        CheckpointError: see `opening.open_checkpoint`.
+        CheckpointError: see `checkpoint_files.open_checkpoint`.
     """
     if target.suffix not in FORMS:
         raise ValueError(f"out={target} should end in {' or '.join(FORMS)}")
     form = FORMS[target.suffix]
     if form is FORMS[".onnx"]:
         require("onnx", "onnxscript", "onnxruntime")
-    system = rebuilt(open_checkpoint(ckpt), extra, given)
+    system = rebuild_system(open_checkpoint(ckpt), extra, given)
     check_told(system, ckpt)
     generator = system.generator_ema.requires_grad_(False)
     program = program_of(generator)

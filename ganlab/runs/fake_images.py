@@ -6,10 +6,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.checks.places import place_named
-from ganlab.checks.ranges import shown
+from ganlab.checks.ranges import text_of
 from ganlab.config import SECTIONS, ConfigError, Settings, build, check_packages, locate, parameters
 from ganlab.data import ImageData, NoImages
-from ganlab.data.containers import shards_named
+from ganlab.data.containers import shard_files
 from ganlab.data.sources import GUIDE, set_up_beside
 from ganlab.data.values import Given, to_find
 from ganlab.runs.checkpoint_sampler import CheckpointSampler
@@ -21,7 +21,7 @@ OWN = ("_target_", "name", "path", "labels", "images", "flip")  # of the reals a
 TARGET = "ganlab.data.any_images"
 
 
-def compared(config: DictConfig) -> tuple[StoredImageSystem, DictConfig]:
+def stored_images(config: DictConfig) -> tuple[StoredImageSystem, DictConfig]:
     """The images of `fake=` as a system, and the config with as many of them as are scored.
 
     They are read as the real ones of `data=` are: in their size, channels and fitting. Without a
@@ -44,8 +44,8 @@ def compared(config: DictConfig) -> tuple[StoredImageSystem, DictConfig]:
     config = config.copy()
     OmegaConf.set_struct(config, False)
     state_range(config, extra)
-    data = opened(str(config.fake), config, extra)
-    config.metrics = counted(config, len(data.dataset))
+    data = open_images(str(config.fake), config, extra)
+    config.metrics = fit_counts(config, len(data.dataset))
     return StoredImageSystem(data, str(config.fake)), config
 
 
@@ -67,10 +67,10 @@ def reals_of(config: DictConfig) -> Any:
     return OmegaConf.to_container(config.data, resolve=True, throw_on_missing=True)
 
 
-def opened(place: str, config: DictConfig, extra: list[str]) -> ImageData:
+def open_images(place: str, config: DictConfig, extra: list[str]) -> ImageData:
     """The images of a place, decoded as the config's reals are."""
     path = place_named(place, "fake")
-    if shards_named(place) is None and not path.exists():
+    if shard_files(place) is None and not path.exists():
         raise ConfigError(f"fake={place} does not exist; it takes {GUIDE}")
     reals = reals_of(config)
     known = parameters(locate(TARGET, SECTIONS["data"]))
@@ -84,7 +84,7 @@ def opened(place: str, config: DictConfig, extra: list[str]) -> ImageData:
     return set_up_beside(read, node.get("range"), f"fake={place}")
 
 
-def counted(config: DictConfig, there: int) -> Settings:
+def fit_counts(config: DictConfig, there: int) -> Settings:
     """The suite's settings for so many images; without a word of anybody all are compared."""
     found: Any = OmegaConf.to_container(config.metrics, resolve=False)
     default = found.get("reducible")
@@ -93,7 +93,7 @@ def counted(config: DictConfig, there: int) -> Settings:
     wanted = found.get("num_fake")
     if isinstance(wanted, int) and wanted > there:
         raise ConfigError(
-            f"metrics.num_fake={shown(wanted)} asks for more images than fake={config.fake} has: "
+            f"metrics.num_fake={text_of(wanted)} asks for more images than fake={config.fake} has: "
             f"metrics.num_fake={there} would fit, and without metrics= all are compared"
         )
     return dict(found)

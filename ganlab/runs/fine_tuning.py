@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from ganlab.arguments import checkpoint_of, key_of, quoted, value_of
+from ganlab.arguments import checkpoint_of, key_of, quote, value_of
 from ganlab.cli import conf_dir
 from ganlab.config import SECTIONS, ConfigError, check_node
 from ganlab.runs import recipes
@@ -21,16 +21,16 @@ from ganlab.systems.gan import GAN
 SHARED = {"resolution": "data.resolution", "channels": "data.channels"}
 
 
-def resumed(words: list[str]) -> list[str]:
+def resume_words(words: list[str]) -> list[str]:
     """The words of a resume, for which no file is read again, or of a run from a file.
 
     Raises:
         ConfigError: see `words_of`.
-        CheckpointError, UntrustedError: see `recipes.resumed`.
+        CheckpointError, UntrustedError: see `recipes.resume_words`.
     """
     if checkpoint_of(words) is None:
         return words_of(words)
-    return recipes.resumed([word for word in words if key_of(word) != "init"])
+    return recipes.resume_words([word for word in words if key_of(word) != "init"])
 
 
 def words_of(words: list[str]) -> list[str]:
@@ -51,11 +51,11 @@ def words_of(words: list[str]) -> list[str]:
     added = [] if "model" in said else [f"model={name}"]
     for key, value in architecture(model).items():
         if key not in said:
-            added.append(f"++{key}={spelled(value)}")
+            added.append(f"++{key}={hydra_text(value)}")
         elif value_of(words, key) != value:
             raise ConfigError(
                 f"{key}={value_of(words, key)}, but the networks of init={place} have "
-                f"{spelled(value)}: leave it out"
+                f"{hydra_text(value)}: leave it out"
             )
     return [*words, *added]
 
@@ -97,15 +97,15 @@ def architecture(model: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def spelled(value: object) -> str:
+def hydra_text(value: object) -> str:
     """A plain value in Hydra's grammar."""
     if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{spelled(each)}" for key, each in value.items()) + "}"
+        return "{" + ",".join(f"{key}:{hydra_text(each)}" for key, each in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(map(spelled, value)) + "]"
+        return "[" + ",".join(map(hydra_text, value)) + "]"
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return quoted(value) if isinstance(value, str) else repr(value)
+    return quote(value) if isinstance(value, str) else repr(value)
 
 
 def take_networks(system: Any, place: str | None) -> None:

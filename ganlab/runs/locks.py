@@ -23,7 +23,7 @@ from typing import IO, Any
 from ganlab.processes import is_running, place, start_of, start_token
 from ganlab.storage import DamagedFile
 from ganlab.storage.atomic import replace_file, temporary
-from ganlab.storage.regular import opened
+from ganlab.storage.regular import open_regular
 
 LOCK, HOLDER = ".lock", ".holder"
 HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)  # what flock says of a lock that is taken
@@ -82,14 +82,14 @@ def is_ours(directory: Path) -> bool:
     return _home(directory) in _held
 
 
-def lost(directory: Path) -> bool:
+def is_lost(directory: Path) -> bool:
     """Whether a directory that this process holds was moved or removed: it is no longer its own."""
     home = _home(directory)
     return home in _held and not _is_still(_held[home], home / LOCK)
 
 
 @contextmanager
-def held(directory: Path, patience: float = PATIENCE) -> Iterator[None]:
+def hold(directory: Path, patience: float = PATIENCE) -> Iterator[None]:
     """Hold a directory inside the block, or go on holding it.
 
     Raises:
@@ -232,7 +232,7 @@ def _lives(path: Path, text: bytes) -> bool:
 def _text(path: Path) -> bytes:
     """What a record says; nothing where something else stands in its place."""
     try:
-        with opened(path) as file:
+        with open_regular(path) as file:
             return file.read()
     except DamagedFile:
         return b""

@@ -14,14 +14,14 @@ from omegaconf import DictConfig
 
 from ganlab.cli import CHECKPOINTS, KEPT, is_among, visible
 from ganlab.config import Settings
-from ganlab.processes import external_rank, heeded
+from ganlab.processes import external_rank, heeded_signals
 from ganlab.report.facts import duration
 from ganlab.report.html import write_report
-from ganlab.report.results import diverged, write_result
-from ganlab.runs.directory import entered, result_of
-from ganlab.runs.locks import lost
-from ganlab.runs.provenance import origin, started
-from ganlab.runs.saved_options import spelled, to_repeat
+from ganlab.report.results import divergence_text, write_result
+from ganlab.runs.directory import enter_run, result_of
+from ganlab.runs.locks import is_lost
+from ganlab.runs.provenance import origin, start_record
+from ganlab.runs.saved_options import shell_text, words_to_repeat
 from ganlab.slurm import AGAIN, requeue
 from ganlab.storage.atomic import replace_file
 from ganlab.systems.checkpoint import CheckpointError, Checkpointing, load_checkpoint
@@ -52,7 +52,7 @@ def interruptible() -> Iterator[None]:
             raise KeyboardInterrupt
 
     main = threading.current_thread() is threading.main_thread()
-    numbers = heeded((signal.SIGTERM, signal.SIGHUP, *AGAIN)) if main else ()
+    numbers = heeded_signals((signal.SIGTERM, signal.SIGHUP, *AGAIN)) if main else ()
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
@@ -83,7 +83,7 @@ def concluding() -> Iterator[None]:
         first.append(now)
 
     main = threading.current_thread() is threading.main_thread()
-    numbers = heeded(STOPS) if main else ()
+    numbers = heeded_signals(STOPS) if main else ()
     before = {number: signal.signal(number, wait) for number in numbers}
     try:
         yield
@@ -125,7 +125,7 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
     def wrapper(run: Run) -> Run:
         @wraps(run)
         def kept(config: DictConfig) -> Settings:
-            with entered(config, kind) as directory:
+            with enter_run(config, kind) as directory:
                 return recorded(config, directory)
 
         def recorded(config: DictConfig, directory: Path) -> Settings:
@@ -137,9 +137,9 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
                 text, older = f"{type(error).__name__}: {error}", result_of(directory)
                 came_to_something = older.get("status", "failed") != "failed"
                 told = came_to_something or older.get("images_seen") or older.get("error") == text
-                if directory.is_dir() and not told and not lost(directory):
+                if directory.is_dir() and not told and not is_lost(directory):
                     facts = {"status": "failed", "exit_code": 1, "error": text, "kind": kind}
-                    facts |= {"images_seen": 0, "scores": [], **started(kind)}
+                    facts |= {"images_seen": 0, "scores": [], **start_record(kind)}
                     with suppress(OSError):  # on a full disk the run's own error says more
                         write_result(directory, facts)
                 raise
@@ -149,7 +149,7 @@ def refusals_kept(kind: str) -> Callable[[Run], Run]:
     return wrapper
 
 
-def finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
+def is_finished(checkpoint: Settings, settings: Settings, older: Settings) -> bool:
     """Whether a run has reached its length and come to its end; if so, says how to lengthen it.
 
     One that was killed while it was scored has all its images and still has to be concluded, a
@@ -206,7 +206,7 @@ def catch_up(directory: Path) -> None:
             write_report(directory)
 
 
-def way_on(last: Path | None) -> str:
+def how_to_resume(last: Path | None) -> str:
     """How to go on after a rank was lost, from the newest checkpoint of a training run, if any."""
     if last is None:
         return "run it again"
@@ -218,9 +218,9 @@ def way_on(last: Path | None) -> str:
 def continuation(last: Path) -> str:
     """The words that go on from a checkpoint, with those that none may choose for itself."""
     begun = origin()
-    repeated = to_repeat(begun.overrides) if begun else []
+    repeated = words_to_repeat(begun.overrides) if begun else []
     words = [word for word in repeated if not word.startswith(("ckpt=", "resume="))]
-    return " ".join(map(spelled, [f"ckpt={last}", *words]))
+    return " ".join(map(shell_text, [f"ckpt={last}", *words]))
 
 
 def conclude(
@@ -262,7 +262,7 @@ def summary(directory: Path, outcome: Settings) -> str:
     lines = ["  ".join([*shown, *more])] if shown else []
     if len(outcome.get("parts", ())) > 1:
         lines.append(f"{len(outcome['parts'])} parts, {duration(outcome['seconds'])} together")
-    if found := diverged(outcome):
+    if found := divergence_text(outcome):
         lines.append(f"diverged: {found}; best.ckpt, if there is one, is of before")
     if outcome["status"] == "interrupted" and outcome["kind"] == "train":
         last = directory / "checkpoints" / "last.ckpt"

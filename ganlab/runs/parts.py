@@ -17,7 +17,7 @@ import torch
 import yaml
 from lightning import Callback, Trainer
 
-from ganlab.callbacks.observer import spared
+from ganlab.callbacks.observer import tolerate
 from ganlab.cli import visible
 from ganlab.config import Settings, differences
 from ganlab.processes import place
@@ -25,9 +25,9 @@ from ganlab.report.parts import (
     Part,
     configs,
     is_part,
+    parts_record,
     read_parts,
     seconds_of,
-    told,
     write_parts,
 )
 from ganlab.report.results import checked_result
@@ -60,7 +60,7 @@ class Parts(Callback):
 
     def begin(self, earlier: list[Part], images_seen: int, machine: Settings) -> None:
         """Put a part that begins here after the earlier ones, which are over now."""
-        earlier = [ended(part, self.settings, images_seen) for part in earlier]
+        earlier = [end_part(part, self.settings, images_seen) for part in earlier]
         part: Part = {
             "began": self.began.isoformat(timespec="seconds"),
             "images_from": images_seen,
@@ -71,7 +71,7 @@ class Parts(Callback):
             "machine": machine,
             "process": {"pid": os.getpid(), "place": place()},
         }
-        part |= described(self.settings, earlier)
+        part |= describe_part(self.settings, earlier)
         if earlier and "config" in part:
             keep_config(self.directory, max(configs(earlier), default=1), self.settings)
         self.parts, self.open = [*earlier, part], True
@@ -83,7 +83,7 @@ class Parts(Callback):
             return
         seconds = time.monotonic() - self.clock
         self.parts[-1] |= {"images_to": images_seen, "seconds": seconds, "status": status}
-        with spared(self.directory / "parts.json"):
+        with tolerate(self.directory / "parts.json"):
             write_parts(self.directory, self.parts)
 
     def close(self, images_seen: int, status: str) -> Settings:
@@ -98,7 +98,7 @@ class Parts(Callback):
         if self.open:
             self.parts[-1].pop("process")
             self.update(images_seen, status)
-        return {"parts": told(self.parts), "seconds": seconds_of(self.parts)}
+        return {"parts": parts_record(self.parts), "seconds": seconds_of(self.parts)}
 
     @property
     def trained(self) -> bool:
@@ -119,7 +119,7 @@ def before(directory: Path) -> list[Part]:
     return []
 
 
-def ended(part: Part, settings: Settings, images_seen: int) -> Part:
+def end_part(part: Part, settings: Settings, images_seen: int) -> Part:
     """An earlier part, which is over now: one that did not say so was killed.
 
     It came at least as far as the checkpoint it left for this one, whether or not it lived to note
@@ -134,12 +134,12 @@ def ended(part: Part, settings: Settings, images_seen: int) -> Part:
     return kept | {"status": "killed", "images_to": reached}
 
 
-def described(settings: Settings, earlier: list[Part]) -> Settings:
+def describe_part(settings: Settings, earlier: list[Part]) -> Settings:
     """Commit, command and recipe of a part; of a later one, what is not as in the first.
 
     `config` is there where it is another than that of the part before.
     """
-    facts, recipe = provenance(settings, "train"), plain(recipe_in(settings))
+    facts, recipe = provenance(settings, "train"), plain_config(recipe_in(settings))
     kept = ("commit", "config_hash", "command")
     found = Settings({key: facts[key] for key in kept if key in facts})
     first = earlier[0] if earlier else {}
@@ -159,14 +159,14 @@ def keep_config(directory: Path, earlier: int, settings: Settings) -> None:
     """
     path = directory / ".hydra" / "config.yaml"
     kept = path.with_name(f"config.part{earlier}.yaml")
-    with spared(path):
+    with tolerate(path):
         if path.is_file() and not kept.exists():  # there already: a start was killed right here
             path.replace(kept)
-        text = yaml.safe_dump(plain(settings), sort_keys=False, allow_unicode=True)
+        text = yaml.safe_dump(plain_config(settings), sort_keys=False, allow_unicode=True)
         replace_file(path, text.encode("utf-8", "replace"))
 
 
-def plain(config: Settings) -> Settings:
+def plain_config(config: Settings) -> Settings:
     """A config as it comes back from a file."""
     found: Settings = json.loads(json.dumps(config, default=str))
     return found

@@ -16,8 +16,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from ganlab import __version__
-from ganlab.arguments import PLAIN, SEARCHED, quoted
-from ganlab.checks.defaults import spoken
+from ganlab.arguments import PLAIN, SEARCHED, quote
+from ganlab.checks.defaults import without_defaults
 
 PACKAGES = ("torch", "lightning", "hydra-core", "torchmetrics", "numpy")
 
@@ -48,17 +48,17 @@ def origin() -> Origin | None:
         return None
     hydra = HydraConfig.get()
     choices = {name: str(value) for name, value in hydra.runtime.choices.items()}
-    return Origin([*searched(hydra), *raw_words(hydra.overrides.task)], choices)
+    return Origin([*search_path_words(hydra), *raw_words(hydra.overrides.task)], choices)
 
 
-def searched(hydra: HydraConf) -> list[str]:
+def search_path_words(hydra: HydraConf) -> list[str]:
     """The word for the folders and packages that a command line adds to the configs' path."""
     places = [
         f"{source.schema}://{source.path}"
         for source in hydra.runtime.config_sources
         if "command-line" in source.provider
     ]
-    shown = [place if PLAIN.fullmatch(place) else quoted(place) for place in places]
+    shown = [place if PLAIN.fullmatch(place) else quote(place) for place in places]
     return [f"{SEARCHED}=[{','.join(shown)}]"] if shown else []
 
 
@@ -78,7 +78,7 @@ def config_hash(
     how a run was continued may differ; without, whatever writes to one tells them apart, as it must
     the ranks of one run.
     """
-    kept = spoken(recipe_in(settings) if anywhere else _told_apart(settings))
+    kept = without_defaults(recipe_in(settings) if anywhere else _told_apart(settings))
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -103,10 +103,10 @@ def _within(node: object, home: str) -> Any:
         return {key: _within(value, home) for key, value in node.items()}
     if isinstance(node, list | tuple):
         return [_within(value, home) for value in node]
-    return within(node, home)
+    return relative_value(node, home)
 
 
-def within(value: Any, home: str) -> Any:
+def relative_value(value: Any, home: str) -> Any:
     """A setting's value; of a path in this directory only what follows it, after a dot."""
     inside = isinstance(value, str) and f"{value}/".startswith(f"{home}/")
     return f".{value.removeprefix(home)}" if inside else value
@@ -145,13 +145,13 @@ def provenance(settings: dict[str, Any], kind: str) -> dict[str, Any]:
             **{name: version(name) for name in PACKAGES},
         },
     }
-    facts |= started(kind)
+    facts |= start_record(kind)
     if facts.get("data") in (None, "None"):  # an evaluation on its checkpoint's data
         facts["data"] = settings["data"].get("name")
     return facts
 
 
-def started(kind: str) -> dict[str, Any]:
+def start_record(kind: str) -> dict[str, Any]:
     """The command, the choices and the grid of this process's run; nothing where nobody said."""
     said = origin()
     if said is None:

@@ -22,9 +22,9 @@ from ganlab.interop import NAMED, ganlab_safetensors, hub
 from ganlab.report.images import save_grid
 from ganlab.report.protocols import protocol_stamp, protocol_text
 from ganlab.report.tables import Table
-from ganlab.runs.conversion import alone, check_told
+from ganlab.runs.conversion import check_told, inference_state
 from ganlab.runs.directory import result_of
-from ganlab.runs.recipes import RECIPE, rebuilt
+from ganlab.runs.recipes import RECIPE, rebuild_system
 from ganlab.runs.saved_options import is_place
 from ganlab.sampling import Sampler
 from ganlab.storage.atomic import replace_file
@@ -91,7 +91,7 @@ class Publication:
             raise CheckpointError(
                 f"ckpt={ckpt} is of no training of ganlab's: push publishes those"
             )
-        system = rebuilt(checkpoint, extra)
+        system = rebuild_system(checkpoint, extra)
         check_told(system, ckpt)
         scrub = Scrubbed()
         kept = {key: recipe[key] for key in (*RECIPE, "choices") if key in recipe}
@@ -113,7 +113,7 @@ class Publication:
                 f"out={folder} holds {', '.join(others)} of something else: name an empty folder"
             )
         scrub = Scrubbed()
-        bare = alone(self.checkpoint)
+        bare = inference_state(self.checkpoint)
         bare["recipe"] = scrub(bare["recipe"] | {"source": None}, "")
         images = Sampler.of(self.system).images(range(NUM_SHOWN))
         recipe = yaml.safe_dump(self.recipe, sort_keys=False, allow_unicode=True)

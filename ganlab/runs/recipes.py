@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.arguments import checkpoint_of, quoted
-from ganlab.checks.defaults import stated
-from ganlab.checks.ranges import shown
+from ganlab.arguments import checkpoint_of, quote
+from ganlab.checks.defaults import value_or_default
+from ganlab.checks.ranges import text_of
 from ganlab.config import (
     SECTIONS,
     ConfigError,
@@ -25,7 +25,7 @@ from ganlab.config import (
     check_values,
     differences,
     locate,
-    resolved,
+    resolve,
 )
 from ganlab.data import NoImages
 from ganlab.interop import NAMED
@@ -36,9 +36,9 @@ from ganlab.runs.image_shape import check_data_shape, check_shape
 from ganlab.runs.provenance import origin
 from ganlab.runs.saved_options import (
     READ,
-    added,
-    continued,
-    plain,
+    additions,
+    continue_words,
+    plain_part,
     records_of,
     refuse_all_but_places,
     say_left,
@@ -66,15 +66,15 @@ FREE = (
 FREE_WATCHED = ("every_kimg", "batch_size", "monitor", "suite")
 
 
-def checked(config: DictConfig, name: str) -> Settings:
+def check_config(config: DictConfig, name: str) -> Settings:
     """Resolve a composed config and refuse what no run can have."""
     check_sections(config)
-    settings = resolved(config)
+    settings = resolve(config)
     check_top_level(settings, name)
     check_values(settings)
     for key in ("ckpt", "init"):
         if not isinstance(place := settings.get(key), str | Path | None):
-            raise ConfigError(f"{key}={shown(place)} should be the name of a file")
+            raise ConfigError(f"{key}={text_of(place)} should be the name of a file")
     check_shape(settings, settings["allow_targets"])
     check(settings, settings["allow_targets"])
     check_data_shape(settings)
@@ -91,21 +91,21 @@ def check_beginning(config: DictConfig) -> None:
     if given.get("fake") is not None and given.get("ckpt") is not None:
         raise ConfigError(f"ckpt={given['ckpt']} and fake={given['fake']} are two: give one")
     if given.get("fake") is None and not isinstance(given.get("ckpt"), str):
-        raise ConfigError(f"ckpt={shown(given.get('ckpt'))} should be the name of a checkpoint")
+        raise ConfigError(f"ckpt={text_of(given.get('ckpt'))} should be the name of a checkpoint")
     check_packages(given.get("allow_targets"))
     for section in ("model", "data", "features"):
         if not isinstance(node := given.get(section), dict | None):
             raise ConfigError(
-                f"{section}={shown(node)} should be the name of a config or a mapping"
+                f"{section}={text_of(node)} should be the name of a config or a mapping"
             )
 
 
-def resumed(words: list[str]) -> list[str]:
+def resume_words(words: list[str]) -> list[str]:
     """The words of a resume: those its run was started with, then today's.
 
     Raises:
         CheckpointError: nothing to go on from.
-        UntrustedError: see `remembered.continued`.
+        UntrustedError: see `saved_options.continue_words`.
     """
     ckpt = checkpoint_of(words)
     if ckpt is None:
@@ -122,13 +122,13 @@ def resumed(words: list[str]) -> list[str]:
     recipe = load_checkpoint(ckpt).get("recipe")
     saved = recipe.get("overrides") if isinstance(recipe, dict) else None
     known = filter(lambda word: isinstance(word, str), saved if isinstance(saved, list) else [])
-    return continued(words, known)
+    return continue_words(words, known)
 
 
 def recipe_of(settings: Settings) -> Settings:
     """What a checkpoint keeps: resolved sections, and the words and choices that made them."""
     kept = {key: settings[key] for key in RECIPE if key in settings}
-    kept["precision"] = stated(settings["trainer"], "precision")
+    kept["precision"] = value_or_default(settings["trainer"], "precision")
     kept |= {key: without_places(settings.get(key), key)[0] for key in WATCHED}
     kept["overrides"], kept["choices"] = [], {}
     if started := origin():
@@ -147,13 +147,13 @@ def build_system(settings: Settings) -> Any:
     return system
 
 
-def sketched(node: Settings, extra: list[str]) -> Any:
+def sketch_system(node: Settings, extra: list[str]) -> Any:
     """The system on the meta device: every shape, no memory."""
     with torch.device("meta"):
         return build(node, "model", extra)
 
 
-def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = None) -> Any:
+def rebuild_system(checkpoint: Settings, extra: list[str], given: Settings | None = None) -> Any:
     """The system a checkpoint describes, with its weights and clock, in evaluation mode.
 
     `given` are the files of the model that this command line names, in the model's shape.
@@ -170,7 +170,7 @@ def rebuilt(checkpoint: Settings, extra: list[str], given: Settings | None = Non
             raise CheckpointError(f"the checkpoint's recipe describes no {key}")
     refuse_all_but_places(given or {}, "model")
     node = with_places(recipe["model"], "model", given or {})
-    sketch = sketched(node, extra)
+    sketch = sketch_system(node, extra)
     if numbers(sketch.state_dict()) > numbers(checkpoint["state_dict"]):  # before it takes memory
         wrong = misfit(checkpoint, sketch)
         raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {wrong}")
@@ -313,14 +313,14 @@ def with_saved_defaults(config: DictConfig, saved: Settings) -> DictConfig:
     config = config.copy()
     OmegaConf.set_struct(config, False)
     config.pop("model", None)  # files of the checkpoint's model, which is built by now
-    data, places = without_places(plain(saved["data"], "data"), "data")
-    if (given := added(config.get("data"))) is not None:
+    data, places = without_places(plain_part(saved["data"], "data"), "data")
+    if (given := additions(config.get("data"))) is not None:
         config.data = OmegaConf.merge(data, given)
         said = {f"data.{key}" for key in given}
-        say_left([f"{key}={quoted(place)}" for key, place in places.items() if key not in said])
+        say_left([f"{key}={quote(place)}" for key, place in places.items() if key not in said])
         for key in sorted({*READ} - said):
             say_read(key, data.get(key.removeprefix("data.")))
-    if (given := added(config.get("features"))) is not None:
+    if (given := additions(config.get("features"))) is not None:
         config.features = with_places(saved.get("features"), "features", given)
     for key in ("resolution", "channels"):
         if config.data.get(key) != data.get(key):
@@ -366,14 +366,14 @@ def without_reals(config: DictConfig, ckpt: str) -> DictConfig:
 __all__ = [
     "build_system",
     "check_beginning",
+    "check_config",
     "check_resume",
-    "checked",
     "open_checkpoint",
-    "rebuilt",
+    "rebuild_system",
     "recipe_of",
     "refuse_other_networks",
-    "resumed",
-    "sketched",
+    "resume_words",
+    "sketch_system",
     "with_saved_defaults",
     "without_reals",
 ]

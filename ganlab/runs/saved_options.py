@@ -26,8 +26,8 @@ from ganlab.arguments import (
     SEARCHED,
     WHOSE,
     key_of,
-    parsed,
-    quoted,
+    parse_override,
+    quote,
     split_flags,
     value_of,
 )
@@ -61,7 +61,7 @@ class UntrustedError(ValueError):
     """A checkpoint says what none may; the message says how to go on."""
 
 
-def continued(words: Iterable[str], saved: Iterable[str]) -> list[str]:
+def continue_words(words: Iterable[str], saved: Iterable[str]) -> list[str]:
     """Today's words with those a run was started with before them; today's take precedence.
 
     What a checkpoint may not choose is left out, and one line on stderr says so.
@@ -78,15 +78,15 @@ def continued(words: Iterable[str], saved: Iterable[str]) -> list[str]:
     earlier = [word for word in saved if key_of(word) not in said]
     with options([*flags, *today]) as exists:
         try:
-            left = to_leave(earlier, exists, allowed)
+            left = words_to_leave(earlier, exists, allowed)
         except UntrustedError as error:
-            whose = [spelled(word) for word in earlier if key_of(word) in WHOSE]
+            whose = [shell_text(word) for word in earlier if key_of(word) in WHOSE]
             more = f"; its own command line had {' '.join(whose)}" if whose else ""
             raise UntrustedError(f"{error}{more}") from error
     kept = [word for word in earlier if word not in left]
     say_left(left)
     for word in kept:
-        say_read(key_of(word), parsed(word).value())
+        say_read(key_of(word), parse_override(word).value())
     return [*flags, *kept, *today]
 
 
@@ -99,7 +99,7 @@ def options(words: Sequence[str]) -> Iterator[Exists]:
         name, sign, attached = flag.partition("=")
         if name in CONFIG_DIR:
             more.append(f"file://{Path(attached if sign else value).absolute()}")
-    word = f"{SEARCHED}=[{','.join(map(quoted, more))}]"
+    word = f"{SEARCHED}=[{','.join(map(quote, more))}]"
 
     def exists(group: str, name: str) -> bool:
         place = PurePosixPath(group, name.removesuffix(".yaml"))
@@ -118,18 +118,18 @@ def may_stay(word: str, exists: Exists, allowed: Sequence[str]) -> bool:
         UntrustedError: it chooses an option that does not exist.
     """
     try:
-        override = parsed(word[:LONGEST])
+        override = parse_override(word[:LONGEST])
     except (HydraException, RecursionError):
         return False
     if len(word) > LONGEST or override.is_sweep_override() or override.package is not None:
         return False
     key, value = override.key_or_group, override.value()
     if key in GROUPS or "/" in key:
-        return chosen(key, value, exists)
-    return bool(KEYS.fullmatch(key)) and harmless(key, value, allowed)
+        return may_choose(key, value, exists)
+    return bool(KEYS.fullmatch(key)) and is_harmless(key, value, allowed)
 
 
-def to_leave(words: Sequence[str], exists: Exists, allowed: Sequence[str]) -> list[str]:
+def words_to_leave(words: Sequence[str], exists: Exists, allowed: Sequence[str]) -> list[str]:
     """Those of a run's words that its checkpoint may not choose.
 
     Raises:
@@ -141,12 +141,12 @@ def to_leave(words: Sequence[str], exists: Exists, allowed: Sequence[str]) -> li
     return [word for word in words if word in left or key_of(word).startswith(untold)]
 
 
-def to_repeat(words: Sequence[str]) -> list[str]:
+def words_to_repeat(words: Sequence[str]) -> list[str]:
     """Words of this run that are to be said again when it goes on from its checkpoint."""
     allowed = value_of(words, "allow_targets") or []
     named = [word for word in words if is_named(word)]
     files = [word for word in words if word not in named]
-    return [*to_leave(named, lambda *_: True, allowed), *files]
+    return [*words_to_leave(named, lambda *_: True, allowed), *files]
 
 
 def is_named(word: str) -> bool:
@@ -158,7 +158,7 @@ def is_named(word: str) -> bool:
     return True
 
 
-def chosen(group: str, value: object, exists: Exists) -> bool:
+def may_choose(group: str, value: object, exists: Exists) -> bool:
     """Whether options of a group may be remembered.
 
     Raises:
@@ -170,19 +170,20 @@ def chosen(group: str, value: object, exists: Exists) -> bool:
         known = NAME.fullmatch(group) and NAME.fullmatch(str(name)) and exists(group, str(name))
         if name is not None and not known:
             raise UntrustedError(
-                f"the checkpoint's run was started with {spelled(f'{group}={value}')}, which names "
-                "no option of ganlab's configs nor of a search path on this command line: give "
-                f"--config-dir=<folder> again if it is yours, or say another {spelled(group)}="
+                f"the checkpoint's run was started with {shell_text(f'{group}={value}')}, "
+                "which names no option of ganlab's configs nor of a search path on this command "
+                "line: give --config-dir=<folder> again if it is yours, or say another "
+                f"{shell_text(group)}="
             )
     return True
 
 
-def harmless(key: str, value: object, allowed: Sequence[str] = ()) -> bool:
+def is_harmless(key: str, value: object, allowed: Sequence[str] = ()) -> bool:
     """Whether a value is plain, and neither a place nor a target outside of ours and `allowed`."""
     if isinstance(value, dict):
-        return all(harmless(f"{key}.{part}", each, allowed) for part, each in value.items())
+        return all(is_harmless(f"{key}.{part}", each, allowed) for part, each in value.items())
     if isinstance(value, list):
-        return all(harmless(key, each, allowed) for each in value)
+        return all(is_harmless(key, each, allowed) for each in value)
     if "_args_" in key.split(".") or "${" in key or (isinstance(value, str) and "${" in value):
         return False
     if key.endswith("._target_"):
@@ -200,7 +201,7 @@ def is_place(key: str, value: object) -> bool:
     return isinstance(value, str) and key not in NO_PLACES and bool(PLACES.fullmatch(key))
 
 
-def plain(node: object, path: str = "recipe", depth: int = 0) -> Any:
+def plain_part(node: object, path: str = "recipe", depth: int = 0) -> Any:
     """A part of a recipe, once it is known to hold text and numbers alone.
 
     Raises:
@@ -211,9 +212,9 @@ def plain(node: object, path: str = "recipe", depth: int = 0) -> Any:
     if isinstance(node, dict):
         if "_args_" in node:
             raise UntrustedError(f"the checkpoint's {path} has _args_; parameters have names")
-        return {key: plain(each, f"{path}.{key}", depth + 1) for key, each in node.items()}
+        return {key: plain_part(each, f"{path}.{key}", depth + 1) for key, each in node.items()}
     if isinstance(node, list | tuple):
-        return [plain(each, path, depth + 1) for each in node]
+        return [plain_part(each, path, depth + 1) for each in node]
     if not isinstance(node, str | int | float | None):
         raise UntrustedError(f"the checkpoint's {path} is neither text nor a number")
     if isinstance(node, str) and ("${" in node or node == "???"):
@@ -242,11 +243,11 @@ def with_places(node: object, section: str, given: object) -> Any:
     Raises:
         UntrustedError: it is no plain data, or names a file that the command line does not.
     """
-    shown, places = without_places(plain(node, section), section)
+    shown, places = without_places(plain_part(node, section), section)
     said = dict(leaves(given, section))
-    if missing := [f"{key}={quoted(value)}" for key, value in places.items() if key not in said]:
+    if missing := [f"{key}={quote(value)}" for key, value in places.items() if key not in said]:
         raise UntrustedError(
-            f"the checkpoint's run was started with {' '.join(map(spelled, missing))}, and no "
+            f"the checkpoint's run was started with {' '.join(map(shell_text, missing))}, and no "
             "checkpoint may choose that: repeat it, or give another"
         )
     return OmegaConf.to_container(OmegaConf.merge(shown, given)) if said else shown
@@ -280,7 +281,7 @@ def records_of(node: object) -> dict[str, Any]:
     return {str(key): each for key, each in known if isinstance(each, str | int)}
 
 
-def added(node: Any) -> dict[str, Any] | None:
+def additions(node: Any) -> dict[str, Any] | None:
     """What a command line adds to a section of the checkpoint's; None where it chose another."""
     if node is not None and "_target_" in node:
         return None
@@ -294,14 +295,14 @@ def say_left(words: Sequence[str]) -> None:
         more = f" and {len(words) - SHOWN} more" if len(words) > SHOWN else ""
         say(
             "note: a checkpoint may not choose these words of its run, so they do not hold now; "
-            f"repeat those you want: {' '.join(map(spelled, words[:SHOWN]))}{more}"
+            f"repeat those you want: {' '.join(map(shell_text, words[:SHOWN]))}{more}"
         )
 
 
 def say_read(key: str, value: object) -> None:
     """Say which images a checkpoint names, before they are opened."""
     if key in READ and isinstance(value, str):
-        say(f"note: {spelled(f'{key}={value}')} is the checkpoint's choice")
+        say(f"note: {shell_text(f'{key}={value}')} is the checkpoint's choice")
 
 
 def say(line: str) -> None:
@@ -310,7 +311,7 @@ def say(line: str) -> None:
         print(line, file=sys.stderr)
 
 
-def spelled(word: str) -> str:
+def shell_text(word: str) -> str:
     """A word to be pasted into a shell; what a terminal could take for commands is escaped."""
     shown = word if len(word) <= 300 else f"{word[:300]}..."
     return shlex.quote(shown) if shown.isprintable() else ascii(shown)

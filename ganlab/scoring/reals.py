@@ -126,7 +126,7 @@ class Reals:
         )
 
 
-def precomputed(
+def precompute(
     reals: Reals,
     data: LightningDataModule,
     device: torch.device,  # where the extractor works

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ganlab.data.batch import Batch
 from ganlab.metrics import Suite
-from ganlab.nn.growing import unfinished
+from ganlab.nn.growing import growth_state
 from ganlab.nn.randomness import derived_seed
 from ganlab.report.directions import Ways
 from ganlab.report.protocols import protocol_notes, protocol_stamp
@@ -129,7 +129,7 @@ class Scoring:
         known: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
         if sampler.labels:
             known["classes"] = sampler.classes
-        if size := unfinished(sampler.generator):
+        if size := growth_state(sampler.generator):
             known["size"] = size
         for stamped in found:
             record = {key: value for key, value in stamped.items() if key not in unmade}
@@ -150,7 +150,7 @@ def score_table(records: Sequence[dict[str, Any]]) -> Table:
 
 
 @contextmanager
-def undisturbed(seed: int) -> Iterator[None]:
+def isolate_random_state(seed: int) -> Iterator[None]:
     """Loaders and metrics may draw inside, always the same numbers; outside nothing is felt."""
     with isolate_rng():
         torch.manual_seed(derived_seed("scores", seed))

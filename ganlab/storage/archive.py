@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import torch
 
-from ganlab.storage.regular import DamagedFile, located, opened
+from ganlab.storage.regular import DamagedFile, located, open_regular
 
 MAGIC = b"PK\x03\x04"  # by which torch knows an archive from its older formats
 END, END_SIZE = b"PK\x05\x06", 22  # of a zip archive without a comment
@@ -37,7 +37,7 @@ def read_archive(
         CompressedArchive: torch did not write it as plain data.
         Exception: whatever `torch.load` says of pickled objects, or of what is no such file.
     """
-    with opened(path) as file:
+    with open_regular(path) as file:
         if file.read(len(MAGIC)) == MAGIC:
             check_archive(file, path)
         elif not older:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ganlab.storage.regular import DamagedFile, opened
+from ganlab.storage.regular import DamagedFile, open_regular
 
 UNPACKED = 2**28  # bytes to which an archive's member may unpack from however little
 PART = 2**24  # bytes of a mapped array that are looked at at once
@@ -51,7 +51,7 @@ class Header:
 
 def is_archive(path: Path) -> bool:
     """Whether a file begins as an `.npz` does; its name does not matter."""
-    with opened(path) as file:
+    with open_regular(path) as file:
         return file.read(2) == b"PK"
 
 
@@ -62,7 +62,7 @@ def read_npy(path: Path) -> NDArray[Any]:
         DamagedFile: a header that is none, or another size than it announces.
         OSError: there is no such file, or it cannot be read.
     """
-    with _whole(), opened(path) as file:
+    with _whole(), open_regular(path) as file:
         header = _header(file)
         _compare(header, file.seek(0, 2))
         if not math.prod(header.shape):
@@ -111,7 +111,7 @@ class ArrayArchive:
 
     @contextmanager
     def _archive(self) -> Iterator[zipfile.ZipFile]:
-        with _whole(), opened(self.path) as file, zipfile.ZipFile(file) as archive:
+        with _whole(), open_regular(self.path) as file, zipfile.ZipFile(file) as archive:
             yield archive
 
 

@@ -54,7 +54,7 @@ class Memory(io.RawIOBase):
         return self.read(line.find(b"\n") + 1 or len(line))
 
 
-def filled(file: BinaryIO, number: int) -> memoryview:
+def read_exactly(file: BinaryIO, number: int) -> memoryview:
     """The next bytes of a file, in memory of their own unless it is in memory itself.
 
     Raises:
@@ -85,7 +85,7 @@ class Bounded:
     def view(self, number: int) -> memoryview:
         """The same, to be written to, and not copied where they are in memory."""
         self.take(number)
-        return filled(self.file, number)
+        return read_exactly(self.file, number)
 
     def take(self, number: int) -> None:
         """Count bytes that are about to be read."""

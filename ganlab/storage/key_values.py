@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ganlab.storage.regular import DamagedFile, opened
+from ganlab.storage.regular import DamagedFile, open_regular
 
 MAGIC = 0xBEEFC0DE
 HEAD = struct.Struct("<QHHHH")  # of a page: number, -, flags, end of its pointers, start of nodes
@@ -39,7 +39,7 @@ class Tree:
 
 def is_key_values(path: Path) -> bool:
     """Whether a file begins as LMDB's do."""
-    with opened(path) as file:
+    with open_regular(path) as file:
         head = file.read(HEAD.size + 4)
     return head[HEAD.size :] == struct.pack("<I", MAGIC)
 
@@ -50,7 +50,7 @@ def entries(path: Path) -> Iterator[Entry]:
     Raises:
         DamagedFile: no such file, one that is cut short, or one whose pages contradict it.
     """
-    with opened(path) as file:
+    with open_regular(path) as file:
         size = file.seek(0, 2)
         try:
             first = _tree(file, 0)

@@ -15,7 +15,7 @@ class DamagedFile(ValueError):  # noqa: N818 - the name states the finding
     """A file whose bytes cannot be those that were written; the message says where, not which."""
 
 
-def irregular(path: Path) -> str | None:
+def irregularity(path: Path) -> str | None:
     """What is there instead of a file, in words; None where it is a file, or nothing."""
     try:
         mode = path.stat().st_mode
@@ -27,14 +27,14 @@ def irregular(path: Path) -> str | None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def open_regular(path: Path) -> Iterator[BinaryIO]:
     """A regular file for reading; a pipe without a writer is not waited for.
 
     Raises:
         DamagedFile: it is no regular file, or was written to while it was read.
         OSError: it cannot be opened.
     """
-    if (kind := irregular(path)) is not None:
+    if (kind := irregularity(path)) is not None:
         raise DamagedFile(f"it is {kind}")
     # A pipe that takes the file's place just now is not waited for either.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
@@ -57,7 +57,7 @@ def read_text(
         DamagedFile, OSError: as `opened`, and for one of more than `most` bytes, before it is read.
         ValueError: it is no such text.
     """
-    with opened(path) as file:
+    with open_regular(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > most:
             raise DamagedFile(f"it has {size / 2**20:,.0f} MB, more than any that is written here")
         return file.read().decode(encoding, errors)

@@ -11,13 +11,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ganlab.storage.regular import DamagedFile, opened
+from ganlab.storage.regular import DamagedFile, open_regular
 
 CHECKSUM = "sha256"  # its key in the metadata
 _said: set[Path] = set()  # files without a checksum that were named already
 
 
-def packed(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
+def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """A file's bytes, its metadata with the checksum of all the rest."""
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     return save(whole, {**metadata, CHECKSUM: checksum(whole, metadata)})
@@ -33,7 +33,7 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         OSError: there is no such file, or it cannot be read.
     """
     try:
-        with opened(path), safe_open(path, framework="pt") as file:
+        with open_regular(path), safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO, cast
 import torch
 
 from ganlab.storage.archive import MAGIC, check_archive
-from ganlab.storage.bounded import Bounded, Memory, filled
+from ganlab.storage.bounded import Bounded, Memory, read_exactly
 from ganlab.storage.pickles import Budget, Machine, RefusedPickle, sound
 from ganlab.storage.rebuilding import Storage, Values
-from ganlab.storage.regular import DamagedFile, opened
+from ganlab.storage.regular import DamagedFile, open_regular
 
 LEGACY, LEGACY_VERSION = 0x1950A86A20F9469CFC6C, 1001  # first numbers of torch's older files
 WRITER = {  # the machines that wrote nearly all of them
@@ -44,7 +44,7 @@ def read_untrusted(
         CompressedArchive: an archive of another kind.
         OSError: there is no such file, or it cannot be read.
     """
-    with opened(path) as file:
+    with open_regular(path) as file:
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
         begins = file.read(len(MAGIC))
@@ -85,13 +85,13 @@ def raw(file: BinaryIO, record: zipfile.ZipInfo) -> memoryview:
     file.seek(record.header_offset + LOCAL - 4)
     name, extra = int.from_bytes(file.read(2), "little"), int.from_bytes(file.read(2), "little")
     file.seek(record.header_offset + LOCAL + name + extra)
-    return filled(file, record.file_size)
+    return read_exactly(file, record.file_size)
 
 
 def read_pickles(file: BinaryIO, size: int, budget: Budget) -> Any:
     """A bare pickle, or torch's file before archives: several pickles, then the numbers."""
     start = file.tell()
-    first = machine(file, size, budget, None, within(budget)).run()
+    first = machine(file, size, budget, None, nested_reader(budget)).run()
     if first != LEGACY:
         return first
     file.seek(start)
@@ -144,7 +144,7 @@ def numbers(file: BinaryIO, size: int, dtype: torch.dtype, number: int) -> memor
     return bounded.view(count * dtype.itemsize)
 
 
-def within(budget: Budget) -> Callable[[memoryview], Storage]:
+def nested_reader(budget: Budget) -> Callable[[memoryview], Storage]:
     """A reader of the storages that stand within a pickle, each a file of torch's older kind."""
 
     def inner(content: memoryview) -> Storage:

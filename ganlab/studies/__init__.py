@@ -7,7 +7,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 |---|---|---|
 | `scores` | `Scores`, a callback in training too | `sampling.Sampler` |
 | `samples` | `Samples` | `sampling.Sampler`, `latents.latent_set.latent_set` |
-| `interpolation` | `Interpolation` | `nn.paths.walked`, `nn.paths.smoothness` |
+| `interpolation` | `Interpolation` | `nn.paths.walk_path`, `nn.paths.smoothness` |
 | `arithmetic` | `Arithmetic` | `latents.arithmetic.displacement` |
 | `style_mixing` | `StyleMixing` | `latents.style_mixing.mixed_row`; `nn.style.mix` |
 | `truncation` | `Truncation` | `latents.truncation.trade` |
@@ -26,7 +26,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `relabel` | `Relabel` | `pyramid.edits.guesses`, `pyramid.edits.feature_change` |
 | `unnatural` | `Unnatural` | `data.image_input.read_images` |
 | `path_length` | `PathLength` | `metrics.path_length` |
-| `real_or_fake` | `RealOrFake` | `people.trials`; `people.judgements` reads results |
+| `real_or_fake` | `RealOrFake` | `human_eval.trials`; `human_eval.judgements` reads results |
 | `sequential_ablation` | `SequentialAblation` | `neurons.ablation`, `metrics.repair` |
 | `unit_ablation` | `UnitAblation` | `metrics.units`, `nn.ablation` |
 | `neuron_figures` | `NeuronFigures` | `neurons.neuron_maps`; `neurons.figures` draws |
@@ -36,7 +36,7 @@ A new study is a `Question` and one file in `conf/study`. What every study stand
 """
 
 from ganlab.metrics.path_length import perceptual_path_lengths
-from ganlab.nn.paths import smoothness, walked
+from ganlab.nn.paths import smoothness, walk_path
 from ganlab.studies.bench import Bench
 from ganlab.studies.circles.circular_artifacts import CircularArtifacts
 from ganlab.studies.circles.incidence import CircleIncidence
@@ -105,5 +105,5 @@ __all__ = [
     "perceptual_path_lengths",
     "read_ranking",
     "smoothness",
-    "walked",
+    "walk_path",
 ]

@@ -29,10 +29,10 @@ def addresses(latents: int | Sequence[int] | str, key: str = "study.latents") ->
         found = [int(index) for index in latents]
     if len(set(found)) < len(found):
         raise ValueError(f"{key} needs latent indices from 0, each once, got {_short(latents)}")
-    return checked(found, key)
+    return check_addresses(found, key)
 
 
-def checked(found: list[int], key: str) -> list[int]:
+def check_addresses(found: list[int], key: str) -> list[int]:
     """The addresses themselves.
 
     Raises:

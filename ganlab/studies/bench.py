@@ -18,7 +18,7 @@ from ganlab.networks.base import Generator
 from ganlab.sampling import Edits, EditsAt, Sampler, batched
 from ganlab.scoring.reals import data_of
 from ganlab.scoring.scoring import Scoring
-from ganlab.studies.classes import Class, asked_classes, label_named
+from ganlab.studies.classes import Class, asked_classes, class_index
 from ganlab.studies.ranks import Ranks
 from ganlab.systems.system import System
 
@@ -114,7 +114,7 @@ class Bench:
         numbers = list(map(str, range(number)))
         known = [self.class_names(each) for each in asked]
         return [
-            label_named(each, names if len(names) == number else numbers, "study.label")
+            class_index(each, names if len(names) == number else numbers, "study.label")
             for each, names in zip(asked, known, strict=True)
         ]
 
@@ -174,7 +174,7 @@ class Bench:
         sampler: Sampler | None = None,  # another way to make them
     ) -> Iterator[Tensor]:
         """Batches of images of this rank's latents, where the generator is."""
-        share = self.ranks.watched(self.ranks.share(indices), title)
+        share = self.ranks.progress(self.ranks.share(indices), title)
         yield from (sampler or self.sampler).batches(share, edits)
 
     def score(
@@ -236,7 +236,7 @@ class Bench:
 
     def batched(self, title: str, items: Sequence[int]) -> Iterator[list[int]]:
         """This rank's items in batches, under a progress bar."""
-        yield from batched(self.ranks.watched(self.ranks.share(items), title), self.batch_size)
+        yield from batched(self.ranks.progress(self.ranks.share(items), title), self.batch_size)
 
     def truncated(self, psi: float | None) -> Sampler:
         """The sampler under the truncation trick."""

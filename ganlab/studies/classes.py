@@ -21,7 +21,7 @@ def asked_classes(label: Class | None, labels: Sequence[Class] | Class | None) -
     return found
 
 
-def label_named(
+def class_index(
     label: Class,
     names: Sequence[str],  # of the classes
     key: str = "study.labels",

@@ -61,10 +61,10 @@ def write(findings: Findings, directory: Path, first: bool) -> None:
     for name, arrays in findings.arrays.items():
         replace_file(directory / f"{name}.npz", figures.npz(arrays))
     for name, values in findings.latents.items():
-        replace_file(directory / "latents" / f"{name}.npy", stored(values))
+        replace_file(directory / "latents" / f"{name}.npy", npy_bytes(values))
 
 
-def stored(values: Tensor) -> bytes:
+def npy_bytes(values: Tensor) -> bytes:
     """(N, Z) latents or (N, L, W) styles as an .npy file."""
     file = io.BytesIO()
     np.save(file, values.numpy(), allow_pickle=False)

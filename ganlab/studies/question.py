@@ -20,6 +20,13 @@ def at_least(least: int, **options: int) -> None:
             raise ValueError(f"study.{name} must be at least {least}, got study.{name}={value}")
 
 
+def inside_unit(**options: float) -> None:
+    """Raise ValueError, naming the option, where one of these is not between 0 and 1."""
+    for name, value in options.items():
+        if not 0 < value < 1:
+            raise ValueError(f"study.{name} must be between 0 and 1, got {value}")
+
+
 def require_images(trainer: Trainer, study: str, purpose: str) -> None:
     """Raise ValueError where the data has no images; says which study needs them for what."""
     data = data_of(trainer)

@@ -33,13 +33,13 @@ class Ranks:
         """This rank's items, number i going to rank i mod world: disjoint, without padding."""
         return items[self.trainer.global_rank :: self.trainer.world_size]
 
-    def joined(self, parts: Sequence[Tensor]) -> Tensor:
+    def gather(self, parts: Sequence[Tensor]) -> Tensor:
         """Rows of this rank's `share`, in batches (n, ...), as all items' rows, (N, ...).
 
         They are in the items' order and the same on all ranks, some of which may have no item.
         """
         known = (parts[0].shape[1:], parts[0].dtype) if parts else (torch.Size(), torch.float32)
-        shape, kind = self.agreed(known)  # the first rank has an item if there is any
+        shape, kind = self.broadcast(known)  # the first rank has an item if there is any
         device = self.trainer.strategy.root_device
         empty = torch.empty((0, *shape), dtype=kind, device=device)
         return in_order(torch.cat([empty, *(part.to(device) for part in parts)]))
@@ -50,12 +50,12 @@ class Ranks:
         total: Tensor = self.trainer.strategy.reduce(on_device, reduce_op="sum")
         return total.cpu()
 
-    def agreed(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """The first rank's value, on all of them."""
         found: T = self.trainer.strategy.broadcast(value)
         return found
 
-    def watched(self, items: Sequence[T], title: str, unit: str = "img") -> Iterable[T]:
+    def progress(self, items: Sequence[T], title: str, unit: str = "img") -> Iterable[T]:
         """The same items under a progress bar, on one rank and where a person is watching."""
         hidden = None if self.first else True  # None = hidden unless on a terminal
         bar: Iterable[T] = tqdm(items, title, unit=unit, leave=False, disable=hidden)

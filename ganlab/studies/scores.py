@@ -10,10 +10,10 @@ from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from ganlab.metrics import Suite
-from ganlab.nn.growing import unfinished
+from ganlab.nn.growing import growth_state
 from ganlab.report.directions import way_of
 from ganlab.scoring.directions import better, refuse_unknown
-from ganlab.scoring.scoring import score_table, undisturbed
+from ganlab.scoring.scoring import isolate_random_state, score_table
 from ganlab.studies.bench import Bench
 from ganlab.studies.classes import Class
 from ganlab.studies.findings import Findings
@@ -103,13 +103,13 @@ class Scores(Study):
         """Score the averaged generator as it is now, log the values and update the best."""
         if self.scoring.reals is None:
             return
-        with undisturbed(self.question.seed):
+        with isolate_random_state(self.question.seed):
             self.scoring.reals.fill(trainer, system.device)
             share_buffers(system.generator_ema)
             values = self.score(trainer, system, "scoring")
         self.scored_at, self.scoring.records = system.images_seen, []
         self.bench(trainer, system).record(values)
-        self.begin_size(unfinished(system.generator_ema))
+        self.begin_size(growth_state(system.generator_ema))
         self.judge(values, eligible=not watch(trainer, system, system.running_means.read()))
         if trainer.is_global_zero:
             for logger in trainer.loggers:

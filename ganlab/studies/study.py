@@ -7,7 +7,7 @@ from lightning import LightningModule, Trainer
 
 from ganlab.cli import visible
 from ganlab.data.batch import Batch
-from ganlab.scoring.scoring import Scoring, undisturbed
+from ganlab.scoring.scoring import Scoring, isolate_random_state
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings, write
 from ganlab.studies.question import Question
@@ -91,7 +91,7 @@ class Study(Scorer):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Score the plain generator, answer the question, and write what was found."""
         bench = self.bench(trainer, pl_module)
-        with undisturbed(self.question.seed):
+        with isolate_random_state(self.question.seed):
             self.scoring.finish(trainer)
             if self.question.baseline:
                 _ = bench.baseline

@@ -126,7 +126,7 @@ class DiffAugment(Augmentation):
             scales = [jitter_colours(images, numbers[:, :3]) for images in scales]
         if self.translation:
             shift = self.shift(numbers[:, 3:5], scales[-1])
-            scales = [changes.shifted(images, shift) for images in scales]
+            scales = [changes.shift_pixels(images, shift) for images in scales]
         if self.cutout:
             scales = [changes.cut(images, numbers[:, 5:], self.cutout) for images in scales]
         return scales
@@ -254,7 +254,7 @@ class ADA(Augmentation):
         turns = chances.count(chances.on(self.rotate90), 4).long()
         moved = chances.on(self.xint)
         shift = torch.stack([chances.uniform(moved, 0.125) for _ in range(2)], dim=1)
-        return [changes.blitted(images, flip, turns, shift) for images in scales]
+        return [changes.blit(images, flip, turns, shift) for images in scales]
 
     def warped(self, scales: list[Tensor], chances: Chances) -> list[Tensor]:
         """Appendix B, general geometric transformations; `inverse` undoes the last one first."""
@@ -272,7 +272,7 @@ class ADA(Augmentation):
         inverse = changes.scaling(size, size) @ changes.rotation(before)
         inverse = inverse @ changes.scaling(stretch, 1 / stretch) @ changes.rotation(after)
         inverse = inverse @ changes.translation(-across, -down * height / width)
-        warped = [changes.warped(images, inverse) for images in scales]
+        warped = [changes.warp(images, inverse) for images in scales]
         return self.where(chances.any, warped, scales)
 
     def recoloured(self, scales: list[Tensor], chances: Chances) -> list[Tensor]:
@@ -290,7 +290,7 @@ class ADA(Augmentation):
         matrix = changes.hue(angle) @ matrix
         factor = torch.exp2(chances.normal(chances.on(self.saturation and channels == 3), 1.0))
         matrix = changes.saturation(factor) @ matrix
-        recoloured = [changes.recoloured(images, matrix) for images in scales]
+        recoloured = [changes.recolour(images, matrix) for images in scales]
         return self.where(chances.any, recoloured, scales)
 
     def where(self, some: Tensor, new: list[Tensor], old: list[Tensor]) -> list[Tensor]:

@@ -13,7 +13,7 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from ganlab import __version__
 from ganlab.cli import KEPT, SharedError, is_among
-from ganlab.storage import DamagedFile, irregular
+from ganlab.storage import DamagedFile, irregularity
 from ganlab.storage.archive import CompressedArchive
 from ganlab.storage.atomic import PARTIAL
 from ganlab.storage.pickles import RefusedPickle
@@ -61,7 +61,7 @@ def require_file(path: str | Path) -> Path:
         raise CheckpointError(
             f"ckpt={path} is a directory; name a file such as {path}/checkpoints/last.ckpt"
         )
-    if (kind := irregular(path)) is not None:
+    if (kind := irregularity(path)) is not None:
         raise CheckpointError(f"ckpt={path} is {kind}")
     if not path.is_file():
         raise CheckpointError(f"ckpt={path}: no such file{_nearby(path)}")

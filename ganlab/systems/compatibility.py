@@ -10,8 +10,8 @@ from lightning import Trainer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ganlab.checks.fields import Unfit, a, count, is_count, is_number, mapping, refuse
-from ganlab.checks.ranges import shown
+from ganlab.checks.fields import Unfit, count, is_count, is_number, leaf, mapping, refuse
+from ganlab.checks.ranges import text_of
 from ganlab.systems.schema import DAMAGED, is_finite
 from ganlab.systems.training import Training
 
@@ -51,11 +51,11 @@ def fitting_weights(saved: Mapping[str, Any], fresh: Mapping[str, Any]) -> None:
     for name, value in fresh.items():
         place, old = f"state_dict.{name}", saved[name]
         if isinstance(value, Tensor):
-            a(str(value.dtype), partial(_of_kind, value.dtype))(old, place)
+            leaf(str(value.dtype), partial(_of_kind, value.dtype))(old, place)
         elif isinstance(value, dict):
             mapping(old, place)
             for key, plain in value.items():
-                a("a finite number", partial(_like, plain))(old.get(key), f"{place}.{key}")
+                leaf("a finite number", partial(_like, plain))(old.get(key), f"{place}.{key}")
 
 
 def _of_kind(kind: torch.dtype, value: object) -> bool:
@@ -104,7 +104,7 @@ def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: Trainin
                 raise Unfit(f"{where} is missing")
             moves = system.moves_rates and key == "lr"
             if key == "params" or (system.exact_resume and not moves):
-                a(shown(value), partial(_same, value))(old[key], where)
+                leaf(text_of(value), partial(_same, value))(old[key], where)
 
 
 def _same(one: object, other: object) -> bool:
@@ -123,7 +123,7 @@ def fitting_moments(saved: Mapping[Any, Any], optimizer: Optimizer, place: str) 
     for key, state in saved.items():
         where = f"{place}.{key}"
         if not is_count(key) or key >= len(parameters):
-            refuse(place, f"of parameter {shown(key)}", f"of parameters below {len(parameters)}")
+            refuse(place, f"of parameter {text_of(key)}", f"of parameters below {len(parameters)}")
         mapping(state, where)
         for name in ("step", "exp_avg", "exp_avg_sq") if adam else ():
             if name not in state:
@@ -134,14 +134,14 @@ def fitting_moments(saved: Mapping[Any, Any], optimizer: Optimizer, place: str) 
 
 def fitting_moment(name: object, value: object, parameter: Tensor, place: str) -> None:
     """Refuse one entry of a parameter's state."""
-    a("finite numbers", is_finite)(value, place)
+    leaf("finite numbers", is_finite)(value, place)
     shape, kind = tuple(parameter.shape), parameter.dtype
     if name in MOMENTS:
-        a(f"a tensor of {shape}, {kind}", lambda v: _shaped(v, shape, kind))(value, place)
+        leaf(f"a tensor of {shape}, {kind}", lambda v: _shaped(v, shape, kind))(value, place)
         if name != "exp_avg":
-            a("squares, which are not negative", lambda v: not bool((v < 0).any()))(value, place)
+            leaf("squares, which are not negative", lambda v: not bool((v < 0).any()))(value, place)
     if name == "step":
-        a("one number of at least 1", lambda v: _shaped(v, (), None) and float(v) >= 1)(
+        leaf("one number of at least 1", lambda v: _shaped(v, (), None) and float(v) >= 1)(
             value, place
         )
 
@@ -155,7 +155,7 @@ def _shaped(value: Any, shape: tuple[int, ...], kind: torch.dtype | None) -> boo
 def fitting_counts(saved: Any, fresh: Any, place: str) -> None:
     """Refuse progress of Lightning's loops that has not its form, or counts that cannot be."""
     if isinstance(fresh, bool):
-        a("true or false", lambda v: isinstance(v, bool))(saved, place)
+        leaf("true or false", lambda v: isinstance(v, bool))(saved, place)
     elif isinstance(fresh, int):
         count(saved, place)
     elif isinstance(fresh, dict):

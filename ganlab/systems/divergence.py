@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning import Trainer
 
-from ganlab.report.results import diverged
+from ganlab.report.results import divergence_text
 from ganlab.systems.random_state import gather
 from ganlab.systems.training import Training
 
@@ -50,7 +50,7 @@ def watch(trainer: Trainer, system: Training, means: Mapping[str, float]) -> boo
     seen_here = known or _found(system, means)
     system.running_means.diverged = next((each for each in gather(seen_here) if each), None)
     if system.running_means.diverged and not known and trainer.is_global_zero:
-        told = diverged({"diverged": system.running_means.diverged})
+        told = divergence_text({"diverged": system.running_means.diverged})
         print(f"diverged: {told}. {ADVICE}", file=sys.stderr, flush=True)
     return system.running_means.diverged is not None
 

@@ -17,25 +17,25 @@ from torch import Tensor
 
 from ganlab.checks.fields import (
     Check,
-    a,
-    both,
+    all_of,
     count,
-    each,
     fields,
     finite,
-    given,
     is_count,
     is_number,
     items,
+    leaf,
     mapping,
+    mapping_of,
     number,
     optional,
+    optional_fields,
     plain,
     refuse,
     text,
 )
 from ganlab.checks.fields import complaint as first_complaint
-from ganlab.checks.ranges import shown
+from ganlab.checks.ranges import text_of
 
 DEEPEST = 64  # levels of a field
 MOST = 10**7  # values of a field, tensors counted as one
@@ -107,35 +107,39 @@ def signs(value: Tensor) -> bool:
     return bool(abs(total) <= number)
 
 
-curve = a("one finite number", lambda v: isinstance(v, Tensor) and v.ndim == 0 and is_finite(v))
-record = both(fields(metric=text, value=number), each(plain))  # as in `result.json`
-weights = each(a("finite numbers", lambda v: isinstance(v, Tensor | dict) and is_finite(v)))
-version = a("a version", lambda v: isinstance(v, str) and bool(re.match(r"\d+\.\d+", v)))
-bytes_ = a("bytes", lambda v: isinstance(v, Tensor) and v.dtype == torch.uint8 and v.ndim == 1)
+curve = leaf("one finite number", lambda v: isinstance(v, Tensor) and v.ndim == 0 and is_finite(v))
+record = all_of(fields(metric=text, value=number), mapping_of(plain))  # as in `result.json`
+weights = mapping_of(
+    leaf("finite numbers", lambda v: isinstance(v, Tensor | dict) and is_finite(v))
+)
+version = leaf("a version", lambda v: isinstance(v, str) and bool(re.match(r"\d+\.\d+", v)))
+bytes_ = leaf("bytes", lambda v: isinstance(v, Tensor) and v.dtype == torch.uint8 and v.ndim == 1)
 
 # What any use of a checkpoint needs.
 DESCRIBED = fields(recipe=mapping, images_seen=count, state_dict=weights)
 RECIPE = fields(
-    model=both(mapping, tree),
-    data=both(mapping, tree),
-    features=optional(both(mapping, tree)),
-    metrics=optional(both(mapping, tree)),
+    model=all_of(mapping, tree),
+    data=all_of(mapping, tree),
+    features=optional(all_of(mapping, tree)),
+    metrics=optional(all_of(mapping, tree)),
     seed=count,
-    precision=a("text or a number", lambda v: isinstance(v, str | int) and not isinstance(v, bool)),
+    precision=leaf(
+        "text or a number", lambda v: isinstance(v, str | int) and not isinstance(v, bool)
+    ),
     overrides=items(text),
-    choices=each(text),
+    choices=mapping_of(text),
 )
 RANDOM = fields(
-    torch=a("a state of torch's random numbers", taken(torch_random)),
+    torch=leaf("a state of torch's random numbers", taken(torch_random)),
     cuda=optional(bytes_),
-    numpy=a("a state of NumPy's random numbers", taken(numpy_random)),
-    python=a("a state of Python's random numbers", taken(python_random)),
+    numpy=leaf("a state of NumPy's random numbers", taken(numpy_random)),
+    python=leaf("a state of Python's random numbers", taken(python_random)),
 )
 CALLBACKS: dict[str, Check] = {
     "Scores": fields(
         monitor=optional(text),
         best=optional(finite),
-        latest=each(number),
+        latest=mapping_of(number),
         scored_at=optional(count),
         records=items(record),
         size=optional(text),
@@ -144,7 +148,7 @@ CALLBACKS: dict[str, Check] = {
 }
 FIELDS = fields(
     {
-        "pytorch-lightning_version": a(
+        "pytorch-lightning_version": leaf(
             "a version", lambda v: isinstance(v, str) and bool(re.match(r"\d+\.\d+", v))
         )
     },
@@ -154,8 +158,8 @@ FIELDS = fields(
     counters=fields(images_seen=count, steps=count, images_at_ema=count),
     tally=items(
         fields(
-            sums=each(curve),
-            counts=each(a("a whole number above 0", lambda v: is_count(v) and v > 0)),
+            sums=mapping_of(curve),
+            counts=mapping_of(leaf("a whole number above 0", lambda v: is_count(v) and v > 0)),
         ),
         least=1,
     ),
@@ -167,18 +171,18 @@ FIELDS = fields(
     global_step=count,
     lr_schedulers=items(mapping),
     optimizer_states=items(fields(state=mapping, param_groups=items(mapping, least=1)), least=1),
-    loops=each(mapping),
+    loops=mapping_of(mapping),
 )
 PATIENCE = fields(
     best=optional(finite), metric=optional(text), waited=count, looked_at=optional(count)
 )
-AUGMENT = given(
-    p=a("one number from 0 to 1", lambda v: _numbers(v, ()) and 0 <= float(v) <= 1),
-    signs=a("a sum of signs and their number", lambda v: _numbers(v, (2,)) and signs(v)),
+AUGMENT = optional_fields(
+    p=leaf("one number from 0 to 1", lambda v: _numbers(v, ()) and 0 <= float(v) <= 1),
+    signs=leaf("a sum of signs and their number", lambda v: _numbers(v, (2,)) and signs(v)),
     adapted_at=count,
 )
-STATES = given(
-    callbacks=given(**CALLBACKS),
+STATES = optional_fields(
+    callbacks=optional_fields(**CALLBACKS),
     moments=items(count),
     patience=PATIENCE,
     augment=items(AUGMENT, least=1),
@@ -211,7 +215,7 @@ def agreeing(checkpoint: Mapping[str, Any], place: str) -> None:
             refuse(f"tally[{rank}].counts", list(tally["counts"]), "of the same names as sums")
 
 
-RUN = both(FIELDS, STATES, agreeing)  # what a resume needs
+RUN = all_of(FIELDS, STATES, agreeing)  # what a resume needs
 
 
 def overgrown(checkpoint: Mapping[Any, Any]) -> str | None:
@@ -228,9 +232,9 @@ def overgrown(checkpoint: Mapping[Any, Any]) -> str | None:
             if not isinstance(node, PLAIN):
                 return OBJECTS
             if isinstance(node, Tensor) and not is_dense(node):
-                return f"{shown(name)} holds a tensor that is not in the file in full{DAMAGED}"
+                return f"{text_of(name)} holds a tensor that is not in the file in full{DAMAGED}"
             if depth > DEEPEST or count > MOST:
-                return f"{shown(name)} is nested too deeply, or holds too much{DAMAGED}"
+                return f"{text_of(name)} is nested too deeply, or holds too much{DAMAGED}"
             if isinstance(node, dict):
                 node = (*node, *node.values())
             if isinstance(node, list | tuple | set | frozenset):

@@ -11,7 +11,7 @@ import torch
 from lightning import Trainer
 from torch import distributed
 
-from ganlab.processes import ENDING, heeded
+from ganlab.processes import ENDING, heeded_signals
 from ganlab.slurm import AGAIN
 from ganlab.systems.training import Training
 
@@ -47,7 +47,9 @@ class Stops:
     def take(self) -> None:
         """Answer signals from now on; in the main thread alone, as Python has it."""
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self.note) for number in heeded(STOPS)}
+            self._before = {
+                number: signal.signal(number, self.note) for number in heeded_signals(STOPS)
+            }
 
     def give_back(self) -> None:
         """Let those answer again who did before."""

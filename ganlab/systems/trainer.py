@@ -76,7 +76,7 @@ def refuse_absent(accelerator: str) -> None:
 
 
 class NoSignals(_SignalConnector):
-    """Leaves signals to `Checkpointing` and `ending.interruptible`.
+    """Leaves signals to `Checkpointing` and `outcome.interruptible`.
 
     Lightning's answer to SIGUSR1 under SLURM is a checkpoint of its own, perhaps in mid-step, and
     its answer to SIGTERM a collective inside the handler, in which ranks may wait for each other.

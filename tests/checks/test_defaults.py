@@ -5,7 +5,7 @@ import inspect
 import pytest
 from omegaconf import OmegaConf
 
-from ganlab.checks.defaults import defaults_of, same, spoken
+from ganlab.checks.defaults import defaults_of, same, without_defaults
 from ganlab.cli import conf_dir
 from ganlab.config import SECTIONS, differences, locate, targets
 from ganlab.runs.provenance import config_hash
@@ -40,16 +40,16 @@ def test_defaults_are_those_of_the_signature(section, target):
 
 
 def test_a_key_at_its_default_says_nothing():
-    assert spoken({"_target_": G, "noise": True, "taps": [1, 3, 3, 1], "width": 8}) == {
+    assert without_defaults({"_target_": G, "noise": True, "taps": [1, 3, 3, 1], "width": 8}) == {
         "_target_": G,
         "width": 8,
     }
-    assert spoken({"_target_": G, "noise": False})["noise"] is False
-    assert spoken({"noise": True, "n": [{"_target_": G, "noise": True}]}) == {
+    assert without_defaults({"_target_": G, "noise": False})["noise"] is False
+    assert without_defaults({"noise": True, "n": [{"_target_": G, "noise": True}]}) == {
         "noise": True,
         "n": [{"_target_": G}],
     }
-    assert spoken({"_target_": "torch.nn.ReLU", "inplace": False}) == {
+    assert without_defaults({"_target_": "torch.nn.ReLU", "inplace": False}) == {
         "_target_": "torch.nn.ReLU",
         "inplace": False,
     }

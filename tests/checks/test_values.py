@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from ganlab.checks.ranges import RANGES, numbers, shown, unfit
+from ganlab.checks.ranges import RANGES, numbers, range_problem, text_of
 from ganlab.cli import conf_dir
 from ganlab.config import ConfigError
 from ganlab.run import train
@@ -48,7 +48,7 @@ def problem(config, key, value, bench):
     for path in left:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if left and not key.endswith(("directory", "cache_dir", "cache")):  # keys of places
-        return f"{key}={shown(value)}: left {[path.name for path in left]}"
+        return f"{key}={text_of(value)}: left {[path.name for path in left]}"
     return wrong
 
 
@@ -166,14 +166,14 @@ def test_the_least_memory_is_below_what_a_step_takes_and_grows_with_the_batch():
 def test_numbers_of_a_key_are_checked_at_any_depth_and_what_is_built_is_not():
     assert list(numbers([1, [2.5, {"a": 3, "b": True}], "x", None])) == [1, 2.5, 3]
     assert list(numbers({"_target_": "x", "lr": 1e9})) == []
-    assert unfit("model", "betas", [0.0, 1.0]) == str(RANGES["betas"])
-    assert unfit("model", "betas", [0.0, 0.99]) is None
-    assert unfit("scores", "batch_size", 2**17) is not None
-    assert unfit("data", "batch_size", 2**17) is None
-    assert unfit("model", "taps", [1] * 65) == "a list of at most 64"
-    assert unfit("model", "taps", [1] * 64) is None
+    assert range_problem("model", "betas", [0.0, 1.0]) == str(RANGES["betas"])
+    assert range_problem("model", "betas", [0.0, 0.99]) is None
+    assert range_problem("scores", "batch_size", 2**17) is not None
+    assert range_problem("data", "batch_size", 2**17) is None
+    assert range_problem("model", "taps", [1] * 65) == "a list of at most 64"
+    assert range_problem("model", "taps", [1] * 64) is None
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), "x" * 10**5, [1] * 10**5])
 def test_a_huge_value_is_shown_short(value):
-    assert len(shown(value)) < 100
+    assert len(text_of(value)) < 100

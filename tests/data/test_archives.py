@@ -9,7 +9,7 @@ import pytest
 from containers import add_to_tar, files_of, needs, ready, write_lmdb, write_tar
 
 from ganlab.data import BrokenData, archives, check, folder, index, tar
-from ganlab.data.containers import shards_named
+from ganlab.data.containers import shard_files
 from ganlab.storage import DamagedFile
 from ganlab.storage.key_values import entries
 
@@ -248,13 +248,13 @@ def test_a_member_larger_than_any_image_is_refused_by_its_size(pets, tmp_path, m
     ],
 )
 def test_shards_named_by_a_range(path, expected):
-    found = shards_named(path)
+    found = shard_files(path)
     assert (None if found is None else [str(each) for each in found]) == expected
 
 
 def test_a_range_of_no_shards_is_named():
     with pytest.raises(ValueError, match=r"names 0 files"):
-        shards_named("a-{3..1}.tar")
+        shard_files("a-{3..1}.tar")
 
 
 def written(place, pairs, **options):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganlab.data.decode import FILTERS, Fitting, UnusableImage, normalised
+from ganlab.data.decode import FILTERS, Fitting, UnusableImage, normalise
 
 
 def reopened(image, format, **options):
@@ -14,7 +14,7 @@ def reopened(image, format, **options):
 
 
 def pixel(image, place=(0, 0)):
-    return normalised(image).convert("RGB").getpixel(place)
+    return normalise(image).convert("RGB").getpixel(place)
 
 
 def test_a_large_jpeg_is_decoded_no_finer_than_it_takes(tmp_path, monkeypatch):
@@ -36,7 +36,7 @@ def test_a_large_jpeg_is_decoded_no_finer_than_it_takes(tmp_path, monkeypatch):
 
 def test_greyscale_stays_grey_and_becomes_rgb_by_repetition():
     grey = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    image = normalised(reopened(Image.fromarray(grey), "PNG"))
+    image = normalise(reopened(Image.fromarray(grey), "PNG"))
     assert image.mode == "L"
     assert np.array_equal(Fitting(8, 1)(image), grey[None])
     assert np.array_equal(Fitting(8, 3)(image), np.stack([grey] * 3))
@@ -44,7 +44,7 @@ def test_greyscale_stays_grey_and_becomes_rgb_by_repetition():
 
 def test_bilevel_becomes_black_and_white():
     image = Image.fromarray(np.eye(8, dtype=np.uint8) * 255).convert("1")
-    assert np.array_equal(np.asarray(normalised(reopened(image, "PNG"))), np.eye(8) * 255)
+    assert np.array_equal(np.asarray(normalise(reopened(image, "PNG"))), np.eye(8) * 255)
 
 
 def test_colour_to_one_channel_is_luma():
@@ -62,7 +62,7 @@ def test_rgba_is_composited_on_white(alpha):
 
 
 def test_grey_with_alpha_is_composited_on_white_and_stays_grey():
-    image = normalised(reopened(Image.new("LA", (4, 4), (0, 51)), "PNG"))  # 20 % black
+    image = normalise(reopened(Image.new("LA", (4, 4), (0, 51)), "PNG"))  # 20 % black
     assert (image.mode, image.getpixel((0, 0))) == ("L", 204)
 
 
@@ -83,7 +83,7 @@ def test_transparent_palette_entry_becomes_white():
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "PPM"])
 def test_sixteen_bits_are_scaled_not_clipped(format):
     values = np.array([[0, 256, 257], [1000, 30000, 65535]], np.uint16)
-    image = normalised(reopened(Image.fromarray(values), format))
+    image = normalise(reopened(Image.fromarray(values), format))
     assert np.array_equal(np.asarray(image), np.rint(values / 65535 * 255))
 
 
@@ -92,7 +92,7 @@ def test_a_png_that_pillow_widens_is_still_of_sixteen_bits():
     values = np.array([[0, 257], [30000, 65535]], np.int32)
     image = Image.fromarray(values)
     image.format = "PNG"
-    assert np.array_equal(np.asarray(normalised(image)), np.rint(values / 65535 * 255))
+    assert np.array_equal(np.asarray(normalise(image)), np.rint(values / 65535 * 255))
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_png_that_pillow_widens_is_still_of_sixteen_bits():
 )
 def test_float_and_wide_integer_pixels_are_refused(values, kind):
     with pytest.raises(UnusableImage, match=f"{kind} pixels have no fixed range") as caught:
-        normalised(reopened(Image.fromarray(values), "TIFF"))
+        normalise(reopened(Image.fromarray(values), "TIFF"))
     assert "data.range=[0,1], or data.range=auto" in caught.value.fix
 
 
@@ -133,7 +133,7 @@ def test_exif_orientation_is_applied(orientation, turned, photo):
     stored = photo(4, 6)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    image = normalised(reopened(stored, "PNG", exif=exif))
+    image = normalise(reopened(stored, "PNG", exif=exif))
     assert np.array_equal(np.asarray(image), turned(np.asarray(stored)))
 
 

@@ -13,7 +13,7 @@ from ganlab.data.emoji import (
     Emoji,
     EmojiSheet,
     distinct,
-    embedded,
+    read_embedded,
     sheet_of,
     tiles,
 )
@@ -23,7 +23,7 @@ HOME = Path(emoji.__code__.co_filename).parent
 
 @pytest.fixture(scope="module")
 def published():
-    return embedded()
+    return read_embedded()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ganlab.data import BrokenData, fashion_mnist, idx, mnist
-from ganlab.data.idx import DEBIAN, MNIST, SHA256, FashionMNIST, embedded, read_idx, write_idx
+from ganlab.data.idx import DEBIAN, MNIST, SHA256, FashionMNIST, read_embedded, read_idx, write_idx
 
 RNG = np.random.default_rng(0)
 needs_debian = pytest.mark.skipif(
@@ -56,7 +56,7 @@ def server(small):
 
 
 def test_embedded_images_are_the_official_test_split():
-    images, labels = embedded()
+    images, labels = read_embedded()
     for array, name in ((images, "t10k-images-idx3-ubyte"), (labels, "t10k-labels-idx1-ubyte")):
         assert hashlib.sha256(write_idx(array)).hexdigest() == SHA256[name]
     assert np.bincount(labels).tolist() == [1000] * 10
@@ -66,7 +66,7 @@ def test_default_set_is_padded_to_32_and_labelled():
     data = fashion_mnist(resolution=32, channels=1, fit="pad", name="fashion_mnist")
     data.prepare_data()
     data.setup()
-    images, labels = embedded()
+    images, labels = read_embedded()
     assert np.array_equal(data.dataset.pixels[:, 0, 2:30, 2:30], images)
     assert data.dataset.pixels.sum(dtype=np.int64) == images.sum(dtype=np.int64)
     assert np.array_equal(data.dataset.labels.numpy(), labels)
@@ -76,7 +76,7 @@ def test_default_set_is_padded_to_32_and_labelled():
 @needs_debian
 def test_full_set_is_found_where_debian_puts_it():
     collection = FashionMNIST(full=True).open()
-    images, labels = embedded()
+    images, labels = read_embedded()
     assert len(collection) == 70_000
     assert np.array_equal(collection.images[60_000:], images)
     assert np.array_equal(collection.labels[60_000:], labels)

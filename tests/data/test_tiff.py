@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ganlab.data import BrokenData, check, folder
-from ganlab.data.stored import kept_open, opened, values_of
+from ganlab.data.stored import kept_open, open_stored, values_of
 
 BANDS = {"photometric": "minisblack", "planarconfig": "contig"}  # as several in one image
 KINDS = ("uint8", "uint16", "int16", "float32")
@@ -33,7 +33,7 @@ def test_every_layout_gives_the_numbers_that_were_written(tmp_path, tifffile):
             values = stored = values[..., 0]
         file = tmp_path / "a.tif"
         tifffile.imwrite(file, stored, byteorder=order, compression=compression, **options)
-        with kept_open(opened(file)) as image:
+        with kept_open(open_stored(file)) as image:
             found = values_of(image)
         assert np.array_equal(found, values), (kind, channels, planes, order, compression)
 

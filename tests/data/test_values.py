@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ganlab.data import BrokenData, arrays, folder
-from ganlab.data.values import FULL, Scale, Seen, Values, found, narrow, stated, to_find
+from ganlab.data.values import FULL, Scale, Seen, Values, find_scale, narrow, stated_scale, to_find
 
 TWELVE = np.random.default_rng(0).integers(0, 4096, (4, 16, 16), dtype=np.uint16)
 TWELVE[0, 0, :2] = 0, 4095
@@ -112,11 +112,11 @@ def write_png(path, values):
 
 
 def test_grey_with_transparency_has_a_range_for_its_greys_alone():
-    from ganlab.data.decode import normalised
+    from ganlab.data.decode import normalise
 
     image = Image.new("LA", (4, 4), (15, 255))
-    assert normalised(image, Scale(0, 15)).getpixel((0, 0)) == 255
-    assert normalised(Image.new("LA", (4, 4), (0, 0)), Scale(0, 15)).getpixel((0, 0)) == 255
+    assert normalise(image, Scale(0, 15)).getpixel((0, 0)) == 255
+    assert normalise(Image.new("LA", (4, 4), (0, 0)), Scale(0, 15)).getpixel((0, 0)) == 255
 
 
 @pytest.mark.parametrize(
@@ -135,18 +135,18 @@ def test_grey_with_transparency_has_a_range_for_its_greys_alone():
     ],
 )
 def test_an_automatic_range_says_why(values, expected, why):
-    scale, told = found("auto", seen(values))
+    scale, told = find_scale("auto", seen(values))
     assert scale == expected
     assert why in told
 
 
 def test_what_has_no_range_to_be_found_is_refused():
     with pytest.raises(ValueError, match="nearly all values are 700"):
-        found("auto", seen(np.float32([700, 700])))
+        find_scale("auto", seen(np.float32([700, 700])))
     with pytest.raises(ValueError, match=r"\[1%,99%\]: nearly all values are 7"):
-        found(["1%", "99%"], seen(np.float32([7, 7])))
+        find_scale(["1%", "99%"], seen(np.float32([7, 7])))
     with pytest.raises(ValueError, match="the images are of uint16 and uint8; say two numbers"):
-        found("auto", seen(np.uint16([0, 9]), np.uint8([0, 9])))
+        find_scale("auto", seen(np.uint16([0, 9]), np.uint8([0, 9])))
 
 
 @pytest.mark.parametrize(
@@ -155,14 +155,14 @@ def test_what_has_no_range_to_be_found_is_refused():
 )
 def test_a_range_of_no_known_form_is_named(given):
     with pytest.raises(ValueError, match=r"data\.range=.* must be two numbers as \[0,4095\]"):
-        stated(given)
+        stated_scale(given)
 
 
 def test_what_is_to_be_found_and_what_is_stated():
     assert [to_find(given) for given in (None, [0, 1], "auto", ["0%", "100%"])] == [
         *(False, False, True, True)
     ]
-    assert stated([0, 4095]) == Scale(0, 4095)
+    assert stated_scale([0, 4095]) == Scale(0, 4095)
 
 
 def test_values_that_are_no_numbers_are_named(tmp_path):

@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from ganlab.data.idx import embedded
+from ganlab.data.idx import read_embedded
 from ganlab.features.inception import Network
 
 
@@ -67,5 +67,5 @@ def own_cache(tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def held_out():
     """Fashion-MNIST's test split, which the classifiers were not trained on."""
-    images, labels = embedded()
+    images, labels = read_embedded()
     return torch.tensor(images).unsqueeze(1) / 127.5 - 1, torch.tensor(labels)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganlab.features.pixels import quantized, resized_antialiased, resized_tf1, with_channels
+from ganlab.features.pixels import quantize, resize_antialiased, resize_tf1, with_channels
 
 
 def noise(*shape, seed=0):
@@ -16,21 +16,21 @@ def noise(*shape, seed=0):
 
 def test_every_8_bit_value_survives_the_way_to_float_and_back():
     values = torch.arange(256.0).view(1, 1, 16, 16)
-    assert torch.equal(quantized(values / 127.5 - 1), values)
+    assert torch.equal(quantize(values / 127.5 - 1), values)
 
 
 def test_quantising_twice_changes_nothing_and_errs_by_half_a_step_at_most():
     images = noise(2, 3, 17, 13)
-    once = quantized(images)
-    assert torch.equal(quantized(once / 127.5 - 1), once)
+    once = quantize(images)
+    assert torch.equal(quantize(once / 127.5 - 1), once)
     assert torch.equal(once, once.round())
     assert (once / 127.5 - 1 - images).abs().max() <= 0.5 / 127.5 + 1e-6
 
 
 def test_what_lies_outside_the_range_is_clamped_and_nan_stays_visible():
     images = torch.tensor([-7.0, -1.0, 1.0, 7.0]).view(1, 1, 2, 2)
-    assert quantized(images).flatten().tolist() == [0, 0, 255, 255]
-    assert quantized(torch.full((1, 1, 1, 1), math.nan)).isnan().all()
+    assert quantize(images).flatten().tolist() == [0, 0, 255, 255]
+    assert quantize(torch.full((1, 1, 1, 1), math.nan)).isnan().all()
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_what_lies_outside_the_range_is_clamped_and_nan_stays_visible():
 )
 def test_anything_but_float_images_is_refused(images):
     with pytest.raises(ValueError, match=r"float images in \[-1, 1\]"):
-        quantized(images)
+        quantize(images)
 
 
 def test_grey_repeats_and_a_grey_picture_in_colour_comes_back_exactly():
@@ -53,7 +53,7 @@ def test_grey_repeats_and_a_grey_picture_in_colour_comes_back_exactly():
 
 
 def test_luminance_agrees_with_pillow_to_one_step():
-    colour = quantized(noise(1, 3, 32, 32))
+    colour = quantize(noise(1, 3, 32, 32))
     array = colour[0].permute(1, 2, 0).numpy().astype(np.uint8)
     expected = np.asarray(Image.fromarray(array).convert("L"), np.float32)
     assert np.abs(with_channels(colour, 1)[0, 0].numpy() - expected).max() <= 1
@@ -77,21 +77,21 @@ def loop_tf1(image, size):
 @pytest.mark.parametrize("shape", [(28, 28), (5, 9), (64, 31), (1, 1)])
 def test_tf1_resize_equals_an_explicit_loop(shape):
     image = 255 * noise(*shape).abs()
-    resized = resized_tf1(image.expand(2, 3, *shape), 30)
+    resized = resize_tf1(image.expand(2, 3, *shape), 30)
     torch.testing.assert_close(resized[1, 2], loop_tf1(image, 30), rtol=0, atol=5e-3)
 
 
 def test_tf1_resize_to_its_own_size_changes_nothing_and_halving_takes_every_other_pixel():
     images = noise(2, 3, 20, 20)
-    assert torch.equal(resized_tf1(images, 20), images)
-    assert torch.equal(resized_tf1(images, 10), images[:, :, ::2, ::2])
+    assert torch.equal(resize_tf1(images, 20), images)
+    assert torch.equal(resize_tf1(images, 10), images[:, :, ::2, ::2])
 
 
 @pytest.mark.parametrize(("mode", "filter_"), [("bilinear", "BILINEAR"), ("bicubic", "BICUBIC")])
 @pytest.mark.parametrize("shape", [(64, 48), (20, 20)])
 def test_antialiased_resize_is_pillows(mode, filter_, shape):
-    grid = quantized(noise(1, 1, *shape))
+    grid = quantize(noise(1, 1, *shape))
     picture = Image.fromarray(grid[0, 0].numpy())
     expected = picture.resize((32, 32), getattr(Image.Resampling, filter_))
-    resized = resized_antialiased(grid, 32, mode)[0, 0]
+    resized = resize_antialiased(grid, 32, mode)[0, 0]
     np.testing.assert_allclose(resized.numpy(), np.asarray(expected), atol=2e-3)

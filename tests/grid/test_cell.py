@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from ganlab.grid import __main__ as process
 from ganlab.grid import cell as cells
-from ganlab.grid.cell import GridError, file_hash, plan, read_cell, set_aside, state, together
+from ganlab.grid.cell import GridError, file_hash, group_by_fate, plan, read_cell, set_aside, state
 from ganlab.runs import locks
 
 ROOT = Path(__file__).parents[2]
@@ -159,7 +159,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from ganlab.grid import cell
-with cell.locked(Path(sys.argv[1])):
+with cell.lock(Path(sys.argv[1])):
     cell.begin_attempt(Path(sys.argv[1]))
     print("held", flush=True)
     time.sleep(60)
@@ -213,7 +213,7 @@ def test_a_lock_that_is_taken_keeps_others_out(tmp_path, flock, number):
     (made.directory / ".lock").touch()
     flock(number)
     assert state(made.directory) == "running"
-    with pytest.raises(GridError, match="being written"), cells.locked(made.directory, patience=0):
+    with pytest.raises(GridError, match="being written"), cells.lock(made.directory, patience=0):
         pass
 
 
@@ -223,12 +223,12 @@ def test_without_locks_a_cell_runs_with_one_warning(tmp_path, flock, number):
     flock(number)
     with (
         pytest.warns(UserWarning, match="this file system has no locks"),
-        cells.locked(made.directory),
+        cells.lock(made.directory),
     ):
         pass
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with cells.locked(made.directory):
+        with cells.lock(made.directory):
             assert state(made.directory) == "waiting"
         assert plan(made)[0] == "start"
 
@@ -237,7 +237,7 @@ def test_without_locks_a_cell_runs_with_one_warning(tmp_path, flock, number):
 def test_without_locks_the_holders_record_tells_whether_a_cell_runs(tmp_path, flock):
     made = ended(cell(tmp_path, {"seed": 0}), "running")
     flock(errno.ENOSYS)
-    with cells.locked(made.directory):
+    with cells.lock(made.directory):
         assert state(made.directory) == "running"
         with pytest.raises(GridError, match="being written"):
             plan(made)
@@ -255,7 +255,7 @@ def test_an_evaluation_that_a_signal_stops_is_interrupted_and_runs_again(
     made = cell(tmp_path, {"study": "x"}, config, "evaluate")
     made.write()
     monkeypatch.setattr(process, "outcome", lambda _: (_ for _ in ()).throw(error))
-    assert process.recorded(made.directory) == code
+    assert process.run_recorded(made.directory) == code
     attempt = cells.read_attempt(made.directory)
     assert (attempt["state"], attempt["exit_code"]) == ("interrupted", code)
     assert attempt["error"] is None
@@ -267,7 +267,7 @@ def test_another_exit_is_a_failure(tmp_path, monkeypatch, code):
     made = cell(tmp_path, {"seed": 0})
     made.write()
     monkeypatch.setattr(process, "outcome", lambda _: sys.exit(code))
-    assert process.recorded(made.directory) == 1
+    assert process.run_recorded(made.directory) == 1
     assert state(made.directory) == "failed"
     assert cells.read_attempt(made.directory)["error"].startswith("SystemExit")
 
@@ -285,4 +285,4 @@ def test_what_is_set_aside_is_kept_and_hydras_files_stay(tmp_path):
 
 def test_equal_fates_are_told_together():
     fates = [("a", "failed (x)"), ("b", "killed"), ("c", "failed (x)"), ("", "no config")]
-    assert together(fates) == ["a, c failed (x)", "b killed", "no config"]
+    assert group_by_fate(fates) == ["a, c failed (x)", "b killed", "no config"]

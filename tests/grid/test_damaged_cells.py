@@ -201,7 +201,7 @@ def test_an_evaluation_with_a_damaged_result_is_made_again(tmp_path):
 
 
 def hold(directory, ready, done):
-    with cells.locked(directory):
+    with cells.lock(directory):
         cells.begin_attempt(directory)
         ready.set()
         done.wait(20)

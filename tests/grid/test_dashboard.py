@@ -16,7 +16,7 @@ from omegaconf import OmegaConf, open_dict
 from tracker_files import records_of
 
 from ganlab.cli import conf_dir, register_resolvers
-from ganlab.grid.__main__ import labelled
+from ganlab.grid.__main__ import with_labels
 
 ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
 SMALL = [
@@ -31,14 +31,14 @@ def test_labels_come_from_the_grid_unless_they_were_given(tmp_path):
     node = {"group": None, "tags": ["mine"], "name": None, "job_type": "train"}
     values = {"model/norm": "pin", "seed": 2, "ckpt": "x" * 99}
     made = cell(tmp_path / "norms", values, {"logger": {"wandb": node}}, "evaluate")
-    labels = labelled(made)["logger"]["wandb"]
+    labels = with_labels(made)["logger"]["wandb"]
     assert (labels["group"], labels["job_type"]) == ("norms", "evaluate")
     assert labels["tags"][:3] == ["mine", "model/norm=pin", "seed=2"]
     assert max(map(len, labels["tags"])) == 64
     assert labels["name"] == f"norms/{made.directory.name}"
     given = cell(tmp_path, {"seed": 0}, {"logger": {"wandb": {**node, "group": "ours"}}})
-    assert labelled(given)["logger"]["wandb"]["group"] == "ours"
-    assert labelled(cell(tmp_path, {"seed": 0}, {"logger": None}))["logger"] is None
+    assert with_labels(given)["logger"]["wandb"]["group"] == "ours"
+    assert with_labels(cell(tmp_path, {"seed": 0}, {"logger": None}))["logger"] is None
 
 
 def test_the_recipe_of_a_sweep_agent_gives_words_that_hydra_takes():

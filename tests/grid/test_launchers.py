@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from ganlab.cli import conf_dir
-from ganlab.grid.naming import cell_name, expected_cells, swept
+from ganlab.grid.naming import cell_name, expected_cells, swept_keys
 from ganlab.grid.table import Choice
 
 LAUNCHERS = sorted(path.stem for path in (conf_dir() / "hydra" / "launcher").glob("*.yaml"))
@@ -64,7 +64,7 @@ def test_every_sweep_composes_cell_by_cell(sweep):
     config = composed(kind(sweep), f"sweep={sweep}", *extra)
     assert config.hydra.mode.name == "MULTIRUN"
     params = OmegaConf.to_container(config.hydra.sweeper.params)
-    axes = swept(extra, params)
+    axes = swept_keys(extra, params)
     cells = expected_cells(extra, params, axes)
     assert len(cells) == CELLS.get(sweep, len(cells)) > 0
     assert len({cell_name(values) for values in cells}) == len(cells)

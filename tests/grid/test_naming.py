@@ -15,15 +15,15 @@ from ganlab.grid.naming import (
     grid_name,
     plain_value,
     short_names,
-    swept,
+    swept_keys,
 )
 
 COMMAND = ["model=stylegan", "model/norm=in,pn,pin", "seed=0,1,2", "kimg=5"]
 
 
 def test_swept_keys_are_those_with_several_values():
-    assert swept(COMMAND, {}) == ["model/norm", "seed"]
-    assert swept(["seed=range(3)", "+x.y=choice(1,2)"], {"model": "a,b", "kimg": 3}) == [
+    assert swept_keys(COMMAND, {}) == ["model/norm", "seed"]
+    assert swept_keys(["seed=range(3)", "+x.y=choice(1,2)"], {"model": "a,b", "kimg": 3}) == [
         *("model", "seed", "x.y")
     ]
 
@@ -40,7 +40,7 @@ def test_a_grid_is_named_after_what_is_swept_whatever_the_order_and_the_machine(
 def test_expected_cells_are_those_that_hydra_expands():
     words = ["model/norm=in,pn", "seed=range(2)", "kimg=5", "seed=3,4"]
     params = {"model/norm": "pin", "x": "'a b',c"}
-    axes = swept(words, params)
+    axes = swept_keys(words, params)
     overrides = OverridesParser.create().parse_overrides(
         [*(f"{key}={value}" for key, value in params.items()), *words]
     )
@@ -88,7 +88,7 @@ def test_awkward_values_give_safe_names_all_different():
 
 def test_a_command_with_a_typed_interpolation_keeps_its_axes():
     words = ["+callbacks.x.directory=${run_dir}", "seed=0,1"]
-    assert swept(words, None) == ["seed"]
+    assert swept_keys(words, None) == ["seed"]
     assert expected_cells(words, None, ["seed"]) == [{"seed": 0}, {"seed": 1}]
 
 

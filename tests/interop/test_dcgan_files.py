@@ -7,7 +7,7 @@ from tutorial_networks import discriminator, generator, lively, state
 
 from ganlab.interop import open_foreign
 from ganlab.nn.randomness import latents_at
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 from ganlab.sampling import Sampler
 
 SIZES = [(10, 4, 3, 64), (7, 2, 1, 64), (5, 2, 3, 128)]
@@ -19,7 +19,7 @@ def written(path, content):
 
 
 def system_of(path):
-    return rebuilt(open_foreign(path), [])
+    return rebuild_system(open_foreign(path), [])
 
 
 @pytest.mark.parametrize(("nz", "ngf", "nc", "resolution"), SIZES)

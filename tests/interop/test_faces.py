@@ -11,7 +11,7 @@ import torch
 from tutorial_networks import generator, lively, state
 
 from ganlab.interop import eyes, faces, open_foreign
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 from ganlab.sampling import Sampler
 
 
@@ -110,7 +110,7 @@ def test_the_published_faces_open():
 
 @pytest.mark.slow  # likewise
 def test_the_published_eyes_open_and_their_labels_are_colours():
-    system = rebuilt(open_foreign("eyes"), [])
+    system = rebuild_system(open_foreign("eyes"), [])
     assert list(system.generator_ema.layers) == ["4x4/0", "8x8/0", "16x16/0", "32x32/0", "64x64/0"]
     images = Sampler.of(system).images(range(64))  # each colour eight times
     colourful = (images.amax(dim=1) - images.amin(dim=1)).mean(dim=(1, 2)).view(8, 8)

@@ -13,7 +13,7 @@ from ganlab.__main__ import layers
 from ganlab.config import ConfigError
 from ganlab.nn.randomness import latents_at
 from ganlab.run import evaluate
-from ganlab.runs.recipes import open_checkpoint, rebuilt, resumed
+from ganlab.runs.recipes import open_checkpoint, rebuild_system, resume_words
 from ganlab.systems.checkpoint import CheckpointError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -32,7 +32,7 @@ def test_samples_are_the_networks_images_and_the_record_has_the_source(tiny, tmp
     kept = json.loads((tmp_path / "run" / "result.json").read_text())
     assert kept["source"]["file"] == str(path)
     assert len(kept["source"]["sha256"]) == 64
-    space = rebuilt(open_checkpoint(path), []).generator_ema
+    space = rebuild_system(open_checkpoint(path), []).generator_ema
     with torch.no_grad():
         expected = network(latents_at(space, [2], seed=0)[:, :, None, None])[0]
     stored = np.asarray(Image.open(tmp_path / "run" / "samples" / "000002.png"), float)
@@ -73,7 +73,7 @@ def test_reals_of_another_size_are_refused(tiny, tmp_path):
 
 def test_training_on_from_a_named_file_is_refused():
     with pytest.raises(CheckpointError, match=r"data=generated data\.ckpt=faces"):
-        resumed(["ckpt=faces"])
+        resume_words(["ckpt=faces"])
 
 
 def test_the_layers_command_reads_it(tiny, monkeypatch, capsys):

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from ganlab.interop import open_foreign
 from ganlab.networks.base import Condition
 from ganlab.nn.style import truncate
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 
 Z = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
 LABEL = torch.tensor([0, 2, 1, 2])
@@ -17,7 +17,7 @@ ONE_HOT = F.one_hot(LABEL, 3).float()
 def system_of(tmp_path, content):
     path = tmp_path / "file.bin"
     torch.save(plain(content), path)
-    return rebuilt(open_foreign(path), [])
+    return rebuild_system(open_foreign(path), [])
 
 
 def plain(content):

@@ -17,9 +17,9 @@ from test_stylegan2_use import TINY, run_command, trained, written
 from ganlab.__main__ import convert, info
 from ganlab.downloads import cache_dir
 from ganlab.interop.hub import Address
-from ganlab.run import resumed
+from ganlab.run import resume_words
 from ganlab.runs.checkpoint_sampler import CheckpointSampler
-from ganlab.runs.recipes import open_checkpoint, rebuilt
+from ganlab.runs.recipes import open_checkpoint, rebuild_system
 from ganlab.runs.saved_options import may_stay
 from ganlab.systems.checkpoint import CheckpointError
 
@@ -99,18 +99,18 @@ def test_info_and_convert_take_it(hub, styles, tmp_path, monkeypatch, capsys):
     assert f"{styles}@{FIRST}" in said
     out = tmp_path / "out.safetensors"
     run_command(convert, monkeypatch, capsys, f"in={styles}", f"out={out}")
-    assert rebuilt(open_checkpoint(out), []).generator_ema.latent_dim == files.Z
+    assert rebuild_system(open_checkpoint(out), []).generator_ema.latent_dim == files.Z
 
 
 def test_a_run_begins_from_it_and_resumes_without_a_network(hub, styles, tmp_path, monkeypatch):
-    words = resumed([f"init={styles}", *TINY])
+    words = resume_words([f"init={styles}", *TINY])
     result, _ = trained(tmp_path / "run", *words)
     assert result["begun_from"]["file"] == f"{styles}@{FIRST}"
     assert hub.requests == ["me/styles@main"]
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # not even installed any more
     monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "empty"))
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
-    words = resumed([f"ckpt={last}", *words, "kimg=0.024"])
+    words = resume_words([f"ckpt={last}", *words, "kimg=0.024"])
     result, _ = trained(tmp_path / "run", *words)
     assert result["images_seen"] == 24
 
@@ -128,7 +128,7 @@ def test_a_checkpoint_makes_nobody_ask_a_network(hub, faces):
 
 def test_it_cannot_be_resumed(hub, faces):
     with pytest.raises(CheckpointError, match=rf"init={faces} begins a run"):
-        resumed([f"ckpt={faces}"])
+        resume_words([f"ckpt={faces}"])
 
 
 def test_without_the_package_the_error_installs_it(monkeypatch):

@@ -11,7 +11,7 @@ from ganlab.interop import open_foreign
 from ganlab.networks.base import Condition
 from ganlab.networks.stylegan3 import schedule
 from ganlab.run import evaluate
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 
 RES, Z, W, LAYERS = 32, 6, 5, 6
 SOURCE = "def forward(self, ws, update_emas=False): ..."
@@ -173,7 +173,7 @@ def test_images_are_those_of_the_conventions(tmp_path, radial, labels):
     path = written(tmp_path / "file.bin", content)
     found = open_foreign(path)
     assert found["recipe"]["source"]["format"] == "NVIDIA's StyleGAN3"
-    network = rebuilt(found, []).generator_ema
+    network = rebuild_system(found, []).generator_ema
     z = torch.randn(3, Z)
     label = torch.tensor([0, 2, 1]) if labels else None
     one_hot = None if label is None else F.one_hot(label, 3).float()
@@ -188,7 +188,7 @@ def test_images_are_those_of_the_conventions(tmp_path, radial, labels):
 def test_what_no_shape_says_is_read_from_the_arguments(tmp_path):
     state = drawn(mapping=1)
     told = {"conv_clamp": 0.4, "output_scale": 0.5, "mapping_kwargs": {"num_layers": 1}}
-    network = rebuilt(
+    network = rebuild_system(
         open_foreign(written(tmp_path / "a.pkl", {"G_ema": generator(state, **told)})), []
     ).generator_ema
     z = torch.randn(2, Z)

@@ -11,7 +11,7 @@ from ganlab.interop import open_foreign
 from ganlab.interop.foreign import ForeignFile
 from ganlab.interop.nvidia_tensorflow import names, variables
 from ganlab.networks.base import Condition
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 from ganlab.storage.pickles import Record
 
 Z = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
@@ -93,7 +93,7 @@ def system_of(tmp_path, networks, **options):
     path = tmp_path / "file.bin"
     path.write_bytes(tensorflow_bytes(networks, **options))
     found = open_foreign(path)
-    return rebuilt(found, []), found["recipe"]["source"]["format"]
+    return rebuild_system(found, []), found["recipe"]["source"]["format"]
 
 
 def assert_alike(ours, expected):
@@ -245,7 +245,7 @@ def test_stylegan2_is_genforces_under_other_names(tmp_path, labels):
     system, title = system_of(tmp_path, [network, stylegan2_variables(d), network])
     assert title == "NVIDIA's TensorFlow StyleGAN2"
     torch.save({"generator_smooth": g, "discriminator": d}, tmp_path / "file.pth")
-    expected = rebuilt(open_foreign(tmp_path / "file.pth"), []).state_dict()
+    expected = rebuild_system(open_foreign(tmp_path / "file.pth"), []).state_dict()
     found = system.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())

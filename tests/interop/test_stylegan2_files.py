@@ -13,17 +13,17 @@ from ganlab.interop import (
     open_foreign,
     rosinality_stylegan2,
 )
-from ganlab.interop.stylegan2 import exported
+from ganlab.interop.stylegan2 import export_state
 from ganlab.networks.base import Condition
 from ganlab.nn.style import truncate
-from ganlab.runs.recipes import rebuilt
+from ganlab.runs.recipes import rebuild_system
 
 N = 8
 LATER = "def forward(self, update_emas=False)"  # in the source of NVIDIA's later code
 
 
 def opened(path):
-    return rebuilt(open_foreign(path), [])
+    return rebuild_system(open_foreign(path), [])
 
 
 def told(labels):
@@ -287,7 +287,7 @@ def test_round_trips_are_exact_and_genforces_within_a_rounding(tmp_path):
         else:
             torch.save({"generator_smooth": state, "discriminator": critic}, path)
         for network, original in (("generator", state), ("discriminator", critic)):
-            back = exported(dialects[name], network, *plain(path, network))
+            back = export_state(dialects[name], network, *plain(path, network))
             assert back.keys() == original.keys()
             for key, value in original.items():
                 if name == "genforce" and key.endswith("style.bias"):

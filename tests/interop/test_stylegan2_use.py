@@ -13,8 +13,8 @@ from test_foreign_evaluation import evaluated
 from ganlab.__main__ import convert, info
 from ganlab.config import ConfigError
 from ganlab.interop import open_foreign
-from ganlab.run import generator_of, resumed, train
-from ganlab.runs.recipes import open_checkpoint, rebuilt
+from ganlab.run import generator_of, resume_words, train
+from ganlab.runs.recipes import open_checkpoint, rebuild_system
 from ganlab.runs.saved_options import UntrustedError
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 
@@ -89,14 +89,14 @@ def test_a_converted_generator_paints_the_same(faces, tmp_path, monkeypatch, cap
     out = tmp_path / ("out.safetensors" if layout is None else "out.pt")
     words = [f"in={faces}", f"out={out}", *([f"layout={layout}"] if layout else [])]
     run_command(convert, monkeypatch, capsys, *words)
-    before = rebuilt(open_checkpoint(faces), [])
+    before = rebuild_system(open_checkpoint(faces), [])
     if layout == "nvidia":  # their keys, without the objects around them
         found = torch.load(out, weights_only=True)
         state, _ = files.nvidia_generator()
         assert found["G_ema"].keys() == state.keys()
         assert all(torch.equal(found["G_ema"][key], value) for key, value in state.items())
         return
-    after = rebuilt(open_checkpoint(out), [])
+    after = rebuild_system(open_checkpoint(out), [])
     z = torch.randn(4, files.Z)
     with torch.no_grad():
         first, second = before.generator_ema(z), after.generator_ema(z)
@@ -170,7 +170,7 @@ def trained(directory, *words):
 
 
 def test_a_run_begins_from_its_networks(faces, tmp_path):
-    words = resumed([f"init={faces}", *TINY])
+    words = resume_words([f"init={faces}", *TINY])
     assert "model=stylegan2" in words
     assert "data.resolution=16" in [word.removeprefix("++") for word in words]
     still = [*words, "model.generator_optimizer.lr=0.0", "model.discriminator_optimizer.lr=0.0"]
@@ -188,14 +188,14 @@ def test_a_run_begins_from_its_networks(faces, tmp_path):
 def test_a_resume_needs_no_file_of_the_beginning(tmp_path):
     """The checkpoint's words have the architecture; `init=` is not among them, and is not read."""
     path = written(tmp_path / "file")
-    first = resumed([f"init={path}", *TINY])
+    first = resume_words([f"init={path}", *TINY])
     result, _ = trained(tmp_path / "run", *first)
     assert result["images_seen"] == 16
     path.unlink()
     last = tmp_path / "run" / "checkpoints" / "last.ckpt"
     recipe = load_checkpoint(last)["recipe"]
     assert not any(word.startswith("init=") for word in recipe["overrides"])
-    words = resumed([f"ckpt={last}", f"init={path}", "kimg=0.032"])
+    words = resume_words([f"ckpt={last}", f"init={path}", "kimg=0.032"])
     assert not any(word.startswith("init=") for word in words)
     assert recipe["begun_from"] == result["begun_from"]
     kept = [word for word in first if not word.startswith("init=")]  # as a command line's are
@@ -209,11 +209,11 @@ def test_a_resume_needs_no_file_of_the_beginning(tmp_path):
 )
 def test_a_word_against_the_file_is_refused_by_name(faces, word):
     with pytest.raises(ConfigError, match=word.split("=")[0].replace(".", r"\.")):
-        resumed([f"init={faces}", word])
+        resume_words([f"init={faces}", word])
 
 
 def test_a_conditional_one_paints_its_classes_in_turn(tmp_path):
     path = written(tmp_path / "file", labels=3)
-    system = rebuilt(open_foreign(path), [])
+    system = rebuild_system(open_foreign(path), [])
     assert system.conditioner.at([0, 1, 5]).label.tolist() == [0, 1, 2]
     assert generator_of(path).num_labels == 3

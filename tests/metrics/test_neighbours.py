@@ -7,8 +7,8 @@ import torch
 from ganlab.metrics import distance_bounds
 from ganlab.metrics.neighbours import (
     balls_around,
-    inside,
     inside_each_other,
+    is_inside,
     nearest,
     nearest_inside_ratio,
     neighbour_radii,
@@ -130,11 +130,11 @@ def test_balls(sets):
     held = clear_of(every_distance(points, centres), radii)
     given = (points, centres, torch.from_numpy(radii))
     assert np.array_equal(balls_around(*given), held.sum(1))
-    assert np.array_equal(inside(*given), held.any(1))
+    assert np.array_equal(is_inside(*given), held.any(1))
     reach = torch.from_numpy(radii_of(points))
     ours, theirs = inside_each_other(points, reach, centres, given[2])
     assert np.array_equal(ours, held.any(1))
-    assert torch.equal(theirs, inside(centres, points, reach))
+    assert torch.equal(theirs, is_inside(centres, points, reach))
 
 
 @pytest.mark.usefixtures("path")
@@ -146,7 +146,7 @@ def test_ratios(sets):
     ratios[(distances == 0) & (radii == 0)] = 1
     found = nearest_inside_ratio(points, centres, torch.from_numpy(radii))
     np.testing.assert_allclose(found, ratios.max(1), rtol=1e-14)
-    assert torch.equal(found >= 1, inside(points, centres, torch.from_numpy(radii)))
+    assert torch.equal(found >= 1, is_inside(points, centres, torch.from_numpy(radii)))
 
 
 @pytest.mark.usefixtures("path")
@@ -263,8 +263,8 @@ def test_bytes_are_points_too():
 
 
 def test_no_points_and_no_width():
-    assert inside(torch.zeros(0, 3), torch.zeros(2, 3), torch.ones(2)).shape == (0,)
-    assert not inside(torch.zeros(4, 3), torch.zeros(0, 3), torch.ones(0)).any()
+    assert is_inside(torch.zeros(0, 3), torch.zeros(2, 3), torch.ones(2)).shape == (0,)
+    assert not is_inside(torch.zeros(4, 3), torch.zeros(0, 3), torch.ones(0)).any()
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,11 @@ def test_no_points_and_no_width():
         (lambda: nearest(torch.zeros(3, 2), torch.zeros(3, 4)), r"not \(3, 2\) and \(3, 4\)"),
         (lambda: nearest(torch.tensor([[torch.nan]]), torch.zeros(3, 1)), "not finite"),
         (lambda: nearest(torch.zeros(3, 1), torch.tensor([[torch.inf]])), "not finite"),
-        (lambda: inside(torch.zeros(3, 1), torch.zeros(3, 1), torch.ones(2)), "3 balls came with"),
-        (lambda: inside(torch.zeros(3, 1), torch.zeros(1, 1), torch.tensor([-1.0])), "negative"),
+        (
+            lambda: is_inside(torch.zeros(3, 1), torch.zeros(3, 1), torch.ones(2)),
+            "3 balls came with",
+        ),
+        (lambda: is_inside(torch.zeros(3, 1), torch.zeros(1, 1), torch.tensor([-1.0])), "negative"),
         (lambda: neighbour_radii(torch.zeros(3, 2), 1, -1), "memory_mb=-1"),
     ],
 )

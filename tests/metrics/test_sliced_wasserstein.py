@@ -6,8 +6,8 @@ from scipy.stats import wasserstein_distance
 
 from ganlab.metrics import SlicedWasserstein
 from ganlab.metrics.sliced_wasserstein import (
-    doubled,
-    halved,
+    double,
+    halve,
     level,
     level_sizes,
     patches,
@@ -33,7 +33,7 @@ TAPS = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
 def test_halving_agrees_with_scipy():
     x = images(1, 16, 1, channels=1)
     expected = convolve(x[0, 0].double().numpy(), TAPS, mode="mirror")[::2, ::2]
-    assert halved(x.double())[0, 0].numpy() == pytest.approx(expected, rel=1e-12)
+    assert halve(x.double())[0, 0].numpy() == pytest.approx(expected, rel=1e-12)
 
 
 def test_doubling_agrees_with_scipy():
@@ -41,20 +41,20 @@ def test_doubling_agrees_with_scipy():
     spread = np.zeros((16, 16))
     spread[::2, ::2] = x[0, 0].numpy()
     expected = convolve(spread, 4 * TAPS, mode="mirror")
-    assert doubled(x)[0, 0].numpy() == pytest.approx(expected, rel=1e-12)
+    assert double(x)[0, 0].numpy() == pytest.approx(expected, rel=1e-12)
 
 
 def test_channels_do_not_mix():
     x = images(2, 16, 1)
     for channel in range(3):
-        alone = halved(x[:, channel : channel + 1])
-        torch.testing.assert_close(halved(x)[:, channel : channel + 1], alone)
+        alone = halve(x[:, channel : channel + 1])
+        torch.testing.assert_close(halve(x)[:, channel : channel + 1], alone)
 
 
 def test_the_pyramid_adds_up_to_the_image():
     x = images(2, 32, 1).double()
     coarse, fine = level(x, 16, lowest=True), level(x, 32, lowest=False)
-    torch.testing.assert_close(doubled(coarse) + fine, x)
+    torch.testing.assert_close(double(coarse) + fine, x)
 
 
 def test_levels_run_from_sixteen_to_the_full_size():

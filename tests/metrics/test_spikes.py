@@ -8,18 +8,18 @@ import torch
 
 from ganlab.metrics.spikes import (
     RADIUS,
-    at,
-    labelled,
+    label_regions,
     local_peaks,
     peaking_share,
     pixels,
     places,
-    pooled,
+    pool_channels,
     quantile,
     same_place,
     spikes_of,
     spots,
     strongest_units,
+    values_at,
 )
 
 EIGHT = [[1, 1, 1]] * 3
@@ -64,7 +64,7 @@ def test_a_planted_peak_is_found_with_its_unit():
 def test_magnitudes_are_those_of_a_loop():
     maps = spiked()
     found, flat = spikes_of(maps), maps.double().square().mean(1).sqrt().flatten(1)
-    torch.testing.assert_close(pooled(maps).double().flatten(1), flat)
+    torch.testing.assert_close(pool_channels(maps).double().flatten(1), flat)
     torch.testing.assert_close(found.peak.double(), flat.max(1).values)
     ordered = flat.sort(1).values
     torch.testing.assert_close(found.median.double(), ordered[:, 16 * 12 // 2 - 1])
@@ -101,7 +101,7 @@ def test_units_at_a_position_come_by_magnitude():
     maps = torch.zeros(1, 4, 3, 3)
     maps[0, :, 1, 2] = torch.tensor([0.5, -3.0, 2.0, 0.0])
     position = torch.tensor([[1, 2]])
-    assert at(maps, position).tolist() == [[0.5, -3.0, 2.0, 0.0]]
+    assert values_at(maps, position).tolist() == [[0.5, -3.0, 2.0, 0.0]]
     assert strongest_units(maps, position, 3).tolist() == [[1, 2, 0]]
 
 
@@ -120,7 +120,7 @@ def test_the_peaking_share_is_that_of_a_loop():
 def test_regions_are_scipys():
     masks = noise(4, 13, 17) > 0.6
     masks[3] = False
-    for mask, labels in zip(masks, labelled(masks), strict=True):
+    for mask, labels in zip(masks, label_regions(masks), strict=True):
         expected, count = scipy.ndimage.label(mask.numpy(), EIGHT)
         assert len(labels.unique()) - 1 == count or not count
         for number in range(1, count + 1):

@@ -7,7 +7,7 @@ from torch import nn
 
 from ganlab.features import VGG16, FashionVGG
 from ganlab.networks.base import Condition
-from ganlab.networks.semantic_pyramid import Discriminator, Generator, mirrored, stage_shapes
+from ganlab.networks.semantic_pyramid import Discriminator, Generator, mirror_sizes, stage_shapes
 from ganlab.nn.masks import level_masks
 from ganlab.nn.tracing import recorded
 
@@ -241,7 +241,7 @@ def test_truncation_keeps_latents_within_the_threshold():
 def test_a_gap_between_stages_is_filled_by_blocks_without_one():
     shapes = stage_shapes({"a": [3, 4], "b": [5, 16], "c": [7]}, 64)
     assert shapes == {"a": (3, 16, 16), "b": (5, 4, 4), "c": (7,)}
-    assert mirrored(shapes, 64) == [
+    assert mirror_sizes(shapes, 64) == [
         ("c", 0),
         ("b", 4),
         (None, 8),
@@ -249,8 +249,8 @@ def test_a_gap_between_stages_is_filled_by_blocks_without_one():
         (None, 32),
         (None, 64),
     ]
-    assert mirrored({}, 32) == [(None, 4), (None, 8), (None, 16), (None, 32)]
-    assert mirrored({"c": (7,)}, 16) == [("c", 0), (None, 4), (None, 8), (None, 16)]
+    assert mirror_sizes({}, 32) == [(None, 4), (None, 8), (None, 16), (None, 32)]
+    assert mirror_sizes({"c": (7,)}, 16) == [("c", 0), (None, 4), (None, 8), (None, 16)]
     network = generator(stages={"a": [3, 4], "c": [7]})
     assert network(latents(network)).shape == (N, 1, 32, 32)
 

@@ -47,7 +47,7 @@ def test_pixels_are_flipped_turned_and_moved_as_numpy_does(size, flip, turns):
         return  # a rectangle is not turned onto itself
     x, (height, width) = images(1, 2, *size), size
     shift = numbers(2 / width, -1 / height)[None]
-    found = augment.blitted(x, torch.tensor([flip]), torch.tensor([turns]), shift)
+    found = augment.blit(x, torch.tensor([flip]), torch.tensor([turns]), shift)
     for channel in range(2):
         wanted = explicit_blit(x[0, channel].numpy(), flip, turns, 2, -1)
         assert np.array_equal(found[0, channel].numpy(), wanted)
@@ -55,7 +55,7 @@ def test_pixels_are_flipped_turned_and_moved_as_numpy_does(size, flip, turns):
 
 def test_a_rectangle_that_is_turned_shows_its_middle():
     x = images(1, 1, 4, 8)
-    found = augment.blitted(x, torch.tensor([False]), torch.tensor([1]), torch.zeros(1, 2))
+    found = augment.blit(x, torch.tensor([False]), torch.tensor([1]), torch.zeros(1, 2))
     assert np.array_equal(found[0, 0, :, 2:6].numpy(), np.rot90(x[0, 0, :, 2:6].numpy()))
 
 
@@ -119,7 +119,7 @@ MAPS = {
 def test_each_map_warps_as_an_explicit_resampling_does(name, size):
     matrix, explicit = MAPS[name]
     x = images(1, 1, *size)
-    found = augment.warped(x, matrix)[0, 0].numpy()
+    found = augment.warp(x, matrix)[0, 0].numpy()
     assert np.allclose(matrix[0], explicit)
     np.testing.assert_allclose(found, explicit_warp(x[0, 0].numpy(), explicit), atol=1e-9)
 
@@ -127,7 +127,7 @@ def test_each_map_warps_as_an_explicit_resampling_does(name, size):
 def test_maps_in_a_row_and_a_batch_of_them_warp_as_an_explicit_resampling_does():
     both = [MAPS["turn"][0] @ MAPS["stretch"][0], MAPS["move"][0] @ MAPS["scale"][0]]
     x = images(2, 1, 5, 5)
-    found = augment.warped(x, torch.cat(both))
+    found = augment.warp(x, torch.cat(both))
     for sample in range(2):
         wanted = explicit_warp(x[sample, 0].numpy(), both[sample][0].numpy())
         np.testing.assert_allclose(found[sample, 0].numpy(), wanted, atol=1e-9)
@@ -146,7 +146,7 @@ def test_a_smooth_picture_is_the_picture_at_the_places_it_is_read(names, most):
     matrix = torch.linalg.multi_dot([*(MAPS[n][0][0] for n in names), torch.eye(3).double()])
     (a, b, c), (d, e, f) = matrix[:2]
     there = a * x + b * y + c, d * x + e * y + f
-    found = augment.warped(wave(x, y)[None, None], matrix[None])[0, 0]
+    found = augment.warp(wave(x, y)[None, None], matrix[None])[0, 0]
     inside = (there[0].abs() < 0.36) & (there[1].abs() < 0.36) & (x.abs() < 0.36) & (y.abs() < 0.36)
     assert inside.float().mean() > 0.25
     assert (found - wave(*there)).abs()[inside].max() < most
@@ -154,15 +154,15 @@ def test_a_smooth_picture_is_the_picture_at_the_places_it_is_read(names, most):
 
 def test_no_warp_leaves_the_pixels_away_from_the_edges():
     x = images(1, 2, 20, 24)
-    found = augment.warped(x, torch.eye(3, dtype=torch.float64)[None])
+    found = augment.warp(x, torch.eye(3, dtype=torch.float64)[None])
     torch.testing.assert_close(found[..., 6:-6, 6:-6], x[..., 6:-6, 6:-6], atol=1e-6, rtol=0)
 
 
 def test_gradients_of_a_warp_are_those_of_finite_differences_twice():
     matrix = torch.cat([MAPS["turn"][0] @ MAPS["scale"][0], MAPS["move"][0]])
     x = images(2, 1, 3, 4).requires_grad_()
-    assert gradcheck(lambda x: augment.warped(x, matrix), (x,))
-    assert gradgradcheck(lambda x: augment.warped(x, matrix) ** 2, (x,))
+    assert gradcheck(lambda x: augment.warp(x, matrix), (x,))
+    assert gradgradcheck(lambda x: augment.warp(x, matrix) ** 2, (x,))
 
 
 GREY = np.ones(3) / math.sqrt(3)
@@ -178,7 +178,7 @@ COLOURS = {
 @pytest.mark.parametrize("name", COLOURS)
 def test_each_change_of_colour_is_its_formula_at_every_pixel(name):
     x, values = images(3, 3, 2, 4), (0.0, 1.0, 1.0) if name == "luma_flip" else (-0.8, 0.5, 2.0)
-    found = augment.recoloured(x, getattr(augment, name)(numbers(*values)))
+    found = augment.recolour(x, getattr(augment, name)(numbers(*values)))
     for sample, value in enumerate(values):
         for row in range(2):
             for column in range(4):
@@ -189,15 +189,15 @@ def test_each_change_of_colour_is_its_formula_at_every_pixel(name):
 def test_changes_of_colour_follow_each_other():
     x, factor, change = images(1, 3, 2, 2), numbers(1.7), numbers(0.3)
     both = augment.contrast(factor) @ augment.brightness(change)
-    torch.testing.assert_close(augment.recoloured(x, both), 1.7 * (x + 0.3))
+    torch.testing.assert_close(augment.recolour(x, both), 1.7 * (x + 0.3))
 
 
 @pytest.mark.parametrize("channels", [1, 5])
 def test_other_numbers_of_channels_change_alike(channels):
     x = images(1, channels, 2, 2)
     both = augment.contrast(numbers(1.7)) @ augment.brightness(numbers(0.3))
-    torch.testing.assert_close(augment.recoloured(x, both), 1.7 * (x + 0.3))
-    torch.testing.assert_close(augment.recoloured(x, augment.luma_flip(numbers(1.0))), -x)
+    torch.testing.assert_close(augment.recolour(x, both), 1.7 * (x + 0.3))
+    torch.testing.assert_close(augment.recolour(x, augment.luma_flip(numbers(1.0))), -x)
 
 
 def test_values_spread_about_their_mean():
@@ -213,7 +213,7 @@ def test_values_spread_about_their_mean():
 
 def test_what_is_shifted_leaves_zeros():
     x = images(2, 1, 4, 8)
-    found = augment.shifted(x, numbers(3 / 8, -1 / 4, -1 / 8, 0).view(2, 2))
+    found = augment.shift_pixels(x, numbers(3 / 8, -1 / 4, -1 / 8, 0).view(2, 2))
     wanted = torch.zeros_like(x)
     wanted[0, :, :3, 3:] = x[0, :, 1:, :5]
     wanted[1, :, :, :7] = x[1, :, :, 1:]

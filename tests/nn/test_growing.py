@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ganlab.nn.frames import Frame
-from ganlab.nn.growing import Growing, Stage, blend, enlarged, faded_reals, unfinished
+from ganlab.nn.growing import Growing, Stage, blend, enlarge, faded_reals, growth_state
 
 
 class Toy(Growing):
@@ -40,13 +40,13 @@ def test_how_far_a_network_has_come_is_said_until_it_is_all_there():
     toy.resolution = 16
     for stage in (Stage(0), Stage(1, 0.25), Stage(1), Stage(2, 0.5), Stage(2)):
         toy.grow_to(stage)
-        said[stage] = unfinished(toy)
+        said[stage] = growth_state(toy)
     texts = ["4 of 16 px", "8 of 16 px, alpha 0.25", "8 of 16 px", "16 of 16 px, alpha 0.5", None]
     assert [*said.values()] == texts
-    assert unfinished(torch.nn.Linear(1, 1)) is None
+    assert growth_state(torch.nn.Linear(1, 1)) is None
     toy.frame = Frame.of("generator", [16, 32])
     toy.grow_to(Stage(1, 0.25))
-    assert unfinished(toy) == "8x16 of 16x32 px, alpha 0.25"
+    assert growth_state(toy) == "8x16 of 16x32 px, alpha 0.25"
 
 
 def test_level_0_has_nothing_to_fade_from():
@@ -85,5 +85,5 @@ def test_reals_at_alpha_0_are_those_of_the_level_before_enlarged():
 
 def test_early_images_are_enlarged_and_others_left_alone():
     images = torch.randn(2, 1, 4, 4)
-    assert torch.equal(enlarged(images, 16), repeated(images, 4))
-    assert torch.equal(enlarged(images, 4), images)
+    assert torch.equal(enlarge(images, 16), repeated(images, 4))
+    assert torch.equal(enlarge(images, 4), images)

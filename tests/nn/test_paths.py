@@ -2,14 +2,14 @@ import pytest
 import torch
 
 from ganlab.nn.paths import (
+    closed_path,
     end_to_end,
     lerp,
-    looped,
     positions,
     slerp,
     smoothness,
     step_lengths,
-    walked,
+    walk_path,
 )
 
 
@@ -21,19 +21,19 @@ def drawn(*shape, seed=0):
 @pytest.mark.parametrize("shape", [(7, 12), (3, 5, 12)])
 def test_a_path_has_its_ends_bit_for_bit(walk, shape):
     a, b = drawn(*shape), drawn(*shape, seed=1)
-    points = walked(a, b, 6, walk)
+    points = walk_path(a, b, 6, walk)
     assert points.shape == (shape[0], 6, *shape[1:])
     assert torch.equal(points[:, 0], a)
     assert torch.equal(points[:, -1], b)
-    assert torch.equal(walked(a, b, 2, walk), torch.stack([a, b], 1))
+    assert torch.equal(walk_path(a, b, 2, walk), torch.stack([a, b], 1))
 
 
 @pytest.mark.parametrize("shape", [(9, 16), (4, 3, 16)])
 def test_slerp_keeps_the_norm(shape):
     a, b = (5 * torch.nn.functional.normalize(drawn(*shape, seed=s), dim=-1) for s in (0, 1))
-    norms = walked(a, b, 11, "spherical").norm(dim=-1)
+    norms = walk_path(a, b, 11, "spherical").norm(dim=-1)
     torch.testing.assert_close(norms, torch.full_like(norms, 5), rtol=1e-6, atol=0)
-    assert walked(a, b, 11, "linear").norm(dim=-1)[:, 5].max() < 4.9, "a chord cuts through"
+    assert walk_path(a, b, 11, "linear").norm(dim=-1)[:, 5].max() < 4.9, "a chord cuts through"
 
 
 def test_slerp_is_shoemakes_formula_where_norms_are_equal():
@@ -61,7 +61,7 @@ def test_positions_reach_from_end_to_end():
 )
 def test_what_is_no_walk_is_refused(end, walk):
     with pytest.raises(ValueError, match="a walk is linear or spherical"):
-        walked(torch.zeros(2, 3), end, 4, walk)
+        walk_path(torch.zeros(2, 3), end, 4, walk)
 
 
 def test_step_lengths_by_loop():
@@ -76,7 +76,7 @@ def test_step_lengths_by_loop():
 
 def test_a_straight_even_path_is_as_smooth_as_can_be():
     a, b = drawn(3, 20), drawn(3, 20, seed=1)
-    found = smoothness(walked(a.double(), b.double(), 9, "linear"))
+    found = smoothness(walk_path(a.double(), b.double(), 9, "linear"))
     assert found.unevenness == pytest.approx(1)
     assert found.detour == pytest.approx(1)
     straight = (a - b).square().mean(1).sqrt().mean().item()
@@ -99,21 +99,21 @@ def test_a_jump_and_a_detour_are_seen():
 @pytest.mark.parametrize("shape", [(3, 12), (3, 5, 12)])
 def test_a_loop_has_its_stops_and_one_more_step_is_the_first(walk, shape):
     stops = drawn(*shape)
-    points = looped(stops, 12, walk)
+    points = closed_path(stops, 12, walk)
     assert points.shape == (12, *shape[1:])
     assert torch.equal(points[::4], stops)
     for leg in range(3):
-        path = walked(stops[leg : leg + 1], stops[(leg + 1) % 3][None], 5, walk)[0]
+        path = walk_path(stops[leg : leg + 1], stops[(leg + 1) % 3][None], 5, walk)[0]
         torch.testing.assert_close(torch.cat([points, points[:1]])[4 * leg : 4 * leg + 5], path)
 
 
 def test_a_loop_goes_at_even_times_where_its_length_is_no_multiple():
-    points = looped(torch.tensor([[0.0], [3.0]]), 3)  # there and back in three steps of 2/3
+    points = closed_path(torch.tensor([[0.0], [3.0]]), 3)  # there and back in three steps of 2/3
     torch.testing.assert_close(points, torch.tensor([[0.0], [2.0], [2.0]]))
-    assert torch.equal(looped(points[1:2], 4), points[1:2].expand(4, -1)), "one stop stays"
+    assert torch.equal(closed_path(points[1:2], 4), points[1:2].expand(4, -1)), "one stop stays"
 
 
 @pytest.mark.parametrize(("stops", "num", "walk"), [(3, 2, "linear"), (0, 2, "linear"), (1, 2, "")])
 def test_what_is_no_loop_is_refused(stops, num, walk):
     with pytest.raises(ValueError, match="at most as many stops"):
-        looped(torch.zeros(stops, 4), num, walk)
+        closed_path(torch.zeros(stops, 4), num, walk)

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import torch
 
-from ganlab.report.distributions import bars
+from ganlab.report.distributions import histogram
 from ganlab.report.figures import save
 from ganlab.report.images import save_grid, save_png
 from ganlab.report.results import write_result
@@ -63,7 +63,7 @@ def study(directory):
     rows = [{"layers": "none", "fid": 71.0}, {"layers": [0, 1], "fid": 64.5}]
     table = Table(["layers", "fid"], rows, {"fid": "min"}, "By layers", ["the same latents"])
     table.write(directory)
-    figure, numbers = bars({"none": {"fid": 71.0}, "0, 1": {"fid": 64.5}})
+    figure, numbers = histogram({"none": [0.71], "0, 1": [0.645]})
     save(figure, directory / "figures" / "scores.png", numbers, caption="Scores by layer set")
     payload = {"status": "done", "kind": "evaluate", "study": "sequential_ablation", "scores": []}
     write_result(directory, payload)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganlab.report.distributions import bars, histogram
-from ganlab.report.figures import MAX_POINTS, PALETTE, curves, new_figure, save, styled
+from ganlab.report.distributions import histogram
+from ganlab.report.figures import MAX_POINTS, PALETTE, curves, house_style, new_figure, save
 
 RNG = np.random.default_rng(0)
 
@@ -22,7 +22,7 @@ def test_style_leaves_no_trace(tmp_path):
 
     with matplotlib.rc_context({"font.size": 21.0, "lines.linewidth": 7.0}):
         before, open_figures = dict(matplotlib.rcParams), plt.get_fignums()
-        with styled():
+        with house_style():
             assert matplotlib.rcParams["font.size"] < 12
         figure, numbers = curves({"a": ([0, 1], [1, 2])})
         save(figure, tmp_path / "x.png", numbers)
@@ -32,7 +32,7 @@ def test_style_leaves_no_trace(tmp_path):
 
 def test_style_is_undone_after_an_error():
     before = dict(matplotlib.rcParams)
-    with pytest.raises(RuntimeError), styled():
+    with pytest.raises(RuntimeError), house_style():
         raise RuntimeError
     assert dict(matplotlib.rcParams) == before
 
@@ -49,7 +49,7 @@ def test_a_users_settings_have_no_say(tmp_path):
 
 def test_saving_twice_gives_the_same_bytes(tmp_path):
     for name in ("a.png", "b.png"):
-        figure, numbers = histogram({"4x4/0": [0, 0.5]}, low=0.3)
+        figure, numbers = histogram({"4x4/0": [0, 0.5]})
         save(figure, tmp_path / name, numbers)
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
@@ -152,24 +152,20 @@ def test_curves_need_points_of_one_length():
 def test_histogram_counts_by_an_explicit_loop(tmp_path):
     rates = np.round(RNG.random((3, 7, 7)), 2)
     rates[0] = 0
-    rates[1, 0, :2] = 0.3, 0.7  # the thresholds themselves: both count as "at most"
-    _, arrays = written(tmp_path, *histogram({"4x4/0": rates}, bins=10, low=0.3, high=0.7))
+    _, arrays = written(tmp_path, *histogram({"4x4/0": rates}, bins=10))
     flat, counts = rates.ravel().tolist(), [0] * 10
     for rate in flat:
         place = max(i for i in range(10) if rate >= arrays["edges"][i])
         counts[place] += 1
     assert np.allclose(arrays["4x4/0/share"] * len(flat), counts)
     assert np.isclose(arrays["4x4/0/dead"], sum(r == 0 for r in flat) / len(flat))
-    assert np.isclose(arrays["4x4/0/low"], sum(r <= 0.3 for r in flat) / len(flat))
-    assert np.isclose(arrays["4x4/0/high"], sum(r > 0.7 for r in flat) / len(flat))
 
 
-def test_histogram_has_a_panel_a_layer_with_both_thresholds():
-    figure, _ = histogram({f"layer{i}": [0, 0.2, 0.9, 1] for i in range(4)}, low=0.3, high=0.7)
+def test_histogram_has_a_panel_a_layer():
+    figure, _ = histogram({f"layer{i}": [0, 0.2, 0.9, 1] for i in range(4)})
     assert [axes.get_title(loc="left") for axes in figure.axes] == [f"layer{i}" for i in range(4)]
     for axes in figure.axes:
-        assert [line.get_xdata()[0] for line in axes.lines] == [0.3, 0.7]
-        assert axes.texts[0].get_text() == "= 0: 25.0%   ≤ 0.3: 50.0%   > 0.7: 50.0%"
+        assert axes.texts[0].get_text() == "= 0: 25.0%"
         assert np.isclose(sum(patch.get_height() for patch in axes.patches), 1)
 
 
@@ -179,27 +175,8 @@ def test_histogram_refuses_what_is_no_rate(rates):
         histogram({"8x8/1": rates})
 
 
-def test_bars_stand_where_their_numbers_say(tmp_path):
-    groups = {"{0}": {"LR": 29.6, "HR": 88.0}, "{0,1}": {"LR": 33.6}}
-    figure, numbers = bars(groups, reference=("none", 48.9))
-    _, arrays = written(tmp_path, figure, numbers)
-    assert arrays["LR"].tolist() == [29.6, 33.6]
-    assert arrays["HR"][0] == 88.0
-    assert np.isnan(arrays["HR"][1])
-    assert arrays["reference"] == 48.9
-    heights = [patch.get_height() for patch in figure.axes[0].patches]
-    assert heights[:3] == [29.6, 33.6, 88.0]
-    centres = [patch.get_x() + patch.get_width() / 2 for patch in figure.axes[0].patches]
-    assert centres[0] < centres[2] < centres[1]
-
-
-def test_bars_need_a_value():
-    with pytest.raises(ValueError, match="at least one group"):
-        bars({"a": {}})
-
-
 def test_spare_panels_are_removed():
-    with styled():
+    with house_style():
         figure, axes = new_figure(3, 3, panels=5, columns=3)
     assert len(axes) == len(figure.axes) == 5
 

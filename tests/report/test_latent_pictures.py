@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ganlab.report.image_files import checked_format, save_animation, there_and_back
+from ganlab.report.image_files import checked_format, ping_pong, save_animation
 from ganlab.report.images import STRIP, contact_sheet
 
 
@@ -29,8 +29,8 @@ def test_an_animation_shows_its_frames_for_ever(tmp_path, kind):
 
 
 def test_there_and_back_has_no_jump():
-    assert there_and_back([1, 2, 3, 4]) == [1, 2, 3, 4, 3, 2]
-    assert there_and_back([1, 2]) == [1, 2]
+    assert ping_pong([1, 2, 3, 4]) == [1, 2, 3, 4, 3, 2]
+    assert ping_pong([1, 2]) == [1, 2]
 
 
 @pytest.mark.parametrize(

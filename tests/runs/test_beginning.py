@@ -13,7 +13,7 @@ from run_files import checkpoint, result
 
 from ganlab.cli import Again
 from ganlab.runs import beginning, locks
-from ganlab.runs.beginning import Beginning, decided, heard, to_go_on_from
+from ganlab.runs.beginning import Beginning, await_decision, decide, resumable_checkpoint
 from ganlab.runs.directory import DirectoryError
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_a_run_goes_on_from_its_last_checkpoint(run):
     row(run)
     checkpoint(run, "best.ckpt")
     checkpoint(run)
-    assert decided(run) == run / "checkpoints" / "last.ckpt"
+    assert decide(run) == run / "checkpoints" / "last.ckpt"
 
 
 def test_where_nothing_but_kept_checkpoints_is_a_run_goes_on_from_the_newest(run):
@@ -51,20 +51,20 @@ def test_where_nothing_but_kept_checkpoints_is_a_run_goes_on_from_the_newest(run
     for name in ("kept/000000064.ckpt", "kept/000000128.ckpt"):
         checkpoint(run, name)
     newest = run / "checkpoints" / "kept" / "000000128.ckpt"
-    assert decided(run) == newest
+    assert decide(run) == newest
     checkpoint(run, "best.ckpt")
     with pytest.raises(DirectoryError, match=rf"ckpt=\S+best\.ckpt or ckpt={newest} or ckpt="):
-        to_go_on_from(run)
+        resumable_checkpoint(run)
 
 
 def test_a_run_begins_where_there_is_no_checkpoint_yet_and_says_what_it_repeats(run, capsys):
     checkpoint(run, "last.ckpt.partial")
     result(run)
-    assert decided(run) is None
+    assert decide(run) is None
     assert capsys.readouterr().err == ""
     row(run)
     result(run, images_seen=64)
-    assert decided(run) is None
+    assert decide(run) is None
     assert "1 rows of metrics.csv and no checkpoint yet" in capsys.readouterr().err
 
 
@@ -83,10 +83,10 @@ def test_what_has_nothing_to_go_on_from_is_not_begun_again(run, made, text):
     made(run)
     before = sorted(run.rglob("*"))
     with pytest.raises(DirectoryError, match=text):
-        decided(run)
+        decide(run)
     assert sorted(run.rglob("*")) == before
     with pytest.raises(DirectoryError, match=text):
-        heard(run)
+        await_decision(run)
 
 
 STARTS = [
@@ -105,7 +105,7 @@ def test_a_late_rank_decides_as_the_first_and_an_early_one_takes_no_old_word(
     words = start | {"RANK": "1"}
     for name, value in start.items():
         monkeypatch.setenv(name, value)
-    decided(run)
+    decide(run)
     old = (run / locks.HOLDER).read_bytes()
     locks.release(run)
     (run / locks.HOLDER).write_bytes(old)
@@ -114,7 +114,7 @@ def test_a_late_rank_decides_as_the_first_and_an_early_one_takes_no_old_word(
     early = listener(run, words)
     time.sleep(1)
     assert early.poll() is None
-    decided(run)
+    decide(run)
     expected = str(run / "checkpoints" / "last.ckpt") if goes_on else "None"
     assert answer(early) == expected
     checkpoint(run, "another.ckpt" if goes_on else "last.ckpt")  # after the first rank looked
@@ -140,11 +140,11 @@ def answer(process):
 
 
 def test_a_rank_of_another_start_gives_up_soon(run, monkeypatch):
-    decided(run)
+    decide(run)
     monkeypatch.setenv("MASTER_PORT", "29500")
     monkeypatch.setattr(beginning, "LINGERING", 0.3)
     with pytest.raises(locks.InUseError, match="being written by another process"):
-        heard(run)
+        await_decision(run)
 
 
 @pytest.mark.parametrize("word", ["resume=auto", "++resume=auto", "resume='auto'", "seed=1"])
@@ -189,4 +189,4 @@ def test_a_defect_here_lets_no_run_go_on(monkeypatch, capsys):
 
 
 def test_nothing_is_nothing_to_go_on_from(tmp_path):
-    assert to_go_on_from(tmp_path / "nowhere") is None
+    assert resumable_checkpoint(tmp_path / "nowhere") is None

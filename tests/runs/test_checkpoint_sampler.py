@@ -14,7 +14,7 @@ from composing import composed
 from ganlab.report.images import to_uint8
 from ganlab.run import train
 from ganlab.runs.checkpoint_sampler import CheckpointSampler
-from ganlab.runs.recipes import open_checkpoint, rebuilt
+from ganlab.runs.recipes import open_checkpoint, rebuild_system
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError
 
@@ -39,7 +39,7 @@ def test_painted_images_are_those_of_the_averaged_generator(ckpt):
     painter = CheckpointSampler(str(ckpt))
     assert torch.equal(torch.get_rng_state(), before)
     painted = painter.paint(range(3, 6), seed=1)
-    generator = rebuilt(open_checkpoint(ckpt), []).generator_ema
+    generator = rebuild_system(open_checkpoint(ckpt), []).generator_ema
     expected = to_uint8(Sampler(generator, 1).batch(range(3, 6))).permute(0, 2, 3, 1).numpy()
     assert painter.shape == (32, 32, 1)
     assert np.array_equal(painted, expected)
@@ -53,7 +53,7 @@ def test_a_model_trains_on_a_generators_samples(ckpt, own_cache, tmp_path):
     assert result["data_source"]["num"] == 24
     assert result["data_source"]["ckpt"] == str(ckpt)
     stored = np.load(next((own_cache / "generated").glob("*.npy")))
-    generator = rebuilt(open_checkpoint(ckpt), []).generator_ema
+    generator = rebuild_system(open_checkpoint(ckpt), []).generator_ema
     expected = to_uint8(Sampler(generator, 0).batch(range(24))).permute(0, 2, 3, 1).numpy()
     assert np.array_equal(stored, expected)
     assert str(ckpt) in (tmp_path / "second" / "report.html").read_text()

@@ -51,14 +51,14 @@ def test_kept_files_are_summed_and_their_place_names_nobody(tmp_path, monkeypatc
     folder = tmp_path / "of-somebody"
     if variable is not None:
         monkeypatch.setenv(variable, str(folder))
-    assert list(doctor.kept(folder)) == [f"none yet, in {told}"]
+    assert list(doctor.cache_sizes(folder)) == [f"none yet, in {told}"]
     (folder / "faces").mkdir(parents=True)
     (folder / "faces" / "a.pt").write_bytes(bytes(1_500_000))
     (folder / "faces" / "b.pt").write_bytes(bytes(500_000))
     (folder / "of-a-client").mkdir()
     (folder / "of-a-client" / "c.pt").write_bytes(bytes(250_000))
     (folder / "patients.pt").write_bytes(bytes(250_000))
-    lines = list(doctor.kept(folder))
+    lines = list(doctor.cache_sizes(folder))
     assert lines[:2] == ["faces: 2.0 MB", "other files: 0.5 MB"]
     assert lines[2].startswith(f"in {told}, ")
 

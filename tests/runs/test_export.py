@@ -12,9 +12,9 @@ from omegaconf import open_dict
 from ganlab import __version__
 from ganlab.__main__ import export
 from ganlab.cli import conf_dir
-from ganlab.interop.foreign import prefixed
+from ganlab.interop.foreign import with_prefix
 from ganlab.run import build_system
-from ganlab.runs.recipes import checked
+from ganlab.runs.recipes import check_config
 from ganlab.sampling import Sampler, has_styles
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -62,9 +62,9 @@ def checkpoint(name, directory, labels=False):
         config = compose("train", words)
     with open_dict(config):
         config.run_dir = str(directory)
-    system = build_system(checked(config, "train"))
+    system = build_system(check_config(config, "train"))
     state = system.state_dict()
-    state |= prefixed("generator_ema", lively(system.generator_ema).state_dict())
+    state |= with_prefix("generator_ema", lively(system.generator_ema).state_dict())
     path = directory / f"{name}.ckpt"
     kept = {"recipe": system.recipe, "images_seen": 0, "state_dict": state}
     torch.save(kept, path)

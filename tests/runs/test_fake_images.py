@@ -15,7 +15,7 @@ from ganlab.config import ConfigError
 from ganlab.features import Classifier
 from ganlab.metrics import FrechetDistance, PrecisionRecall
 from ganlab.run import evaluate
-from ganlab.runs.fake_images import compared
+from ganlab.runs.fake_images import stored_images
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 NUM_REAL, NUM_FAKE, SIZE = 23, 17, 32
@@ -142,7 +142,7 @@ def deep(tmp_path_factory):
 def test_one_range_is_of_both_sides(deep, tmp_path, asked, capsys):
     """Found again in each side, fakes of 10 bits would be as bright as reals of 12."""
     config = composed_deep(deep, "fakes.npy", tmp_path, f"data.range={asked}")
-    system, config = compared(config)
+    system, config = stored_images(config)
     assert [*config.data.range] == [0, 4095]
     found = system.generator_ema.data.dataset.pixels[:, 0]
     expected = np.rint(255.0 * (DEEP[:NUM_FAKE] // 4) / 4095)
@@ -151,7 +151,7 @@ def test_one_range_is_of_both_sides(deep, tmp_path, asked, capsys):
 
 
 def test_bytes_are_no_dark_images_beside_reals_of_more_bits(deep, tmp_path, capsys):
-    system, _ = compared(composed_deep(deep, "bytes.npy", tmp_path, "data.range=auto"))
+    system, _ = stored_images(composed_deep(deep, "bytes.npy", tmp_path, "data.range=auto"))
     assert np.array_equal(system.generator_ema.data.dataset.pixels[:, 0], pictures(NUM_FAKE, 1))
     assert "uint8 does not reach data.range=[0,4095]: its own range is taken" in (
         capsys.readouterr().err

@@ -14,7 +14,7 @@ import pytest
 
 from ganlab import processes
 from ganlab.runs import locks
-from ganlab.runs.locks import HOLDER, InUseError, held, holder, release, take
+from ganlab.runs.locks import HOLDER, InUseError, hold, holder, release, take
 
 ROOT = Path(__file__).parents[2]
 WITHOUT = """
@@ -83,9 +83,9 @@ def test_a_directory_is_one_process_until_that_is_killed(tmp_path, monkeypatch, 
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert holder(tmp_path) is None
-        with held(tmp_path):
+        with hold(tmp_path):
             assert holder(tmp_path).pid == os.getpid()
-            with held(tmp_path):  # still
+            with hold(tmp_path):  # still
                 pass
             assert holder(tmp_path).pid == os.getpid()
         assert holder(tmp_path) is None
@@ -157,12 +157,12 @@ def test_without_locks_the_record_says_whether_its_process_is_gone(
         monkeypatch.setenv(name, value)
     assert (holder(tmp_path) is None) == free
     if free:
-        with held(tmp_path):
+        with hold(tmp_path):
             assert locks.is_ours(tmp_path)
         return
     before = (tmp_path / HOLDER).read_bytes()
     way = f"delete {tmp_path}/.holder" if "place" in facts else "since 20"
-    with pytest.raises(InUseError, match=way), held(tmp_path, patience=0):
+    with pytest.raises(InUseError, match=way), hold(tmp_path, patience=0):
         pass
     assert (tmp_path / HOLDER).read_bytes() == before
 

@@ -13,7 +13,7 @@ from ganlab.config import ConfigError
 from ganlab.grid.records import collect
 from ganlab.report.results import read_result, write_result
 from ganlab.runs import outcome
-from ganlab.runs.outcome import concluding, finished, mend_last, refusals_kept, summary
+from ganlab.runs.outcome import concluding, is_finished, mend_last, refusals_kept, summary
 from ganlab.storage.archive import write_archive
 from ganlab.systems.checkpoint import load_checkpoint
 from ganlab.systems.signals import STOPS
@@ -64,11 +64,11 @@ def test_a_report_that_a_kill_kept_from_being_written_is_caught_up_with(tmp_path
         report.write_text(left)
         os.utime(report, (0, 0))
     settings = {"kimg": 1.0, "run_dir": str(tmp_path)}
-    assert finished({"images_seen": 1000}, settings, result)
+    assert is_finished({"images_seen": 1000}, settings, result)
     assert report.read_text().startswith("<!doctype html>")
     report.write_text("whole")
     os.utime(report, (2**31, 2**31))
-    assert finished({"images_seen": 1000}, settings, result)
+    assert is_finished({"images_seen": 1000}, settings, result)
     assert report.read_text() == "whole", "one that is there stays as it is"
 
 
@@ -95,8 +95,8 @@ def test_a_lengthened_run_that_was_killed_in_its_scores_is_not_finished(tmp_path
     """Its result is of before, and says that it is done."""
     shorter = {"status": "done", "kind": "train", "images_seen": 500, "scores": []}
     settings = {"kimg": 1.0, "run_dir": str(tmp_path)}
-    assert not finished({"images_seen": 1000}, settings, shorter)
-    assert finished({"images_seen": 1000}, settings, shorter | {"images_seen": 1000})
+    assert not is_finished({"images_seen": 1000}, settings, shorter)
+    assert is_finished({"images_seen": 1000}, settings, shorter | {"images_seen": 1000})
 
 
 def test_a_run_whose_patience_ended_is_finished_and_its_branch_is_not(tmp_path):
@@ -107,9 +107,9 @@ def test_a_run_whose_patience_ended_is_finished_and_its_branch_is_not(tmp_path):
     (tmp_path / "result.json").write_text(json.dumps(done))
     (tmp_path / "report.html").touch()
     for place in ("checkpoints/last.ckpt", "checkpoints/kept/000000500.ckpt"):
-        assert finished(checkpoint, settings | {"ckpt": str(tmp_path / place)}, done)
+        assert is_finished(checkpoint, settings | {"ckpt": str(tmp_path / place)}, done)
     other = tmp_path / "other" / "checkpoints" / "last.ckpt"
-    assert not finished(checkpoint, settings | {"ckpt": str(other)}, {})
+    assert not is_finished(checkpoint, settings | {"ckpt": str(other)}, {})
 
 
 def test_a_damaged_last_is_mended_from_one_that_is_kept_of_the_end(tmp_path, capfd):

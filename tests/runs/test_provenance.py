@@ -4,15 +4,22 @@ import pytest
 from composing import composed
 
 from ganlab.cli import register_resolvers
-from ganlab.config import resolved
-from ganlab.runs.provenance import Origin, config_hash, declare, provenance, started, within
+from ganlab.config import resolve
+from ganlab.runs.provenance import (
+    Origin,
+    config_hash,
+    declare,
+    provenance,
+    relative_value,
+    start_record,
+)
 
 
 def settings(run_dir, *words):
     """What a training in this directory is told, every callback among it."""
     register_resolvers()
     config = composed("train", ["model=dcgan", "data=synthetic", *words], run_dir)
-    return resolved(config)
+    return resolve(config)
 
 
 def test_equal_runs_in_two_directories_share_a_hash(tmp_path):
@@ -50,13 +57,13 @@ def test_a_config_without_a_directory_has_a_hash_too():
     ("value", "expected"), [("/a/b", "."), ("/a/b/c", "./c"), ("/a/bc", "/a/bc"), (3, 3)]
 )
 def test_within_a_directory_the_rest_counts(value, expected):
-    assert within(value, "/a/b") == expected
+    assert relative_value(value, "/a/b") == expected
 
 
 @pytest.fixture
 def said():
     """The facts of a run that was started with these words."""
-    yield lambda *words: (declare(Origin(list(words), {})), started("train"))[1]["command"]
+    yield lambda *words: (declare(Origin(list(words), {})), start_record("train"))[1]["command"]
     from ganlab.runs import provenance
 
     provenance._declared.clear()

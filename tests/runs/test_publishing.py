@@ -16,8 +16,8 @@ from ganlab.__main__ import convert, push
 from ganlab.nn.growing import Stage
 from ganlab.report.results import read_result, write_result
 from ganlab.run import build_system, train
-from ganlab.runs.conversion import alone, refuse_written_over
-from ganlab.runs.recipes import checked, open_checkpoint, rebuilt
+from ganlab.runs.conversion import inference_state, refuse_written_over
+from ganlab.runs.recipes import check_config, open_checkpoint, rebuild_system
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 
@@ -144,8 +144,8 @@ def test_what_was_published_opens_for_others_and_paints_the_same(run, hub, monke
     assert hub.requests == ["create me/noise", "upload me/noise"]
     files = {name.replace(".", "__"): data for name, data in hub.uploads["me/noise"].items()}
     hub.commit("me/noise", "3" * 40, **files)
-    theirs = rebuilt(open_checkpoint("hf://me/noise/generator.safetensors"), [])
-    ours = rebuilt(load_checkpoint(ckpt), [])
+    theirs = rebuild_system(open_checkpoint("hf://me/noise/generator.safetensors"), [])
+    ours = rebuild_system(load_checkpoint(ckpt), [])
     images = Sampler.of(ours).images(range(3))
     assert torch.equal(Sampler.of(theirs).images(range(3)), images)
     assert torch.equal(theirs.discriminator.eval()(images), ours.discriminator.eval()(images))
@@ -210,14 +210,14 @@ def test_a_network_that_grows_is_converted_with_its_stage(own_cache, tmp_path, m
     words = ["model=progan", "data=synthetic", "data.resolution=32", "callbacks=none"]
     widths = ["model.generator.width=4", "model.generator.max_width=8"]
     config = settings(tmp_path, *words, *widths, "model.discriminator.width=4")
-    system = build_system(checked(config, "train"))
+    system = build_system(check_config(config, "train"))
     system.generator_ema.grow_to(Stage(2, 0.25))
     path, out = tmp_path / "grown.ckpt", tmp_path / "grown.safetensors"
     kept = {"recipe": system.recipe, "images_seen": 0, "state_dict": system.state_dict()}
     torch.save(kept, path)
     monkeypatch.setattr(sys, "argv", ["ganlab", f"in={path}", f"out={out}"])
     convert()
-    found = rebuilt(open_checkpoint(out), []).generator_ema
+    found = rebuild_system(open_checkpoint(out), []).generator_ema
     assert (found.level, found.alpha) == (2, 0.25)
     latents = torch.randn(2, found.latent_dim)
     assert torch.equal(found(latents), system.generator_ema.eval()(latents))
@@ -231,7 +231,7 @@ def test_classes_that_a_training_was_told_by_name_keep_their_names():
     node = {"_target_": "ganlab.networks.dcgan.Generator", "resolution": 32, "channels": 1}
     told = {"_target_": "ganlab.systems.conditioning.Labels", "label_names": ["cat", "dog"]}
     model = {"generator": node | {"num_labels": 2}, "conditioner": told | {"num_labels": 2}}
-    found = alone({"recipe": {"model": model}, "images_seen": 0, "state_dict": {}})
+    found = inference_state({"recipe": {"model": model}, "images_seen": 0, "state_dict": {}})
     assert found["recipe"]["model"]["label_names"] == ["cat", "dog"]
 
 

@@ -14,14 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from ganlab.arguments import key_of, parsed
+from ganlab.arguments import key_of, parse_override
 from ganlab.checks.annotations import annotations
 from ganlab.cli import EXPECTED, data_choice
 from ganlab.config import LISTED, ConfigError, _module, build
 from ganlab.run import evaluate
 from ganlab.runs.fine_tuning import take_networks, words_of
-from ganlab.runs.recipes import build_system, checked, rebuilt, resumed, with_saved_defaults
-from ganlab.runs.saved_options import PLACES, UntrustedError, continued, to_repeat
+from ganlab.runs.recipes import (
+    build_system,
+    check_config,
+    rebuild_system,
+    resume_words,
+    with_saved_defaults,
+)
+from ganlab.runs.saved_options import PLACES, UntrustedError, continue_words, words_to_repeat
 from ganlab.systems.checkpoint import CheckpointError
 
 TODAY = ["ckpt=x"]
@@ -90,7 +96,7 @@ def left_out(capsys):
     ],
 )
 def test_what_a_checkpoint_may_not_choose_is_left_out_and_said(word, capsys):
-    assert continued(TODAY, [word]) == TODAY
+    assert continue_words(TODAY, [word]) == TODAY
     if len(word) < 100:
         assert left_out(capsys) == [word]
 
@@ -104,10 +110,10 @@ def test_what_a_checkpoint_may_not_choose_is_left_out_and_said(word, capsys):
 )
 def test_an_option_that_does_not_exist_is_refused_by_name(word, lair):
     with pytest.raises(UntrustedError, match="names no option") as refused:
-        continued(TODAY, [word])
+        continue_words(TODAY, [word])
     assert key_of(word) in str(refused.value)
     today = [*TODAY, f"{key_of(word)}=mine"]
-    assert continued(today, [word]) == today, "today's word takes its place"
+    assert continue_words(today, [word]) == today, "today's word takes its place"
 
 
 @pytest.mark.parametrize(
@@ -121,13 +127,13 @@ def test_an_option_that_does_not_exist_is_refused_by_name(word, lair):
     ],
 )
 def test_what_makes_the_run_what_it_is_is_remembered(word, capsys):
-    assert continued(TODAY, [word]) == [word, *TODAY]
+    assert continue_words(TODAY, [word]) == [word, *TODAY]
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("key", ["data.path", "data.ckpt", "data.labels"])
 def test_a_runs_own_images_are_said_before_they_are_opened(key, capsys):
-    assert continued(TODAY, [f"{key}=/a/b"])[0] == f"{key}=/a/b"
+    assert continue_words(TODAY, [f"{key}=/a/b"])[0] == f"{key}=/a/b"
     assert f"{key}=/a/b is the checkpoint's choice" in capsys.readouterr().err
 
 
@@ -141,22 +147,22 @@ def test_options_of_the_users_own_search_path_of_today_are_known(form, lair):
         "--config-dir=": [f"--config-dir={path}"],
         "hydra.searchpath": [f"hydra.searchpath=['file://{quoted}']"],
     }.get(form, [form, str(path)])
-    words = continued([*today, *TODAY], ["experiment=own"])
+    words = continue_words([*today, *TODAY], ["experiment=own"])
     assert set(words) == {*today, "experiment=own", *TODAY}
     with pytest.raises(UntrustedError, match="give --config-dir"):
-        continued(TODAY, ["experiment=own"])
+        continue_words(TODAY, ["experiment=own"])
 
 
 def test_a_target_of_the_users_own_needs_its_package_again(capsys):
     saved = ["+callbacks.x._target_=mine.Spy", "+callbacks.x.n=3", "callbacks=none"]
-    assert continued(TODAY, saved) == ["callbacks=none", *TODAY]
+    assert continue_words(TODAY, saved) == ["callbacks=none", *TODAY]
     assert left_out(capsys) == saved[:2]
     today = [*TODAY, "allow_targets=[mine]"]
-    assert continued(today, saved) == [*saved, *today]
+    assert continue_words(today, saved) == [*saved, *today]
 
 
 def test_what_a_terminal_would_obey_is_shown_escaped(capsys):
-    continued(TODAY, ["trainer=\x1b[2J\n$(reboot)"])
+    continue_words(TODAY, ["trainer=\x1b[2J\n$(reboot)"])
     said = capsys.readouterr().err
     assert "\x1b" not in said
     assert said.count("\n") == 1
@@ -203,7 +209,7 @@ hostile_words = st.builds(lambda s, k, v: f"{s}{k}={v}", signs, hostile_keys, ho
 @pytest.fixture
 def ckpt(lair):
     """A checkpoint as an attacker may write it, and its recipe before that."""
-    settings_of_run = checked(composed("train", TINY, lair / "run"), "train")
+    settings_of_run = check_config(composed("train", TINY, lair / "run"), "train")
     system = build_system(settings_of_run)
     state = {"recipe": system.recipe, "images_seen": 0, "state_dict": system.state_dict()}
     path = lair / "run" / "checkpoints" / "last.ckpt"
@@ -217,7 +223,7 @@ def files(folder):
 
 def test_no_mutated_words_compose_a_file_or_widen_what_is_built(ckpt, lair):
     path, state = ckpt
-    plain = checked(composed("train", TINY, lair / "run"), "train")
+    plain = check_config(composed("train", TINY, lair / "run"), "train")
     torch.save(state, path)
     before = files(lair)
 
@@ -229,15 +235,15 @@ def test_no_mutated_words_compose_a_file_or_widen_what_is_built(ckpt, lair):
         today = [f"ckpt='{path}'", "scores=null"]
         GlobalHydra.instance().clear()
         try:
-            said = resumed(list(today))
+            said = resume_words(list(today))
             for word in said[: len(said) - len(today)]:
                 assert key_of(word).split(".")[0].split("/")[0] in {
                     *("model", "data", "features", "metrics", "scores", "callbacks"),
                     *("experiment", "seed", "kimg"),
                 }
                 assert "${" not in word
-                assert not parsed(word).is_sweep_override()
-            config = checked(composed("train", said, lair / "run"), "train")
+                assert not parse_override(word).is_sweep_override()
+            config = check_config(composed("train", said, lair / "run"), "train")
         except EXPECTED:
             pass
         else:
@@ -302,9 +308,9 @@ def test_no_mutated_recipe_runs_or_writes_anything_in_an_evaluation(ckpt, lair, 
             path[-1] = data.draw(st.sampled_from([path[-1], "_args_", "weights", "cache_dir"]))
         node[path[-1]] = data.draw(hostile_parts)
         try:
-            system = rebuilt({**state, "recipe": recipe}, [])
+            system = rebuild_system({**state, "recipe": recipe}, [])
             whole = with_saved_defaults(config, system.recipe)
-            found = checked(whole, "evaluate")
+            found = check_config(whole, "evaluate")
         except (*EXPECTED, TypeError, RuntimeError):
             found = {}
         assert "/a/secret" not in str(found)
@@ -323,7 +329,7 @@ def test_networks_larger_than_the_weights_are_refused_before_memory_is_asked_for
         "ganlab.runs.recipes.build", lambda *given: built.append(1) or build(*given)
     )
     with pytest.raises(CheckpointError, match=r"weights do not fit its recipe: generator\.\S+ is"):
-        rebuilt(state, [])
+        rebuild_system(state, [])
     assert built == [1]  # without memory alone
 
 
@@ -355,9 +361,9 @@ def test_files_of_weights_are_named_by_the_command_line_alone(ckpt, lair):
         assert found.features == {"_target_": extractor["_target_"], "weights": value}
     state["recipe"]["model"]["conditioner"] = {"weights": "/x/y"}
     with pytest.raises(UntrustedError, match=r"model\.conditioner\.weights="):
-        rebuilt(state, [])
+        rebuild_system(state, [])
     with pytest.raises(UntrustedError, match="model is the checkpoint's"):
-        rebuilt(state, [], {"generator": {"hidden": [8]}})
+        rebuild_system(state, [], {"generator": {"hidden": [8]}})
 
 
 def test_the_data_of_a_checkpoint_are_said_and_their_cache_is_ones_own(ckpt, lair, capsys):
@@ -383,14 +389,14 @@ def test_what_lies_beside_a_checkpoint_is_a_name_or_ignored(choice, tmp_path):
 def test_where_a_run_was_begun_from_is_told_in_names_and_numbers_alone(ckpt):
     path, state = ckpt
     state["recipe"]["begun_from"] = {"name": "a", "file": 3, "more": {"b": [1]}, "list": ["c"]}
-    assert rebuilt(state, []).recipe["begun_from"] == {"name": "a", "file": 3}
+    assert rebuild_system(state, []).recipe["begun_from"] == {"name": "a", "file": 3}
     for source, expected in (
         ("text", {"file": str(path)}),
         ({"name": "a", "b": [1]}, {"name": "a"}),
     ):
         state["recipe"]["source"] = source
         torch.save(state, path)
-        system = rebuilt(state, [])
+        system = rebuild_system(state, [])
         take_networks(system, str(path))
         assert system.recipe["begun_from"] == expected
 
@@ -417,12 +423,12 @@ def test_a_recipe_that_is_no_plain_data_is_refused(ckpt):
     for part in (deep, torch.zeros(2), {1, 2}, {"_args_": [1]}, "${a}", "???"):
         recipe = {**state["recipe"], "model": {**state["recipe"]["model"], "ema": part}}
         with pytest.raises((UntrustedError, ConfigError)):
-            rebuilt({**state, "recipe": recipe}, [])
+            rebuild_system({**state, "recipe": recipe}, [])
 
 
 def test_what_is_to_be_repeated_names_the_users_own_files_and_refuses_none():
     words = ["experiment=../../mine", "trainer=ddp", "seed=1"]
-    assert sorted(to_repeat(words)) == ["experiment=../../mine", "trainer=ddp"]
+    assert sorted(words_to_repeat(words)) == ["experiment=../../mine", "trainer=ddp"]
 
 
 @pytest.mark.parametrize(
@@ -468,7 +474,7 @@ def test_a_recipe_that_is_none_is_refused_wherever_a_file_is_opened(ckpt):
     path, state = ckpt
     state["recipe"] = 5
     torch.save(state, path)
-    for use in (lambda: words_of([f"init='{path}'"]), lambda: resumed([f"ckpt='{path}'"])):
+    for use in (lambda: words_of([f"init='{path}'"]), lambda: resume_words([f"ckpt='{path}'"])):
         with pytest.raises(CheckpointError, match="recipe is 5 and should be a mapping"):
             use()
 
@@ -479,4 +485,4 @@ def test_a_file_to_go_on_from_has_a_name(key, value, tmp_path):
     config = composed("train", TINY, tmp_path)
     OmegaConf.update(config, key, value)
     with pytest.raises(ConfigError, match=rf"{key}=.* should be the name of a file"):
-        checked(config, "train")
+        check_config(config, "train")

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ganlab.storage import DamagedFile, irregular, located, opened, read_text
+from ganlab.storage import DamagedFile, irregularity, located, open_regular, read_text
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def soon(act):
 
 
 def read(path):
-    with opened(path) as file:
+    with open_regular(path) as file:
         return file.read()
 
 
@@ -43,13 +43,13 @@ def test_what_is_no_file_is_not_waited_for(tmp_path, pipe):
         for place in (pipe, tmp_path / "socket", tmp_path, "/dev/zero"):
             with pytest.raises(DamagedFile):
                 read(type(pipe)(place))
-    assert "folder" in irregular(tmp_path)
-    assert "pipe" in irregular(pipe)
-    assert irregular(tmp_path / "nothing") is None
+    assert "folder" in irregularity(tmp_path)
+    assert "pipe" in irregularity(pipe)
+    assert irregularity(tmp_path / "nothing") is None
 
 
 def test_a_pipe_that_takes_a_files_place_is_not_waited_for(pipe, monkeypatch):
-    monkeypatch.setattr("ganlab.storage.regular.irregular", lambda path: None)
+    monkeypatch.setattr("ganlab.storage.regular.irregularity", lambda path: None)
     assert isinstance(soon(lambda: read(pipe)), DamagedFile)
 
 

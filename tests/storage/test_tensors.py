@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load, save
 
 from ganlab.storage import DamagedFile
-from ganlab.storage.tensors import packed, read_tensors
+from ganlab.storage.tensors import pack, read_tensors
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "b": torch.arange(4), "c": torch.tensor(True)}
 METADATA = {"format": "x/1", "seed": "3"}
@@ -14,7 +14,7 @@ METADATA = {"format": "x/1", "seed": "3"}
 
 def test_content_comes_back_and_other_programs_read_it(tmp_path):
     path = tmp_path / "t.safetensors"
-    path.write_bytes(packed({**TENSORS, "a": TENSORS["a"].t().contiguous().t()}, METADATA))
+    path.write_bytes(pack({**TENSORS, "a": TENSORS["a"].t().contiguous().t()}, METADATA))
     metadata, tensors = read_tensors(path)
     assert metadata == METADATA
     assert all(torch.equal(tensors[name], TENSORS[name]) for name in TENSORS)
@@ -23,7 +23,7 @@ def test_content_comes_back_and_other_programs_read_it(tmp_path):
 
 def test_no_single_bit_changes_what_is_read(tmp_path):
     """A bit in the checksum's own name makes a file without one, which is read with a warning."""
-    path, whole = tmp_path / "t.safetensors", packed(TENSORS, METADATA)
+    path, whole = tmp_path / "t.safetensors", pack(TENSORS, METADATA)
     refused = 0
     for position in range(len(whole)):
         changed = bytearray(whole)

@@ -8,7 +8,7 @@ from styled_toys import run, small_stylegan2
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
 from ganlab.studies import Arithmetic
-from ganlab.studies.latents.arithmetic import displaced, displacement
+from ganlab.studies.latents.arithmetic import displace, displacement
 from ganlab.systems.conditioning import Labels
 
 GROUPS = {"a": [4, 11, 3], "b": [8, 0], "c": [7, 9, 2, 1]}
@@ -17,12 +17,12 @@ GROUPS = {"a": [4, 11, 3], "b": [8, 0], "c": [7, 9, 2, 1]}
 @pytest.mark.parametrize("shape", [(6,), (5, 6)])
 def test_no_displacement_is_the_identity_bit_for_bit(shape):
     starts, group = (torch.randn(n, *shape) for n in (3, 4))
-    assert torch.equal(displaced(starts, displacement(group, group.clone())), starts)
+    assert torch.equal(displace(starts, displacement(group, group.clone())), starts)
 
 
 def test_arithmetic_by_loop():
     a, b, c = (torch.randn(n, 6) for n in (3, 2, 4))
-    found = displaced(a, displacement(b, c))
+    found = displace(a, displacement(b, c))
     for start, result in zip(a, found, strict=True):
         for i in range(6):
             minus = sum(float(z[i]) for z in b) / 2
@@ -32,10 +32,10 @@ def test_arithmetic_by_loop():
 
 def test_the_mean_start_is_radfords_form():
     a, b, c = (torch.randn(n, 6) for n in (3, 3, 3))
-    found = displaced(a, displacement(b, c), "mean")
+    found = displace(a, displacement(b, c), "mean")
     torch.testing.assert_close(found, (a.mean(0) - b.mean(0) + c.mean(0))[None])
     with pytest.raises(ValueError, match="each or mean"):
-        displaced(a, displacement(b, c), "median")
+        displace(a, displacement(b, c), "median")
 
 
 @pytest.mark.parametrize(("start", "num"), [("each", 3), ("mean", 1)])

@@ -8,7 +8,7 @@ import pytest
 import torch
 from circle_toys import SEED, made, planted
 
-from ganlab.metrics.spikes import channel_peaks, near, places
+from ganlab.metrics.spikes import are_near, channel_peaks, places
 from ganlab.nn.randomness import derived_seed
 from ganlab.sampling import Sampler
 from ganlab.studies.circles.channels import (
@@ -51,7 +51,7 @@ def test_a_spike_in_one_of_many_channels_is_found_where_it_is(seen):
     found = seen.detect(levels)
     assert found.affected[:10].all()
     assert not found.affected[10:].any()
-    assert near(found.place[:10], places(WHERE, SIZE)).all()
+    assert are_near(found.place[:10], places(WHERE, SIZE)).all()
     traced = origins(seen, found, levels)
     assert {(each.layer, each.unit) for each in traced[:10]} == {(LAYER, UNIT)}
     assert [list(each.position) for each in traced[:10]] == WHERE.tolist()
@@ -62,7 +62,7 @@ def test_a_spike_in_one_of_many_channels_is_found_where_it_is(seen):
 
 
 def test_levels_are_calibrated_on_channels_too(seen):
-    found = calibrate(seen, 0.1, channel=2.2, reference=REFERENCE)
+    found = calibrate(seen, 0.1, Levels(channel=2.2, reference=REFERENCE))
     assert found.levels.threshold == found.scores.sort().values[62] > 1, "of 70, 7 may be above it"
     assert found.affected <= 7
     assert found.levels.compared_with == REFERENCE

@@ -12,7 +12,7 @@ from styled_toys import small_stylegan2
 from ganlab.nn.norm import NoNorm, PixelNorm
 from ganlab.nn.randomness import latents_at
 from ganlab.studies import Findings, Question, Study
-from ganlab.studies.circles.grids import comparison, named_checkpoints, norm_name, unused
+from ganlab.studies.circles.grids import comparison, named_checkpoints, norm_name, unused_name
 
 SEED = 2
 MADE = {"pn.ckpt": lambda: planted(PixelNorm), "pin.ckpt": planted_pin, "own.ckpt": planted}
@@ -103,4 +103,4 @@ def test_a_generator_is_named_after_its_norm():
     assert norm_name(planted(PixelNorm)) == "PN"
     assert norm_name(planted(NoNorm)) == "none"
     assert norm_name(small_stylegan2()) == "stylegan2"
-    assert unused("PN", ["PN", "PN 2"]) == "PN 3"
+    assert unused_name("PN", ["PN", "PN 2"]) == "PN 3"

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from study_toys import small_dcgan
 from styled_toys import small_stylegan2
 
-from ganlab.metrics.spikes import near, places, spikes_of
+from ganlab.metrics.spikes import are_near, places, spikes_of
 from ganlab.networks.stylegan import Generator
 from ganlab.nn.ablation import ablate_units
 from ganlab.nn.norm import PixelNorm
@@ -57,7 +57,7 @@ def with_plant(amplitude):
 @cache
 def levels():
     """From other images of the generator as it was before the plant."""
-    return calibrate(seen_of(clean(), range(300, 400)), 0.02, minimum=0.1).levels
+    return calibrate(seen_of(clean(), range(300, 400)), 0.02, Levels(0.1)).levels
 
 
 @cache
@@ -103,7 +103,7 @@ def test_image_position_and_unit_are_found(amplitude):
     found = seen.detect(levels())
     assert found.affected.double().mean() >= 0.9
     truth = places(torch.tensor(positions(8)), SIZE)
-    assert near(found.place, truth)[found.affected].all()
+    assert are_near(found.place, truth)[found.affected].all()
     traced = origins(seen, found, levels())
     assert [each is not None for each in traced] == found.affected.tolist()
     named = {row: each for row, each in enumerate(traced) if each}
@@ -119,18 +119,18 @@ def test_without_the_unit_the_artifact_moves_or_goes():
     points = reading_points(generator)
     with edited(points, {LAYER: ablate_units([UNIT])}):
         after = seen_of(generator, PLANTED).detect(levels())
-    moved = ~near(before.place, after.place)
+    moved = ~are_near(before.place, after.place)
     assert (~after.affected | moved).all()
     assert int(after.affected.sum()) <= 1
     with edited(points, {LAYER: ablate_units([UNIT + 1])}):  # another unit
         other = seen_of(generator, PLANTED).detect(levels())
-    assert (other.affected & near(before.place, other.place)).double().mean() >= 0.9
+    assert (other.affected & are_near(before.place, other.place)).double().mean() >= 0.9
 
 
 def test_the_stated_rate_of_false_positives_is_kept():
     rate, num = 0.1, 150
     seen = seen_of(clean(), range(num), seed=11)
-    found = calibrate(seen, rate, minimum=0.1)
+    found = calibrate(seen, rate, Levels(0.1))
     assert 0.05 * num <= found.affected <= rate * num  # as stated, on its own images
     fresh = seen_of(clean(), range(num), seed=12).detect(found.levels)
     low, high = binom.interval(0.9999, num, rate)

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from study_toys import Data, System, small_dcgan, suite, trainer
 from styled_toys import run, small_stylegan2
 
-from ganlab.metrics.spikes import local_peaks, peaking_share, pooled, spots
+from ganlab.metrics.spikes import local_peaks, peaking_share, pool_channels, spots
 from ganlab.nn.growing import Stage
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.tracing import recorded
@@ -124,7 +124,7 @@ def test_the_table_against_depth_is_that_of_the_maps(study, generator, expected)
         with recorded({**generator.layers, **generator.points}) as maps:
             Sampler(generator, SEED).batch([row])
         for layer, kind in heights:
-            magnitude = pooled(maps[layer + kind])
+            magnitude = pool_channels(maps[layer + kind])
             y, x = local_peaks(magnitude, place[[row]])[0].tolist()
             ordered = magnitude.flatten().sort().values
             heights[layer, kind].append(float(magnitude[0, y, x] / ordered[len(ordered) // 2 - 1]))

@@ -9,11 +9,11 @@ from study_toys import Data
 from ganlab.data import NoImages, arrays
 from ganlab.data.decode import Fitting
 from ganlab.data.image_input import (
+    binarize,
     fitting_of,
     read_image,
     read_images,
     read_mask,
-    two_valued,
 )
 from ganlab.studies.human_eval.trials import pixels_of
 
@@ -110,7 +110,7 @@ def test_masks_of_every_mode_say_the_same(tmp_path, mask):
 
 def test_a_soft_edge_is_cut_in_the_middle():
     soft = np.array([[0, 0, 90, 160, 255, 255, 255, 255]], np.uint8)
-    assert two_valued(soft).tolist() == [[0, 0, 0, 255, 255, 255, 255, 255]]
+    assert binarize(soft).tolist() == [[0, 0, 0, 255, 255, 255, 255, 255]]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from PIL import Image
 from study_toys import Data, System, trainer
 
 from ganlab.nn.randomness import latents_at
-from ganlab.report.figures import new_figure, styled
+from ganlab.report.figures import house_style, new_figure
 from ganlab.report.panels import draw_rows, heat, panel_figure, picture
 from ganlab.sampling import Sampler
 from ganlab.studies import NeuronFigures, Study
@@ -216,7 +216,7 @@ def test_bad_options_are_named(options, message):
 
 def test_maps_of_one_kind_share_one_scale():
     rows = [("a", [heat(torch.full((2, 2), 0.2)), None]), ("b", [heat(torch.full((2, 2), 0.5))])]
-    with styled():
+    with house_style():
         figure, (spare,) = new_figure(3, 3)
         spare.remove()
         draw_rows(figure, rows)

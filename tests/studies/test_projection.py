@@ -109,7 +109,7 @@ def test_the_distance_sums_stages_of_unit_features_and_pixels():
         expected += squared if squared.ndim == 1 else squared.mean((1, 2))
     expected += 0.5 * (pair[0] - pair[1]).double().square().mean((1, 2, 3))
     distance = Perceptual(extractor, pixels=0.5)
-    found = distance.between(*map(distance.described, pair))
+    found = distance.compare(*map(distance.describe, pair))
     assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-4)
 
 

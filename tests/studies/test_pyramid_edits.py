@@ -9,15 +9,15 @@ from pyramid_toys import STAGES, Mirror, Pyramid
 from ganlab.metrics.edits import change, chroma, signal_to_noise, spread
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
-from ganlab.studies.classes import label_named
+from ganlab.studies.classes import class_index
 from ganlab.studies.pyramid.edits import (
     box_region,
     composition,
     feature_change,
+    find_level,
+    find_levels,
     guesses,
     latents_within,
-    level_named,
-    levels_named,
     mark_region,
     paste_object,
     repeat_condition,
@@ -43,24 +43,24 @@ def sampler(system, told, **options):
 
 
 def test_levels_go_by_their_names_and_by_the_papers():
-    assert level_named(None, VGG) == "pool5"
-    assert [level_named(name, VGG) for name in ("pool4", "conv5", "CONV4", "FC7")] == [
+    assert find_level(None, VGG) == "pool5"
+    assert [find_level(name, VGG) for name in ("pool4", "conv5", "CONV4", "FC7")] == [
         *("pool4", "pool5", "pool4", "fc7")
     ]
-    assert levels_named(None, VGG) == list(VGG)
-    assert levels_named("conv5", VGG) == ["pool5"]
+    assert find_levels(None, VGG) == list(VGG)
+    assert find_levels("conv5", VGG) == ["pool5"]
     with pytest.raises(ValueError, match=r"study\.level=fc6 is no level .* pool4, pool5, fc7, fc8"):
-        level_named("fc6", VGG)
+        find_level("fc6", VGG)
     with pytest.raises(ValueError, match=r"study\.levels names no level"):
-        levels_named([], VGG)
+        find_levels([], VGG)
 
 
 def test_classes_go_by_name_or_number():
     names = ["bag", "boot", "0"]
-    assert [label_named(label, names) for label in ("boot", 1, "1", 0, "0")] == [1, 1, 1, 2, 2]
+    assert [class_index(label, names) for label in ("boot", 1, "1", 0, "0")] == [1, 1, 1, 2, 2]
     for label in ("shoe", 3, -1):
         with pytest.raises(ValueError, match=r"study\.labels=.* is no class; there are 3: bag"):
-            label_named(label, names)
+            class_index(label, names)
 
 
 def test_a_condition_of_one_image_is_told_to_all_latents():

@@ -17,7 +17,8 @@ from ganlab.nn.digest import digest, is_digest_of
 from ganlab.nn.norm import InstanceNorm, PixelNorm
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler
-from ganlab.storage.tensors import packed, read_tensors
+from ganlab.storage.tensors import pack, read_tensors
+from ganlab.studies.neurons.counting import Key
 from ganlab.studies.neurons.layers import (
     as_list,
     checked_sets,
@@ -177,7 +178,7 @@ def rewritten(path, change):
     """The same file, one thing changed, with a checksum that agrees."""
     metadata, tensors = read_tensors(path)
     change(metadata, tensors)
-    path.write_bytes(packed(tensors, metadata))
+    path.write_bytes(pack(tensors, metadata))
 
 
 def setting(value, at=(0, 0, 0), name="8x8/0"):
@@ -229,7 +230,7 @@ def test_rates_changed_by_another_program_are_refused(tmp_path):
 
 def test_rates_of_another_shape_than_the_layers_are_another_networks():
     shapes = {"8x8/0": (5, 4, 4), "10x10/0": (3, 8, 9)}
-    assert known().differences("ab", 7, 2, [], shapes=shapes) == [
+    assert known().differences(Key("ab", 2, ()), 7, shapes) == [
         "their 10x10/0 is (3, 8, 8), not (3, 8, 9)"
     ]
 
@@ -242,13 +243,14 @@ def pickled():
 
 def test_differences_are_named():
     rates = known()
-    assert rates.differences("ab", 7, 2, iter(["8x8/0"])) == []
-    assert rates.differences("cd", 7, 2, []) == ["they belong to another generator"]
-    assert rates.differences("ab", 7, 2, [], "random") == ["noise is fixed, not random"]
-    assert rates.differences("ab", 7, 2, ["8x8/0"], near_zero=True) == [
+    assert rates.differences(Key("ab", 2, ("8x8/0",)), 7, {}) == []
+    other, loud = Key("cd", 2, ()), Key("ab", 2, (), "random")
+    assert rates.differences(other, 7, {}) == ["they belong to another generator"]
+    assert rates.differences(loud, 7, {}) == ["noise is fixed, not random"]
+    assert rates.differences(Key("ab", 2, ("8x8/0",), near_zero=True), 7, {}) == [
         "they lack the near-zero counts (study.near_zero)"
     ]
-    assert rates.differences("ab", 8, 3, ["16x16/0"]) == [
+    assert rates.differences(Key("ab", 3, ("16x16/0",)), 8, {}) == [
         "num_latents is 7, not 8",
         "rate_seed is 2, not 3",
         "they lack 16x16/0",

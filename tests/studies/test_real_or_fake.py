@@ -19,10 +19,10 @@ from ganlab.studies.human_eval.real_or_fake import data_address, inside_script, 
 from ganlab.studies.human_eval.trials import (
     Level,
     Trial,
+    derangement,
     protocol_of,
     read_levels,
     trials_of,
-    unrelated,
 )
 from ganlab.systems.conditioning import Conditioner
 
@@ -76,10 +76,10 @@ def test_pairs_hold_a_fake_and_its_own_or_anothers_reference(name):
 
 @pytest.mark.parametrize("num", [2, 3, 10])
 def test_unrelated_leaves_nothing_in_its_place(num):
-    order = unrelated(num, 0)
+    order = derangement(num, 0)
     assert sorted(order) == list(range(num))
     assert all(i != j for i, j in enumerate(order))
-    assert order == unrelated(num, 0)
+    assert order == derangement(num, 0)
 
 
 def test_bad_tests_are_refused():

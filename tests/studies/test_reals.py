@@ -7,7 +7,7 @@ from study_toys import ConvGenerator, Data, Projection, System, trainer
 from ganlab.data import ImageData, synthetic
 from ganlab.features import Classifier
 from ganlab.metrics import FrechetDistance, KernelDistance, NearestReals, RealCache, Suite
-from ganlab.scoring.reals import Reals, precomputed
+from ganlab.scoring.reals import Reals, precompute
 from ganlab.studies import Scores
 
 
@@ -126,12 +126,12 @@ def reals_of(flip=False, **options):
 @pytest.mark.parametrize("flip", [False, True])
 def test_statistics_are_computed_once(monkeypatch, flip):
     seen = counting(monkeypatch)
-    path, found = precomputed(*reals_of(flip), torch.device("cpu"))
+    path, found = precompute(*reals_of(flip), torch.device("cpu"))
     assert path.is_file()
     assert not found
     assert sum(seen) == (80 if flip else 40)
     again, data = reals_of(flip, batch_size=7)
-    assert precomputed(again, data, torch.device("cpu")) == (path, True)
+    assert precompute(again, data, torch.device("cpu")) == (path, True)
     assert sum(seen) == (80 if flip else 40)
     assert again.suite.has_real
 
@@ -144,7 +144,7 @@ def test_statistics_that_cannot_be_kept_are_an_error(tmp_path):
         pytest.warns(UserWarning, match="not kept"),
         pytest.raises(OSError, match="was not written: point GANLAB_CACHE"),
     ):
-        precomputed(reals, data, torch.device("cpu"))
+        precompute(reals, data, torch.device("cpu"))
 
 
 def test_data_without_a_name_of_its_content_is_an_error():
@@ -152,7 +152,7 @@ def test_data_without_a_name_of_its_content_is_an_error():
         content_key = None
 
     with pytest.raises(ValueError, match="Anonymous has no content_key"):
-        precomputed(reals_of()[0], Anonymous(images().source, channels=1), torch.device("cpu"))
+        precompute(reals_of()[0], Anonymous(images().source, channels=1), torch.device("cpu"))
 
 
 def test_weights_that_are_not_there_are_reported_before_any_image_is_read(monkeypatch):
@@ -160,4 +160,4 @@ def test_weights_that_are_not_there_are_reported_before_any_image_is_read(monkey
     reals.suite.extractor = Classifier("nowhere.pt")
     monkeypatch.setattr(ImageData, "prepare_data", None)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt"):
-        precomputed(reals, data, torch.device("cpu"))
+        precompute(reals, data, torch.device("cpu"))

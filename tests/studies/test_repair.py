@@ -8,10 +8,10 @@ from study_toys import Projection
 
 from ganlab.metrics.repair import (
     features_of,
-    recognized,
+    recognition_rate,
     repair,
     spread,
-    tapped,
+    tap_features,
 )
 from ganlab.studies.ranks import in_order
 
@@ -58,7 +58,7 @@ def test_a_shift_keeps_the_spread_and_moves_every_image():
 def test_twins_count_as_recognized():
     before = random(5, 3)
     before[1] = before[0]
-    assert recognized(before, before) == 1
+    assert recognition_rate(before, before) == 1
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_cannot_be_compared_is_refused(before, after):
 
 def test_tapping_takes_every_pass_and_stops_with_the_block():
     extractor, images = Projection(), random(5, 1, 8, 8)
-    with tapped(extractor) as taken:
+    with tap_features(extractor) as taken:
         for batch in images.split(2):
             extractor(batch)
     extractor(images)

@@ -19,7 +19,7 @@ from ganlab.networks import dcgan, stylegan2
 from ganlab.networks.base import Condition, Discriminator
 from ganlab.nn.pyramid import gaussian_pyramid
 from ganlab.nn.randomness import latents_at
-from ganlab.runs.classes import counted
+from ganlab.runs.classes import count_classes
 from ganlab.sampling import Sampler, conditions_of
 from ganlab.systems import GAN, R1
 from ganlab.systems.checks import check_labels
@@ -108,7 +108,7 @@ def folders(place, counts):
 
 def numbers_of(*words):
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = counted(compose("train", ["data=folder", "data.resolution=32", *words]))
+        config = count_classes(compose("train", ["data=folder", "data.resolution=32", *words]))
     parts = ("conditioner", "generator", "discriminator")
     return [config.model[part].num_labels for part in parts]
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ganlab.processes import is_running
-from ganlab.runs.outcome import way_on
+from ganlab.runs.outcome import how_to_resume
 from ganlab.systems import ranks
 from ganlab.systems.ranks import Peer, RankLostError, Watch, lost_ranks_named
 
@@ -172,10 +172,10 @@ def test_the_way_on(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "ganlab.runs.outcome.origin", lambda: None
     )  # another test's, of this process
-    assert way_on(None) == "run it again"
-    assert "no checkpoint yet" in way_on(tmp_path / "last.ckpt")
+    assert how_to_resume(None) == "run it again"
+    assert "no checkpoint yet" in how_to_resume(tmp_path / "last.ckpt")
     (tmp_path / "last.ckpt").touch()
-    assert way_on(tmp_path / "last.ckpt") == f"go on with ckpt={tmp_path}/last.ckpt"
+    assert how_to_resume(tmp_path / "last.ckpt") == f"go on with ckpt={tmp_path}/last.ckpt"
 
 
 @pytest.mark.slow

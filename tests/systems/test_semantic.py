@@ -10,7 +10,7 @@ from mirrors import FASHION
 
 from ganlab.data import synthetic
 from ganlab.data.batch import Batch
-from ganlab.data.idx import embedded
+from ganlab.data.idx import read_embedded
 from ganlab.features import FashionVGG
 from ganlab.losses import LeastSquares, diversity, reconstruction
 from ganlab.networks.semantic_pyramid import Discriminator, Generator
@@ -300,7 +300,7 @@ class TestEvaluation:
 
 
 def test_the_guess_is_right_for_most_garments():
-    images, labels = (torch.tensor(each[:500]) for each in embedded())
+    images, labels = (torch.tensor(each[:500]) for each in read_embedded())
     made = PyramidFeatures(EXTRACTOR)
     guess = made.label(made.features(images[:, None] / 127.5 - 1))
     assert (guess == labels).float().mean() > 0.85

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from ganlab.data import ImageData
-from ganlab.data.collection import Collection, hashed
+from ganlab.data.collection import Collection, content_hash
 from ganlab.nn.randomness import keyed_generator
 from ganlab_rings.radial import distances
 
@@ -57,4 +57,4 @@ class Rings(Collection):
 
     def fingerprint(self) -> str:
         """The images are these two numbers'."""
-        return hashed("rings", self.num, self.resolution)
+        return content_hash("rings", self.num, self.resolution)

@@ -114,7 +114,7 @@ def usual_peaks(sampler: Sampler, num: int = NUM, ranks: Ranks | None = None) ->
         peaks = peaks_of_channels(others, range(num))
     else:
         share = ranks.share(range(num))
-        own = peaks_of_channels(others, ranks.watched(share or [0], "channels"))
+        own = peaks_of_channels(others, ranks.progress(share or [0], "channels"))
         peaks = {name: ranks.sum(_placed(own[name], share, num)) for name in own}
     return Usual({name: Reach.of(each) for name, each in peaks.items()}, num)
 

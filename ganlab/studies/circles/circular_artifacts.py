@@ -16,7 +16,7 @@ from ganlab.checks.places import place_named
 from ganlab.nn.randomness import derived_seed
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing, Picture
-from ganlab.report.panels import MARKED, panel_figure, pictures, wrapped
+from ganlab.report.panels import MARKED, panel_figure, pictures, wrap_rows
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.circles.case import CircleCase
@@ -36,7 +36,7 @@ from ganlab.studies.circles.observation import (
     reading_points,
 )
 from ganlab.studies.findings import Findings
-from ganlab.studies.question import Question
+from ganlab.studies.question import Question, at_least, inside_unit
 
 COLUMNS = 8  # images in a row of the montage
 BINS = 50
@@ -76,13 +76,9 @@ class CircularArtifacts(Question):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        numbers = (self.num_images, self.num_worst, self.num_traced, self.num_shown)
-        shares = (self.confidence, self.false_positive_rate)
-        if min(numbers) < 1 or not all(0 < share < 1 for share in shares):
-            raise ValueError(
-                "study.num_images, study.num_worst, study.num_traced and study.num_shown must be "
-                "at least 1, study.confidence and study.false_positive_rate between 0 and 1"
-            )
+        at_least(1, num_images=self.num_images, num_worst=self.num_worst)
+        at_least(1, num_traced=self.num_traced, num_shown=self.num_shown)
+        inside_unit(confidence=self.confidence, false_positive_rate=self.false_positive_rate)
         _ = self.compared, self.given
         if self.artifact_free is not None and not self.artifact_free.is_file():
             raise FileNotFoundError(f"study.levels_from={self.levels_from}: no such checkpoint")
@@ -167,18 +163,13 @@ class CircularArtifacts(Question):
         generator = self.opener(str(self.artifact_free)).to(bench.device)
         seed = 1_000_000 + derived_seed("circle levels", self.seed) % 1_000_000
         sampler = replace(bench.sampler, generator=generator, seed=seed)
-        return calibrate(
-            observe_by_ranks(
-                bench.ranks, sampler, self.num_images, self.read, self.given.compared_with
-            ),
-            self.false_positive_rate,
-            self.given.levels,
-            self.given.persistence,
+        source = (
             f"{self.num_images} images of {self.artifact_free}, latents of seed {seed}, of which "
-            f"at most {self.false_positive_rate:.2%} may count as affected",
-            self.given.channel,
-            self.given.reference,
+            f"at most {self.false_positive_rate:.2%} may count as affected"
         )
+        compared = self.given.compared_with
+        seen = observe_by_ranks(bench.ranks, sampler, self.num_images, self.read, compared)
+        return calibrate(seen, self.false_positive_rate, replace(self.given, source=source))
 
     def draw(
         self, bench: Bench, ranked: Detected, order: Sequence[int]
@@ -271,7 +262,7 @@ def draw_montage(
     numbers["images"] = images.to_uint8(batch)
     num = int(found.affected.sum())
     text = f"Images with the highest scores, {num} of {len(batch)} of them affected; ring: the peak"
-    return Drawing(panel_figure(wrapped(cells, COLUMNS), MARKED), numbers, text)
+    return Drawing(panel_figure(wrap_rows(cells, COLUMNS), MARKED), numbers, text)
 
 
 def draw_scores(
@@ -282,7 +273,7 @@ def draw_scores(
     top = max(float(values.max()) for values in scores.values())
     edges = np.linspace(0, max(top, threshold) * 1.05, BINS + 1)
     numbers: dict[str, ArrayLike] = {"edges": edges, "threshold": threshold}
-    with figures.styled():
+    with figures.house_style():
         figure, (axes,) = figures.new_figure(4.6, 2.5)
         for i, (name, values) in enumerate(scores.items()):
             share = np.histogram(values.numpy(), edges)[0] / len(values)

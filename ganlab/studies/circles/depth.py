@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.metrics.spikes import (
-    at,
     local_peaks,
-    over,
+    peak_ratio,
     peaking_share,
-    pooled,
+    pool_channels,
     quantile,
     spots,
     strongest_units,
+    values_at,
 )
 from ganlab.nn.tracing import observed
 from ganlab.report.tables import Table
@@ -73,10 +73,10 @@ def median(values: Sequence[Tensor]) -> float:
 
 def height_at(maps: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Peak around a place over the median, its position, and the magnitude: (N,), (N, 2), maps."""
-    magnitude = pooled(maps)
+    magnitude = pool_channels(maps)
     position = local_peaks(magnitude, place)
-    peak = at(magnitude[:, None], position)[:, 0]
-    return over(peak, quantile(magnitude, 0.5)), position, magnitude
+    peak = values_at(magnitude[:, None], position)[:, 0]
+    return peak_ratio(peak, quantile(magnitude, 0.5)), position, magnitude
 
 
 def depths(

@@ -34,7 +34,7 @@ from ganlab.report.panels import (
     picture,
     pictures,
     signed_map,
-    wrapped,
+    wrap_rows,
 )
 from ganlab.report.rho import rho_by_layer, rho_drawing
 from ganlab.studies.circles.case import CircleCase, noise_words, side_of
@@ -98,7 +98,7 @@ def draw_figure_3(case: CircleCase) -> Drawing:
     numbers: Numbers = {"index": index, "layer": layer, "place": place, "units": chosen}
     numbers |= {"image": images.to_uint8(found[0]), "maps": maps[layer][0, chosen]}
     caption = f"Maps of {layer} of every so many channels (Figure 3), {SCALED}{case.below(1)}"
-    return marked_drawing(wrapped(cells, columns), numbers, caption)
+    return marked_drawing(wrap_rows(cells, columns), numbers, caption)
 
 
 def draw_figure_4(case: CircleCase) -> Drawing:
@@ -115,7 +115,7 @@ def draw_figure_4(case: CircleCase) -> Drawing:
     near, far = values
     plain = {kind: near[kind] for kind in ("background", "object")}
     panels = (("a", plain, layers[0]), ("b", near, layers[0]), ("c", far, layers[1]))
-    with figures.styled():
+    with figures.house_style():
         figure, line = figures.new_figure(9.6, 2.9, panels=3, columns=3)
         for axes, (letter, found, layer) in zip(line, panels, strict=True):
             draw_channels(axes, found)
@@ -181,7 +181,9 @@ def state_numbers(states: Sequence[State]) -> Numbers:
     }
 
 
-def ringed(states: Sequence[State], titles: Sequence[str], cells: int | None = None) -> list[Panel]:
+def ring_panels(
+    states: Sequence[State], titles: Sequence[str], cells: int | None = None
+) -> list[Panel]:
     """Images with their rings, and boxes around one of `cells` x `cells` pixels of the layer."""
     shown = pictures([each.image for each in states], titles)
     return [
@@ -201,7 +203,7 @@ def draw_iterations(case: CircleCase, layer: str, steps: int, figure: int) -> Dr
     for index in chosen:
         states = one_by_one(case.sampler, index, case.points, layer, steps)
         titles = ["all units", *(f"- {each.units[-1]}" for each in states[1:])]
-        rows.append((f"latent {index}", ringed(states, titles, side_of(layer))))
+        rows.append((f"latent {index}", ring_panels(states, titles, side_of(layer))))
         numbers |= {f"{index}/{name}": each for name, each in state_numbers(states).items()}
         numbers[f"{index}/units"] = np.array(states[-1].units, dtype=np.int64)
     caption = (
@@ -228,8 +230,8 @@ def draw_figure_7(case: CircleCase) -> Drawing:
         f"Unit {unit} of {layer} set to zero: the strongest at the artifact in {share:.0%} of "
         f"these images {ablation_caption(case, 7, case.num_shown)}; moved: in shares of the side"
     )
-    first = ringed(befores, [f"latent {index}" for index in chosen])
-    second = ringed(afters, [f"moved {distance:.2f}" for distance in moved])
+    first = ring_panels(befores, [f"latent {index}" for index in chosen])
+    second = ring_panels(afters, [f"moved {distance:.2f}" for distance in moved])
     return marked_drawing([("all units", first), (f"without {unit}", second)], numbers, caption)
 
 
@@ -241,7 +243,7 @@ def draw_figure_8(case: CircleCase) -> Drawing:
     except ValueError as error:
         raise Omitted(str(error)) from error
     x, y, unit = b_mu.abs().numpy(), b_sigma.abs().numpy(), case.common_unit[0]
-    with figures.styled():
+    with figures.house_style():
         figure, (axes,) = figures.new_figure(3.6, 2.9)
         axes.scatter(x, y, s=9, color=figures.PALETTE[0], linewidths=0)
         ring = axes.scatter(x[unit], y[unit], s=110, linewidths=1.6, label=f"unit {unit}")
@@ -261,7 +263,7 @@ def draw_figure_10(case: CircleCase) -> Drawing:
     index, layer = case.worst[0], case.late_layer
     whole, alone = all_but_one(case.sampler, index, case.points, layer, NUM_ALONE)
     states = [whole, *alone.values()]
-    cells = ringed(states, ["all units", *(f"{unit} alone" for unit in alone)])
+    cells = ring_panels(states, ["all units", *(f"{unit} alone" for unit in alone)])
     numbers = state_numbers(states) | {"index": index, "layer": layer}
     numbers["units"] = np.array(list(alone), dtype=np.int64)
     caption = (

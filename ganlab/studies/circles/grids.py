@@ -88,13 +88,13 @@ def generators_of(
                 f"study.compare: {path} has {_shape(*there)}, ckpt {_shape(*shape)}: scores and "
                 "grids need the same"
             )
-        called = unused(name or norm_name(other), [each.name for each in found])
+        called = unused_name(name or norm_name(other), [each.name for each in found])
         sampler = replace(bench.sampler, generator=other)
         found.append(Compared(called, str(path), sampler, images_seen_of(path)))
     return found
 
 
-def unused(name: str, taken: Sequence[str]) -> str:
+def unused_name(name: str, taken: Sequence[str]) -> str:
     """The name, or `<name> 2`, `<name> 3`, ... where it is taken."""
     tries = [name, *(f"{name} {i}" for i in range(2, len(taken) + 2))]
     return next(each for each in tries if each not in taken)

@@ -9,7 +9,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from ganlab.metrics import wilson_interval
-from ganlab.metrics.suite import short
+from ganlab.metrics.suite import short_count
 from ganlab.sampling import Sampler
 from ganlab.studies.circles.channels import NUM, usual_peaks
 from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven
@@ -56,7 +56,7 @@ class Incidence:
         The reading and the levels stand where a score has its extractor: incidences compare if
         these are equal.
         """
-        name = f"{METRIC}{short(self.num_images)}"
+        name = f"{METRIC}{short_count(self.num_images)}"
         ends = {name: self.share, f"{name}_low": self.low, f"{name}_high": self.high}
         common = {
             "n_real": None,
@@ -85,7 +85,7 @@ def observe_by_ranks(
     points = reading_points(sampler.generator, read)
     usual = None if reference is None else usual_peaks(sampler, reference, ranks)
     share = ranks.share(range(num))
-    own = observe(sampler, ranks.watched(share or [0], title), points, usual=usual)
+    own = observe(sampler, ranks.progress(share or [0], title), points, usual=usual)
 
     def every(rows: Tensor) -> Tensor:
         table = torch.zeros(num, *rows.shape[1:])

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.metrics.spikes import (
-    near,
-    over,
+    are_near,
+    peak_ratio,
     pixels,
     places,
     spikes_of,
@@ -70,7 +70,7 @@ def around_norm(sampler: Sampler, index: int, layer: str) -> tuple[Tensor, Tenso
 def standing(maps: Tensor, place: Tensor) -> Tensor:
     """Magnitude at a place over the median magnitude of each map, (C, H, W), (2,) -> (C,)."""
     y, x = pixels(place, maps.shape[1:])
-    return over(maps[:, y, x].abs(), maps.abs().flatten(1).median(1).values)
+    return peak_ratio(maps[:, y, x].abs(), maps.abs().flatten(1).median(1).values)
 
 
 def compared_pixels(place: Tensor, size: Sequence[int], *key: int | str) -> dict[str, Tensor]:
@@ -81,7 +81,7 @@ def compared_pixels(place: Tensor, size: Sequence[int], *key: int | str) -> dict
     """
     grid = torch.cartesian_prod(*(torch.arange(side) for side in size))  # (H * W, 2)
     shares = places(grid, size)
-    away = ~near(shares, place.to(shares), APART)
+    away = ~are_near(shares, place.to(shares), APART)
     inside = ((shares > OBJECT[0]) & (shares < OBJECT[1])).all(1)
     rim = ((shares < BORDER) | (shares > 1 - BORDER)).any(1)
     found = {"artifact": pixels(place, size)}

@@ -27,11 +27,13 @@ from ganlab.metrics.spikes import Spikes, places, same_place, spikes_of
 from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.tracing import Reached, observed
 from ganlab.sampling import Edits, Sampler, batched
-from ganlab.studies.circles.channels import NUM, Usual, standing_out
-from ganlab.studies.circles.levels import MINIMUM, PERSISTENCE, Levels, LevelsGiven, size_of
+from ganlab.studies.circles.channels import Usual, standing_out
+from ganlab.studies.circles.levels import Levels, size_of
+from ganlab.studies.question import inside_unit
 
 READ = ("style", "norm", "activation")  # where a layer can be read, from its output on
 FIELDS = ("peak", "median", "high", "unit")
+LEAST = Levels(source="calibrated")
 
 
 def reading_points(generator: Generator, read: str = "style") -> dict[str, nn.Module]:
@@ -138,15 +140,15 @@ class Seen:
         score = torch.zeros(len(self.table), device=self.table.device)
         place, last = spikes[steps[-1]].place, torch.full_like(score, steps[-1]).long()
         for end in range(width, len(steps) + 1):
-            found = self.persisting(steps[end - width : end], spikes, levels)
+            found = self.persistence_scores(steps[end - width : end], spikes, levels)
             better = (found > 0) & (found >= score)  # of equals the finest
             score = torch.where(better, found, score)
             place = torch.where(better[:, None], spikes[steps[end - 1]].place, place)
             last = torch.where(better, steps[end - 1], last)
         unit = torch.full_like(last, -1)
-        return self.joined(Detected(score, place, last, unit, levels.threshold), levels)
+        return self.join_alone(Detected(score, place, last, unit, levels.threshold), levels)
 
-    def joined(self, found: Detected, levels: Levels) -> Detected:
+    def join_alone(self, found: Detected, levels: Levels) -> Detected:
         """What persists, or the channel that stands out alone where that scores more."""
         if self.alone is None or levels.channel is None:
             return found
@@ -164,7 +166,7 @@ class Seen:
             threshold=found.threshold,
         )
 
-    def persisting(
+    def persistence_scores(
         self, steps: Sequence[int], spikes: Mapping[int, Spikes], levels: Levels
     ) -> Tensor:
         """Smallest contrast over level in these layers, 0 where they peak at other places: (N,)."""
@@ -199,7 +201,7 @@ def observe(
 
     def look(name: str, received: Tensor, output: Tensor) -> None:
         sizes[name] = (output.shape[-2], output.shape[-1])
-        passing[name] = packed(spikes_of(output))
+        passing[name] = pack(spikes_of(output))
 
     def compare(name: str, received: Tensor, output: Tensor) -> None:
         passing[f"{name}/alone"] = standing_out(output, reaches[name])
@@ -218,7 +220,7 @@ def observe(
     return Seen(tuple(points), tuple(sizes[name] for name in points), torch.cat(rows), found)
 
 
-def packed(spikes: Spikes) -> Tensor:
+def pack(spikes: Spikes) -> Tensor:
     """A row an image, (N, 6) float32."""
     columns = [getattr(spikes, name).float() for name in FIELDS]
     return torch.cat([spikes.position.float(), torch.stack(columns, dim=1)], dim=1)
@@ -280,32 +282,25 @@ class Calibration:
 def calibrate(
     seen: Seen,  # images of a generator that is taken to be free of artifacts, as one with PN
     false_positive_rate: float = 0.01,  # at most this share of them may count as affected
-    minimum: LevelsGiven = MINIMUM,  # levels are never below this
-    persistence: int = PERSISTENCE,
-    source: str = "calibrated",
-    channel: float | None = None,  # as of `Levels`
-    reference: int = NUM,
+    given: Levels = LEAST,  # those chosen are never below these
 ) -> Calibration:
     """Levels by which at most a given share of artifact-free images counts as affected.
 
     A size's level is the median contrast of these images, so that layers that peak by nature
     (coarse ones little, fine ones of few channels much) count alike; the threshold is the quantile
-    of their scores. Levels never fall below `minimum` and the threshold never below 1: PN flattens
-    maps so much that their small unevenness would make the levels.
+    of their scores. Levels never fall below those given and the threshold never below 1: PN
+    flattens maps so much that their small unevenness would make the levels.
 
     Raises:
         ValueError: a rate outside (0, 1).
     """
-    if not 0 < false_positive_rate < 1:
-        raise ValueError(
-            f"study.false_positive_rate must be between 0 and 1, got {false_positive_rate}"
-        )
-    floor, contrasts = Levels(minimum), seen.contrasts().cpu()
+    inside_unit(false_positive_rate=false_positive_rate)
+    contrasts = seen.contrasts().cpu()
     medians = {
         size_of(seen.layers[i]): float(contrasts[:, i].double().quantile(0.5)) for i in seen.steps
     }
-    levels = {size: max(floor.of(size), median) for size, median in medians.items()}
-    made = Levels(levels, 1.0, persistence, source, channel, reference)
+    levels = {size: max(given.of(size), median) for size, median in medians.items()}
+    made = replace(given, levels=levels, threshold=1.0)
     scores = seen.detect(made).score.cpu()
     rank = max(1, ceil((1 - false_positive_rate) * len(scores)))  # so many are not above it
     threshold = max(1.0, float(scores.kthvalue(rank).values))

@@ -14,7 +14,17 @@ from typing import Any
 
 import torch
 
-from ganlab.checks.fields import a, both, complaint, count, fields, given, is_number, items, text
+from ganlab.checks.fields import (
+    all_of,
+    complaint,
+    count,
+    fields,
+    is_number,
+    items,
+    leaf,
+    optional_fields,
+    text,
+)
 from ganlab.checks.places import place_named
 from ganlab.metrics import wilson_interval
 from ganlab.report.tables import Table
@@ -27,19 +37,19 @@ PEOPLE = "people"  # what stands where a score names its extractor
 ANSWERS = {"single": ("fake", "real"), "paired": ("left", "right"), "unpaired": ("left", "right")}
 RATES = {"accuracy": "accuracy", "fpr": "false-positive rate", "confusion": "confusion rate"}
 
-TIME = a("a time", lambda value: is_number(value) and 0 <= value < math.inf)
-ANSWER = both(
+TIME = leaf("a time", lambda value: is_number(value) and 0 <= value < math.inf)
+ANSWER = all_of(
     fields(trial=count, level=text, truth=text, answer=text),
-    given(shown_ms=TIME),
+    optional_fields(shown_ms=TIME),
 )
-RESULT = both(
+RESULT = all_of(
     fields(
         **dict.fromkeys(("person", "model", "test"), text),
-        protocol=a(f"one of {', '.join(ANSWERS)}", lambda value: value in list(ANSWERS)),
+        protocol=leaf(f"one of {', '.join(ANSWERS)}", lambda value: value in list(ANSWERS)),
         num_trials=count,
         answers=items(ANSWER),
     ),
-    given(seconds=TIME),
+    optional_fields(seconds=TIME),
 )
 
 
@@ -179,7 +189,7 @@ def rates(protocol: str, answers: Sequence[Answer]) -> dict[str, Rate]:
 Key = tuple[str, ...]  # model, protocol, level, perhaps a person
 
 
-def grouped(judged: Sequence[Judgement], by_person: bool = False) -> dict[Key, list[Answer]]:
+def group_answers(judged: Sequence[Judgement], by_person: bool = False) -> dict[Key, list[Answer]]:
     """The answers of each model, protocol and level together, or each person's apart."""
     groups: dict[Key, list[Answer]] = {}
     for each in judged:
@@ -200,7 +210,7 @@ def judgement_table(
     Raises:
         ValueError: nothing was answered.
     """
-    groups = grouped(judged, by_person)
+    groups = group_answers(judged, by_person)
     if not groups:
         raise ValueError("no trial was answered in these results")
     found = {key: rates(key[1], answers) for key, answers in groups.items()}
@@ -267,7 +277,7 @@ def judgement_records(
     """
     records = []
     merged: dict[tuple[str, str], list[Answer]] = {}
-    for (_, protocol, level, *_), answers in grouped(judged).items():
+    for (_, protocol, level, *_), answers in group_answers(judged).items():
         merged.setdefault((protocol, level), []).extend(answers)
     for (protocol, level), answers in merged.items():
         suffix = [] if protocol == "single" else [protocol]

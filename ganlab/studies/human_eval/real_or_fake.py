@@ -42,7 +42,7 @@ from ganlab.studies.human_eval.trials import (
     trials_of,
 )
 from ganlab.studies.neurons.layers import as_list
-from ganlab.studies.pyramid.edits import levels_named, pyramid_features, stages_of
+from ganlab.studies.pyramid.edits import find_levels, pyramid_features, stages_of
 from ganlab.studies.question import Question, at_least, require_images
 from ganlab.systems.semantic import PyramidFeatures
 from ganlab.systems.system import System
@@ -102,7 +102,7 @@ class RealOrFake(Question):
             return
         if pyramid_features(bench.system) is not None:
             require_images(bench.trainer, "real_or_fake", "paints from references")
-            levels_named(self.levels, stages_of(bench.generator))
+            find_levels(self.levels, stages_of(bench.generator))
         elif self.levels is not None:
             raise ValueError("study.levels names levels of a semantic pyramid, and this is none")
         elif self.announced.name != "paired":
@@ -142,7 +142,7 @@ class RealOrFake(Question):
             return read_levels(self.images, self.announced, self.seed)
         num, conditioner = self.announced.num, bench.system.conditioner
         if features := pyramid_features(bench.system):
-            chosen = levels_named(self.levels, stages_of(bench.generator))
+            chosen = find_levels(self.levels, stages_of(bench.generator))
             return pyramid_levels(bench.sampler, features, bench.data, chosen, num)
         fakes = images.cells(bench.sampler.images(range(num)))
         if self.announced.name == "paired":

@@ -12,7 +12,7 @@ Fakes and reals may come from a folder, as any program can write them:
 <folder>/conv1/fake/... <folder>/conv1/real/...         # a folder for each level
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +97,7 @@ def trials_of(
             trials += [Trial(level.name, fake, None) for fake in fakes]
             trials += [Trial(level.name, None, real) for real in reals]
         else:
-            other = range(num) if protocol.name == "paired" else unrelated(num, seed, level.name)
+            other = range(num) if protocol.name == "paired" else derangement(num, seed, level.name)
             trials += [Trial(level.name, fakes[i], reals[other[i]]) for i in range(num)]
     if len({image.shape for image in images}) != 1:
         raise ValueError("fakes and reals must all have one size: the size would tell them apart")
@@ -114,7 +114,7 @@ def check_level(protocol: Protocol, level: Level) -> None:
             )
 
 
-def unrelated(num: int, seed: int, level: str = "") -> list[int]:
+def derangement(num: int, seed: int, level: str = "") -> list[int]:
     """A keyed random order of 0 .. num-1 in which nothing stays in its place; num at least 2."""
     rng = keyed_generator("unrelated", seed, level)
     order: list[int] = torch.randperm(num, generator=rng).tolist()
@@ -159,19 +159,17 @@ def read_level(name: str, place: Path, protocol: Protocol, seed: int) -> Level:
     # One choice for both where files are pairs, so that a pair stays one and a stranger is none.
     kinds = {"fake": fakes, "real": reals}
     keys = dict.fromkeys(kinds, "pairs") if together else {kind: kind for kind in kinds}
-    chosen = {kind: some(kinds[kind], protocol.num, name, keys[kind], seed) for kind in kinds}
-    return Level(name, [*map(pixels_of, chosen["fake"])], [*map(pixels_of, chosen["real"])])
+    pixels = {}
+    for kind, files in kinds.items():
+        listed = list(files.values())
+        chosen = random_positions(len(listed), protocol.num, "judged", name, keys[kind], seed)
+        pixels[kind] = [pixels_of(listed[i]) for i in chosen]
+    return Level(name, pixels["fake"], pixels["real"])
 
 
 def image_files(place: Path) -> dict[str, Path]:
     """Name without suffix -> file, by name."""
     return {path.stem: path for path in sorted(place.iterdir()) if is_image_name(path)}
-
-
-def some(files: Mapping[str, Path], num: int, level: str, key: str, seed: int) -> Sequence[Path]:
-    """`num` of the files, at random by key."""
-    listed = list(files.values())
-    return [listed[i] for i in random_positions(len(listed), num, "judged", level, key, seed)]
 
 
 def pixels_of(path: Path) -> Pixels:

@@ -92,7 +92,7 @@ class GuidedBackprop(Question):
                 layer,
                 filters,
                 group.condition,
-                partial(bench.ranks.watched, title=group.title),
+                partial(bench.ranks.progress, title=group.title),
             ).cpu()
             for group in groups
         ]
@@ -102,21 +102,21 @@ class GuidedBackprop(Question):
         """The real and the generated images."""
         found = []
         if self.num_real and bench.has_images:
-            found.append(self.real(bench))
+            found.append(self.real_images(bench))
         if self.num_fake:
-            found.append(self.generated(bench))
+            found.append(self.generated_images(bench))
         if not found:
             raise ValueError("study.num_fake=0, and there are no real images: raise study.num_fake")
         return found
 
-    def real(self, bench: Bench) -> Shown:
+    def real_images(self, bench: Bench) -> Shown:
         """The first images of the data."""
         indices = list(range(min(self.num_real, len(bench.data.dataset))))
         batch = stored_images(bench.data, indices, bench.device)
         batch, condition = bench.system.conditioner(batch)
         return Shown("real", indices, batch.image, condition)
 
-    def generated(self, bench: Bench) -> Shown:
+    def generated_images(self, bench: Bench) -> Shown:
         """Images of the first latents."""
         indices = list(range(self.num_fake))
         made, condition = bench.sampler.batch(indices), bench.sampler.condition(indices)
@@ -159,7 +159,7 @@ def draw_guided(
 
 def annotate(figure: "Figure", text: str) -> None:
     """A line or two below everything else."""
-    with figures.styled():
+    with figures.house_style():
         figure.supxlabel(text, fontsize=7, x=0.01, ha="left", color=figures.INK)
 
 

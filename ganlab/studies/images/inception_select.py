@@ -92,7 +92,7 @@ class InceptionSelect(FeatureQuestion):
         for batch in bench.images("per-image scores", range(self.num_samples)):
             outputs = self.extractor(batch)
             found.append(outputs.get("logits_unbiased", outputs["logits"]))
-        return bench.ranks.joined(found).cpu()
+        return bench.ranks.gather(found).cpu()
 
     def row(
         self, bench: Bench, selection: "Selection", name: str, logits: Tensor
@@ -138,7 +138,7 @@ def draw_selection(
     """Both groups as grids, and the scores of all images with the limit of the selection."""
     values = scores.sort(descending=True).values.numpy()
     numbers: dict[str, Any] = {"scores": scores.numpy(), "limit": values[num - 1]}
-    with figures.styled():
+    with figures.house_style():
         figure, panels = figures.new_figure(9.0, 3.1, 3, 3)
         for axes, (name, batch) in zip(panels, pictures.items(), strict=False):
             draw_grid(axes, batch, name)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ganlab.data.positions import has_mirrors, mirrored_images, num_images, random_positions
 from ganlab.data.presets import held_out_data
-from ganlab.features.pixels import quantized
+from ganlab.features.pixels import quantize
 from ganlab.metrics.copies import (
     Compared,
     Neighbours,
@@ -19,14 +19,14 @@ from ganlab.metrics.copies import (
     neighbours_of,
     neighbours_of_held_out,
 )
-from ganlab.metrics.suite import short
+from ganlab.metrics.suite import short_count
 from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
 from ganlab.report.panels import Panel, panel_figure, picture
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
-from ganlab.studies.question import FeatureQuestion, at_least, require_images
+from ganlab.studies.question import FeatureQuestion, at_least, inside_unit, require_images
 
 SPACES = ("pixels", "features")
 Points = dict[str, Tensor]  # space -> (N, d); pixels as bytes
@@ -64,11 +64,7 @@ class NearestNeighbours(FeatureQuestion):
         super().__post_init__()
         at_least(1, num=self.num, num_held_out=self.num_held_out, num_shown=self.num_shown)
         at_least(2, num_neighbours=self.num_neighbours)
-        if not (0 < self.quantile < 1 and 0 < self.confidence < 1):
-            raise ValueError(
-                f"study.quantile={self.quantile}, study.confidence={self.confidence}: must be in "
-                "(0, 1)"
-            )
+        inside_unit(quantile=self.quantile, confidence=self.confidence)
 
     def check(self, bench: Bench) -> None:
         """Refuse a checkpoint without training images or with too few, and fetch the weights."""
@@ -110,7 +106,7 @@ class NearestNeighbours(FeatureQuestion):
         verdicts = {space: each.verdict for space, each in found.items()}
         return Findings(
             tables={"table": copies_table(verdicts, self.notes(data))},
-            figures={"distances": draw_distances(found), **self.drawn(bench, found)},
+            figures={"distances": draw_distances(found), **self.draw(bench, found)},
             records=[self.record_of(space, each, every, bench) for space, each in found.items()],
             result=found,
         )
@@ -140,20 +136,20 @@ class NearestNeighbours(FeatureQuestion):
         kept: dict[str, list[Tensor]] = {space: [] for space in SPACES}
         for rows in bench.batched(title, items):
             batch = images(rows)
-            kept["pixels"].append(quantized(batch).to(torch.uint8).flatten(1))  # (n, C H W)
+            kept["pixels"].append(quantize(batch).to(torch.uint8).flatten(1))  # (n, C H W)
             kept["features"].append(self.extractor(batch)["features"])
-        return {space: bench.ranks.joined(rows) for space, rows in kept.items()}
+        return {space: bench.ranks.gather(rows) for space, rows in kept.items()}
 
     def record_of(
         self, space: str, found: Compared, num_training: int, bench: Bench
     ) -> dict[str, Any]:
         """The verdict's number, as it stands in result.json."""
         extractor = self.extractor if space == "features" else None
-        name = f"copies{short(self.num)}_full_{extractor.name if extractor else 'pixels'}"
+        name = f"copies{short_count(self.num)}_full_{extractor.name if extractor else 'pixels'}"
         share, num = found.verdict.share, self.num
         return bench.record_of(name, share, extractor, n_real=num_training, n_fake=num, best="min")
 
-    def drawn(self, bench: Bench, compared: dict[str, Compared]) -> dict[str, Drawing]:
+    def draw(self, bench: Bench, compared: dict[str, Compared]) -> dict[str, Drawing]:
         """The first samples, and those nearest to one training image alone."""
         pixels = compared["pixels"].generated
         suspects = pixels.relative.argsort(stable=True)[: self.num_shown].tolist()
@@ -206,7 +202,7 @@ def draw_distances(compared: Mapping[str, Compared]) -> Drawing:
     The numbers are every distance and relative distance, and the thresholds.
     """
     numbers: dict[str, Any] = {}
-    with figures.styled():
+    with figures.house_style():
         figure, panels = figures.new_figure(7.2, 2.6 * len(compared), 2 * len(compared), 2)
         for row, (space, found) in enumerate(compared.items()):
             near, share = panels[2 * row : 2 * row + 2]

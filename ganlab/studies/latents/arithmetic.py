@@ -90,7 +90,7 @@ class Arithmetic(LatentQuestion):
         """The figure, with the groups, the displacement and the results."""
         values = [group.styles(sampler) if self.space == "w" else group.values for group in groups]
         by = displacement(values[1], values[2])
-        results = displaced(values[0], by, self.start)
+        results = displace(values[0], by, self.start)
         rows = [
             self.row(sampler, i, *pair) for i, pair in enumerate(zip(groups, values, strict=True))
         ]
@@ -122,7 +122,7 @@ def displacement(minus: Tensor, plus: Tensor) -> Tensor:
     return plus.double().mean(0) - minus.double().mean(0)
 
 
-def displaced(start: Tensor, by: Tensor, form: str = "each") -> Tensor:
+def displace(start: Tensor, by: Tensor, form: str = "each") -> Tensor:
     """The starts (k, ...) moved: z_i - mean(B) + mean(C) of each (Heikka, figure 6), k results.
 
     `mean` moves the starts' mean alone, mean(A) - mean(B) + mean(C), one result (Radford et al.,

@@ -50,17 +50,17 @@ class FilmedQuestion(LatentQuestion):
                 f"frames for {needed} {of}: make it longer or faster"
             )
 
-    def enlarged_by(self, height: int, width: int, image: int | None = None) -> int:
+    def pixel_factor(self, height: int, width: int, image: int | None = None) -> int:
         """How often the video repeats each pixel of a frame with images of this height."""
         return enlargement(height, width, self.size, image) if self.video else 1
 
-    def film(self, name: str, frames: Sequence[Pixels], fps: float) -> dict[str, File]:
+    def animation_file(self, name: str, frames: Sequence[Pixels], fps: float) -> dict[str, File]:
         """The animation, if one is asked for."""
         if self.animation is None:
             return {}
         return {f"figures/{name}.{self.animation}": partial(save_animation, frames, fps=fps)}
 
-    def filmed(self, name: str, frames: Iterator[Pixels], factor: int) -> dict[str, File]:
+    def video_file(self, name: str, frames: Iterator[Pixels], factor: int) -> dict[str, File]:
         """The video of frames that are painted while it is written, if one is asked for."""
         if not self.video:
             return {}

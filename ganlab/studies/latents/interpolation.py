@@ -10,10 +10,10 @@ from torch import Tensor
 
 from ganlab.features import Extractor
 from ganlab.networks.base import Generator
-from ganlab.nn.paths import WALKS, looped, positions, smoothness, step_lengths, walked
+from ganlab.nn.paths import WALKS, closed_path, positions, smoothness, step_lengths, walk_path
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing, Picture
-from ganlab.report.image_files import there_and_back
+from ganlab.report.image_files import ping_pong
 from ganlab.report.images import Pixels, cells, grid
 from ganlab.report.tables import Table
 from ganlab.report.timeline import evenly_spaced
@@ -72,7 +72,7 @@ class Interpolation(FilmedQuestion):
                 "numbers 2i and 2i+1"
             )
         kinds = self.kinds_of(generator, found)
-        self.enlarged_by(*generator.image_size)
+        self.pixel_factor(*generator.image_size)
         if self.stops(generator).values.ndim == 3 and kinds[0][0] == "z":
             raise ValueError(
                 f"study.loop={self.loop} holds styles, which have no place in z: add "
@@ -113,7 +113,7 @@ class Interpolation(FilmedQuestion):
     def paint(self, bench: Bench, sampler: Sampler) -> Findings:
         """Walk all paths in every way."""
         ends = self.read(bench.generator)
-        factor = self.enlarged_by(*bench.generator.image_size)
+        factor = self.pixel_factor(*bench.generator.image_size)
         if self.extractor is not None:
             self.extractor.to(bench.device).prepare()
         rows: list[list[Any]] = []
@@ -124,10 +124,10 @@ class Interpolation(FilmedQuestion):
             images = painted_paths(sampler, points, ends.addresses[0::2])
             pictures[name] = self.picture(name, ends, images, sampler)
             latents[name] = points[:, self.shown].flatten(0, 1)
-            frames = there_and_back([grid(images[:, t]) for t in range(self.num_steps)])
-            films |= self.film(name, frames, FPS)
-            films |= self.filmed(name, self.turn(sampler, space, walk), factor)
-            rows += [[space, walk, *measured] for measured in self.measured(images)]
+            frames = ping_pong([grid(images[:, t]) for t in range(self.num_steps)])
+            films |= self.animation_file(name, frames, FPS)
+            films |= self.video_file(name, self.turn(sampler, space, walk), factor)
+            rows += [[space, walk, *measured] for measured in self.measure(images)]
             middles = (positions(self.num_steps)[1:] + positions(self.num_steps)[:-1]) / 2
             curves[f"{space}, {walk}"] = (middles.numpy(), step_lengths(images).mean(0).numpy())
         table = Table.of(COLUMNS, rows, "Smoothness of paths", self.notes(ends, sampler))
@@ -155,11 +155,11 @@ class Interpolation(FilmedQuestion):
         """The frames of the video, painted batch by batch; class and noise are the first stop's."""
         stops = self.stops(sampler.generator)
         values = stops.styles(sampler) if space == "w" else stops.values
-        points = looped(values, self.num_frames, walk)
+        points = closed_path(values, self.num_frames, walk)
         for rows in batched(range(len(points)), sampler.batch_size):
             yield from cells(sampler.paint(points[rows], stops.addresses[:1] * len(rows)))
 
-    def measured(self, images: Tensor) -> list[tuple[str | float, ...]]:
+    def measure(self, images: Tensor) -> list[tuple[str | float, ...]]:
         """Measure and smoothness: in pixels and, with an extractor, in its features."""
         found = [("pixels", *astuple(smoothness(images)))]
         if self.extractor is not None:
@@ -191,8 +191,8 @@ def points_of(sampler: Sampler, ends: LatentSet, space: str, walk: str, num_step
     """Points of the paths between each even and the next odd latent, (paths, T, Z or L, W)."""
     start, end = ends[0::2], ends[1::2]
     if space == "w":  # in two batches, each as large as one of images: bits depend on the size
-        return walked(start.styles(sampler), end.styles(sampler), num_steps, walk)
-    return walked(start.values, end.values, num_steps, walk)
+        return walk_path(start.styles(sampler), end.styles(sampler), num_steps, walk)
+    return walk_path(start.values, end.values, num_steps, walk)
 
 
 def painted_paths(sampler: Sampler, points: Tensor, addresses: Sequence[int]) -> Tensor:

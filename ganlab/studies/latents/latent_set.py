@@ -15,7 +15,7 @@ from ganlab.networks.base import Generator
 from ganlab.nn.randomness import latents_at
 from ganlab.sampling import Sampler, has_styles
 from ganlab.storage.arrays import ArrayArchive, is_archive, read_npy
-from ganlab.studies.address import ARRAYS, Latents, addresses, checked
+from ganlab.studies.address import ARRAYS, Latents, addresses, check_addresses
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ def address_list(latents: int | Sequence[int] | str, key: str = "study.latents")
     """
     if isinstance(latents, int | str):
         return addresses(latents, key)
-    return checked([int(index) for index in latents], key)
+    return check_addresses([int(index) for index in latents], key)
 
 
 def latent_set(

@@ -16,7 +16,7 @@ from ganlab.metrics.path_length import (
     path_length,
     perceptual_path_lengths,
 )
-from ganlab.metrics.suite import short
+from ganlab.metrics.suite import short_count
 from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.report.tables import Table
 from ganlab.studies.bench import Bench
@@ -86,7 +86,7 @@ class PathLength(FeatureQuestion):
             lengths = perceptual_path_lengths(
                 bench.generator,
                 self.extractor,
-                bench.ranks.watched(share, f"path length, {space} {sampling}"),
+                bench.ranks.progress(share, f"path length, {space} {sampling}"),
                 self.seed,
                 space=space,
                 sampling=sampling,
@@ -97,12 +97,12 @@ class PathLength(FeatureQuestion):
                 condition_at=bench.sampler.condition,
             )
             parts.append(lengths)
-        return bench.ranks.joined(parts).cpu()
+        return bench.ranks.gather(parts).cpu()
 
     def name_of(self, space: str, sampling: str) -> str:
         """The score's full name, as `ppl_w_full50k_classifier_features`; no suffix is LPIPS."""
         options = ["crop"] * self.crop + [f"eps{self.epsilon:g}"] * (self.epsilon != 1e-4)
-        score = f"ppl_{space}_{sampling}{short(self.num_paths)}"
+        score = f"ppl_{space}_{sampling}{short_count(self.num_paths)}"
         return "_".join([score, *options, self.extractor.name, "features"])
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.data.image_input import fitting_of, read_images, required
+from ganlab.data.image_input import fitting_of, read_images, require_named
 from ganlab.data.positions import stored_images
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing, Picture
@@ -98,7 +98,7 @@ class Projection(FeatureQuestion):
                 "study=projection needs images and this checkpoint names none: give them, as in "
                 "study.images=<file or folder>"
             )
-        asked, there = required(self.indices, "study.indices", "0:4"), len(bench.data.dataset)
+        asked, there = require_named(self.indices, "study.indices", "0:4"), len(bench.data.dataset)
         chosen = address_list(asked, "study.indices")
         if max(chosen) >= there:
             raise ValueError(f"study.indices={self.indices}: the data has {there} images, from 0")
@@ -109,7 +109,7 @@ class Projection(FeatureQuestion):
         self.extractor.to(bench.device)
         names, images = self.targets(bench)
         projector = self.projector(bench)
-        found = self.found(bench, projector, images)
+        found = self.project(bench, projector, images)
         if not bench.ranks.first:
             return Findings()
         measured = [found.distances[:, -1], found.distances[:, 0], found.own]
@@ -129,17 +129,17 @@ class Projection(FeatureQuestion):
             result=found,
         )
 
-    def found(self, bench: Bench, projector: Projector, images: Tensor) -> Projected:
+    def project(self, bench: Bench, projector: Projector, images: Tensor) -> Projected:
         """All projected, each rank its share, the same on all; pictures of the first `MOST`."""
         parts = []
         for some in batched(bench.ranks.share(range(len(images))), self.batch_size):
             title = f"projection {some[0]} to {some[-1]}"
-            watched = partial(bench.ranks.watched, title=title, unit="step")
+            watched = partial(bench.ranks.progress, title=title, unit="step")
             part = projector.project(images[some], some, self.num_shown, watched)
             parts.append(replace(part, images=part.images[: sum(i < MOST for i in some)]))
 
         def joined(each: Callable[[Projected], Tensor]) -> Tensor:
-            return bench.ranks.joined([each(part) for part in parts]).cpu()
+            return bench.ranks.gather([each(part) for part in parts]).cpu()
 
         pictures = joined(lambda part: part.images), joined(lambda part: part.distances)
         return Projected(joined(lambda part: part.codes), *pictures, joined(lambda part: part.own))

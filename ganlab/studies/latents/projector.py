@@ -95,7 +95,7 @@ class Perceptual:
     extractor: Extractor
     pixels: float = 0.0  # weight of the mean squared difference of pixels beside it
 
-    def described(self, images: Tensor) -> list[Tensor]:
+    def describe(self, images: Tensor) -> list[Tensor]:
         """What is compared of images (N, C, H, W): (N, d, ...) each, with their gradient."""
         shown = crop_and_shrink(images, crop=False)
         if isinstance(self.extractor, StagedExtractor):
@@ -105,7 +105,7 @@ class Perceptual:
             found = [unit_features(self.extractor, shown)]
         return [*found, math.sqrt(self.pixels) * _per_colour(shown)] if self.pixels else found
 
-    def between(self, found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    def compare(self, found: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
         """Distances of described images, (N,)."""
         squared = [(a - b).square().sum(1) for a, b in zip(found, wanted, strict=True)]
         return torch.stack([each.reshape(len(each), -1).mean(1).float() for each in squared]).sum(0)
@@ -177,11 +177,11 @@ class Projector:
             raise ValueError(
                 f"study.space={self.space}: {type(network).__module__} is projected into {there}"
             )
-        if self.space == "w" and not self.alike:
+        if self.space == "w" and not self.same_in_layers:
             raise ValueError("study.space=w: each layer has a style of its own here; say w+")
 
     @cached_property
-    def alike(self) -> bool:
+    def same_in_layers(self) -> bool:
         """Whether a latent's styles are the same in every layer."""
         styles = self.sampler.styles([0])  # (1, L, W)
         return torch.equal(styles, styles[:, :1].expand_as(styles))
@@ -193,7 +193,7 @@ class Projector:
         sampler = replace(self.sampler, batch_size=BATCH)
         for rows in batched(range(NUM_CENTRE), BATCH):
             if has_styles(network):
-                layers = 1 if self.alike else network.num_styles
+                layers = 1 if self.same_in_layers else network.num_styles
                 found.append(sampler.styles(rows)[:, :layers].clone())
             else:
                 found.append(sampler.latents(rows)[:, None])
@@ -234,17 +234,19 @@ class Projector:
         with evaluating(self.sampler.generator), torch.no_grad():
             codes = self.begin(addresses)
             codes = codes[:, :1].clone() if self.space == "w" else codes
-            planes = [normal(shape, sources).to(place) for shape in self.noise_shapes]  # N(0, I)
+            planes = [
+                normal_noise(shape, sources).to(place) for shape in self.noise_shapes
+            ]  # N(0, I)
             descent = Descent(
-                self, addresses, self.distance.described(images.to(place)), codes, planes
+                self, addresses, self.distance.describe(images.to(place)), codes, planes
             )
             for step in watched(range(num)):
                 if step in kept:
-                    pictures.append(descent.painted(codes).cpu())
+                    pictures.append(descent.paint(codes).cpu())
                 spread = self.centre.deviation * self.schedule.deviation(step)
-                moved = spread * normal(codes.shape[1:], sources).to(place)
+                moved = spread * normal_noise(codes.shape[1:], sources).to(place)
                 distances.append(descent.step(self.schedule.rate(step), moved))
-            made, styles = descent.painted(codes), self.full(codes.detach())
+            made, styles = descent.paint(codes), self.full(codes.detach())
             own = self.sampler.paint(styles, addresses)
             distances += [descent.apart(made), descent.apart(own.to(place))]
         strip = torch.stack([*pictures, made.cpu(), own], 1)
@@ -277,7 +279,7 @@ class Descent:
     def step(self, rate: float, moved: Tensor) -> Tensor:
         """One step down from the codes moved by noise; the distances there, (N,)."""
         with torch.enable_grad():
-            apart = self.apart(self.painted(self.codes + moved))
+            apart = self.apart(self.paint(self.codes + moved))
             loss = apart.sum()
             if self.planes:
                 loss = loss + self.projector.noise_weight * noise_penalty(self.planes).sum()
@@ -294,9 +296,9 @@ class Descent:
     def apart(self, images: Tensor) -> Tensor:
         """Distances of images from those wanted, (N,)."""
         distance = self.projector.distance
-        return distance.between(distance.described(images), self.wanted)
+        return distance.compare(distance.describe(images), self.wanted)
 
-    def painted(self, codes: Tensor) -> Tensor:
+    def paint(self, codes: Tensor) -> Tensor:
         """Images of codes under the noise maps as they are now, (N, C, H, W)."""
         sampler = self.projector.sampler
         network = sampler.generator
@@ -315,6 +317,6 @@ def shown_steps(num_steps: int, shown: int) -> list[int]:
     return list(evenly_spaced(range(num_steps + 1), shown))
 
 
-def normal(shape: Sequence[int], sources: Sequence[torch.Generator]) -> Tensor:
+def normal_noise(shape: Sequence[int], sources: Sequence[torch.Generator]) -> Tensor:
     """N(0, 1) numbers of this shape from each source, (N, ...) on the CPU."""
     return torch.stack([torch.randn(*shape, generator=source) for source in sources])

@@ -123,7 +123,7 @@ class Samples(LatentQuestion):
         """All of them in one file."""
         kind = ImageZip if self.form == "zip" else ImageArray
         with kind(path, len(found)) as archive:
-            every = bench.ranks.watched(range(len(found)), "samples")
+            every = bench.ranks.progress(range(len(found)), "samples")
             for rows in batched(every, self.batch_size):
                 addresses = [found.addresses[row] for row in rows]
                 batch = self.painted(sampler, found.values[rows], addresses)

@@ -1,5 +1,6 @@
 """`study=timeline`: what the same latents became over a run's saved steps (Heikka, figure 4)."""
 
+import math
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from ganlab.cli import run_of
 from ganlab.networks.base import Generator
 from ganlab.report.images import Pixels, grid, to_uint8
 from ganlab.report.tables import Table
-from ganlab.report.timeline import evenly_spaced, kimg_text, timed, top_rows
+from ganlab.report.timeline import evenly_spaced, grids_by_time, kimg_text, top_rows
 from ganlab.sampling import Sampler
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
@@ -99,20 +100,21 @@ class Timeline(FilmedQuestion):
         """The latents, where checkpoints paint them."""
         self.enough_frames(len(self.files or self.pages), "saved steps")
         found = latent_set(generator, self.latents, self.seed) if self.files else None
-        self.enlarged(self.count if found is None else len(found), *generator.image_size)
+        self.grid_enlargement(self.count if found is None else len(found), *generator.image_size)
         return found
 
-    def enlarged(self, count: int, height: int, width: int) -> int:
+    def grid_enlargement(self, count: int, height: int, width: int) -> int:
         """How often the video repeats each pixel of a grid of so many images of this size."""
         high, wide, _ = grid(torch.zeros(count, 1, height, width)).shape
-        return self.enlarged_by(high, wide, image=height)
+        return self.pixel_factor(high, wide, image=height)
 
     def paint(self, bench: Bench, sampler: Sampler) -> Findings:
         """The rows, and how much each differs from the one before."""
         found = self.read(bench.generator)
         moments = dict(self.steps(found, sampler, self.moments))
         rows = [(kimg_text(seen), images) for seen, images in moments.items()]
-        changes = [float("nan"), *row_changes(list(moments.values()))]
+        pairs = pairwise(images.double() for images in moments.values())
+        changes = [math.nan, *(float((b - a).square().mean().sqrt()) for a, b in pairs)]
         numbers: dict[str, Any] = {
             "images_seen": list(moments),
             "change": changes,
@@ -124,10 +126,10 @@ class Timeline(FilmedQuestion):
         note = "change: root mean square difference to the row before, pixels from -1 to 1"
         table = Table.of(COLUMNS, zip(moments, shown, strict=True), CAPTION, [note])
         frames = [grid(images) for images in moments.values()]
-        films = self.film("timeline", frames, len(frames) / self.seconds)
+        films = self.animation_file("timeline", frames, len(frames) / self.seconds)
         count, _, height, width = next(iter(moments.values())).shape
-        factor = self.enlarged(count, height, width)
-        films |= self.filmed("timeline", self.reel(found, sampler), factor)
+        factor = self.grid_enlargement(count, height, width)
+        films |= self.video_file("timeline", self.reel(found, sampler), factor)
         return Findings(
             tables={"table": table},
             figures={"timeline": rows_of(rows, numbers, text, sampler)},
@@ -146,9 +148,11 @@ class Timeline(FilmedQuestion):
         self, found: LatentSet | None, sampler: Sampler, moments: int
     ) -> Iterator[tuple[int, Tensor]]:
         """Images seen, and the images then, of at most so many saved steps."""
-        return self.saved(moments) if found is None else self.painted(found, sampler, moments)
+        if found is None:
+            return self.grid_steps(moments)
+        return self.checkpoint_steps(found, sampler, moments)
 
-    def painted(
+    def checkpoint_steps(
         self, found: LatentSet, sampler: Sampler, moments: int
     ) -> Iterator[tuple[int, Tensor]]:
         """The same, of checkpoints."""
@@ -157,9 +161,9 @@ class Timeline(FilmedQuestion):
             then = replace(sampler, generator=generator)
             yield seen, then.paint(found.values, found.addresses)
 
-    def saved(self, moments: int) -> Iterator[tuple[int, Tensor]]:
+    def grid_steps(self, moments: int) -> Iterator[tuple[int, Tensor]]:
         """The same, of grids."""
-        for seen, path in evenly_spaced(timed(self.pages), moments):
+        for seen, path in evenly_spaced(grids_by_time(self.pages), moments):
             [(_, pictures)] = top_rows([path], self.count)
             if len(pictures) < self.count:
                 raise ValueError(
@@ -175,17 +179,13 @@ def _tensor(pictures: Sequence[Any]) -> Tensor:
     return stored.float() / 127.5 - 1
 
 
-def row_changes(rows: Sequence[Tensor]) -> list[float]:
-    """Root mean square difference of each (N, C, H, W) row to the one before it."""
-    return [float((b.double() - a.double()).square().mean().sqrt()) for a, b in pairwise(rows)]
-
-
-def checkpoint_files(named: str | Sequence[str], key: str = "study.checkpoints") -> list[Path]:
+def checkpoint_files(named: str | Sequence[str]) -> list[Path]:
     """The files that a list, a folder or a pattern such as `run/checkpoints/*.ckpt` stands for.
 
     Raises:
         FileNotFoundError: none.
     """
+    key = "study.checkpoints"
     if not isinstance(named, str):
         return [file_named(name, key) for name in named]
     path = place_named(named, key)

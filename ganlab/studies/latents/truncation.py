@@ -74,7 +74,7 @@ class Truncation(LatentQuestion):
 
     def run(self, bench: Bench) -> Findings:
         """Score each psi on all ranks; the first one draws."""
-        scored = self.scored(bench) if bench.suite is not None else {}
+        scored = self.score_psis(bench) if bench.suite is not None else {}
         if not bench.ranks.first:
             return Findings()
         found = self.read(bench.generator)
@@ -90,7 +90,7 @@ class Truncation(LatentQuestion):
         latents = {"truncation_images": found.values}
         return Findings(tables=tables, figures=figures, latents=latents)
 
-    def scored(self, bench: Bench) -> dict[float, dict[str, float]]:
+    def score_psis(self, bench: Bench) -> dict[float, dict[str, float]]:
         """psi -> metric -> value; psi = 1 was scored as the baseline."""
         found = {}
         for psi in self.ordered:
@@ -134,7 +134,7 @@ def trade(scored: Scored, caption: str = "", ways: Ways = UNSAID) -> Drawing:
     leading = first["fid"] or chosen_monitor(metrics, None, ways)
     panels = [[leading], *([both] if both else [])]
     count = len(panels) + (len(both) == 2)
-    with figures.styled():
+    with figures.house_style():
         figure, axes = figures.new_figure(2.6 * count, 2.5, count, count)
         for place, names in zip(axes, panels, strict=False):
             draw_scores(place, scored, names)

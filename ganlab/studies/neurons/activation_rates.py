@@ -18,6 +18,7 @@ from ganlab.studies.neurons.counting import NEAR
 from ganlab.studies.neurons.layers import Layer, default_layers
 from ganlab.studies.neurons.rate_count import RateQuestion
 from ganlab.studies.neurons.rates import FILE, HIGH, LOW, Rates, checked_rate
+from ganlab.studies.question import inside_unit
 
 BINS = 50  # of the histograms over [0, 1]
 MAX_COLUMNS = 4
@@ -42,8 +43,8 @@ class ActivationRates(RateQuestion):
     def __post_init__(self) -> None:
         super().__post_init__()
         checked_rate(self.rate)
-        if self.confidence is not None and not 0 < self.confidence < 1:
-            raise ValueError(f"study.confidence must be between 0 and 1, got {self.confidence}")
+        if self.confidence is not None:
+            inside_unit(confidence=self.confidence)
 
     def check(self, bench: Bench) -> None:
         """Refuse layers that are not there and rates that do not fit."""
@@ -93,7 +94,7 @@ def rate_table(
     ]
     if confidence is not None:
         for row, name in zip(rows, layers, strict=True):
-            row["undecided"] = _share(undecided(rates, name, rate, confidence))
+            row["undecided"] = _share(undecided_neurons(rates, name, rate, confidence))
         notes.append(
             f"undecided: share of neurons whose {confidence:.0%} Wilson interval holds {rate:g}; "
             f"the intervals are in {FILE} as <layer>{LOW} and <layer>{HIGH}"
@@ -119,7 +120,7 @@ def rate_row(name: str, values: Tensor, rate: float) -> dict[str, object]:
     return {"layer": name, "neurons": values.numel(), "mean rate": float(values.mean()), **part}
 
 
-def undecided(rates: Rates, layer: str, rate: float, confidence: float) -> Tensor:
+def undecided_neurons(rates: Rates, layer: str, rate: float, confidence: float) -> Tensor:
     """Mask of the neurons whose Wilson interval holds `rate`: neither surely LR nor surely HR."""
     low, high = rates.interval(layer, confidence)
     return (low <= rate) & (rate < high)
@@ -146,7 +147,7 @@ def draw_histograms(rates: Mapping[str, Tensor], rate: float) -> Drawing:
     numbers = histograms(rates, rate)
     columns = min(len(rates), MAX_COLUMNS)
     height = 2.3 * math.ceil(len(rates) / columns)
-    with figures.styled():
+    with figures.house_style():
         figure, panels = figures.new_figure(2.7 * columns, height, len(rates), columns)
         for panel, (name, values) in zip(panels, rates.items(), strict=True):
             part = shares(values, rate)  # of each group, for the legend

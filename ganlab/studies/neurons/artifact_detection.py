@@ -20,6 +20,7 @@ from ganlab.studies.neurons.detection import FILE, Ranking, rank_latents
 from ganlab.studies.neurons.layers import Layer
 from ganlab.studies.neurons.rate_count import RateQuestion
 from ganlab.studies.neurons.rates import checked_rate
+from ganlab.studies.question import at_least
 
 BINS = 60
 BESIDE = 16  # images beside the histogram at each end
@@ -61,10 +62,11 @@ class ArtifactDetection(RateQuestion):
     def __post_init__(self) -> None:
         super().__post_init__()
         checked_rate(self.rate)
-        if min(self.num, self.num_shown) < 1 or 2 * self.num > self.num_samples:
+        at_least(1, num=self.num, num_shown=self.num_shown)
+        if 2 * self.num > self.num_samples:
             raise ValueError(
-                f"study.num={self.num} and study.num_shown={self.num_shown} must be at least 1, "
-                f"and both ends must fit into study.num_samples={self.num_samples}"
+                f"both ends of study.num={self.num} must fit into study.num_samples="
+                f"{self.num_samples}"
             )
 
     def check(self, bench: Bench) -> None:
@@ -176,7 +178,7 @@ def draw_detection(
     numbers |= {"bottom_index": ranking.bottom(len(few)), "bottom_images": images.to_uint8(few)}
     numbers |= {"top_index": ranking.top(len(many)), "top_images": images.to_uint8(many)}
     titles = {"bottom": f"fewest {num:,}", "between": "between", "top": f"most {num:,}"}
-    with figures.styled():
+    with figures.house_style():
         figure, (left, middle, right) = figures.new_figure(9.0, 2.9, 3, 3)
         draw_grid(left, few, "the fewest LR neurons", BLUE)
         parts = {title: bars[name] for name, title in titles.items()}

@@ -20,7 +20,7 @@ from ganlab.metrics import ActivationRate, NearZero
 from ganlab.nn.tracing import Reached, observed
 from ganlab.sampling import Sampler, batched
 from ganlab.storage.atomic import replace_file
-from ganlab.storage.tensors import packed, read_tensors
+from ganlab.storage.tensors import pack, read_tensors
 from ganlab.studies.neurons.layers import layer_shapes
 
 FORMAT = "ganlab.rates.partial/1"
@@ -108,7 +108,7 @@ def save_partial(path: Path, key: Key, active: Counts, near: Counts, num_latents
     """Write the counts over latents 0 .. num_latents-1, atomically."""
     tensors = active | {name + NEAR: count for name, count in near.items()}
     metadata = {"format": FORMAT, "key": key.text, "num_latents": str(num_latents)}
-    return replace_file(path, packed(tensors, metadata))
+    return replace_file(path, pack(tensors, metadata))
 
 
 def load_partial(

@@ -28,6 +28,7 @@ from ganlab.studies.address import Latents, addresses
 from ganlab.studies.bench import Bench
 from ganlab.studies.neurons.layers import Layer
 from ganlab.studies.neurons.rate_count import RateCount, RateQuestion
+from ganlab.studies.question import at_least
 
 FILE = "ranking.npz"
 ENDS = ("top", "bottom")  # the most LR neurons, the fewest
@@ -53,16 +54,11 @@ def activated_neurons(
         for batch in batched(indices, sampler.batch_size):
             with suppress(Reached):
                 sampler.batch(batch)
-            found.append(count_active(outputs, chosen).cpu())
+            active = [((outputs[n] > 0) & mask).flatten(1).sum(1) for n, mask in chosen.items()]
+            found.append(torch.stack(active).sum(0).cpu())
     if not found:
         raise ValueError("there are no latents to count on: raise study.num_samples")
     return torch.cat(found)
-
-
-def count_active(outputs: Mapping[str, Tensor], masks: Mapping[str, Tensor]) -> Tensor:
-    """Activated neurons of the masks in each of N images, over all layers: (N,) int64."""
-    counts = [((outputs[name] > 0) & mask).flatten(1).sum(1) for name, mask in masks.items()]
-    return torch.stack(counts).sum(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,12 +212,17 @@ class ArtifactChoice:
         """The addresses, where nothing is to be found."""
         return None if self.latents is None else self.read(self.latents, "top")
 
+    @property
+    def seed(self) -> int:
+        """Of the latents."""
+        return self.count.options.seed
+
     def read(
         self, latents: int | Sequence[int] | str, which: str, key: str = "study.latents"
     ) -> list[int]:
         """Given addresses; of a detection run its `num_artifacts` at the top or bottom."""
         if is_detection(latents):
-            return read_ranking(str(latents), which, self.num_artifacts, self.count.seed, key)
+            return read_ranking(str(latents), which, self.num_artifacts, self.seed, key)
         return addresses(latents, key)
 
     def __len__(self) -> int:
@@ -264,11 +265,11 @@ class ArtifactChoice:
     def describe(self, bench: Bench, num: int) -> str:
         """What `num` latents are, for a note."""
         if is_detection(self.latents):
-            return f"the top {num} latents (seed {self.count.seed}) of {self.latents}"
+            return f"the top {num} latents (seed {self.seed}) of {self.latents}"
         if self.given is not None:
-            return f"{num} given latents of seed {self.count.seed}"
+            return f"{num} given latents of seed {self.seed}"
         return (
-            f"the {num} of {self.num_samples} latents of seed {self.count.seed} that activate "
+            f"the {num} of {self.num_samples} latents of seed {self.seed} that activate "
             f"most LR neurons (R = {self.rate:g}) of {', '.join(self.layers_of(bench))}"
         )
 
@@ -286,8 +287,7 @@ class ArtifactQuestion(RateQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_shown < 1:
-            raise ValueError(f"study.num_shown={self.num_shown} must be at least 1")
+        at_least(1, num_shown=self.num_shown)
 
     def choice(self, rate: float) -> ArtifactChoice:
         """These images, found by the LR neurons of a rate R."""
@@ -299,8 +299,8 @@ def rank_latents(bench: Bench, masks: Mapping[str, Tensor], num: int) -> Ranking
     """Latents 0 .. num-1 by how many of the masks' neurons they activate, all ranks together."""
     counts: list[Tensor] = []
     if share := bench.ranks.share(range(num)):
-        indices = bench.ranks.watched(share, "LR neurons")
+        indices = bench.ranks.progress(share, "LR neurons")
         counts = [activated_neurons(bench.sampler, indices, masks)]
-    together = bench.ranks.joined(counts).cpu()
+    together = bench.ranks.gather(counts).cpu()
     made = digest(bench.generator), bench.sampler.noise, bench.sampler.classes
     return Ranking.of(together, bench.seed, *made)

@@ -53,7 +53,7 @@ def draw_figure_1(
         numbers |= {f"{name}/activated": counts[name].activated, f"{name}/low": counts[name].chosen}
         pairs = [(picture(s.image, f"latent {s.index}"), heat(s.low[layer])) for s in samples]
         rows.append((name, [panel for pair in pairs for panel in pair]))
-    with figures.styled():
+    with figures.house_style():
         sizes = (PLAIN.margin + PLAIN.cell * columns + 0.75, 1.2 + 0.75 * len(layers))
         figure, (spare,) = figures.new_figure(sum(sizes), 2.9)
         spare.remove()

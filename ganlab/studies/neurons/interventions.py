@@ -7,7 +7,7 @@ from functools import cached_property
 from torch import Tensor
 
 from ganlab.features import Extractor
-from ganlab.metrics.repair import Repair, repair, tapped
+from ganlab.metrics.repair import Repair, repair, tap_features
 from ganlab.nn.ablation import Census, share_silenced
 from ganlab.sampling import Edits, EditsAt
 from ganlab.studies.bench import Bench
@@ -37,7 +37,7 @@ class Interventions:
             self.extractor.to(bench.device)
 
     @cached_property
-    def plain(self) -> Measured:
+    def baseline(self) -> Measured:
         """The baseline, on record."""
         values, features = self.evaluate("baseline", None)
         self.bench.record(values)
@@ -47,11 +47,11 @@ class Interventions:
     @property
     def monitor(self) -> str | None:
         """The metric that decides what is best; None where nothing is scored."""
-        return self.bench.monitor(self.plain.values)
+        return self.bench.monitor(self.baseline.values)
 
     def measure(self, title: str, edits: Edits | EditsAt, census: Census) -> Measured:
         """The same images under these edits, which the census watches."""
-        before = self.plain.features
+        before = self.baseline.features
         values, features = self.evaluate(title, edits)
         counts = self.bench.ranks.sum(census.counts)
         compared = None if before is None or features is None else repair(before, features)
@@ -67,13 +67,13 @@ class Interventions:
                 pass
             return {}, None
         values: dict[str, float] = {}
-        with tapped(self.extractor) as features:
+        with tap_features(self.extractor) as features:
             if bench.suite is not None:
                 values = bench.score(title, self.indices, edits)
             else:
                 for images in bench.images(title, self.indices, edits):
                     self.extractor(images.float())
-        return values, bench.ranks.joined(features)
+        return values, bench.ranks.gather(features)
 
     def left_out(self) -> list[str]:
         """What a reader must know where something is left out."""

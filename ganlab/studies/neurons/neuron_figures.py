@@ -39,6 +39,7 @@ from ganlab.studies.neurons.neuron_maps import (
     passage,
 )
 from ganlab.studies.neurons.rates import checked_rate
+from ganlab.studies.question import at_least
 
 Rates = Mapping[str, Tensor]  # layer -> (C, H, W)
 
@@ -73,11 +74,9 @@ class NeuronFigures(ArtifactQuestion):
                 f"study.num_artifacts={self.num_artifacts} of either end need study.num_samples to "
                 f"be at least {2 * self.num_artifacts}, not {self.num_samples}"
             )
-        if min(self.num_compared, self.num_samples_shown) < 1 or not self.shown_rates:
-            raise ValueError(
-                "study.num_compared and study.num_samples_shown must be at least 1, and "
-                "study.rates must hold a rate"
-            )
+        at_least(1, num_compared=self.num_compared, num_samples_shown=self.num_samples_shown)
+        if not self.shown_rates:
+            raise ValueError("study.rates must hold a rate")
 
     @cached_property
     def artifacts(self) -> ArtifactChoice:
@@ -114,8 +113,9 @@ class NeuronFigures(ArtifactQuestion):
 
     def counted_layers(self, bench: Bench) -> list[str]:
         """Every layer of any figure, and those artifacts are found by."""
-        shown = [*self.ablated_layers(bench), *self.followed_layers(bench), self.mapped(bench)]
-        return select_layers(bench.generator, [*shown, *self.artifacts.layers_of(bench)])
+        shown = [*self.ablated_layers(bench), *self.followed_layers(bench)]
+        others = [self.mapped_layer(bench), *self.artifacts.layers_of(bench)]
+        return select_layers(bench.generator, [*shown, *others])
 
     def ablated_layers(self, bench: Bench) -> list[str]:
         """The layers whose neurons are counted and switched off."""
@@ -125,7 +125,7 @@ class NeuronFigures(ArtifactQuestion):
         """The columns of Figure 4: StyleGAN2's 0, 1, 3, 5, 7, or their like."""
         return self.count.layers(bench, self.followed, num_sizes=5, key="study.followed")
 
-    def mapped(self, bench: Bench) -> str:
+    def mapped_layer(self, bench: Bench) -> str:
         """The layer of Figure 1's maps."""
         if self.map_layer is None:
             return self.ablated_layers(bench)[-1]
@@ -148,7 +148,7 @@ class NeuronFigures(ArtifactQuestion):
         self, bench: Bench, rates: Rates, normal: Sequence[int], artifacts: Sequence[int]
     ) -> dict[str, Drawing]:
         """Figures 1, 3 and 4."""
-        layers, mapped = self.ablated_layers(bench), self.mapped(bench)
+        layers, mapped = self.ablated_layers(bench), self.mapped_layer(bench)
         shown = list(dict.fromkeys([*layers, mapped]))
         low, high = (
             neuron_masks(Ablation(kind, self.rate), rates, shown, self.include_dead)

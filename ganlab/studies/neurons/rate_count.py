@@ -21,7 +21,7 @@ from ganlab.studies.neurons.layers import (
     select_layers,
 )
 from ganlab.studies.neurons.rates import FILE, Rates
-from ganlab.studies.question import Question
+from ganlab.studies.question import Question, at_least
 
 PARTIAL = "rates.partial.safetensors"  # counts of a run that was stopped
 
@@ -32,30 +32,14 @@ class RateCount:
 
     The counted latents are others than the scored and shown ones. Counts are kept as they grow: the
     same study in the same directory goes on where it was stopped.
-
-    Raises:
-        ValueError: no latents, or the seed of the scored ones.
     """
 
-    num_latents: int  # N of eq. 1
-    seed: int  # of the scored latents
-    rate_seed: int | None  # of the counted latents; None = derived from seed
-    rates_file: str | Path | None  # rates.safetensors or its folder; None = count
-    save_every: int  # latents between two savings of the counts
-    near_zero: bool  # count too on how many latents rounding could decide
-
-    def __post_init__(self) -> None:
-        if min(self.num_latents, self.save_every) < 1:
-            raise ValueError(
-                f"study.num_latents must be at least 1, got {self.num_latents}, "
-                f"and so must study.save_every, got {self.save_every}"
-            )
-        rate_seed_of(self.seed, self.rate_seed)
+    options: "RateQuestion"
 
     @property
     def counted_seed(self) -> int:
         """The seed of the latents that rates are counted on."""
-        return rate_seed_of(self.seed, self.rate_seed)
+        return rate_seed_of(self.options.seed, self.options.rate_seed)
 
     def sampler(self, bench: Bench) -> Sampler:
         """The latents that rates are counted on."""
@@ -77,17 +61,17 @@ class RateCount:
         """What the rates are to be counted on."""
         noise, classes = bench.sampler.noise, bench.sampler.classes
         counted = digest(bench.generator), self.counted_seed, tuple(layers)
-        return Key(*counted, noise, self.near_zero, classes)
+        return Key(*counted, noise, self.options.near_zero, classes)
 
     def check(self, bench: Bench, layers: Sequence[str]) -> None:
         """Refuse a file of rates that does not fit."""
-        if self.rates_file is not None:
+        if self.options.rates_file is not None:
             self.find(bench, self.key(bench, layers))
 
     def rates(self, bench: Bench, layers: Sequence[str]) -> Rates:
         """Rates of these layers: a file that matches, else counted by all ranks and kept."""
         key = self.key(bench, layers)
-        found = bench.ranks.agreed(self.find(bench, key))  # ranks may see different disks
+        found = bench.ranks.broadcast(self.find(bench, key))  # ranks may see different disks
         return self.count_anew(bench, key) if found is None else found
 
     def find(self, bench: Bench, key: Key) -> Rates | None:
@@ -97,11 +81,11 @@ class RateCount:
             FileNotFoundError: `rates_file` does not exist.
             ValueError: `rates_file` does not match; the message says in what.
         """
-        if self.rates_file is not None:
-            rates = Rates.load(self.rates_file)
+        if (file := self.options.rates_file) is not None:
+            rates = Rates.load(file)
             if different := self.differences(bench, key, rates):
                 raise ValueError(
-                    f"study.rates_file={self.rates_file} cannot be used: {'; '.join(different)}. "
+                    f"study.rates_file={file} cannot be used: {'; '.join(different)}. "
                     "Match the study to it, or leave study.rates_file out to count anew"
                 )
             return rates
@@ -117,8 +101,7 @@ class RateCount:
     def differences(self, bench: Bench, key: Key, rates: Rates) -> list[str]:
         """What keeps these rates from being those of the key; [] if nothing."""
         shapes = layer_shapes(self.sampler(bench), key.layers)
-        wanted = key.generator, self.num_latents, key.seed, key.layers
-        return rates.differences(*wanted, key.noise, key.classes, key.near_zero, shapes)
+        return rates.differences(key, self.options.num_latents, shapes)
 
     def count_anew(self, bench: Bench, key: Key) -> Rates:
         """Count, each rank its share of the latents, and write `rates.safetensors`."""
@@ -135,7 +118,7 @@ class RateCount:
             raise
         counted, near = counting.rates(), counting.counts()[1]
         made = key.seed, key.generator, key.noise, key.classes
-        rates = Rates(counted, self.num_latents, *made, near)
+        rates = Rates(counted, self.options.num_latents, *made, near)
         if bench.directory is not None and bench.ranks.first:
             rates.save(bench.directory / FILE)
             killed = bench.directory.glob(f".{PARTIAL}.*")  # while they were written
@@ -148,24 +131,24 @@ class RateCount:
         found = None
         if bench.directory is not None and bench.ranks.first:
             shapes = counting.active.shapes
-            found = load_partial(bench.directory / PARTIAL, key, self.num_latents, shapes)
+            found = load_partial(bench.directory / PARTIAL, key, self.options.num_latents, shapes)
         if found is not None:
             counting.resume(*found)
             print(f"activation rates go on after {found[2]} latents", file=sys.stderr)
-        return bench.ranks.agreed(found[2] if found is not None else 0)
+        return bench.ranks.broadcast(found[2] if found is not None else 0)
 
     def count(self, bench: Bench, counting: Counting, key: Key, start: int) -> None:
         """Count the latents from `start` on, keeping the counts every `save_every` of them.
 
         The counts kept are all ranks' over latents 0 .. n-1, so any number of ranks can go on.
         """
-        ranks = bench.ranks
-        share = ranks.share(range(start, self.num_latents))
-        indices = iter(ranks.watched(share, "activation rates"))
+        ranks, num_latents = bench.ranks, self.options.num_latents
+        share = ranks.share(range(start, num_latents))
+        indices = iter(ranks.progress(share, "activation rates"))
         step = bench.batch_size * ranks.world  # so that a stop changes no batch
-        for portion in portions(start, self.num_latents, ceil(self.save_every / step) * step):
+        for portion in portions(start, num_latents, ceil(self.options.save_every / step) * step):
             counting.feed(islice(indices, len(ranks.share(portion))))
-            if bench.directory is None or portion.stop == self.num_latents:
+            if bench.directory is None or portion.stop == num_latents:
                 continue
             active, near, done = counting.counts()
             if ranks.first:
@@ -174,7 +157,11 @@ class RateCount:
 
 @dataclass(frozen=True, kw_only=True)
 class RateQuestion(Question):
-    """A question about neurons by their activation rates: what these are counted on."""
+    """A question about neurons by their activation rates: what these are counted on.
+
+    Raises:
+        ValueError: no latents, or the seed of the scored ones.
+    """
 
     noise: str = "fixed"  # of all images; random = drawn for each, keyed by its latent
     num_latents: int = 30_000  # N of eq. 1
@@ -187,13 +174,13 @@ class RateQuestion(Question):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _ = self.count
+        at_least(1, num_latents=self.num_latents, save_every=self.save_every)
+        rate_seed_of(self.seed, self.rate_seed)
 
     @property
     def count(self) -> RateCount:
         """What rates are counted on."""
-        given = (self.num_latents, self.seed, self.rate_seed, self.rates_file, self.save_every)
-        return RateCount(*given, self.near_zero)
+        return RateCount(self)
 
 
 def rate_seed_of(seed: int, rate_seed: int | None) -> int:

@@ -17,8 +17,8 @@ from ganlab.metrics import wilson_interval
 from ganlab.nn.digest import is_digest_of
 from ganlab.sampling import Sampler, checked_noise
 from ganlab.storage.atomic import replace_file
-from ganlab.storage.tensors import packed, read_tensors
-from ganlab.studies.neurons.counting import NEAR, Counting, check_counts
+from ganlab.storage.tensors import pack, read_tensors
+from ganlab.studies.neurons.counting import NEAR, Counting, Key, check_counts
 from ganlab.studies.neurons.layers import Layer, default_layers, select_layers
 
 FORMAT = "ganlab.rates/2"
@@ -98,7 +98,7 @@ class Rates:
             **({"classes": self.classes} if self.classes else {}),
             "confidence": "" if confidence is None else str(confidence),
         }
-        return replace_file(Path(path), packed(tensors, metadata))
+        return replace_file(Path(path), pack(tensors, metadata))
 
     @classmethod
     def load(cls, path: str | Path) -> "Rates":
@@ -141,35 +141,27 @@ class Rates:
 
     def differences(
         self,
-        generator: str,  # `digest`
+        key: Key,  # of the count
         num_latents: int,
-        seed: int,
-        layers: Iterable[str],
-        noise: str = "fixed",
-        classes: str = "",
-        near_zero: bool = False,  # whether near-zero counts are needed too
-        shapes: Mapping[str, tuple[int, ...]] | None = None,  # of the layers; None = do not look
+        shapes: Mapping[str, tuple[int, ...]],  # of its layers
     ) -> list[str]:
-        """What keeps these rates from standing in for a count of the given kind; [] if nothing."""
-        layers = list(layers)
-        missing = [name for name in layers if name not in self.rates]
+        """What keeps these rates from standing in for such a count; [] if nothing."""
         found = []
-        if not is_digest_of(self.generator, generator):
+        if not is_digest_of(self.generator, key.generator):
             found.append("they belong to another generator")
-        if self.num_latents != num_latents:
-            found.append(f"num_latents is {self.num_latents}, not {num_latents}")
-        if self.seed != seed:
-            found.append(f"rate_seed is {self.seed}, not {seed}")
-        if self.noise != noise:
-            found.append(f"noise is {self.noise}, not {noise}")
-        if self.classes != classes:
-            found.append(f"their study.label is {self.classes or None}, not {classes or None}")
-        if missing:
+        pairs = {
+            "num_latents is": (self.num_latents, num_latents),
+            "rate_seed is": (self.seed, key.seed),
+            "noise is": (self.noise, key.noise),
+            "their study.label is": (self.classes or None, key.classes or None),
+        }
+        found += [f"{what} {a}, not {b}" for what, (a, b) in pairs.items() if a != b]
+        if missing := [name for name in key.layers if name not in self.rates]:
             found.append(f"they lack {', '.join(missing)}")
-        elif near_zero and not set(layers) <= set(self.near_zero):
+        elif key.near_zero and not set(key.layers) <= set(self.near_zero):
             found.append("they lack the near-zero counts (study.near_zero)")
-        for name in (shapes or {}).keys() & self.rates.keys():
-            here, there = tuple(self.rates[name].shape), tuple((shapes or {})[name])
+        for name in shapes.keys() & self.rates.keys():
+            here, there = tuple(self.rates[name].shape), tuple(shapes[name])
             if here != there:
                 found.append(f"their {name} is {here}, not {there}")
         return found

@@ -133,7 +133,7 @@ class SequentialAblation(ArtifactQuestion):
         rates = self.count.rates(bench, self.counted_layers(bench)).rates
         indices = self.artifacts.choose(bench, rates)
         scored = Interventions(bench, indices, self.extractor)
-        _ = scored.plain  # first on record
+        _ = scored.baseline  # first on record
         cells = [self.cell(scored, row, layers, rates) for row in self.ablations for layers in sets]
         if not bench.writes:
             return Findings(result=cells)
@@ -172,7 +172,7 @@ class SequentialAblation(ArtifactQuestion):
         self, bench: Bench, cells: Sequence[Outcome], scored: Interventions, notes: Sequence[str]
     ) -> dict[str, Table]:
         """Every table, by the name of its files."""
-        plain, monitor, ways = scored.plain.values, scored.monitor, bench.scoring.ways
+        plain, monitor, ways = scored.baseline.values, scored.monitor, bench.scoring.ways
         found = {
             "table": ablation_report.grid_table(cells, plain, monitor, notes, ways),
             "cells": ablation_report.cell_table(cells, plain, monitor, notes, ways),

@@ -29,6 +29,7 @@ from ganlab.studies.neurons.figures import draw_before_after
 from ganlab.studies.neurons.interventions import Interventions
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.neurons.unit_ranking import Ranked, UnitRanking
+from ganlab.studies.question import at_least
 
 NAMED = 12  # units of a step that the table names
 
@@ -68,10 +69,9 @@ class UnitAblation(UnitRanking):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.num_shown < 1:
-            raise ValueError(f"study.num_shown={self.num_shown} must be at least 1")
-        if self.asked is not None and (not self.asked or self.asked[0] < 1):
-            raise ValueError(f"study.steps must be numbers of units from 1, got {self.asked}")
+        at_least(1, num_shown=self.num_shown)
+        if self.given_steps is not None and (not self.given_steps or self.given_steps[0] < 1):
+            raise ValueError(f"study.steps must be numbers of units from 1, got {self.given_steps}")
         _ = self.artifacts
 
     @cached_property
@@ -81,7 +81,7 @@ class UnitAblation(UnitRanking):
         return ArtifactChoice(self.count, self.latents, self.num_artifacts, most, (), 0.0, True)
 
     @cached_property
-    def asked(self) -> list[int] | None:
+    def given_steps(self) -> list[int] | None:
         """The steps as given, ascending."""
         return None if self.steps is None else sorted(set(as_list(self.steps)))
 
@@ -109,21 +109,21 @@ class UnitAblation(UnitRanking):
         Raises:
             ValueError: more than there are.
         """
-        if self.asked is None:
+        if self.given_steps is None:
             most = num_units if self.units is not None else max(1, num_units // 2)
             return sorted({2**i for i in range(most.bit_length())} | {most})
-        if self.asked[-1] > num_units:
+        if self.given_steps[-1] > num_units:
             raise ValueError(
-                f"study.steps goes to {self.asked[-1]}, but there are {num_units} units"
+                f"study.steps goes to {self.given_steps[-1]}, but there are {num_units} units"
             )
-        return self.asked
+        return self.given_steps
 
     def run(self, bench: Bench) -> Findings:
         """Rank the units, then score with more and more of them gone; `result` is both."""
         layer = self.layer_of(bench)
         scored = Interventions(bench, self.indices, self.extractor)
         found = self.rank(bench)
-        steps = [Step(0, scored.plain.values, 0.0, scored.plain.repair)]
+        steps = [Step(0, scored.baseline.values, 0.0, scored.baseline.repair)]
         for num in self.chosen_steps(len(found.order)):
             steps.append(self.step(scored, layer, found.order, num))
         if not bench.writes:

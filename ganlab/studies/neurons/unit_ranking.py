@@ -35,6 +35,7 @@ from ganlab.studies.address import Latents, addresses
 from ganlab.studies.bench import Bench
 from ganlab.studies.neurons.layers import Layer, as_list
 from ganlab.studies.neurons.rate_count import RateQuestion
+from ganlab.studies.question import at_least
 
 # ranking -> highest first
 RANKINGS = {"rate": False, "magnitude": True, "fid": True, "random": False, "given": False}
@@ -67,7 +68,7 @@ class UnitRanking(RateQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.by not in RANKINGS or (self.by == "given" and self.given is None):
+        if self.by not in RANKINGS or (self.by == "given" and self.given_units is None):
             known = [name for name in RANKINGS if name != "given"]
             raise ValueError(
                 f"study.ranking must be {', '.join(known)}, or study.units a list of units, "
@@ -78,23 +79,22 @@ class UnitRanking(RateQuestion):
                 "study.ranking=fid compares with reals: choose metrics with a FrechetDistance and "
                 "leave study.suite as it is"
             )
-        if self.num_ranked < 1:
-            raise ValueError(f"study.num_ranked must be at least 1, got {self.num_ranked}")
+        at_least(1, num_ranked=self.num_ranked)
         if self.by == "fid" and not 2 <= self.top <= self.num_ranked:
             raise ValueError(
                 f"study.num_top={self.top} must be from 2 to study.num_ranked={self.num_ranked}"
             )
-        _ = self.named, checked_region(self.region)
+        _ = self.ranking_latents, checked_region(self.region)
 
     @cached_property
-    def given(self) -> list[int] | None:
+    def given_units(self) -> list[int] | None:
         """The units, where they are given."""
         return None if self.units is None else as_list(self.units)
 
     @property
     def by(self) -> str:
         """What the units are ranked by, in a word."""
-        return self.ranking if self.given is None else "given"
+        return self.ranking if self.given_units is None else "given"
 
     @property
     def top(self) -> int:
@@ -102,7 +102,7 @@ class UnitRanking(RateQuestion):
         return max(2, self.num_ranked // 20) if self.num_top is None else self.num_top
 
     @cached_property
-    def named(self) -> list[int] | None:
+    def ranking_latents(self) -> list[int] | None:
         """Addresses that magnitudes are measured on, where they are named."""
         if self.ranked_on is None:
             return None
@@ -126,20 +126,20 @@ class UnitRanking(RateQuestion):
         """
         name = self.layer_of(bench)
         count = unit_count(bench.sampler, name)
-        if self.given is None:
+        if self.given_units is None:
             return count
-        wrong = [unit for unit in self.given if not 0 <= unit < count]
-        if wrong or not self.given or len(set(self.given)) < len(self.given):
+        wrong = [unit for unit in self.given_units if not 0 <= unit < count]
+        if wrong or not self.given_units or len(set(self.given_units)) < len(self.given_units):
             raise ValueError(
                 f"study.units must be different units of {name}, from 0 to {count - 1}, "
-                f"got {self.given}"
+                f"got {self.given_units}"
             )
-        return len(self.given)
+        return len(self.given_units)
 
     def rank(self, bench: Bench) -> Ranked:
         """The units in the order they go."""
-        if self.given is not None:
-            return Ranked(self.given)
+        if self.given_units is not None:
+            return Ranked(self.given_units)
         layer = self.layer_of(bench)
         if self.by == "random":
             rng = keyed_generator("unit ablation", bench.seed, layer)
@@ -155,9 +155,11 @@ class UnitRanking(RateQuestion):
 
     def magnitudes(self, bench: Bench, layer: str) -> Tensor:
         """Mean |a| of each unit in the region, over all ranks."""
-        indices: Sequence[int] = range(self.num_ranked) if self.named is None else self.named
-        sampler = self.count.sampler(bench) if self.named is None else bench.sampler
-        share = bench.ranks.watched(bench.ranks.share(indices), "magnitudes")
+        indices: Sequence[int] = range(self.num_ranked)
+        sampler = self.count.sampler(bench)
+        if self.ranking_latents is not None:
+            indices, sampler = self.ranking_latents, bench.sampler
+        share = bench.ranks.progress(bench.ranks.share(indices), "magnitudes")
         total = unit_magnitudes(sampler, share, layer, self.region)
         return bench.ranks.sum(total) / len(indices)
 
@@ -171,8 +173,8 @@ class UnitRanking(RateQuestion):
             for images in bench.images("unit peaks", range(self.num_ranked), sampler=sampler):
                 tops.append(peaks(activations[layer]))
                 features.append(self.suite.extractor(images.float())["features"])
-        units = bench.ranks.watched(range(unit_count(bench.sampler, layer)), "unit FIDs")
-        whole, theirs = bench.ranks.joined(tops), bench.ranks.joined(features)
+        units = bench.ranks.progress(range(unit_count(bench.sampler, layer)), "unit FIDs")
+        whole, theirs = bench.ranks.gather(tops), bench.ranks.gather(features)
         reals = Moments.of(*moments(self.distance.real_state(), "real"))
         return unit_fids(whole, theirs, reals, self.top, units)
 
@@ -181,11 +183,11 @@ class UnitRanking(RateQuestion):
         seed = self.count.counted_seed
         drawn = f"{self.num_ranked} latents of seed {seed}"
         if self.by == "rate":
-            return f"mean activation rate, {self.count.num_latents} latents of seed {seed}"
+            return f"mean activation rate, {self.num_latents} latents of seed {seed}"
         if self.by == "magnitude":
             where = "the whole image" if self.region is None else f"the region {list(self.region)}"
-            if self.named is not None:
-                drawn = f"{len(self.named)} given latents of seed {self.count.seed}"
+            if self.ranking_latents is not None:
+                drawn = f"{len(self.ranking_latents)} given latents of seed {self.seed}"
             return f"mean |a| in {where}, {drawn}"
         if self.by == "fid":
             return f"FID of the {self.top} images that activate a unit most, of {drawn}"

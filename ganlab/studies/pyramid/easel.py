@@ -21,11 +21,11 @@ from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.latents.pictures import Rows
 from ganlab.studies.pyramid.edits import (
-    in_colour,
+    find_level,
     latents_within,
-    level_named,
     pyramid_features,
     stages_of,
+    to_rgb,
     told_alike,
 )
 from ganlab.studies.question import Question, at_least
@@ -98,7 +98,7 @@ class Easel:
 
     def picture(self, rows: Rows, numbers: Mapping[str, ArrayLike], text: str) -> Picture:
         """A picture of captioned rows, in colour; its caption says which latents they are of."""
-        coloured = [(caption, in_colour(images)) for caption, images in rows]
+        coloured = [(caption, to_rgb(images)) for caption, images in rows]
         numbers = {"seed": self.bench.seed, **numbers}
         return Picture(labelled_grid(coloured), numbers, f"{text}; {self.stated}")
 
@@ -157,7 +157,7 @@ class EditQuestion(PyramidQuestion):
 
     def level_of(self, easel: Easel) -> str:
         """The level's own name."""
-        return level_named(self.level, easel.stages)
+        return find_level(self.level, easel.stages)
 
     def run(self, bench: Bench) -> Findings:
         """Paint and measure; the first rank's work."""

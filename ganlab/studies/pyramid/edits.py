@@ -35,7 +35,7 @@ def stages_of(generator: Any) -> Mapping[str, tuple[int, ...]]:
     return stages
 
 
-def level_named(
+def find_level(
     level: str | None,  # a stage's name, or the paper's `conv5` for `pool5`; None = see below
     stages: Mapping[str, tuple[int, ...]],  # name -> shape of its features, fine to coarse
     key: str = "study.level",
@@ -53,18 +53,18 @@ def level_named(
     return name
 
 
-def levels_named(
+def find_levels(
     levels: Sequence[str] | str | None,  # None = all
     stages: Mapping[str, tuple[int, ...]],
     key: str = "study.levels",
 ) -> list[str]:
-    """The stages' own names, fine to coarse as given. Raises as `level_named`, or for none."""
+    """The stages' own names, fine to coarse as given. Raises as `find_level`, or for none."""
     if levels is None:
         return list(stages)
     listed = [levels] if isinstance(levels, str) else list(levels)
     if not listed:
         raise ValueError(f"{key} names no level; there are {', '.join(stages)}")
-    return list(dict.fromkeys(level_named(level, stages, key) for level in listed))
+    return list(dict.fromkeys(find_level(level, stages, key) for level in listed))
 
 
 def repeat_condition(condition: Condition, n: int) -> Condition:
@@ -178,10 +178,10 @@ def box_region(
 def mark_region(images: Tensor, region: Tensor) -> Tensor:
     """Images (N, 1 or 3, R, R) with the region in red, (N, 3, R, R), as figure 6 shows it."""
     colour = torch.tensor(MARKER).view(1, 3, 1, 1)
-    return torch.where(region.bool(), (in_colour(images) + colour) / 2, in_colour(images))
+    return torch.where(region.bool(), (to_rgb(images) + colour) / 2, to_rgb(images))
 
 
-def in_colour(images: Tensor) -> Tensor:
+def to_rgb(images: Tensor) -> Tensor:
     """(N, 1 or 3, R, R) as (N, 3, R, R); grey repeats."""
     return images.expand(-1, 3, -1, -1)
 

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from ganlab.data.positions import mirrored_images, num_images, random_positions
-from ganlab.features import Extractor
-from ganlab.metrics.suite import short
+from ganlab.metrics.suite import short_count
 from ganlab.report import figures
 from ganlab.report.directions import UNSAID, Ways
 from ganlab.report.drawings import Drawing, Picture
@@ -25,7 +24,7 @@ from ganlab.scoring.directions import chosen_monitor
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.pyramid.easel import Easel, PyramidQuestion
-from ganlab.studies.pyramid.edits import levels_named
+from ganlab.studies.pyramid.edits import find_levels
 from ganlab.studies.question import FeatureQuestion, at_least, require_images
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ class PyramidLevels(PyramidQuestion, FeatureQuestion):
                 f"study.num={self.num} references asked for, and the data has {there:,}: "
                 f"study.num={there} takes them all, data=... other ones"
             )
-        levels_named(self.levels, self.easel(bench).stages)
+        find_levels(self.levels, self.easel(bench).stages)
         super().check(bench)
 
     def references(self, bench: Bench) -> "References":
@@ -152,7 +151,7 @@ class PyramidLevels(PyramidQuestion, FeatureQuestion):
     def run(self, bench: Bench) -> Findings:
         """Score on every rank; measure diversity and draw on the first."""
         references = self.references(bench)
-        levels = levels_named(self.levels, references.easel.stages)
+        levels = find_levels(self.levels, references.easel.stages)
         scores: dict[str, dict[str, float]] = {}
         for level in levels if bench.suite is not None else ():
             sampler = references.sampler(level)
@@ -175,11 +174,14 @@ class PyramidLevels(PyramidQuestion, FeatureQuestion):
     def notes(self, bench: Bench, easel: Easel, diversity: dict[str, Diversity]) -> list[str]:
         """What a reader of the table must know."""
         apart = next(iter(diversity.values())).apart
-        name = getattr(bench.data, "name", "the data")
+        name, extractor = getattr(bench.data, "name", "the data"), self.extractor
         return [
-            *level_notes(bench.records, self.extractor, name),
+            *map(protocol_text, dict.fromkeys(map(protocol_stamp, bench.records))),
+            f"features of diversity: {extractor.name} {extractor.sha256[:12]}, resize "
+            f"{extractor.resize}",
+            f"references: images of {name}",
             f"image i of a level is told reference i of {self.num}; {easel.stated}",
-            f"diversity, to reference: mean distances in features of {self.extractor.name} between "
+            f"diversity, to reference: mean distances in features of {extractor.name} between "
             f"two images of one reference, and between image and reference, of {len(self.pairs)}; "
             f"two references are {apart:.4g} apart; same class: share "
             "of images that these features' classifier takes for what it takes their reference for",
@@ -188,7 +190,7 @@ class PyramidLevels(PyramidQuestion, FeatureQuestion):
     def record_of(self, bench: Bench, level: str, found: Diversity) -> dict[str, Any]:
         """The diversity of a level, as it stands in result.json."""
         num = len(self.pairs)
-        name = f"diversity{short(num)}_{self.extractor.name}"
+        name = f"diversity{short_count(num)}_{self.extractor.name}"
         return bench.record_of(
             name,
             found.diversity,
@@ -220,7 +222,7 @@ class PyramidLevels(PyramidQuestion, FeatureQuestion):
     ) -> dict[str, Tensor]:
         """The extractor's outputs of the pairs' images; `images` makes those from `start` on."""
         found = []
-        for rows in batched(bench.ranks.watched(self.pairs, title), self.batch_size):
+        for rows in batched(bench.ranks.progress(self.pairs, title), self.batch_size):
             batch = images([start + row for row in rows]).to(bench.device)
             found.append({name: value.cpu() for name, value in self.extractor(batch).items()})
         return {name: torch.cat([each[name] for each in found]) for name in found[0]}
@@ -282,14 +284,6 @@ def level_table(
     return Table.of(columns, rows, caption, [*notes, *([paper] if printed else [])])
 
 
-def level_notes(records: Sequence[Mapping[str, Any]], extractor: Extractor, data: str) -> list[str]:
-    """What was compared with what."""
-    stamps = list(dict.fromkeys(protocol_stamp(record) for record in records))
-    notes = [protocol_text(stamp) for stamp in stamps]
-    weights = f"{extractor.name} {extractor.sha256[:12]}, resize {extractor.resize}"
-    return [*notes, f"features of diversity: {weights}", f"references: images of {data}"]
-
-
 def draw_levels(
     levels: Sequence[str],
     scores: Scores,
@@ -299,7 +293,7 @@ def draw_levels(
     """FID, the paper's beside it, and diversity over the levels."""
     metric = chosen_monitor(list(scores[levels[0]]), None, ways) if scores else None
     numbers: dict[str, Any] = {"level": list(levels)}
-    with figures.styled():
+    with figures.house_style():
         figure, axes = figures.new_figure(6.4 if metric else 3.4, 2.6, 2 if metric else 1, 2)
         if metric:
             numbers[metric] = [scores[level][metric] for level in levels]

@@ -14,8 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.data.image_input import read_image, read_mask, required
+from ganlab.data.image_input import read_image, read_mask, require_named
 from ganlab.metrics.edits import change, signal_to_noise, spread
+from ganlab.networks.base import Condition
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings
 from ganlab.studies.pyramid.easel import PER_ROW, Easel, EditQuestion, mean
@@ -23,9 +24,9 @@ from ganlab.studies.pyramid.edits import (
     box_region,
     composition,
     guesses,
-    in_colour,
     mark_region,
     paste_object,
+    to_rgb,
 )
 
 COLUMNS = ["image", "change outside", "PSNR outside", "change inside", "class"]
@@ -44,7 +45,7 @@ class RegionQuestion(EditQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        required(self.image, "study.image")
+        require_named(self.image, "study.image")
 
     def level_of(self, easel: Easel) -> str:
         """The level that the region keeps."""
@@ -56,6 +57,12 @@ class RegionQuestion(EditQuestion):
             )
         return name
 
+    def regional(
+        self, easel: Easel, level: str, told: Condition, images: tuple[Tensor, Tensor, Tensor]
+    ) -> "Regional":
+        """The variants told this, beside what is kept outside and changed inside, and where."""
+        return Regional(easel, self, level, *images, easel.variants(told, self.num_variants))
+
 
 @dataclass(frozen=True, eq=False)
 class Regional:
@@ -63,7 +70,6 @@ class Regional:
 
     easel: Easel
     question: RegionQuestion
-    name: str  # of the figure and of the folder of variants
     level: str
     outside: Tensor  # (1, C, R, R), what is to be kept outside
     inside: Tensor  # (1, C, R, R), what is changed inside; outside it equals the other
@@ -83,6 +89,11 @@ class Regional:
                 list, zip(names, *(each.tolist() for each in measured), classes, strict=True)
             )
         return rows
+
+    @property
+    def name(self) -> str:
+        """Of the figure and of the folder of variants."""
+        return type(self.question).__name__.lower()
 
     @property
     def shown(self) -> Tensor:
@@ -153,11 +164,14 @@ class Repaint(RegionQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        required(self.mask, "study.mask", "an image file, white where to paint anew")
+        require_named(self.mask, "study.mask", "an image file, white where to paint anew")
 
     def read(self, easel: Easel) -> tuple[Tensor, Tensor]:
         """The image, (1, C, R, R), and the region, (1, 1, R, R)."""
-        image, mask = required(self.image, "study.image"), required(self.mask, "study.mask")
+        image, mask = (
+            require_named(self.image, "study.image"),
+            require_named(self.mask, "study.mask"),
+        )
         return read_image(image, easel.fitting), read_mask(mask, image, easel.fitting)
 
     def paint(self, easel: Easel, level: str) -> Findings:
@@ -165,19 +179,10 @@ class Repaint(RegionQuestion):
         original, region = self.read(easel)
         told = easel.conditioner.condition(original, level, keep=1 - region)
         everything = easel.conditioner.condition(original, level, keep=torch.ones_like(region))
-        painted = Regional(
-            easel=easel,
-            question=self,
-            name="repaint",
-            level=level,
-            outside=original,
-            inside=original,
-            region=region,
-            variants=easel.variants(told, self.num_variants),
-        )
+        painted = self.regional(easel, level, told, (original, original, region))
         return painted.findings(
             {"image": original, "nothing masked": easel.variants(everything, 1)},
-            ("image, region", torch.cat([in_colour(original), mark_region(original, region)])),
+            ("image, region", torch.cat([to_rgb(original), mark_region(original, region)])),
             caption="Re-painting: what was kept outside the region, and what changed inside",
             text=f"Re-painting from {level}: {Path(str(self.image)).name}",
             notes=[f"image {self.image}, mask {self.mask}"],
@@ -205,7 +210,7 @@ class Compose(RegionQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        required(self.object, "study.object")
+        require_named(self.object, "study.object")
         if (self.mask is None) == (self.box is None):
             raise ValueError("the object is given by study.mask=<file> or by study.box=[t,l,b,r]")
         if self.scale <= 0 or (self.at is not None and len(self.at) != 2):
@@ -215,8 +220,8 @@ class Compose(RegionQuestion):
 
     def read(self, easel: Easel) -> "Paste":
         """The files, and the object pasted."""
-        fitting, place = easel.fitting, required(self.object, "study.object")
-        background = read_image(required(self.image, "study.image"), fitting)
+        fitting, place = easel.fitting, require_named(self.object, "study.object")
+        background = read_image(require_named(self.image, "study.image"), fitting)
         source = read_image(place, fitting, "study.object")
         outline = (
             box_region(self.box, fitting.shape[-1])
@@ -230,16 +235,8 @@ class Compose(RegionQuestion):
         """The variants, beside the naive paste."""
         paste = self.read(easel)
         told = composition(easel.conditioner, paste.background, paste.image, paste.region, level)
-        painted = Regional(
-            easel=easel,
-            question=self,
-            name="compose",
-            level=level,
-            outside=paste.background,
-            inside=paste.image,
-            region=paste.region,
-            variants=easel.variants(told, self.num_variants),
-        )
+        images = (paste.background, paste.image, paste.region)
+        painted = self.regional(easel, level, told, images)
         names = [Path(str(place)).name for place in (self.object, self.image)]
         return painted.findings(
             {"naive paste": paste.image},
@@ -267,4 +264,4 @@ class Paste:
     def shown(self) -> Tensor:
         """Background, object and paste, (3, 3, R, R)."""
         images = [self.background, mark_region(self.source, self.outline), self.image]
-        return torch.cat([in_colour(each) for each in images])
+        return torch.cat([to_rgb(each) for each in images])

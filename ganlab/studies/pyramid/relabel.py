@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.data.image_input import read_image, required
+from ganlab.data.image_input import read_image, require_named
 from ganlab.report.tables import Table
-from ganlab.studies.classes import label_named
+from ganlab.studies.classes import class_index
 from ganlab.studies.findings import Findings, ImageFile
 from ganlab.studies.neurons.layers import as_list
 from ganlab.studies.pyramid.easel import Easel, EditQuestion, mean
@@ -48,7 +48,7 @@ class Relabel(EditQuestion):
         if self.label is not None:
             raise ValueError(f"study.label={self.label}: study=relabel takes its classes in labels")
         at_least(1, num_labels=self.num_labels)
-        required(self.image, "study.image")
+        require_named(self.image, "study.image")
 
     @property
     def told(self) -> Sequence[int | str]:
@@ -58,22 +58,22 @@ class Relabel(EditQuestion):
     def read(self, easel: Easel) -> Tensor:
         """The image, (1, C, R, R); refuses classes that there are not."""
         self.targets(easel)
-        return read_image(required(self.image, "study.image"), easel.fitting)
+        return read_image(require_named(self.image, "study.image"), easel.fitting)
 
     def targets(self, easel: Easel) -> list[int]:
         """The classes named, by number."""
         asked = [] if self.labels is None else as_list(self.labels)
-        return [label_named(label, easel.class_names) for label in asked]
+        return [class_index(label, easel.class_names) for label in asked]
 
     def paint(self, easel: Easel, level: str) -> Findings:
         """Paint under each class and measure."""
         names, image = easel.class_names, self.read(easel)
         chances = guesses(easel.conditioner, image)[0]
         original = int(chances.argmax())
-        images = {k: self.painted(easel, image, level, k) for k in self.classes(easel, chances)}
+        images = {k: self.paint_class(easel, image, level, k) for k in self.classes(easel, chances)}
         features = easel.conditioner.features(image)
         rows = [
-            [names[k], *measured(easel, batch, k, original, features, level)]
+            [names[k], *measure(easel, batch, k, original, features, level)]
             for k, batch in images.items()
         ]
         guess = f"{names[original]} ({float(chances[original]):.0%} sure)"
@@ -102,7 +102,7 @@ class Relabel(EditQuestion):
         others = self.targets(easel) or likely[: self.num_labels]
         return [original, *(k for k in others if k != original)]
 
-    def painted(self, easel: Easel, image: Tensor, level: str, label: int) -> Tensor:
+    def paint_class(self, easel: Easel, image: Tensor, level: str, label: int) -> Tensor:
         """Variants under one class."""
         told = torch.tensor([label], device=easel.bench.device)
         condition = easel.conditioner.condition(image, level, label=told)
@@ -116,7 +116,7 @@ class Relabel(EditQuestion):
             yield from easel.files(f"relabel/{name}", batch, told)
 
 
-def measured(
+def measure(
     easel: Easel,
     images: Tensor,  # (N, C, R, R), painted as one class
     label: int,  # this one

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.data.image_input import read_images, required
+from ganlab.data.image_input import read_images, require_named
 from ganlab.metrics.edits import chroma, spread
 from ganlab.report.tables import Table
 from ganlab.studies.findings import Findings, ImageFile
@@ -40,11 +40,11 @@ class Unnatural(EditQuestion):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        required(self.images, "study.images", "image files, or a folder of them")
+        require_named(self.images, "study.images", "image files, or a folder of them")
 
     def read(self, easel: Easel) -> dict[str, Tensor]:
         """Name in the table and in files -> reference, (1, C, R, R)."""
-        names, references = read_images(required(self.images, "study.images"), easel.fitting)
+        names, references = read_images(require_named(self.images, "study.images"), easel.fitting)
         return dict(zip(names, references.split(1), strict=True))
 
     def paint(self, easel: Easel, level: str) -> Findings:
@@ -55,7 +55,7 @@ class Unnatural(EditQuestion):
             for name, each in references.items()
         }
         rows = [
-            [name, *measured(easel, level, each, images[name])] for name, each in references.items()
+            [name, *measure(easel, level, each, images[name])] for name, each in references.items()
         ]
         shown = [(name, torch.cat([each, images[name]])) for name, each in references.items()]
         columns = dict(zip(COLUMNS[2:], list(zip(*rows, strict=True))[2:], strict=True))
@@ -79,7 +79,7 @@ class Unnatural(EditQuestion):
         ]
 
 
-def measured(easel: Easel, level: str, reference: Tensor, images: Tensor) -> list[Any]:
+def measure(easel: Easel, level: str, reference: Tensor, images: Tensor) -> list[Any]:
     """What became of one reference, in the order of `COLUMNS`."""
     conditioner = easel.conditioner
     guess = int(guesses(conditioner, reference).argmax())
