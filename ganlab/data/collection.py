@@ -143,6 +143,14 @@ def scan(
                 bar.update(len(chunk))
 
 
+def read_first(
+    collection: Collection, act: Callable[[Stored], Result], fitting: Fitting
+) -> Result | Problem:
+    """`act` on the first image; a `Problem` where it is broken."""
+    with without_pixel_limit():
+        return _Reader(collection, act, fitting.admit)(0)
+
+
 def survey_values(collection: Collection, fitting: Fitting) -> Seen:
     """The values of all images that can be read, in their order."""
 

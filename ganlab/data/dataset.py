@@ -15,10 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ganlab.data.collection import Collection, scan
+from ganlab.data.collection import Collection, read_first, scan
 from ganlab.data.decode import Fitting
 from ganlab.data.partial import DESCRIPTION, PIXELS, clear_abandoned, partial_folder
 from ganlab.data.problems import BrokenData, Problem
+from ganlab.data.stored import values_of
 from ganlab.data.values import Scale, narrow
 from ganlab.storage import DamagedFile, read_text
 from ganlab.storage.arrays import digest_of, read_npy
@@ -217,6 +218,8 @@ def _good(
     problems: list[Problem] = []
     if problem := collection.refused(fitting):
         raise BrokenData([problem])
+    if told := _cut_off(collection, fitting):
+        warnings.warn(told, stacklevel=2)
     low, high = 255, 0
     for index, item in enumerate(scan(collection, fitting.fitted, fitting.admit)):
         if isinstance(item, Problem):
@@ -232,6 +235,19 @@ def _good(
     if not skip_broken or len(problems) == len(collection):
         raise error
     warnings.warn(f"left out: {error}", stacklevel=2)
+
+
+def _cut_off(collection: Collection, fitting: Fitting) -> str | None:
+    """A warning where most values of the first image lie outside of a range that is stated."""
+    if fitting.scale is None:
+        return None
+    first = read_first(collection, values_of, fitting)
+    if isinstance(first, Problem) or fitting.scale.outside(first) <= 0.5:
+        return None
+    return (
+        f"most values of {collection.address(0)} lie outside of data.range={fitting.scale} and "
+        f"become black or white: they are {first.dtype} from {first.min():g} to {first.max():g}"
+    )
 
 
 def _kept_labels(

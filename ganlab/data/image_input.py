@@ -68,7 +68,7 @@ def read_image(place: str | Path, fitting: Fitting, key: str = "study.image") ->
     with _opened(place, key, fitting) as found:
         if fitting.scale is not None:
             found = values_of(found)
-            if not fitting.scale.reached_by(found.dtype):
+            if not fitting.scale.serves(found.dtype, float(found.max())):
                 fitting = replace(fitting, scale=None)
         pixels = torch.tensor(fitting.fitted(found))
     return pixels[None].float() / 127.5 - 1

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,12 @@ from ganlab.data.problems import BrokenData, Problem
 
 UNLABELLED = -1  # label of a file that lies outside the class folders of its set
 FILE_COLUMNS = ("file_name", "filename", "file", "path", "image", "name")
+FILE_COLUMNS_TOO = ("file_path", "filepath", "image_path", "image_id", "img", "id")
 LABEL_COLUMNS = ("label", "labels", "class", "category")
+PARTS = {  # folders of these names alone are parts of a set, or what belongs to its images
+    *("train", "training", "val", "valid", "validation", "dev", "eval", "test", "testing"),
+    *("traina", "trainb", "testa", "testb", "image", "images", "imgs", "mask", "masks", "labels"),
+}
 MOST_CLASSES = 100_000
 SHOWN = 20  # files that are named of those that one thing is wrong with
 WHOLE = re.compile(r"-?\d{1,18}(\.0*)?")
@@ -57,7 +62,7 @@ def labels_of(
         try:
             pairs = read(content(file))
             if pairs is not None:
-                found = _by_image([(f"{top}{_plain(path)}", label) for path, label in pairs], names)
+                found = _by_image(_matched(pairs, names, top, place), names)
                 return number_labels([found[each] for each in names], file, names)
         except BrokenData:
             raise
@@ -79,7 +84,38 @@ def _of_folders(names: Sequence[str]) -> Labels:
         return Labels(None, (), "there are none")
     number = {name: k for k, name in enumerate(class_names)}
     numbers = np.array([number.get(name, UNLABELLED) for name in parents], np.int64)
-    return Labels(numbers, class_names, "the folders that images lie in")
+    return Labels(numbers, class_names, f"the folders that images lie in{_doubt(class_names)}")
+
+
+def _doubt(class_names: Sequence[str]) -> str:
+    """What to say where folders look like parts of a set; nothing where they do not."""
+    tops = sorted({name.partition("/")[0] for name in class_names})
+    if len(tops) < 2 or not {top.casefold() for top in tops} <= PARTS:
+        return ""
+    return (
+        f" ({', '.join(tops[:-1])} and {tops[-1]} look like parts of a set, not like classes: name "
+        "one of them in data.path, or set data.labels=false)"
+    )
+
+
+def _matched(pairs: Sequence[Pair], names: Sequence[str], top: str, place: str) -> list[Pair]:
+    """Pairs with the images' own names: a table may leave out suffixes, or have them otherwise."""
+    known, by_stem = {*names}, dict[str, str | None]()
+    for name in names:
+        stem = _stem(name).casefold()
+        by_stem[stem] = None if stem in by_stem else name  # of two it could be either
+    found: list[Pair] = []
+    for path, label in pairs:
+        listed = _listed_as(path, top, place)
+        stems = (listed.casefold(), _stem(listed).casefold())
+        like = next((one for each in stems if (one := by_stem.get(each))), listed)
+        found.append((listed if listed in known else like, label))
+    return found
+
+
+def _stem(path: str) -> str:
+    """A path without its suffix."""
+    return path.removesuffix(PurePosixPath(path).suffix)
 
 
 def number_labels(labels: Sequence[object], file: str, names: Sequence[str] = ()) -> Labels:
@@ -175,7 +211,8 @@ def _of_table(data: bytes) -> list[Pair] | None:
     rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"))))
     rows = [[cell.strip() for cell in row] for row in rows if row]
     head = [cell.lower() for cell in rows[0]] if rows else []
-    file, label = _column(head, FILE_COLUMNS), _column(head, LABEL_COLUMNS)
+    file = _column(head, (*FILE_COLUMNS, *FILE_COLUMNS_TOO))
+    label = _column(head, LABEL_COLUMNS)
     if file is None:
         raise ValueError(_without(FILE_COLUMNS, head))
     if label is None:
@@ -190,7 +227,8 @@ def _of_table(data: bytes) -> list[Pair] | None:
 def _of_labels_csv(data: bytes) -> list[Pair] | None:
     """A table as above, or without a header: a file and its label in every row."""
     first = data.decode("utf-8-sig").partition("\n")[0].strip()
-    headless = first.count(",") == 1 and not {*first.lower().split(",")} & {*LABEL_COLUMNS}
+    cells = {cell.strip(' "') for cell in first.lower().split(",")}
+    headless = first.count(",") == 1 and not cells & {*LABEL_COLUMNS}
     pairs = _of_table(b"file,label\n" + data.removeprefix(b"\xef\xbb\xbf") if headless else data)
     if pairs is None:
         raise ValueError(_without(LABEL_COLUMNS, first.split(",")))
@@ -252,9 +290,13 @@ def with_numbers(pairs: list[Pair]) -> list[Pair]:
     return pairs
 
 
-def _plain(path: str) -> str:
-    """A relative path as files are listed here."""
-    return path.replace("\\", "/").removeprefix("./")
+def _listed_as(path: str, top: str, place: str) -> str:
+    """A path in a file of labels as images are listed here: below the place, with `/`."""
+    plain = path.replace("\\", "/")
+    for root in (place, f"{Path(place).resolve()}/") if place else ():
+        if plain.startswith(root):
+            return plain.removeprefix(root)
+    return f"{top}{plain.removeprefix('./')}"
 
 
 def _top(names: Sequence[str]) -> str:

@@ -35,6 +35,18 @@ class Scale:
     def __str__(self) -> str:
         return f"[{self.low:.10g},{self.high:.10g}]"
 
+    def serves(self, dtype: np.dtype[Any], largest: float) -> bool:
+        """Whether numbers of this type, up to the largest, may be of this range.
+
+        Whole numbers above 1 are of no range of fractions: their own white is another.
+        """
+        fraction = dtype.kind in "ui" and self.high <= 1 < largest
+        return self.reached_by(dtype) and not fraction
+
+    def outside(self, values: NDArray[Any]) -> float:
+        """The share of these that is cut off."""
+        return float(((values < self.low) | (values > self.high)).mean())
+
     def reached_by(self, dtype: np.dtype[Any]) -> bool:
         """Whether numbers of this type can be as low and as high."""
         if dtype.kind not in "ui":

@@ -32,6 +32,7 @@ from ganlab.interop import NAMED
 from ganlab.interop.hub import is_address
 from ganlab.nn.skip_init import own_tensors, skip_init
 from ganlab.runs.checkpoint_files import open_checkpoint
+from ganlab.runs.earlier import unsaid
 from ganlab.runs.image_shape import check_data_shape, check_shape
 from ganlab.runs.provenance import origin
 from ganlab.runs.saved_options import (
@@ -101,7 +102,7 @@ def check_beginning(config: DictConfig) -> None:
 
 
 def resume_words(words: list[str]) -> list[str]:
-    """The words of a resume: those its run was started with, then today's.
+    """The words of a resume: those its run was started with, what it left unsaid, then today's.
 
     Raises:
         CheckpointError: nothing to go on from.
@@ -120,9 +121,12 @@ def resume_words(words: list[str]) -> list[str]:
             f"ckpt={ckpt} can be evaluated, not resumed: init={ckpt} begins a run from its networks"
         )
     recipe = load_checkpoint(ckpt).get("recipe")
-    saved = recipe.get("overrides") if isinstance(recipe, dict) else None
-    known = filter(lambda word: isinstance(word, str), saved if isinstance(saved, list) else [])
-    return continue_words(words, known)
+    recipe = recipe if isinstance(recipe, dict) else {}
+    saved = recipe.get("overrides")
+    known = [word for word in (saved if isinstance(saved, list) else []) if isinstance(word, str)]
+    return continue_words(
+        words, [*known, *unsaid(plain_part(recipe.get("model"), "model"), "model")]
+    )
 
 
 def recipe_of(settings: Settings) -> Settings:

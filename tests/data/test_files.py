@@ -236,3 +236,19 @@ def test_an_archives_member_of_a_gigabyte_is_refused_by_its_size_alone(pets, mon
         ready(zipped(str(archive), resolution=16))
     assert "dog/a.png" in unpacked
     assert "dog/bomb.png" not in unpacked
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("a.npz", "is a file of arrays (data=arrays reads it)"),
+        ("a.mp4", "is no folder, archive or database of images (data.path takes a folder"),
+        ("a.pt", "is no folder, archive or database of images (data.path takes a folder"),
+    ],
+)
+def test_a_file_of_another_kind_is_no_damaged_archive(tmp_path, name, told):
+    content = b"PK" if name == "a.npz" else b"none of these"
+    (tmp_path / name).write_bytes(content * 100)
+    with pytest.raises(BrokenData) as caught:
+        ready(folder(str(tmp_path / name)))
+    assert told in str(caught.value)

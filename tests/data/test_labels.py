@@ -194,3 +194,66 @@ def test_other_labels_files_are_not_counted_as_passed_over(tmp_path):
     off = folder(str(tmp_path), labels=False).source.open()
     assert off.labels is None
     assert dict(off.passed_over) == {".txt": 1, ".csv": 1}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,label\n00000/a,5\n00000/b,0\n00001/c,5\n00001/d,0",  # without suffixes
+        TABLE.replace(".png", ".PNG"),
+        TABLE.replace(".png", ".jpg"),  # of before the images were converted
+        TABLE.replace("file_name,label", "file_name, label"),
+        BODY.replace(".png", ""),
+        "image_id,label\n" + BODY,
+    ],
+)
+def test_a_table_may_name_images_without_their_suffixes_or_with_others(text):
+    assert found("labels.csv", text).numbers.tolist() == [5, 0, 5, 0]
+
+
+def test_a_header_with_a_space_is_no_row():
+    text = TABLE.replace("file_name,label", "file, label").replace(",5", ", 5")
+    assert found("labels.csv", text).numbers.tolist() == [5, 0, 5, 0]
+
+
+def test_a_name_that_two_images_could_have_is_not_guessed():
+    names = ["a.png", "a.jpg", "b.png"]
+    with pytest.raises(BrokenData, match=r"has no label for a\.jpg, a\.png; .*no image here: a "):
+        found("labels.csv", "file,label\na,1\nb.png,0", names)
+    given = found("labels.csv", "file,label\na.png,1\na.jpg,2\nb,0", names)
+    assert given.numbers.tolist() == [1, 2, 0]
+
+
+def test_whole_paths_below_the_folder_are_its_images(tmp_path):
+    """As tables of other tools hold them; those of another folder are not."""
+    for k in range(4):
+        Image.new("L", (8, 8), 60 * k).save(tmp_path / f"{k}.png")
+    rows = [f"{tmp_path}/{k}.png,{k % 2}" for k in range(4)]
+    (tmp_path / "labels.csv").write_text("file,label\n" + "\n".join(rows))
+    assert survey(tmp_path).labelled == "2 classes from labels.csv"
+    elsewhere = "\n".join(rows).replace(str(tmp_path), "/elsewhere")
+    (tmp_path / "labels.csv").write_text("file,label\n" + elsewhere)
+    (problem,) = check(tmp_path)
+    assert "names what is no image here: /elsewhere/0.png" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("folders", "told"),
+    [
+        (("train/cat", "train/dog", "val/cat"), "train and val look like parts of a set"),
+        (("Train", "Test", "Valid"), "Test, Train and Valid look like parts of a set"),
+        (("images", "masks"), "images and masks look like parts of a set"),
+        (("train/cat", "train/dog"), None),
+        (("train", "bus"), None),
+        (("test",), None),
+    ],
+)
+def test_folders_that_look_like_parts_of_a_set_are_said(folders, told):
+    """They are classes all the same: nothing is left out unasked."""
+    given = labels_of([f"{folder}/a.png" for folder in folders], set(), {}.__getitem__)
+    assert len(given.class_names) == len(folders)
+    if told is None:
+        assert given.origin == "the folders that images lie in"
+    else:
+        assert told in given.origin
+        assert "name one of them in data.path, or set data.labels=false" in given.origin

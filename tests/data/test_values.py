@@ -204,3 +204,23 @@ def test_what_is_kept_of_an_image_does_not_keep_the_image(num_images):
     kept = Values.of(image, num_images).sample
     assert kept.base is None
     assert not np.shares_memory(kept, image)
+
+
+@pytest.mark.parametrize(
+    ("values", "given", "warned"),
+    [
+        (TWELVE, [0, 1], True),  # a range of floats, given for whole numbers
+        (TWELVE, [0, 1000], True),
+        (TWELVE, [0, 2500], False),
+        (TWELVE // 2048, [0, 1], False),  # a mask: all of it at the ends, none beyond
+        (TWELVE, ["10%", "90%"], False),
+    ],
+)
+def test_a_range_that_cuts_off_most_values_is_said(tmp_path, recwarn, values, given, warned):
+    np.save(tmp_path / "a.npy", values)
+    ready(arrays(str(tmp_path / "a.npy"), resolution=16, channels=1, range=given))
+    told = [str(each.message) for each in recwarn if "most values of" in str(each.message)]
+    assert bool(told) == warned
+    if warned:
+        assert f"a.npy[0] lie outside of data.range=[0,{given[1]}]" in told[0]
+        assert "uint16 from 0 to 4095" in told[0]

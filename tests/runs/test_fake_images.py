@@ -162,3 +162,27 @@ def composed_deep(home, fake, directory, *words):
     data = ["data=arrays", f"data.path={home / 'reals.npy'}", f"data.resolution={SIZE}"]
     words = [f"fake={home / fake}", *data, "data.channels=1", *words]
     return read(words, directory)
+
+
+def test_bytes_are_not_of_a_range_of_fractions(deep, tmp_path, capsys):
+    """Beside floats of 0 to 1 they would all be white."""
+    reals = tmp_path / "reals"
+    reals.mkdir()
+    np.save(reals / "reals.npy", (DEEP / 3000).astype(np.float32))
+    np.save(reals / "bytes.npy", pictures(NUM_FAKE, 1))
+    system, _ = stored_images(composed_deep(reals, "bytes.npy", tmp_path, "data.range=[0,1]"))
+    assert np.array_equal(system.generator_ema.data.dataset.pixels[:, 0], pictures(NUM_FAKE, 1))
+    told = "uint8 is not of data.range=[0,1]: its own range is taken"
+    assert told in capsys.readouterr().err
+
+
+def test_masks_of_0_and_1_are_of_a_range_of_fractions(deep, tmp_path, capsys):
+    (tmp_path / "masks").mkdir()
+    masks = pictures(NUM_FAKE, 1) // 128
+    np.save(tmp_path / "masks" / "reals.npy", (DEEP / 3000).astype(np.float32))
+    np.save(tmp_path / "masks" / "fakes.npy", masks)
+    system, _ = stored_images(
+        composed_deep(tmp_path / "masks", "fakes.npy", tmp_path, "data.range=[0,1]")
+    )
+    assert np.array_equal(system.generator_ema.data.dataset.pixels[:, 0], 255 * masks)
+    assert "own range" not in capsys.readouterr().err

@@ -60,6 +60,16 @@ MODELS = {
         "model.mixing_probability=0.5",
     ],
 }
+# What a step of two ranks in two parts each is to be the same as: a lazy penalty, growth, dropout,
+# changed images. Not the running mean of path lengths, which goes by parts.
+WHOLE = ("lapgan", "stylegan", "stylegan_diffaugment", "msg_gan_style")
+ACCUMULATED = {name: MODELS[name] for name in WHOLE} | {
+    "progan": [
+        *("model=progan", *NARROW, "model.growth.stable_kimg=0.016"),
+        *("model.growth.fade_kimg=0.016", "kimg=0.056"),
+    ]
+}
+PARTS = ["model.accumulate=2"]
 RELATIVISTIC = ["model=msg_gan", *NARROW]
 PYRAMID = [
     *("model=semantic_pyramid", "model.conditioner.crop_probability=0.5"),
@@ -165,6 +175,9 @@ def rank_work(rank: int, world: int, folder: str) -> None:
     for name, words in MODELS.items():
         with precision_of(name):
             trained(Path(folder) / name, *words, *CALM, *TWO)
+    for name, words in ACCUMULATED.items():
+        with precision_of(name):
+            trained(Path(folder) / "parts" / name, *words, *CALM, *PARTS, *TWO)
     for name, words in {"relativistic": RELATIVISTIC, "pyramid": PYRAMID}.items():
         run = Path(folder) / name
         with precision_of(name):

@@ -15,7 +15,16 @@ import pytest
 import torch
 from mirrors import FASHION
 from processes import two_ranks
-from rank_runs import CALM, ELSEWHERE, MODELS, left, precision_of, rank_work, trained
+from rank_runs import (
+    ACCUMULATED,
+    CALM,
+    ELSEWHERE,
+    MODELS,
+    left,
+    precision_of,
+    rank_work,
+    trained,
+)
 from torch.nn import functional as F
 
 from ganlab.cli import conf_dir
@@ -74,10 +83,22 @@ def test_two_ranks_equal_one_process_with_the_double_batch(ranks, tmp_path, name
     """Weights, running means of styles and path lengths, and what is logged of both networks."""
     with precision_of(name):
         trained(tmp_path, *MODELS[name], *CALM)
-    one, two = left(tmp_path), left(ranks / name)
+    assert_same_run(ranks / name, tmp_path, name)
+
+
+@pytest.mark.parametrize("name", list(ACCUMULATED))
+def test_two_ranks_in_two_parts_equal_one_process_with_the_whole_batch(ranks, tmp_path, name):
+    """Of the same, without a part: the step of eight images, two at a time on each rank."""
+    with precision_of(name):
+        trained(tmp_path, *ACCUMULATED[name], *CALM)
+    assert_same_run(ranks / "parts" / name, tmp_path, name)
+
+
+def assert_same_run(run, other, name):
+    one, two = left(other), left(run)
     assert two["images_seen"] == one["images_seen"]
     assert_equal(two["state_dict"], one["state_dict"], name)
-    ours, theirs = curves(ranks / name), curves(tmp_path)
+    ours, theirs = curves(run), curves(other)
     assert len(ours) == len(theirs) > 1
     names = {"loss/generator", "sign/fake", "grad_norm/discriminator", *RECIPE_HAS.get(name, [])}
     assert names <= set().union(*theirs)
