@@ -1,4 +1,4 @@
-# make demo | faces | eyes | gallery | test | test-all | check | docs | docs-check | clean; each creates .venv when it must.
+# make demo | faces | eyes | gallery | test | test-all | test-next | lock | check | docs | docs-check | clean; each creates .venv when it must.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -10,7 +10,13 @@ BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 DEMO := outputs/demo
 
-.PHONY: help demo faces eyes gallery test test-all check format docs docs-serve docs-links docs-check clean
+# What comes next: another environment, the newest of everything, pre-releases of what is named, and the newest
+# Python at hand even where ganlab does not claim it. A failure is news, not an error of this checkout.
+NEXT_PYTHON ?= $(shell command -v python3.14 || echo "$(PYTHON)")
+NEXT := 'hydra-core>=1.4.0rc1' 'omegaconf>=2.4.1rc1' torch lightning
+NEXT_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: help demo faces eyes gallery test test-all test-next lock check format docs docs-serve docs-links docs-check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,7 +30,7 @@ help: ## what there is
 	@touch $@
 
 .venv/.test-all: .venv/.test
-	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface,video,docs]'
+	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface,video,docs,mlflow]'
 	@touch $@
 
 .venv/.docs: .venv/.core
@@ -111,6 +117,16 @@ test: .venv/.test ## the whole suite
 test-all: .venv/.test-all ## the suite with its long checks and the engines of clusters
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
+test-next: ## the suite on pre-releases of Hydra, the newest torch and lightning, Python 3.14 where there is one; may fail
+	@"$(NEXT_PYTHON)" -m venv --clear .venv-next
+	@.venv-next/bin/python -m pip --disable-pip-version-check install -q --upgrade --ignore-requires-python \
+		--extra-index-url "$(NEXT_INDEX)" $(NEXT) -e '.[test]'
+	@.venv-next/bin/python -m ganlab doctor
+	@OMP_NUM_THREADS=1 .venv-next/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+
+lock: .venv/.test ## write requirements.lock, every package of the environment of the tests by its version
+	@$(BIN)/python scripts/lock.py
+
 check: .venv/.test ## lint, format, types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -134,4 +150,4 @@ docs-links: .venv/.docs ## whether every address outside of the site answers; ne
 	@$(BIN)/python -m sphinx -q -b linkcheck docs docs/_build/links
 
 clean: ## remove the environment, the demo, the faces and the eyes
-	rm -rf .venv docs/_build docs/keys $(DEMO) $(FACES) $(EYES)
+	rm -rf .venv .venv-next docs/_build docs/keys $(DEMO) $(FACES) $(EYES)

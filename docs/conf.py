@@ -8,12 +8,14 @@ HERE = Path(__file__).parent
 sys.path += [str(HERE.parent / "scripts")]
 
 import config_reference  # noqa: E402
+import notebooks  # noqa: E402
 
 from ganlab import __version__  # noqa: E402
 
 project, release = "ganlab", __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
-exclude_patterns = ["_build", "results"]
+source_suffix = {".md": "markdown", ".py": "markdown"}  # Python: notebooks as text
+exclude_patterns = ["_build", "results", "conf.py"]
 highlight_language = "none"  # commands, unless a block says more
 
 myst_heading_anchors = 4
@@ -36,6 +38,12 @@ def write_keys(app):
     config_reference.main(HERE / "keys")
 
 
+def notebook_as_page(app, name, text):
+    """A notebook with what its last run showed."""
+    if name.startswith("notebooks/") and (path := HERE / f"{name}.py").is_file():
+        text[0] = notebooks.page(path)
+
+
 def link_within(app, name, text):
     """Links to files outside of docs/ become links to their pages here, or lose their address."""
     text[0] = re.sub(r"\]\((?:\.\./)+(CONTRIBUTING|CHANGELOG)\.md", r"](/\1.md", text[0])
@@ -54,5 +62,6 @@ def read_plainly(app, what, name, obj, options, lines):
 
 def setup(app):
     app.connect("builder-inited", write_keys)
+    app.connect("source-read", notebook_as_page)
     app.connect("source-read", link_within)
     app.connect("autodoc-process-docstring", read_plainly, priority=400)

@@ -22,6 +22,7 @@ from ganlab.arguments import (
 from ganlab.cli import conf_dir, importing, nearest, one_line_errors, run, stopped_by, visible
 from ganlab.grid.process import run_cell, sweeping
 from ganlab.grid.sweep import table_at_end
+from ganlab.hydra_versions import BASE
 
 USAGE = """usage: python -m ganlab <command> ...
 
@@ -46,7 +47,7 @@ USAGE = """usage: python -m ganlab <command> ...
 CHECKED = re.compile(r"\d+|data\.(resolution|channels|range)=.+")  # what `data check` takes
 
 
-@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
+@hydra.main(**BASE, config_path=str(conf_dir()), config_name="train")
 def train(config: DictConfig) -> float | None:
     """Train what the config describes."""
     if sweeping():
@@ -59,7 +60,7 @@ def train(config: DictConfig) -> float | None:
     return None
 
 
-@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="evaluate")
+@hydra.main(**BASE, config_path=str(conf_dir()), config_name="evaluate")
 def evaluate(config: DictConfig) -> float | None:
     """Run a study on a checkpoint."""
     if sweeping():
@@ -178,7 +179,7 @@ def export() -> None:
     print(export(ckpt, Path(str(out)).expanduser(), allowed, given))
 
 
-@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="train")
+@hydra.main(**BASE, config_path=str(conf_dir()), config_name="train")
 def stats(config: DictConfig) -> None:
     """Print where the statistics of the reals are, computed unless they are there."""
     from ganlab.run import statistics

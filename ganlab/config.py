@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, get_type_hints
 
-import hydra
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError
@@ -16,6 +15,7 @@ from ganlab.checks.annotations import annotations
 from ganlab.checks.ranges import KIMG, POSITIVE, SEED, text_of
 from ganlab.checks.values import HYDRAS, refusal, type_problem
 from ganlab.cli import conf_dir, nearest
+from ganlab.hydra_versions import instantiated
 
 # What each section of a config may build: classes, and the functions of BUILDERS. A checkpoint
 # names targets too, so nothing that a model is made of acts on the machine when it is built.
@@ -55,7 +55,7 @@ MODEL_PARTS = {
     "ganlab.systems.vae.VAE",
 }
 TRAINERS = {"ganlab.systems.trainer.make_trainer"}
-BUILDERS = re.compile(r"ganlab\.(data|losses)\.\w+|ganlab\.loggers\.(tensorboard|wandb)_tracker")
+BUILDERS = re.compile(r"ganlab\.(data|losses)\.\w+|ganlab\.loggers\.\w+_tracker")
 LISTED = ("data", "features", "losses", "metrics", "studies", "callbacks", "loggers")  # by __all__
 # What files of an earlier version name, with its name of today; what it may be is judged by that.
 MOVED = {"ganlab.networks.stylegan2.Mapping": "ganlab.nn.style.Mapping"}
@@ -377,7 +377,7 @@ def build(
     taken = parameters(locate(str(node["_target_"]), SECTIONS[section], extra))
     given |= {name: each for name, each in (offered or {}).items() if name in taken}
     try:
-        return hydra.utils.instantiate(node, _convert_="all", **given)
+        return instantiated(node, [*SECTIONS[section], *extra], given)
     except InstantiationException as error:
         if isinstance(error.__cause__, OSError):  # a file's trouble, which it names itself
             raise

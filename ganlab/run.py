@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
-from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning import Callback, LightningDataModule, Trainer
 from omegaconf import DictConfig, open_dict
 
 from ganlab.callbacks.agreement import SameConfig
@@ -17,8 +17,10 @@ from ganlab.checks.ranges import text_of
 from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
 from ganlab.data import ImageData
+from ganlab.hydra_versions import BASE
 from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
+from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
 from ganlab.report.images import showing
 from ganlab.runs.admission import refuse_damaged, refuse_too_large, refuse_unfitting
@@ -202,19 +204,30 @@ def generator_of(ckpt: str | Path, allow_targets: Sequence[str] = ()) -> Generat
     return generator
 
 
-def recipe(name: str, *overrides: str) -> LightningModule:
+def recipe(name: str, *overrides: str) -> System:
     """A model as its config makes it, for a notebook: `recipe("dcgan", "data.resolution=64")`.
 
     Raises:
         ConfigError: a key, value or target that cannot be.
     """
     register_resolvers()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **BASE):
         config = compose("train", [f"model={name}", "callbacks=none", "logger=csv", *overrides])
     with open_dict(config):
         config.run_dir = "outputs"
-    system: LightningModule = build_system(check_config(count_classes(config), "train"))
+    system: System = build_system(check_config(count_classes(config), "train"))
     return system
+
+
+def data_of(system: System, allow_targets: Sequence[str] = ()) -> LightningDataModule:
+    """The images that the recipe of a system names, for a notebook."""
+    return build_data({"data": system.recipe["data"], "allow_targets": list(allow_targets)})
+
+
+def suite_of(system: System, allow_targets: Sequence[str] = ()) -> Suite:
+    """The scores that the recipe of a system names, for a notebook."""
+    suite: Suite = build(system.recipe["metrics"], "metrics", list(allow_targets))
+    return suite
 
 
 def checkpointing_of(settings: Settings, parts: Parts) -> Checkpointing:
@@ -379,4 +392,13 @@ def build_trainer(settings: Settings, callbacks: list[Callback], begins_at: int 
     return trainer
 
 
-__all__ = ["evaluate", "generator_of", "recipe", "resume_words", "statistics", "train"]
+__all__ = [
+    "data_of",
+    "evaluate",
+    "generator_of",
+    "recipe",
+    "resume_words",
+    "statistics",
+    "suite_of",
+    "train",
+]

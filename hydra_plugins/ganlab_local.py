@@ -12,18 +12,15 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from ganlab.cli import EXPECTED, one_line, register_resolvers
 from ganlab.grid.naming import cell_name, cell_values
+from ganlab.hydra_versions import resolved_by
 from ganlab.runs.provenance import raw_words
 
 register_resolvers()
-OmegaConf.register_new_resolver(
-    "cell_name",
-    lambda axes, words: cell_name(cell_values(axes, raw_words(words))),
-    replace=True,
-)
+resolved_by("cell_name", lambda axes, words: cell_name(cell_values(axes, raw_words(words))))
 
 
 class CellReturn(JobReturn):
@@ -90,7 +87,7 @@ class LocalLauncher(Launcher):
 
         config = self.hydra_context.config_loader.load_sweep_config(self.config, list(words))
         with open_dict(config):
-            config.hydra.job.id = config.hydra.job.num = number
+            config.hydra.job.id, config.hydra.job.num = str(number), number
         try:
             HydraConfig.instance().set_config(config)  # the cell's name is made of its words
             home = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))

@@ -192,6 +192,7 @@ def _refused(name: str, words: Iterable[str]) -> str | None:
     from omegaconf.errors import OmegaConfBaseException
 
     from ganlab.cli import conf_dir, register_resolvers
+    from ganlab.hydra_versions import BASE
 
     register_resolvers()
     given = [word for word in words if not word.startswith("-")]
@@ -203,7 +204,7 @@ def _refused(name: str, words: Iterable[str]) -> str | None:
             else str(each.input_line)
             for each in parsed
         ]
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with initialize_config_dir(str(conf_dir()), **BASE):
             compose(name, single)
     except (HydraException, OmegaConfBaseException) as error:
         return f"its command does not compose: {str(error).splitlines()[0]}"

@@ -16,6 +16,7 @@ RANKS = {
     "nn": 0,
     "processes": 0,
     "slurm": 0,
+    "hydra_versions": 0,
     "storage": 0,
     "cli": 1,
     "features": 1,

@@ -37,6 +37,8 @@ def composed(tmp_path):
         ("csv", {"csv"}),
         ("wandb", {"csv", "wandb"}),
         ("tensorboard", {"csv", "tensorboard"}),
+        ("mlflow", {"csv", "mlflow"}),
+        ("[wandb,mlflow]", {"csv", "mlflow", "wandb"}),
         ("[csv,wandb]", {"csv", "wandb"}),
         ("[csv,tensorboard]", {"csv", "tensorboard"}),
         ("[wandb,tensorboard]", {"csv", "tensorboard", "wandb"}),
@@ -45,6 +47,8 @@ def composed(tmp_path):
 def test_any_choice_of_loggers_writes_the_csv_too(composed, tmp_path, choice, names):
     settings = resolve(composed(f"logger={choice}"))["logger"]
     assert set(settings) == names
+    if "mlflow" in names:
+        pytest.importorskip("mlflow", reason="pip install 'ganlab[mlflow]'")
     loggers = {name: build(node, "logger") for name, node in settings.items()}
     assert isinstance(loggers["csv"], CSVLog)
     assert Path(loggers["csv"].save_dir) == tmp_path
@@ -74,6 +78,8 @@ def test_every_callback_of_the_package_is_among_the_default_ones(composed):
     "name", sorted(path.stem for path in (ROOT / "conf/logger").glob("*.yaml"))
 )
 def test_every_logger_writes_the_csv_too_and_fails_no_run(composed, name):
+    if name == "mlflow":
+        pytest.importorskip("mlflow", reason="pip install 'ganlab[mlflow]'")
     built = {
         key: build(node, "logger")
         for key, node in resolve(composed(f"logger={name}"))["logger"].items()

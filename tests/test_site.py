@@ -129,6 +129,28 @@ def test_comments_belong_to_the_value_on_their_line(tmp_path):
     assert "second \\| third" in "".join(reference.table(reference.keys(path, "g")))
 
 
+def test_the_first_page_fits_a_screen_and_its_links_lead_somewhere():
+    page = (ROOT / "README.md").read_text()
+    assert len(page.splitlines()) <= 60
+    inside = re.findall(r"\]\((?!https?:)([^)#]+)", page)
+    assert inside
+    assert [each for each in inside if not (ROOT / each).exists()] == []
+
+
+def test_the_lines_of_use_on_the_first_pages_compose(tmp_path):
+    found = []
+    for page in (ROOT / "README.md", ROOT / "docs" / "index.md"):
+        for block in re.findall(r"```\n(.*?)```", page.read_text(), re.DOTALL):
+            lines = [line.partition("  #")[0] for line in block.splitlines()]
+            found += [line for line in lines if line.startswith("python ")]
+    assert len(found) > 10
+    for line in found:
+        _, script, *words = shlex.split(re.sub(r"<[^>]*>", "x", line).replace("~", "home"))
+        words = [re.sub(r"=([^\[,]*),.*", r"=\1", word) for word in words if word != "-m"]
+        words = [word for word in words if not word.startswith("hydra.")]
+        composing.composed(Path(script).stem, words, tmp_path)
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning_or_an_address_of_elsewhere(tmp_path):
     pytest.importorskip("sphinx", reason="pip install 'ganlab[docs]'")

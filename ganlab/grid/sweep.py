@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from ganlab.arguments import quote
 from ganlab.cli import EXPECTED, fail, visible
@@ -107,7 +107,7 @@ def directory_of(
 
 def pin(config: DictConfig, axes: Sequence[str], directory: Path) -> None:
     """Make axes and directory overrides of every job, through the config that launchers pass on."""
-    with open_dict(config):
+    with read_write(config), read_write(config.hydra), open_dict(config):
         config.hydra.sweep.dir = str(directory)
         config.grid.axes = list(axes)
         pinned = [f"hydra.sweep.dir={quote(str(directory))}"]

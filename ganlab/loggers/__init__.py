@@ -7,6 +7,7 @@ starts it.
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.metrics_csv import CSVLog
+from ganlab.loggers.mlflow import MLflowTracker, mlflow_tracker
 from ganlab.loggers.score_tables import show_scores
 from ganlab.loggers.tensorboard import TensorBoardTracker, tensorboard_tracker
 from ganlab.loggers.tracker import Tracker, trackers_of
@@ -15,10 +16,12 @@ from ganlab.loggers.wandb import WandbTracker, finish, wandb_tracker
 __all__ = [
     "CSVLog",
     "Guarded",
+    "MLflowTracker",
     "TensorBoardTracker",
     "Tracker",
     "WandbTracker",
     "finish",
+    "mlflow_tracker",
     "show_scores",
     "tensorboard_tracker",
     "trackers_of",

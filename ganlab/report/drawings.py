@@ -26,17 +26,25 @@ class Drawing:
         """The picture as `path`, .png, and the numbers beside it as .npz."""
         return figures.save(self.figure, path, self.numbers, self.caption)
 
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return figures.png(self.figure, self.caption)
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """Pixels, such as a grid of images, with the numbers that belong to them."""
 
     pixels: images.Pixels  # (H, W, 3) uint8
-    numbers: Mapping[str, ArrayLike]
+    numbers: Mapping[str, ArrayLike] = field(default_factory=dict)
     caption: str = ""  # what the report shows under it
     text: Mapping[str, str] = field(default_factory=dict)  # other PNG texts, such as a grid's cells
 
     def save(self, path: Path) -> Path:
         """The picture as `path`, .png, and the numbers beside it as .npz."""
         replace_file(path.with_suffix(".npz"), figures.npz(self.numbers))
-        return images.save_png(self.pixels, path, {**self.text, "Description": self.caption})
+        return replace_file(path, self._repr_png_())
+
+    def _repr_png_(self) -> bytes:
+        """The file itself, which is what a notebook shows."""
+        return images.png(self.pixels, {**self.text, "Description": self.caption})

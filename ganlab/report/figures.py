@@ -123,13 +123,18 @@ def save(
     path = Path(path)
     if path.suffix != ".png":
         raise ValueError(f"{path}: a figure is saved as .png, with its numbers as .npz beside it")
-    arrays = npz(numbers)
+    arrays, picture = npz(numbers), png(figure, caption)
+    replace_file(path.with_suffix(".npz"), arrays)
+    return replace_file(path, picture)
+
+
+def png(figure: "Figure", caption: str = "") -> bytes:
+    """The figure as a PNG file, the same each time, with its caption as "Description"."""
     picture = io.BytesIO()
     with house_style():
         metadata = {"Software": None, **({"Description": caption} if caption else {})}
         figure.savefig(picture, format="png", metadata=metadata)
-    replace_file(path.with_suffix(".npz"), arrays)
-    return replace_file(path, picture.getvalue())
+    return picture.getvalue()
 
 
 def npz(numbers: Mapping[str, ArrayLike]) -> bytes:

@@ -140,6 +140,10 @@ class Table:
         """A GitHub table, numbers to the right, notes as a list under it."""
         return self.shown().markdown()
 
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows."""
+        return self.markdown()
+
     def latex(self, label: str = "") -> str:
         """A `table` float in booktabs style; needs `\\usepackage{booktabs}` only."""
         return self.shown().latex(label)

@@ -32,6 +32,7 @@ from ganlab.arguments import (
     value_of,
 )
 from ganlab.cli import conf_dir
+from ganlab.hydra_versions import BASE
 
 Exists = Callable[[str, str], bool]  # whether a config group has an option
 
@@ -106,7 +107,7 @@ def options(words: Sequence[str]) -> Iterator[Exists]:
         found = loader.get_group_options(str(place.parent), ObjectType.CONFIG, "train", [word])
         return place.name in found
 
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+    with initialize_config_dir(str(conf_dir()), **BASE):
         loader = GlobalHydra.instance().config_loader()
         yield exists
 

@@ -33,6 +33,7 @@ def make_trainer(
     Raises:
         ValueError: there is no such accelerator here; says what there is.
     """
+    quieten()
     refuse_absent(accelerator)
     callbacks = [*(callbacks or []), *([ChannelsLast()] if channels_last else [])]
     trainer = Trainer(

@@ -59,6 +59,39 @@ def test_the_recipe_of_a_sweep_agent_gives_words_that_hydra_takes():
     assert (ROOT / recipe["program"]).exists()
 
 
+@pytest.mark.slow
+def test_what_an_agent_starts_is_a_run_under_the_id_that_it_waits_for(tmp_path):
+    """The recipe's command by an agent's stand-in: its macros, its environment, offline."""
+    text = (ROOT / "docs" / "grids.md").read_text(encoding="utf-8")
+    block = re.search(r"```yaml\n(.*?)```", text, re.DOTALL)[1]
+    recipe = OmegaConf.to_container(OmegaConf.create(block), resolve=False)
+    drawn = {
+        key: each.get("values", [each.get("min")])[0] for key, each in recipe["parameters"].items()
+    }
+    small = {"kimg": 0.032, "data.batch_size": 16, "scores": "null", "hydra.run.dir": "a"}
+    small |= {"model.generator.width": 4, "model.discriminator.width": 4}
+    macros = {
+        "${env}": ["/usr/bin/env"],
+        "${interpreter}": [sys.executable],
+        "${program}": [str(ROOT / recipe["program"])],
+        "${args_no_hyphens}": [f"{key}={value}" for key, value in (drawn | small).items()],
+    }
+    words = [word for part in recipe["command"] for word in macros.get(part, [part])]
+    agent = {"WANDB_RUN_ID": "agent123", "WANDB_SWEEP_ID": "sweep1", "WANDB_MODE": "offline"}
+    agent |= {"WANDB_DIR": str(tmp_path), "GANLAB_CACHE": str(tmp_path / "cache")}
+    ran = subprocess.run(
+        words, cwd=tmp_path, env={**os.environ, **agent}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads((tmp_path / "a" / "result.json").read_text())
+    assert (result["status"], result["images_seen"]) == ("done", 32)
+    assert (
+        f"model.generator_optimizer.lr={drawn['model.generator_optimizer.lr']}" in result["command"]
+    )
+    assert (tmp_path / "a" / "wandb_id.txt").read_text().strip() == "agent123"
+    assert list((tmp_path / "a" / "wandb").glob("offline-run-*-agent123"))
+
+
 def test_a_run_takes_the_id_that_an_agent_waits_for_and_keeps_it(tmp_path, monkeypatch):
     from ganlab.loggers.wandb import remembered_id
 

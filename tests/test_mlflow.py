@@ -1,0 +1,76 @@
+"""`logger=mlflow`, by the client itself on a database in the run's folder."""
+
+import json
+from importlib.util import find_spec
+
+import pytest
+import torch
+from composing import composed
+
+from ganlab.config import ConfigError
+from ganlab.loggers import finish, mlflow_tracker
+from ganlab.run import build_all
+from ganlab.runs.recipes import check_config
+
+ABSENT = find_spec("mlflow") is None
+needed = pytest.mark.skipif(ABSENT, reason="pip install 'ganlab[mlflow]'")
+
+
+def tracked(directory, loss, seen, code=0):
+    log = mlflow_tracker(directory)
+    log.log_hyperparams({"model": {"width": 4}})
+    log.log_metrics({"loss": loss, "fid1k": torch.tensor(3.0)}, step=seen)
+    log.log_images("samples", torch.zeros(4, 3, 8, 8), seen)
+    log.log_table("scores", ["metric", "value"], [["fid1k", 3.0]])
+    finish([log], code)
+    assert not log.failed
+    return log.version
+
+
+@needed
+def test_a_run_and_its_resume_are_one_run_on_the_axis_of_images_seen(tmp_path, monkeypatch):
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    identity = tracked(tmp_path, 0.5, 100, code=1)
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    assert client.get_run(identity).info.status == "FAILED"
+    assert tracked(tmp_path, 0.25, 200) == identity
+    run = client.get_run(identity)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"model/width": "4"}
+    history = client.get_metric_history(identity, "loss")
+    assert [(each.step, each.value) for each in history] == [(100, 0.5), (200, 0.25)]
+    table = json.loads((tmp_path / "mlruns" / identity / "artifacts" / "scores.json").read_text())
+    assert table == {"columns": ["metric", "value"], "data": [["fid1k", 3.0]]}
+    pictures = {path.name for path in (tmp_path / "mlruns").rglob("*.png")}
+    assert {name.split("+timestamp")[0] for name in pictures} == {
+        "samples+step+100",
+        "samples+step+200",
+    }
+
+
+@needed
+def test_a_server_that_does_not_answer_costs_one_line(tmp_path, caplog, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    log = mlflow_tracker(tmp_path, uri="http://127.0.0.1:9")
+    for step in (1, 2):
+        log.log_metrics({"loss": 1.0}, step=step)
+    assert log.failed
+    assert len([each for each in caplog.records if "MLflowTracker failed" in each.message]) == 1
+
+
+@pytest.mark.skipif(not ABSENT, reason="it is installed here")
+def test_without_the_package_the_error_names_the_extra(tmp_path):
+    settings = check_config(
+        composed("train", ["logger=mlflow", "data=synthetic"], tmp_path), "train"
+    )
+    with pytest.raises((ConfigError, ImportError), match=r"pip install 'ganlab\[mlflow\]'"):
+        build_all(settings, "logger")
+
+
+def test_it_stands_beside_the_others(tmp_path):
+    words = ["logger=[csv,mlflow]", "data=synthetic", "logger.mlflow.experiment=faces"]
+    logger = check_config(composed("train", words, tmp_path), "train")["logger"]
+    assert set(logger) == {"csv", "mlflow"}
+    assert logger["mlflow"]["experiment"] == "faces"
