@@ -62,6 +62,8 @@ RANGES: dict[str, Range] = {
     "init_range": Range(0.0, 1e6),
     "clamp": POSITIVE,
     "taps": Range(-1e6, 1e6),
+    **dict.fromkeys(("filter_taps", "upsampling"), Range(1, 2**6)),
+    "margin": Range(0, 2**10),
     **dict.fromkeys(("dropout", "input_dropout"), BELOW_ONE),
     # training
     **dict.fromkeys(("lr", "learning_rates"), Range(0.0, 1e6)),

@@ -12,7 +12,8 @@ is `networks.dcgan` under other names, and the shapes say which it is:
 A file is the state of a generator, the generator pickled whole (of which nothing is run), or a dict
 that holds either under one of the names of `GENERATORS`; a `module.` of wrappers over devices is no
 part of a name. A file that says `num_labels` has a class, as one 1 among so many numbers, after the
-latent; `class_names` beside it are what the classes are called.
+latent; `class_names` beside it are what the classes are called. A generator ends in a tanh unless
+the file says otherwise: by `final_tanh`, or as pytorch_GAN_zoo does, by a loss that has none.
 """
 
 import re
@@ -24,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganlab.interop.foreign import ForeignFile, Node, checkpoint_of, with_prefix
+from ganlab.interop.foreign import ForeignFile, Node, checkpoint_of, unwrapped, with_prefix
 from ganlab.interop.persistent import attributes_of, tensors
 from ganlab.networks import dcgan
 from ganlab.storage.pickles import Record
@@ -39,6 +40,7 @@ DISCRIMINATORS = (
     *("D_state_dict", "disc_state_dict", "D", "disc"),
 )
 LABELS = ("num_labels", "num_classes", "n_classes", "categoryVectorDim")
+LINEAR = ("WGANGP", "Logistic")  # losses of pytorch_GAN_zoo whose generators have no tanh
 SEQUENTIAL = re.compile(r"main\.(\d+|formatLayer|batchNorm\d+|convTranspose\d+|outlayer)\.\w+")
 COUNTER = "num_batches_tracked"
 NORM = ("weight", "bias", "running_mean", "running_var", COUNTER)
@@ -119,15 +121,10 @@ def _plain(value: object) -> Any:
     return tensors(attributes_of(value)) if isinstance(value, Record) else value
 
 
-def _bare(name: str) -> str:
-    """A tensor's name without what wrappers of several devices put before it."""
-    return name.removeprefix("module.")
-
-
 def _looks_like_one(part: object) -> bool:
     if not isinstance(part, Mapping) or not part or not all(isinstance(n, str) for n in part):
         return False
-    if all(SEQUENTIAL.fullmatch(_bare(name)) for name in part):
+    if all(SEQUENTIAL.fullmatch(unwrapped(name)) for name in part):
         return True
     parts = {name.rpartition(".")[2] for name in part}
     normed = {"running_mean", "running_var", "weight"} <= parts <= set(NORM)
@@ -144,7 +141,7 @@ def _modules(file: ForeignFile, found: Mapping[Any, Any]) -> list[Module]:
             raise file.wrong(
                 f"holds {name!r}, which is something else than a tensor called as main.0.weight"
             )
-        module, _, part = _bare(name).rpartition(".")
+        module, _, part = unwrapped(name).rpartition(".")
         modules.setdefault(module, Module(module, {})).tensors[part] = value
     last = [name.rpartition(".")[2] for name in modules]
     if all(part.isdecimal() for part in last):
@@ -155,6 +152,10 @@ def _modules(file: ForeignFile, found: Mapping[Any, Any]) -> list[Module]:
 def _convolutions(file: ForeignFile, modules: list[Module], network: str) -> list[Module]:
     """The convolutions, in order."""
     found = [module for module in modules if module.convolves]
+    for module in modules:
+        if normed := sorted(module.tensors.keys() & {"weight_orig", "weight_v"}):
+            theirs = f"{module.name}.{normed[0]}"
+            raise file.wrong(f"has {theirs}: spectral or weight norm, which is not built here")
     if len(found) < 2:
         raise file.wrong(f"has {len(found)} convolutions in its {network}, which is no DCGAN")
     return found
@@ -168,14 +169,25 @@ def _refuse_kernels(file: ForeignFile, convolutions: list[Module], first: Module
             raise file.wrong(f"has {module.name}.weight with a kernel of {k}x{k}, and not 4x4")
 
 
+def _told(content: object) -> list[Mapping[Any, Any]]:
+    """Where a file says what no tensor does: beside the networks, and in its options."""
+    if not isinstance(content, Mapping):
+        return []
+    config = content.get("config")
+    return [content, config if isinstance(config, Mapping) else attributes_of(config)]
+
+
 def _labels(content: object) -> int:
     """How many numbers after the latent say the class, if the file tells."""
-    if not isinstance(content, Mapping):
-        return 0
-    config = content.get("config")
-    places = (content, config if isinstance(config, Mapping) else attributes_of(config))
-    given = [place[name] for place in places for name in LABELS if name in place]
+    given = [place[name] for place in _told(content) for name in LABELS if name in place]
     return next((n for n in given if isinstance(n, int) and n > 0), 0)
+
+
+def _squashed(content: object) -> bool:
+    """Whether images are a tanh of what the last convolution puts out."""
+    places = _told(content)
+    given = [place["final_tanh"] for place in places if "final_tanh" in place]
+    return given[0] is True if given else not any(p.get("lossCriterion") in LINEAR for p in places)
 
 
 def _class_names(content: Mapping[str, Any], labels: int) -> list[str]:
@@ -206,6 +218,7 @@ def _generator(file: ForeignFile, modules: list[Module]) -> tuple[Node, State]:
         "widths": [kernel.shape[1] for kernel in kernels[:-1]],
         "bias": any("bias" in module.tensors for module in convolutions),
         "num_labels": labels,
+        "tanh": _squashed(file.content),
     }
     if arguments["channels"] not in (1, 3):
         raise file.wrong(

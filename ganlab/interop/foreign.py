@@ -1,5 +1,6 @@
 """What every reader of other projects' files shares: the file, opened safely, and the recipe."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from ganlab.checks.annotations import annotation_text, annotations, fits
+from ganlab.checks.ranges import range_problem, text_of
 from ganlab.cli import visible
 from ganlab.features.weights import sha256_of
 from ganlab.storage import DamagedFile
@@ -62,6 +65,28 @@ def of_content(path: Path, content: object) -> ForeignFile:
     """A file whose content was read safely."""
     source = {"name": path.stem, "file": str(path), "sha256": sha256_of(path)}
     return ForeignFile(str(path), content, source)
+
+
+def check_options(file: ForeignFile, network: type[nn.Module], options: Mapping[str, Any]) -> None:
+    """Refuse what a file says of a network before it is built with it.
+
+    Raises:
+        ValueError: a value of another kind than the option's, or out of its range; names it.
+    """
+    hints = annotations(network)
+    for key, value in options.items():
+        words = (
+            range_problem("model", key, value)
+            if fits(value, hints[key])
+            else annotation_text(hints[key])
+        )
+        if words is not None:
+            raise file.wrong(f"has the option {key}={text_of(value)}, which should be {words}")
+
+
+def unwrapped(name: str) -> str:
+    """A tensor's name without what wrappers of devices and compilers put before it."""
+    return re.sub(r"^((module|_orig_mod)\.)+", "", name)
 
 
 def checkpoint_of(

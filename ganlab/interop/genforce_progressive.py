@@ -5,7 +5,8 @@ how many resolutions are still to grow. A pixel norm stands before each convolut
 it here, which is the same. A convolution that enlarges may be fused with the enlarging: its weight
 then is turned by 180 degrees against that of a convolution after it, and nothing in StyleGAN's
 state says so: the authors fuse from 128 px on. `fused_scale` (true, false or auto), `num_labels`
-and `final_tanh` beside the networks say what no tensor does.
+and `final_tanh` beside the networks say what no tensor does; Hammer's files have the arguments of
+their constructors.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ganlab.checks.ranges import text_of
 from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
-from ganlab.interop.genforce_stylegan2 import models
+from ganlab.interop.genforce_stylegan2 import arguments_of, models, renamed
 from ganlab.interop.matching import State, Translated, match_network
 from ganlab.networks import progan, stylegan
 from ganlab.nn.resample import fir_kernel
@@ -23,6 +25,17 @@ from ganlab.nn.resample import fir_kernel
 TITLE = "genforce's PGGAN or StyleGAN"
 FUSED_FROM = 128  # px, with fused_scale=auto
 GENERATORS = ("generator_smooth", "generator")
+ARGUMENTS = {  # of Hammer's constructors -> what may stand beside the networks
+    **{name: name for name in ("fused_scale", "fused_scale_res", "final_tanh")},
+    "label_dim": "num_labels",
+    "mbstd_groups": "group_size",
+}
+HAMMER = {"w_avg": "truncation.w_avg", "mapping.embedding": "mapping.label_weight"}
+LEAVES = {
+    "noise": "apply_noise.noise",
+    "noise_strength": "apply_noise.weight",
+    "filter": "blur.kernel",
+}
 Names = dict[str, str]  # our name of a tensor -> theirs
 PARTS = ("weight", "bias")
 
@@ -53,7 +66,24 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
         ValueError: a tensor that is missing, unknown or of another shape; names it.
     """
     found, name = models(file.content), generator_of(file.content) or ""
-    return read(file, TITLE, found[name], found.get("discriminator"), file.content)
+    told = {**arguments_of(file.content, "discriminator"), **arguments_of(file.content, name)}
+    told = {**renamed(told, ARGUMENTS), **file.content}
+    critic = found.get("discriminator")
+    return read(file, TITLE, of_hammer(found[name]), critic and of_hammer(critic), told)
+
+
+def of_hammer(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state of Hammer's by genforce's names and in its shapes; one of genforce's as it is."""
+    renamed_modules = {"output": f"layer{2 * count(state, 'input{}.weight')}"}
+    named: dict[str, Any] = {}
+    for name, value in state.items():
+        module, _, leaf = name.rpartition(".")
+        if leaf == "noise_strength" and isinstance(value, Tensor) and value.ndim == 4:
+            value = value[0, 0] if value.shape[1] == 1 else value.flatten()  # by place, by channel
+        known = {} if module.endswith("apply_noise") else LEAVES
+        theirs = f"{renamed_modules.get(module, module)}.{known.get(leaf, leaf)}"
+        named[HAMMER.get(name, theirs.removeprefix("."))] = value
+    return named
 
 
 def read(
@@ -69,13 +99,15 @@ def read(
         ValueError: a tensor that is missing, unknown or of another shape; names it.
     """
     kind, makers = family(generator), MAKERS[family(generator) or ""]
+    if kind == "stylegan" and told.get("final_tanh"):
+        raise file.wrong("says final_tanh=true, with which a StyleGAN is not built here")
     mine = file.tensors(generator, "generator")
     critic = None if discriminator is None else file.tensors(discriminator, "discriminator")
     if kind == "progan":
         told = {
             **told,
-            "num_labels": labels_of(critic, told),
-            "fused_scale": has_fused_layers(mine, told),
+            "num_labels": labels_of(file, critic, told),
+            "fused_scale": has_fused_layers(file, mine, told),
         }
     node, weights = translate(file, title, mine, told, makers[0])
     state = with_prefix("generator_ema", weights)
@@ -108,24 +140,39 @@ def translate(
     return match_network(file, title, found, [name for name in state if name not in known])
 
 
-def labels_of(discriminator: State | None, told: Mapping[str, Any]) -> int:
-    """Classes of a ProGAN, of which its discriminator has a logit each."""
-    if discriminator is None or "lod" not in discriminator:
-        return int(told.get("num_labels", 0))
-    last = max(int(name[5:].partition(".")[0]) for name in discriminator if name[:5] == "layer")
-    return discriminator[f"layer{last}.weight"].shape[0] - 1
+def labels_of(file: ForeignFile, discriminator: State | None, told: Mapping[str, Any]) -> int:
+    """Classes of a ProGAN, of which its discriminator has a logit each.
+
+    Raises:
+        ValueError: the file says another number of them than a whole one.
+    """
+    if discriminator is not None and "lod" in discriminator:
+        layers = count(discriminator, "layer{}.weight")
+        last = discriminator.get(f"layer{layers - 1}.weight", torch.empty(1))
+        return last.shape[0] - 1 if last.ndim else 0
+    number = told.get("num_labels", 0)
+    if type(number) is not int or number < 0:
+        raise file.wrong(f"says num_labels={text_of(number)}, which should be a whole number")
+    return number
 
 
-def has_fused_layers(state: State, told: Mapping[str, Any]) -> bool:
-    """Whether a ProGAN's weights of enlarging layers are (in, out, 3, 3) and turned."""
+def has_fused_layers(file: ForeignFile, state: State, told: Mapping[str, Any]) -> bool:
+    """Whether a ProGAN's weights of enlarging layers are (in, out, 3, 3) and turned.
+
+    Raises:
+        ValueError: a layer is missing.
+    """
     for b in range(1, count(state, "output{}.weight")):
-        outgoing, incoming = (state[f"layer{2 * b + step}.weight"].shape[0] for step in (1, -1))
+        layers = [f"layer{2 * b + step}.weight" for step in (-1, 0, 1)]
+        if missing := [name for name in layers if not state.get(name, torch.empty(())).ndim]:
+            raise file.wrong(f"lacks {missing[0]} of {TITLE}")
+        incoming, both, outgoing = (state[name].shape[0] for name in layers)
         if outgoing != incoming:
-            return state[f"layer{2 * b}.weight"].shape[0] == incoming
+            return both == incoming
     return told.get("fused_scale") is True
 
 
-def count(state: Mapping[str, Tensor], pattern: str) -> int:
+def count(state: Mapping[str, Any], pattern: str) -> int:
     """How many names of a numbered kind there are."""
     return next(i for i in range(len(state) + 1) if pattern.format(i) not in state)
 
@@ -137,7 +184,10 @@ def weight_and_bias(ours: str, theirs: str) -> Names:
 
 def stage(state: Mapping[str, Tensor], name: str, levels: int) -> dict[str, Any]:
     """How far a network has grown: lod 0 = all levels, 1.25 = the last but one, a quarter old."""
-    lod = float(state.get(name, torch.zeros(())))
+    given = state.get(name, torch.zeros(()))
+    if given.numel() != 1 or not bool(torch.isfinite(given).all()):
+        raise IndexError(f"{name} of shape {list(given.shape)} is no number")
+    lod = float(given)
     finest = levels - 1 - int(lod)
     if not 0 <= finest < levels:
         raise IndexError(f"{name} is {lod} and there are {levels} resolutions")
@@ -170,7 +220,7 @@ def progan_generator(state: State, told: Mapping[str, Any]) -> tuple[Names, Tran
         "latent_dim": state["layer0.weight"].shape[1] - labels,
         "widths": widths(state, "layer{}.weight", [2 * b + 1 for b in range(levels)]),
         "num_labels": labels,
-        "tanh": bool(told.get("final_tanh", False)),
+        "tanh": told.get("final_tanh", False),
     }
     grown = stage(state, "lod", levels)
     return names, Translated(progan.Generator, options, weights, names, grown)
@@ -237,10 +287,7 @@ def stylegan_generator(state: State, told: Mapping[str, Any]) -> tuple[Names, Tr
     average, dense = state["truncation.w_avg"], state["mapping.dense0.weight"]
     labels = len(state.get("mapping.label_weight", ()))
     weights = {mine: state[name] for mine, name in names.items() if name in state}
-    weights = {
-        mine: inward(mine, value, fused_from(told.get("fused_scale", "auto")))
-        for mine, value in weights.items()
-    }
+    weights = {mine: inward(mine, value, fused_from(told)) for mine, value in weights.items()}
     weights["mean_style"] = average.view(-1, style_dim).expand(2 * levels, -1).clone()
     options = {
         "resolution": sizes(levels)[-1],
@@ -283,9 +330,12 @@ def stylegan_names(levels: int, layers: int, constant: bool) -> Names:
     return names
 
 
-def fused_from(fused_scale: Any) -> int:
+def fused_from(told: Mapping[str, Any]) -> int:
     """Px from which on enlarging convolutions are fused."""
-    return {True: 0, False: 2**30}.get(fused_scale, FUSED_FROM)
+    given, automatic = told.get("fused_scale"), told.get("fused_scale_res")
+    if isinstance(given, bool):
+        return 0 if given else 2**30
+    return automatic if isinstance(automatic, int) else FUSED_FROM
 
 
 def inward(name: str, value: Tensor, fused_px: int) -> Tensor:

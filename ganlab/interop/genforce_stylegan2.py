@@ -3,16 +3,19 @@
 Both name layers alike. genforce stores what TensorFlow's networks had: biases of styles without the
 1 that is added to them, and convolutions that enlarge turned by 180 degrees against ours. Hammer
 stores NVIDIA's. Labels: genforce normalizes latent and label together, and its discriminator
-answers the sum of logits times label; Hammer embeds labels as NVIDIA does and projects.
+answers the sum of logits times label; its StyleGAN2-ADA and Hammer embed labels as NVIDIA does and
+project. What no shape says, Hammer's files have among the arguments of the constructors.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from torch import Tensor
 
-from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
+from ganlab.checks.ranges import text_of
+from ganlab.interop.foreign import ForeignFile, checkpoint_of, unwrapped, with_prefix
 from ganlab.interop.stylegan2 import (
     DENSE,
     LAYERS,
@@ -25,8 +28,11 @@ from ganlab.interop.stylegan2 import (
 )
 
 TITLE = "genforce's StyleGAN2"
+ADA = "genforce's StyleGAN2-ADA"
 HAMMER = "Hammer's StyleGAN2"
 EXTENSION = ".pth"
+EMBEDDED = {ADA: "LabelEmbed", HAMMER: "embedding"}  # of labels, in both networks
+INITIAL = "model_kwargs_init"  # in a file of Hammer's: network -> arguments of its constructor
 MARK = "synthesis.early_layer.const"
 STYLED = {
     "affine.weight": "style.weight",
@@ -37,6 +43,22 @@ STYLED = {
     "noise_const": "noise",
 }
 IMAGE = {mine: STYLED[mine] for mine in ("affine.weight", "affine.bias", "conv.weight", "bias")}
+CLAMP = "conv_clamp"
+ARGUMENTS = {  # of a constructor, that no shape says -> ours
+    CLAMP: "clamp",
+    "mapping_lr_mul": "mapping_lr_multiplier",
+    "filter_kernel": "taps",
+    "mbstd_groups": "group_size",
+}
+BUILT: Mapping[str, Any] = {  # arguments that no shape says -> the only value that is built here
+    **dict.fromkeys(("repeat_w", "demodulate", "normalize_z", "normalize_embedding"), True),
+    **dict.fromkeys(("use_wscale", "mapping_use_wscale", "embedding_use_wscale"), True),
+    **dict.fromkeys(("wscale_gain", "mapping_wscale_gain", "embedding_wscale_gian"), 1.0),
+    **dict.fromkeys(("lr_mul", "embedding_lr_mul"), 1.0),
+    **dict.fromkeys(("final_tanh", "normalize_embedding_latent"), False),
+    "noise_type": "spatial",
+    "init_res": 4,
+}
 
 
 def models(content: object) -> dict[str, dict[str, Any]]:
@@ -48,7 +70,7 @@ def models(content: object) -> dict[str, dict[str, Any]]:
     if any(isinstance(value, Tensor) for value in found.values()):
         found = {"generator_smooth": found}
     return {
-        str(key): {str(name).removeprefix("module."): each for name, each in value.items()}
+        str(key): {unwrapped(str(name)): each for name, each in value.items()}
         for key, value in found.items()
         if isinstance(value, dict)
     }
@@ -72,42 +94,95 @@ def recognises(content: object) -> bool:
 
 
 def checkpoint(file: ForeignFile) -> dict[str, Any]:
-    """The smoothed generator, and the discriminator where the file has one.
+    """The smoothed generator, and the discriminator where the file has one that is built here.
 
     Raises:
-        ValueError: a tensor that is missing, unknown or of another shape; names it.
+        ValueError: a tensor that is missing, unknown or of another shape, or an argument that is
+            not built here; names it.
     """
     found, name = models(file.content), generator_of(file.content) or ""
-    state = file.tensors(found[name], name)
-    dialect = DIALECTS[HAMMER if "w_avg" in state else TITLE]
-    together = dialect is DIALECTS[TITLE] and "mapping.label_weight" in state
-    options = {"label_norm": "together"} if together else {}
-    generator, weights = import_network(file, dialect, "generator", Part(name, state, options))
+    kept = [name, *(["discriminator"] if "discriminator" in found else [])]
+    left = {*found, *map(str, file.content)} - {*kept, "models", INITIAL}
+    left = left if file.content.keys() & {name, "models"} else set()
+    if clamped_images(arguments_of(file.content, "discriminator")):
+        left.add("discriminator, whose image at 4x4 is clamped")
+        kept = [name]
+    parts = [Part(key, file.tensors(found[key], key), options_of(file, key)) for key in kept]
+    return read(file, parts, sorted(left))
+
+
+def read(
+    file: ForeignFile,
+    parts: Sequence[Part],  # the generator, and a discriminator where there is one
+    left: Sequence[str] = (),  # what else the file holds, by name
+) -> dict[str, Any]:
+    """A checkpoint of two states; raises as `checkpoint`."""
+    dialect = DIALECTS[title_of(parts[0].state)]
+    together = {"label_norm": "together"} if "mapping.label_weight" in parts[0].state else {}
+    first = replace(parts[0], options={**together, **parts[0].options})
+    generator, weights = import_network(file, dialect, "generator", first)
     weights, discriminator = with_prefix("generator_ema", weights), None
-    if "discriminator" in found:
-        part = Part("discriminator", file.tensors(found["discriminator"], "discriminator"))
-        if dialect is DIALECTS[HAMMER]:
-            part = Part(part.name, part.state, {"mapping_lr_multiplier": 0.1})
+    for part in parts[1:]:
+        usual = {} if dialect.title == TITLE else {"mapping_lr_multiplier": 0.1}
+        part = replace(part, options={**usual, **part.options})
         discriminator, theirs = import_network(file, dialect, "discriminator", part)
         weights |= with_prefix("discriminator", theirs)
-    left = {*found, *map(str, file.content)} - {name, "discriminator", "models"}
-    left = left if file.content.keys() & {name, "models"} else set()
-    return checkpoint_of(file, dialect.title, generator, discriminator, weights, sorted(left))
+    return checkpoint_of(file, dialect.title, generator, discriminator, weights, left)
 
 
-def names(hammer: bool, network: str, resolution: int) -> Names:
+def clamped_images(arguments: Mapping[str, Any]) -> bool:
+    """Whether a discriminator limits what it reads at 4x4, as NVIDIA's, which is ours, does not."""
+    return arguments.get("architecture") == "skip" and arguments.get(CLAMP) is not None
+
+
+def title_of(state: Mapping[str, Any]) -> str:
+    """Whose generator it is, by the names that are one project's alone."""
+    if "w_avg" in state:
+        return HAMMER
+    return ADA if "mapping.LabelEmbed.weight" in state else TITLE
+
+
+def arguments_of(content: Mapping[Any, Any], name: str) -> Mapping[str, Any]:
+    """What a network of Hammer's was built with; empty where the file does not say."""
+    every = content.get(INITIAL)
+    given = every.get(name) if isinstance(every, dict) else None
+    return given if isinstance(given, dict) else {}
+
+
+def options_of(file: ForeignFile, name: str) -> dict[str, Any]:
+    """Our options of a network, of its constructor's arguments.
+
+    Raises:
+        ValueError: one whose value is not built here; names it.
+    """
+    given = arguments_of(file.content, name)
+    for key, built in BUILT.items():
+        value = given.get(key, built)
+        if not isinstance(value, bool | int | float | str) or value != built:
+            raise file.wrong(f"has {name} with {key}={text_of(value)}; {built} is built here")
+    return renamed(given, ARGUMENTS)
+
+
+def renamed(given: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Those of a network's arguments that have a name here, tuples of them as lists."""
+    found = {ours: given[theirs] for theirs, ours in names.items() if theirs in given}
+    return {name: [*each] if isinstance(each, tuple) else each for name, each in found.items()}
+
+
+def names(title: str, network: str, resolution: int) -> Names:
     """Our names and theirs."""
     make = generator if network == "generator" else discriminator
-    return make(resolution, hammer)
+    return make(resolution, title)
 
 
-def generator(resolution: int, hammer: bool) -> Names:
+def generator(resolution: int, title: str) -> Names:
     """Layer n is our n-th; the image of block b is `output<b>`."""
+    hammer = title == HAMMER
     found = {"const": MARK, "mean_style": "w_avg" if hammer else "truncation.w_avg"}
-    if hammer:
-        found |= pairs("mapping.embed", "mapping.embedding", DENSE)
-    else:
+    if title == TITLE:
         found["mapping.embed.weight"] = "mapping.label_weight"
+    else:
+        found |= pairs("mapping.embed", f"mapping.{EMBEDDED[title]}", DENSE)
     for i in range(LAYERS):
         found |= pairs(f"mapping.affines.{i}", f"mapping.dense{i}", DENSE)
     for b, size in enumerate(sizes(resolution)):
@@ -120,9 +195,9 @@ def generator(resolution: int, hammer: bool) -> Names:
     return found
 
 
-def discriminator(resolution: int, hammer: bool) -> Names:
+def discriminator(resolution: int, title: str) -> Names:
     """Blocks are counted from the finest."""
-    found: Names = {}
+    found, hammer = Names(), title == HAMMER
     descending = sizes(resolution)[::-1]
     for i, size in enumerate(descending):
         ours = "from_image" if i == 0 else f"from_images.{size}x{size}"
@@ -136,15 +211,16 @@ def discriminator(resolution: int, hammer: bool) -> Names:
     last = 2 * len(descending) - 2
     found |= pairs("conv", f"layer{last}", DENSE) | pairs("dense", f"layer{last + 1}", DENSE)
     found |= pairs("to_logit", "output" if hammer else f"layer{last + 2}", DENSE)
-    if hammer:
-        found |= pairs("label_mapping.embed", "embedding", DENSE)
+    if title != TITLE:
+        found |= pairs("label_mapping.embed", EMBEDDED[title], DENSE)
         for i in range(LAYERS):
             found |= pairs(f"label_mapping.affines.{i}", f"mapping{i}", DENSE)
     return found
 
 
-def filters(hammer: bool, network: str, resolution: int, architecture: str) -> dict[str, float]:
+def filters(title: str, network: str, resolution: int, architecture: str) -> dict[str, float]:
     """Filters of layers that resample, and of the image's own."""
+    hammer = title == HAMMER
     steps = range(len(sizes(resolution)) - 1)
     leaf = "filter" if hammer else "filter.kernel"
     gain = 1.0 if hammer or network == "discriminator" else 4.0
@@ -166,26 +242,26 @@ def enlarging(name: str) -> bool:
     return name.endswith(".convs.0.conv.weight") and not name.startswith("blocks.4x4.")
 
 
-def of_tensorflow(name: str, value: Tensor, inwards: bool) -> Tensor:
+def of_tensorflow(title: str, name: str, value: Tensor, inwards: bool) -> Tensor:
     """genforce's values and ours: turned convolutions, and the 1 of styles."""
     if enlarging(name):
         return value.flip(2, 3)
     if name.endswith(".affine.bias"):
         return value + 1 if inwards else value - 1
-    return value.T if name == "mapping.embed.weight" else value
+    return value.T if name == "mapping.embed.weight" and title == TITLE else value
 
 
-def inward(hammer: bool, name: str, value: Tensor) -> Tensor:
+def inward(title: str, name: str, value: Tensor) -> Tensor:
     """Their values in our shapes."""
-    value = value if hammer else of_tensorflow(name, value, inwards=True)
+    value = value if title == HAMMER else of_tensorflow(title, name, value, inwards=True)
     if name.endswith(".noise_const"):
         return value.squeeze(0).squeeze(0)
     return value.squeeze(0) if name == "const" else value
 
 
-def outward(hammer: bool, name: str, value: Tensor) -> Tensor:
+def outward(title: str, name: str, value: Tensor) -> Tensor:
     """Our values in their shapes."""
-    value = value if hammer else of_tensorflow(name, value, inwards=False)
+    value = value if title == HAMMER else of_tensorflow(title, name, value, inwards=False)
     if name.endswith(".noise_const"):
         return value[None, None]
     return value[None] if name == "const" else value
@@ -194,15 +270,12 @@ def outward(hammer: bool, name: str, value: Tensor) -> Tensor:
 DIALECTS = {
     title: Dialect(
         title,
-        partial(names, hammer),
-        partial(filters, hammer),
-        partial(inward, hammer),
-        partial(outward, hammer),
-        (lambda kernel: kernel) if hammer else (lambda kernel: kernel[None, None]),
+        partial(names, title),
+        partial(filters, title),
+        partial(inward, title),
+        partial(outward, title),
+        (lambda kernel: kernel) if title == HAMMER else (lambda kernel: kernel[None, None]),
     )
-    for title, hammer in ((TITLE, False), (HAMMER, True))
+    for title in (TITLE, ADA, HAMMER)
 }
-LAYOUTS = {
-    TITLE: tuple(generator(8, False).values()),
-    HAMMER: tuple(generator(8, True).values()),
-}
+LAYOUTS = {title: tuple(generator(8, title).values()) for title in DIALECTS}

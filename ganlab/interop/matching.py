@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganlab.interop.foreign import ForeignFile, Node
+from ganlab.interop.foreign import ForeignFile, Node, check_options
 
 State = dict[str, Tensor]
 
@@ -38,6 +38,7 @@ def match_network(
     network = found.network
     if unused:
         raise file.wrong(f"has a tensor {unused[0]} that {title} lacks")
+    check_options(file, network, found.options)
     try:
         with torch.device("meta"):
             wanted = network(**found.options).state_dict()

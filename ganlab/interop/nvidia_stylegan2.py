@@ -89,11 +89,11 @@ def options_of(file: ForeignFile, network: Persistent, name: str, kind: str) -> 
     positions = POSITIONS[kind]
     given = flat(dict(zip(positions, network.arguments, strict=False)) | dict(network.options))
     later = LATER in network.source
-    clamp = given.pop("conv_clamp", 256 if later else None)
+    taps = given.pop("resample_filter", [1, 3, 3, 1])
     options: dict[str, Any] = {
-        "clamp": None if clamp is None else float(clamp),
-        "taps": [float(tap) for tap in given.pop("resample_filter", (1, 3, 3, 1))],
-        "mapping_lr_multiplier": float(given.pop("lr_multiplier", 0.01)),
+        "clamp": given.pop("conv_clamp", 256 if later else None),
+        "taps": [*taps] if isinstance(taps, tuple) else taps,
+        "mapping_lr_multiplier": given.pop("lr_multiplier", 0.01),
     }
     group = given.pop("mbstd_group_size", 4)
     if kind == "discriminator" and given.get("mbstd_num_channels", 1):

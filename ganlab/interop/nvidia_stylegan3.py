@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
+from ganlab.interop.foreign import ForeignFile, check_options, checkpoint_of, with_prefix
 from ganlab.interop.matching import Translated, match_network
-from ganlab.interop.nvidia_stylegan2 import DIALECT, part
+from ganlab.interop.nvidia_stylegan2 import DIALECT, flat, part
 from ganlab.interop.persistent import Persistent, networks
 from ganlab.interop.stylegan2 import import_network
 from ganlab.networks.stylegan3 import Generator
@@ -90,6 +90,7 @@ def read_generator(file: ForeignFile, network: Persistent) -> tuple[dict[str, An
     names = generator_names([layer[1] for layer in layers], len(state))
     try:
         options = shape_options(state, layers) | told_options(file, network)
+        check_options(file, Generator, options)
         filters = filters_of(file, state, layers, options)
     except (KeyError, IndexError) as error:
         raise file.wrong(f"lacks {error.args[0]} of {TITLE}") from error
@@ -149,8 +150,7 @@ def told_options(file: ForeignFile, network: Persistent) -> dict[str, Any]:
     Raises:
         ValueError: an argument that is not known.
     """
-    given = dict(network.options)
-    given |= given.pop("mapping_kwargs", {})
+    given = flat(network.options)
     if unknown := sorted(given.keys() - SHAPES - OPTIONS.keys()):
         raise file.wrong(f"has the option {unknown[0]}, which is not known here")
     return {ours: given[theirs] for theirs, ours in OPTIONS.items() if theirs in given}

@@ -9,7 +9,6 @@ is (height, width, in, out) here, a dense weight (in, out).
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,18 @@ from torch import Tensor
 from ganlab.interop import genforce_progressive, genforce_stylegan2
 from ganlab.interop.foreign import ForeignFile
 from ganlab.interop.persistent import attributes_of
+from ganlab.interop.stylegan2 import Part
 from ganlab.storage.pickles import Record
 
 TITLE = "NVIDIA's TensorFlow ProGAN, StyleGAN or StyleGAN2"
 LEVELS = 4  # of components within components
 NETWORK = re.compile(r"(\w+\.)*(tfutil|network|tflib)\.Network")
+STYLEGAN2_TOLD = {  # of StyleGAN2's and StyleGAN2-ADA's -> ours
+    "conv_clamp": "clamp",
+    "mapping_lrmul": "mapping_lr_multiplier",
+    "resample_kernel": "taps",
+    "mbstd_group_size": "group_size",
+}
 TOLD = {  # arguments that no variable says -> as genforce_progressive knows them
     "fused_scale": "fused_scale",
     "mbstd_group_size": "group_size",
@@ -122,7 +128,7 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     _, critic, smoothed = networks(file.content)
     g, d = variables(file, smoothed), variables(file, critic)
     if "synthesis/4x4/Const/const" in g and "synthesis/4x4/Conv/mod_weight" in g:
-        return stylegan2(file, g, d)
+        return stylegan2(file, smoothed, critic)
     told = {ours: options(critic)[n] for n, ours in TOLD.items() if n in options(critic)}
     if "4x4/Dense/weight" in g:
         return pggan(file, g, d, {"group_size": 4} | told)
@@ -162,18 +168,39 @@ def stylegan(file: ForeignFile, g: State, d: State, told: Mapping[str, Any]) -> 
     return genforce_progressive.read(file, title, state, critic, told)
 
 
-def stylegan2(file: ForeignFile, g: State, d: State) -> dict[str, Any]:
-    """StyleGAN2, by the names of genforce's own reader."""
-    state = rename_variables(file, g, stylegan2_name)
+def stylegan2(file: ForeignFile, smoothed: Record, critic: Record) -> dict[str, Any]:
+    """StyleGAN2 and StyleGAN2-ADA, by the names of genforce's own reader."""
+    g, d = variables(file, smoothed), variables(file, critic)
     sizes = [int(name.split("x")[0]) for name in d if re.match(r"\d+x\d+/", name)]
     if not sizes:
         raise file.wrong("has a discriminator without a variable of any resolution, as 4x4/Conv")
     number = max(sizes).bit_length() - 2  # blocks from 4x4 on
-    critic = rename_variables(file, d, lambda name: critic_name(name, number))
-    content = {"generator_smooth": state, "discriminator": critic}
-    found = genforce_stylegan2.checkpoint(replace(file, content=content))
+    parts = [
+        Part(
+            "generator_smooth", rename_variables(file, g, stylegan2_name), told_of(file, smoothed)
+        ),
+        Part(
+            "discriminator",
+            rename_variables(file, d, lambda name: critic_name(name, number)),
+            told_of(file, critic),
+        ),
+    ]
+    found = genforce_stylegan2.read(file, parts)
     found["recipe"]["source"]["format"] = "NVIDIA's TensorFlow StyleGAN2"
     return found
+
+
+def told_of(file: ForeignFile, network: Record) -> dict[str, Any]:
+    """Our options of a StyleGAN2, of what it was built with.
+
+    Raises:
+        ValueError: another activation than is built here.
+    """
+    given = options(network)
+    for key in ("nonlinearity", "mapping_nonlinearity"):
+        if given.get(key, "lrelu") != "lrelu":
+            raise file.wrong(f"has a network with {key}={given[key]!r}; lrelu is built here")
+    return genforce_stylegan2.renamed(given, STYLEGAN2_TOLD)
 
 
 def require_variable(file: ForeignFile, state: State, name: str, ndim: int) -> Tensor:
@@ -249,7 +276,11 @@ CRITIC: Places = {
     **dict.fromkeys(("Conv1", "Dense0"), ("layer", 2, 1)),
     "Dense1": ("layer", 2, 2),
 }
-MAPPING = {"LabelConcat/weight": "label_weight"}
+MAPPING = {
+    "LabelConcat/weight": "label_weight",
+    "LabelEmbed/weight": "LabelEmbed.weight",
+    "LabelEmbed/bias": "LabelEmbed.bias",
+}
 LAYER = {
     "StyleMod/weight": "style.weight",
     "StyleMod/bias": "style.bias",
@@ -308,4 +339,6 @@ def critic_name(name: str, number: int) -> str | None:
     """Of a discriminator, whose blocks are counted from the finest."""
     if found := re.fullmatch(r"Output/(weight|bias)", name):
         return f"layer{2 * number}.{found[1]}"
+    if found := re.fullmatch(r"(LabelEmbed|Mapping\d+)/(weight|bias)", name):
+        return f"{found[1].replace('Mapping', 'mapping')}.{found[2]}"
     return place(CRITIC, name, number, finest_first=True)

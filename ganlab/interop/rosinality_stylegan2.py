@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ganlab.interop import foreign
 from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
 from ganlab.interop.stylegan2 import (
     DENSE,
@@ -52,8 +53,8 @@ def generator_of(content: object) -> str | None:
 
 
 def unwrap(state: Any) -> dict[str, Any]:
-    """Names without the prefix of wrappers of several devices."""
-    return {str(name).removeprefix("module."): value for name, value in state.items()}
+    """Names without the prefixes of wrappers."""
+    return {foreign.unwrapped(str(name)): value for name, value in state.items()}
 
 
 def recognises(content: object) -> bool:

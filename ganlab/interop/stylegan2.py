@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ganlab.interop.foreign import ForeignFile, Node
+from ganlab.interop.foreign import ForeignFile, Node, check_options
 from ganlab.networks import stylegan2
 from ganlab.nn.randomness import latents_at
 from ganlab.nn.resample import fir_kernel
@@ -87,16 +87,20 @@ def import_network(
     described = {"generator": generator_options, "discriminator": discriminator_options}[network]
     try:
         found = {
-            mine: dialect.inward(mine, part.state[other])
+            mine: dialect.inward(mine, part.state[other]).float()
             for mine, other in names.items()
             if other in part.state
         }
         options = described(found, resolution) | dict(part.options)
-        with torch.device("meta"):
-            built: nn.Module = NETWORKS[network](**options)
     except KeyError as error:
         missing = names.get(error.args[0], error.args[0])
         raise file.wrong(f"lacks {part.name}.{missing} of {dialect.title}") from error
+    except IndexError as error:
+        raise file.wrong(f"has in {part.name} a tensor of too few dimensions") from error
+    check_options(file, NETWORKS[network], options)
+    try:
+        with torch.device("meta"):
+            built: nn.Module = NETWORKS[network](**options)
     except (ValueError, IndexError, RuntimeError, OverflowError, TypeError) as error:
         raise file.wrong(f"has in {part.name} a network that is not built here: {error}") from error
     check_shapes(file, dialect, part, built, names, found)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from torch import Tensor
 
 from ganlab.interop import nvidia_tensorflow
+from ganlab.interop.foreign import unwrapped
 from ganlab.interop.persistent import networks
 from ganlab.storage.pickles import Record
 
@@ -42,7 +43,7 @@ def describe(
 
 def form(name: str) -> str:
     """A name without its numbers and the prefix of wrappers."""
-    return re.sub(r"\d+", "#", name.removeprefix("module."))
+    return re.sub(r"\d+", "#", unwrapped(name))
 
 
 def name_list(names: Sequence[str]) -> str:
@@ -57,6 +58,7 @@ def tensors(content: object, level: int = 0) -> Iterator[str]:
         yield from network.state
     for each in content if isinstance(content, tuple | list) else ():
         yield from nvidia_tensorflow.names(each)
+        yield from tensors(each, level + 1) if level < LEVELS else ()
     for key, value in content.items() if isinstance(content, dict) else ():
         if isinstance(value, Tensor):
             yield str(key)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NoReturn
 
-from ganlab.interop.foreign import ForeignFile
+from ganlab.interop.foreign import ForeignFile, unwrapped
 from ganlab.interop.persistent import attributes_of, tensors
 from ganlab.storage.pickles import Record
 
@@ -54,7 +54,7 @@ def states(content: object) -> Iterator[list[str]]:
     for part in parts:
         state = tensors(attributes_of(part)) if isinstance(part, Record) else part
         if isinstance(state, Mapping):
-            yield [name.removeprefix("module.") for name in state if isinstance(name, str)]
+            yield [unwrapped(name) for name in state if isinstance(name, str)]
 
 
 def find_unsupported(content: object) -> tuple[Unbuilt, list[str]] | None:

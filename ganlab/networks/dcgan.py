@@ -84,6 +84,8 @@ def initialize(module: nn.Module) -> None:
 class Generator(base.Generator):
     """Transposed convolutions, batch norm and ReLU; tanh at the end, so images are in [-1, 1].
 
+    Without `tanh` their range has no limit, as critics of WGAN-GP take them in some projects.
+
     `layers` are the ReLUs: `2x2/0` to `16x16/0` at 32 px, `4x4/0` to `32x32/0` at 64 px.
 
     Raises:
@@ -102,10 +104,12 @@ class Generator(base.Generator):
         widths: Sequence[int] | None = None,  # of each map, coarse to fine; None = by width
         bias: bool = False,  # in each convolution
         num_labels: int = 0,  # classes of a conditional generator; 0 = unconditional
+        tanh: bool = True,  # at the end
     ) -> None:
         super().__init__()
         self.frame = frame = Frame.of("generator", resolution)
         table = map_widths("generator", frame.size, width, max_width, widths)
+        self.squash = nn.Tanh() if tanh else nn.Identity()
         self.resolution, self.channels, self.latent_dim = frame.size, channels, latent_dim
         self.prior, self.num_labels = base.known_prior(prior), num_labels
         self.stages = nn.ModuleDict()
@@ -131,7 +135,7 @@ class Generator(base.Generator):
         x = told[:, :, None, None]  # (N, Z + num_labels, 1, 1)
         for module in self.stages.values():
             x = module(x)  # (N, width, size, size), twice the size each time
-        images: Tensor = self.to_image(x).tanh()
+        images: Tensor = self.squash(self.to_image(x))
         return images
 
 

@@ -1,5 +1,6 @@
 """The one way to open a checkpoint: a file of any format, a name, or an address of the hub."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from ganlab.config import Settings
@@ -14,6 +15,7 @@ from ganlab.interop import (
     titles,
 )
 from ganlab.interop.foreign import of_content
+from ganlab.interop.kinds import kind_of
 from ganlab.runs.saved_options import records_of
 from ganlab.storage import DamagedFile
 from ganlab.storage.archive import CompressedArchive
@@ -64,6 +66,9 @@ def open_file(path: Path) -> Settings:
     except RefusedPickle as error:
         raise CheckpointError(f"ckpt={path}: {unreadable(error)}") from error
     except (DamagedFile, CompressedArchive, OSError) as error:
+        with suppress(DamagedFile, OSError):
+            if (kind := kind_of(path)) is not None:
+                raise CheckpointError(f"ckpt={path}: {kind}") from error
         raise CheckpointError(
             f"ckpt={path}: not a readable checkpoint; it is damaged or some other kind of file; of "
             f"other formats {titles()} is read; read as one of those, {error}"

@@ -146,14 +146,17 @@ def rosinality_discriminator(resolution=16):
     return dict(file), net
 
 
-def genforce_generator(resolution=16, labels=0, hammer=False, architecture="skip", layers=2):
+def genforce_generator(
+    resolution=16, labels=0, hammer=False, architecture="skip", layers=2, ada=False
+):
     """TensorFlow's tensors in genforce: turned, and styles around 0; NVIDIA's in Hammer."""
     file, net = Random(5), {}
-    if hammer and labels:
-        net["embed"] = file.dense("mapping.embedding", 4, labels)
+    if labels and (hammer or ada):
+        embedded = "mapping.embedding" if hammer else "mapping.LabelEmbed"
+        net["embed"] = file.dense(embedded, 4, labels)
     elif labels:
         net["rows"] = file("mapping.label_weight", labels, Z)
-    incoming = Z + (0 if not labels else 4 if hammer else Z)
+    incoming = Z + (0 if not labels else 4 if hammer or ada else Z)
     net["mapping"] = [
         file.dense(f"mapping.dense{i}", W, incoming if i == 0 else W, speed=0.01)
         for i in range(layers)
@@ -190,7 +193,7 @@ def genforce_generator(resolution=16, labels=0, hammer=False, architecture="skip
     return dict(file), net
 
 
-def genforce_discriminator(resolution=16, labels=0, hammer=False, architecture="resnet"):
+def genforce_discriminator(resolution=16, labels=0, hammer=False, architecture="resnet", ada=False):
     """The last dense layer of genforce's has the width that 2x2 maps would have."""
     file, net = Random(6), {}
     leaf, kernel = ("filter", FIR) if hammer else ("filter.kernel", FIR[None, None])
@@ -210,10 +213,12 @@ def genforce_discriminator(resolution=16, labels=0, hammer=False, architecture="
     last, width = 2 * len(sizes(resolution)) - 2, WIDTHS[4] if hammer else 2 * WIDTHS[4]
     net["last"] = file.dense(f"layer{last}", WIDTHS[4], WIDTHS[4] + 1, 3, 3)
     net["dense"] = file.dense(f"layer{last + 1}", width, WIDTHS[4] * 16)
-    outputs = (8 if hammer else labels) if labels else 1
+    projects = hammer or ada
+    outputs = (8 if projects else labels) if labels else 1
     net["out"] = file.dense("output" if hammer else f"layer{last + 2}", outputs, width)
-    if hammer and labels:
-        net["embed"], net["mapping"] = file.dense("embedding", 8, labels), []
+    if projects and labels:
+        embedded = "embedding" if hammer else "LabelEmbed"
+        net["embed"], net["mapping"] = file.dense(embedded, 8, labels), []
     if architecture == "skip":
         file["filter" if hammer else "downsample.kernel"] = kernel
     return dict(file), net

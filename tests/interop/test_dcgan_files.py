@@ -155,6 +155,28 @@ def test_an_object_of_options_says_the_labels(tmp_path):
     assert (arguments["latent_dim"], arguments["num_labels"]) == (6, 3)
 
 
+@pytest.mark.parametrize(
+    ("told", "squashed"),
+    [
+        ({"lossCriterion": "DCGAN"}, True),
+        ({"lossCriterion": "WGANGP"}, False),
+        ({"lossCriterion": "Logistic"}, False),
+        ({"final_tanh": False}, False),
+        ({"lossCriterion": "WGANGP", "final_tanh": True}, True),
+    ],
+)
+@torch.no_grad()
+def test_a_generator_may_end_without_a_tanh(tmp_path, told, squashed):
+    network, config = lively(ZooGenerator()), Config()
+    vars(config).update(told)
+    path = written(tmp_path / "zoo.pt", {"config": config, "avgG": network.state_dict()})
+    generator_ = system_of(path).generator_ema
+    latents = latents_at(generator_, range(5), seed=3)
+    linear = network.main(network.formatLayer(latents[:, :, None, None]))
+    assert (linear - linear.tanh()).abs().max() > 0.01
+    torch.testing.assert_close(generator_(latents), linear.tanh() if squashed else linear)
+
+
 def test_an_object_that_names_code_is_not_opened(tmp_path):
     path = written(tmp_path / "module.pth", {"netG": os.system})
     with pytest.raises(ValueError, match="not opened for safety"):

@@ -141,6 +141,46 @@ def test_every_layout_of_a_file_is_the_same_network(tmp_path, make):
     assert all(torch.equal(images[0], each) for each in images[1:])
 
 
+def of_hammer(state):
+    """The same numbers as Hammer keeps them: `noise_strength` in four dimensions, one filter."""
+    named = {}
+    top = sum(name.startswith("input") for name in state) // 2
+    for name, value in state.items():
+        if name.endswith("apply_noise.weight"):
+            name = name.replace("apply_noise.weight", "noise_strength")
+            value = value[None, None] if value.ndim == 2 else value[None, :, None, None]
+        elif name.endswith("blur.kernel"):
+            name, value = name.replace("blur.kernel", "filter"), value[:1]
+        elif name.startswith(f"layer{2 * top}.") and top:
+            name = name.replace(f"layer{2 * top}", "output")
+        known = {"truncation.w_avg": "w_avg", "mapping.label_weight": "mapping.embedding"}
+        named[known.get(name, name.replace("apply_noise.noise", "noise"))] = value
+    return named
+
+
+@pytest.mark.parametrize("options", [{}, {"labels": 3}, {"per": "channel"}, {"repeat": False}])
+def test_hammers_stylegan_is_genforces_by_other_names(tmp_path, options):
+    g = theirs.stylegan_generator(**options)
+    d = theirs.stylegan_discriminator(labels=options.get("labels", 0))
+    one = system_of(tmp_path, pair(g, d)).state_dict()
+    other = system_of(tmp_path, {"models": pair(of_hammer(g), of_hammer(d))}).state_dict()
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert value == other[name] if isinstance(value, dict) else torch.equal(value, other[name])
+
+
+@torch.no_grad()
+def test_hammers_files_say_what_no_tensor_does(tmp_path):
+    g, d = theirs.pggan_generator(fused=True), theirs.pggan_discriminator()
+    told = {"generator_smooth": {"fused_scale": True, "final_tanh": True}}
+    told["discriminator"] = {"mbstd_groups": 2, "fused_scale": True}
+    system = system_of(tmp_path, {"models": pair(g, of_hammer(d)), "model_kwargs_init": told})
+    assert_alike(system.generator_ema(Z), theirs.pggan_images(g, Z, fused=True, tanh=True))
+    images = images_of(32)
+    expected = theirs.pggan_scores(d, images, True, group_size=2)[:, 0]
+    assert_alike(system.discriminator(images), expected)
+
+
 def spoilt(make, change):
     state = dict(make())
     change(state)
@@ -154,10 +194,19 @@ WRONG = {
         G, lambda s: s.update({"layer2.weight": torch.ones(16, 7, 3, 3)})
     ),
     "a tensor layer9.weight that": spoilt(G, lambda s: s.update({"layer9.weight": torch.ones(3)})),
+    "lod of shape \\[3\\] is no number": spoilt(G, lambda s: s.update(lod=torch.ones(3))),
+    "lod of shape \\[\\] is no number": spoilt(G, lambda s: s.update(lod=torch.tensor(1e99))),
     "lod is 9.0 and there are 4": spoilt(G, lambda s: s.update({"lod": torch.tensor(9.0)})),
     "holds generator.layer1.bias, which is no tensor": spoilt(
         G, lambda s: s.update({"layer1.bias": 1})
     ),
+    "lacks layer4.weight": spoilt(G, lambda s: s.pop("layer4.weight")),
+    "final_tanh=true, with which": {
+        "generator": dict(theirs.stylegan_generator()),
+        "final_tanh": 1,
+    },
+    "num_labels=many, which should be": {"generator": dict(G()), "num_labels": "many"},
+    "the option tanh=0.5, which should": {"generator": dict(G()), "final_tanh": 0.5},
     "lacks truncation.w_avg": spoilt(S, lambda s: s.pop("truncation.w_avg")),
     "another filter in synthesis.layer2.blur.kernel": spoilt(
         S, lambda s: s["synthesis.layer2.blur.kernel"].mul_(1.1)

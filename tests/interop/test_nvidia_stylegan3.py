@@ -211,6 +211,12 @@ WRONG = {
     r"lacks synthesis\.input\.phases": changed(phases=None),
     r"L0_36_7\.bias in shape \[3\]": changed(L0_36_7__bias=torch.ones(3)),
     r"another filter in synthesis\.L1_36_7\.down": changed(L1_36_7__down_filter=torch.ones(12)),
+    "the option filter_taps=90000, which should be at least 1 and at most 64": {
+        "G_ema": generator(drawn(), filter_size=90_000)
+    },
+    "the option margin=ten, which should be a whole number": {
+        "G_ema": generator(drawn(), margin_size="ten")
+    },
     "has L0_36_7, where its options make 28": {"G_ema": generator(drawn(), first_stopband=2.5)},
     "the option blur, which": {"G_ema": generator(drawn(), blur=3)},
 }

@@ -202,8 +202,9 @@ def stylegan2_network(state):
         layer, _, leaf = rest.partition(".")
         if kind == "mapping":
             known = {"label_weight": "LabelConcat/weight"}
+            known |= {f"LabelEmbed.{each}": f"LabelEmbed/{each}" for each in ("weight", "bias")}
             key = known.get(rest) or f"Dense{layer.removeprefix('dense')}/{leaf}"
-            mapping[key] = value if rest in known else axes(leaf, value)
+            mapping[key] = value if rest == "label_weight" else axes(leaf, value)
         elif layer == "early_layer":
             synthesis["4x4/Const/const"] = value
         elif layer.startswith("output"):
@@ -225,6 +226,9 @@ def stylegan2_variables(state, resolution=16):
         layer, _, leaf = name.partition(".")
         if leaf not in ("weight", "bias"):
             continue
+        if layer == "LabelEmbed":
+            found[f"{layer}/{leaf}"] = axes(leaf, value)
+            continue
         n = int("".join(filter(str.isdigit, layer)))
         i = n if not layer.startswith("layer") else min(n // 2, top)
         size = f"{4 * 2 ** (top - i)}x{4 * 2 ** (top - i)}"
@@ -236,11 +240,11 @@ def stylegan2_variables(state, resolution=16):
     return {"variables": found}
 
 
-@pytest.mark.parametrize("labels", [0, 3])
-def test_stylegan2_is_genforces_under_other_names(tmp_path, labels):
+@pytest.mark.parametrize(("labels", "ada"), [(0, False), (3, False), (3, True)])
+def test_stylegan2_is_genforces_under_other_names(tmp_path, labels, ada):
     """Whose images are compared with a second implementation where its reader is tested."""
-    g, _ = stylegan2_files.genforce_generator(labels=labels)
-    d, _ = stylegan2_files.genforce_discriminator(labels=labels)
+    g, _ = stylegan2_files.genforce_generator(labels=labels, ada=ada)
+    d, _ = stylegan2_files.genforce_discriminator(labels=labels, ada=ada)
     network = stylegan2_network(g)
     system, title = system_of(tmp_path, [network, stylegan2_variables(d), network])
     assert title == "NVIDIA's TensorFlow StyleGAN2"
@@ -249,3 +253,21 @@ def test_stylegan2_is_genforces_under_other_names(tmp_path, labels):
     found = system.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_what_stylegan2_was_built_with_is_read(tmp_path):
+    g, _ = stylegan2_files.genforce_generator()
+    d, _ = stylegan2_files.genforce_discriminator()
+    network = stylegan2_network(g) | {"static_kwargs": {"conv_clamp": 3, "mapping_lrmul": 0.02}}
+    told = {"mbstd_group_size": None, "conv_clamp": 4, "resample_kernel": [1, 3, 3, 1]}
+    critic = stylegan2_variables(d) | {"static_kwargs": told}
+    path = tmp_path / "file.pkl"
+    path.write_bytes(tensorflow_bytes([network, critic, network]))
+    model = open_foreign(path)["recipe"]["model"]
+    assert (model["generator"]["clamp"], model["discriminator"]["clamp"]) == (3, 4)
+    assert model["generator"]["mapping_lr_multiplier"] == 0.02
+    assert model["discriminator"]["group_size"] is None
+    network["static_kwargs"]["nonlinearity"] = "relu"
+    path.write_bytes(tensorflow_bytes([network, critic, network]))
+    with pytest.raises(ValueError, match="nonlinearity='relu'; lrelu is built here"):
+        open_foreign(path)

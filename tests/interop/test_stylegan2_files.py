@@ -182,12 +182,16 @@ def test_rosinalitys(tmp_path, kind):
         compare_scores(system, critic_net, None, alone)
 
 
-@pytest.mark.parametrize("hammer", [False, True], ids=["genforce", "hammer"])
+PROJECTS = {"genforce": {}, "ada": {"ada": True}, "hammer": {"hammer": True}}
+
+
+@pytest.mark.parametrize("project", PROJECTS)
 @pytest.mark.parametrize("labels", [0, 3])
 @pytest.mark.parametrize("layout", ["zoo", "run", "bare"])
-def test_genforces(tmp_path, hammer, labels, layout):
-    state, net = files.genforce_generator(labels=labels, hammer=hammer)
-    critic, critic_net = files.genforce_discriminator(labels=labels, hammer=hammer)
+def test_genforces(tmp_path, project, labels, layout):
+    apart = project != "genforce"  # labels are embedded, and normalized by themselves
+    state, net = files.genforce_generator(labels=labels, **PROJECTS[project])
+    critic, critic_net = files.genforce_discriminator(labels=labels, **PROJECTS[project])
     content = {"generator": state, "generator_smooth": state, "discriminator": critic}
     if layout == "run":
         models = {k: {f"module.{n}": v for n, v in part.items()} for k, part in content.items()}
@@ -196,7 +200,7 @@ def test_genforces(tmp_path, hammer, labels, layout):
     system = opened(tmp_path / "file")
     condition, label_rows = told(labels)
     z = latents()
-    if hammer:
+    if apart:
         style = nvidia_style(net, z, label_rows)
     else:
         whole = z if label_rows is None else torch.cat([z, label_rows @ net["rows"]], dim=1)
@@ -206,13 +210,55 @@ def test_genforces(tmp_path, hammer, labels, layout):
     def answered(x, number):
         if label_rows is None:
             return x[:, 0]
-        if not hammer:
+        if not apart:
             return (x * label_rows[:number]).sum(1)
         embedded = oracle.normalized(oracle.dense(label_rows[:number], critic_net["embed"]))
         return (x * embedded).sum(1) / x.shape[1] ** 0.5
 
     if layout != "bare":
         compare_scores(system, critic_net, condition, answered)
+
+
+def hammers(arguments, critic_arguments, architecture="resnet"):
+    """A file of Hammer's, its tensors by place, and what its networks were built with."""
+    state, net = files.genforce_generator(hammer=True)
+    critic, critic_net = files.genforce_discriminator(hammer=True, architecture=architecture)
+    content = {
+        "models": {"generator_smooth": state, "discriminator": critic},
+        "model_kwargs_init": {"generator_smooth": arguments, "discriminator": critic_arguments},
+    }
+    return content, net, critic_net
+
+
+def test_hammers_files_say_what_no_tensor_does(tmp_path):
+    told = {"conv_clamp": 0.7, "filter_kernel": (1, 3, 3, 1), "mapping_lr_mul": 0.02}
+    content, net, critic_net = hammers(told, {"conv_clamp": 0.5, "mbstd_groups": 2})
+    net["mapping"] = [layer._replace(speed=0.02) for layer in net["mapping"]]
+    torch.save(content, tmp_path / "file")
+    system = opened(tmp_path / "file")
+    z = latents()
+    style = oracle.mapped(net["mapping"], oracle.normalized(z))
+    compare_images(system, net, style, None, z, clamp=0.7)
+    compare_scores(system, critic_net, None, alone, clamp=0.5, group=2)
+
+
+@pytest.mark.parametrize(
+    "told", [{"final_tanh": True}, {"noise_type": "channel"}, {"conv_clamp": "all"}], ids=str
+)
+def test_an_argument_of_hammers_that_is_not_built_here_is_named(tmp_path, told):
+    ((name, value),) = told.items()
+    torch.save(hammers(told, {})[0], tmp_path / "file")
+    theirs = {"conv_clamp": "clamp=all, which should be"}.get(name, f"{name}={value};")
+    with pytest.raises(ValueError, match=theirs):
+        open_foreign(tmp_path / "file")
+
+
+def test_a_discriminator_of_hammers_that_clamps_its_smallest_image_is_left_out(tmp_path):
+    told = {"architecture": "skip", "conv_clamp": 256}
+    torch.save(hammers({}, told, "skip")[0], tmp_path / "file")
+    found = open_foreign(tmp_path / "file")["recipe"]
+    assert found["model"]["discriminator"] is None
+    assert "image at 4x4 is clamped" in found["source"]["left_out"]
 
 
 @pytest.mark.parametrize("architecture", ["orig", "skip", "resnet"])
@@ -325,6 +371,10 @@ def test_what_does_not_fit_is_named(tmp_path):
     [
         ({"activation": "relu"}, "activation='relu'"),
         ({"kernel_size": 5}, "the option kernel_size"),
+        ({"conv_clamp": "much"}, "the option clamp=much, which should be"),
+        ({"conv_clamp": -1}, "the option clamp=-1, which should be above 0"),
+        ({"resample_filter": [1] * 50_000}, "the option taps=.*a list of at most 64"),
+        ({"resample_filter": 4}, "the option taps=4, which should be"),
     ],
 )
 def test_options_that_are_not_built_here_are_named(tmp_path, options, message):
