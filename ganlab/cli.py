@@ -351,7 +351,7 @@ def _not_chosen_here(key: str) -> str:
     return f"this {group} has no choice of {key}; those that have: {', '.join(having) or 'none'}"
 
 
-def _no_space(path: str) -> str:
+def _no_space(path: str = "a file of this run") -> str:
     return (
         f"no space left on device: {path} was not written; free some there, or write elsewhere "
         "(hydra.run.dir=<folder>, for what is kept between runs GANLAB_CACHE)"
@@ -360,6 +360,7 @@ def _no_space(path: str) -> str:
 
 EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
     (r"\[Errno 28\] [^:]*: '([^']*)'$", _no_space),
+    (r"\[Errno 28\] [^:]*$", _no_space),  # a write, of which the system names no file
     (r"Could not override '([^']+)'", _not_chosen_here),
     (r"Key '[^']*' (?:is )?not in .*?full_key: (\S+)", _unknown_key),
     (r"Could not find '([^']+)'", _unknown_option),

@@ -508,3 +508,9 @@ def test_a_gpu_that_is_not_there_is_one_line_with_the_way_out():
 )
 def test_an_option_that_is_not_there_is_named_with_those_that_are(path, said):
     assert one_line(ValueError(f"Could not find '{path}'")).startswith(said)
+
+
+def test_a_disk_that_is_full_before_a_run_began_is_told_with_the_way_out():
+    line = one_line(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    assert line.startswith("no space left on device: a file of this run was not written; free some")
+    assert "hydra.run.dir=" in line
