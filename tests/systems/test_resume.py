@@ -2,20 +2,17 @@
 
 import csv
 import json
-import os
 import random
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked import Forked
 
 from ganlab.callbacks import TIMING_COLUMNS
 
@@ -43,24 +40,11 @@ MOMENTS = ("write", "step", "row", "image", "batch")
 
 
 def start(run, *words):
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}",
+    environment = {
+        "PYTHONPATH": str(Path(__file__).parent),
         "GANLAB_CACHE": str(Path(run).parent / "cache"),
     }
-    return subprocess.Popen(
-        [sys.executable, "train.py", *words, f"hydra.run.dir={run}"],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=partial(  # noqa: PLW1509 (no thread runs here)
-            signal.signal,
-            signal.SIGINT,
-            signal.SIG_DFL,  # ignored by what runs in the background
-        ),
-    )
+    return Forked("train.py", *words, f"hydra.run.dir={run}", env=environment)
 
 
 def train(run, *extra, expect=0):
