@@ -68,10 +68,11 @@ def test_the_default_callbacks_are_built_from_their_config(composed, tmp_path):
 
 
 def test_every_callback_of_the_package_is_among_the_default_ones(composed):
+    """But the one that asks for images that are held out, which most data have none of."""
     nodes = resolve(composed("callbacks=default"))["callbacks"]
     parts = {name: getattr(callbacks, name) for name in callbacks.__all__}
     kinds = {f"ganlab.callbacks.{name}" for name, part in parts.items() if inspect.isclass(part)}
-    assert {node["_target_"] for node in nodes.values()} == kinds
+    assert {node["_target_"] for node in nodes.values()} == kinds - {"ganlab.callbacks.Overfitting"}
 
 
 @pytest.mark.parametrize(
