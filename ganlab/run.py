@@ -392,13 +392,5 @@ def build_trainer(settings: Settings, callbacks: list[Callback], begins_at: int 
     return trainer
 
 
-__all__ = [
-    "data_of",
-    "evaluate",
-    "generator_of",
-    "recipe",
-    "resume_words",
-    "statistics",
-    "suite_of",
-    "train",
-]
+__all__ = ["data_of", "evaluate", "generator_of", "recipe"]
+__all__ += ["resume_words", "statistics", "suite_of", "train"]

@@ -88,7 +88,7 @@ def _perform(script, words, environment, out, err):
     os.environ.update(environment)
     os.chdir(ROOT)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    own = [path for path in sys.path if not path.startswith(str(ROOT))]
+    own = [path for path in sys.path if not path.startswith(str(ROOT / "tests"))]
     added = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [str(ROOT), *filter(None, added), *own]
     sys.argv = [script, *words]

@@ -70,10 +70,10 @@ Picture(grid(sampler.images(range(64)), columns=16))  # 64 samples, none picked
 # %%
 import torch
 
-from ganlab.studies import walked
+from ganlab.studies import walk_path
 
 ends = sampler.latents(range(8))  # (8, Z)
-walk = walked(ends[:4], ends[4:], 14, "spherical")  # (4, 14, Z)
+walk = walk_path(ends[:4], ends[4:], 14, "spherical")  # (4, 14, Z)
 frames = torch.stack([sampler.paint(walk[:, step], range(4)) for step in range(14)], dim=1)
 Picture(grid(frames.flatten(0, 1), columns=14))  # four walks, from left to right
 

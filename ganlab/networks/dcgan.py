@@ -109,7 +109,7 @@ class Generator(base.Generator):
         super().__init__()
         self.frame = frame = Frame.of("generator", resolution)
         table = map_widths("generator", frame.size, width, max_width, widths)
-        self.squash = nn.Tanh() if tanh else nn.Identity()
+        self.unbounded = not tanh
         self.resolution, self.channels, self.latent_dim = frame.size, channels, latent_dim
         self.prior, self.num_labels = base.known_prior(prior), num_labels
         self.stages = nn.ModuleDict()
@@ -135,8 +135,8 @@ class Generator(base.Generator):
         x = told[:, :, None, None]  # (N, Z + num_labels, 1, 1)
         for module in self.stages.values():
             x = module(x)  # (N, width, size, size), twice the size each time
-        images: Tensor = self.squash(self.to_image(x))
-        return images
+        images: Tensor = self.to_image(x)
+        return images if self.unbounded else images.tanh()
 
 
 class Discriminator(base.Discriminator):

@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[2]
 HEAR = """
 import sys
 from pathlib import Path
-from ganlab.runs.beginning import heard
+from ganlab.runs.beginning import await_decision
 print("listening", flush=True)
-print(heard(Path(sys.argv[1])), flush=True)
+print(await_decision(Path(sys.argv[1])), flush=True)
 """
 
 

@@ -211,7 +211,7 @@ def test_the_counted_latents_are_others_than_the_scored_ones():
     [
         ({"rate": 1.5}, r"study.rate must be in \[0, 1\], got 1.5"),
         ({"num_latents": 0}, "study.num_latents must be at least 1"),
-        ({"save_every": 0}, "study.save_every, got 0"),
+        ({"save_every": 0}, "study.save_every=0"),
         ({"noise": "loud"}, "study.noise must be fixed or random"),
         ({"confidence": 1.0}, "study.confidence must be between 0 and 1"),
         ({"rate_seed": 0}, "study.rate_seed=0 is the seed of the scored latents"),

@@ -168,16 +168,27 @@ def noted(run: Path) -> list[str]:
     return [*spy, f"+callbacks.notes.directory={run}"]
 
 
-def rank_work(rank: int, world: int, folder: str) -> None:
-    """Train every model as rank `rank`, one after the other."""
+def become(rank: int, world: int, folder: str) -> None:
+    """Let this process be a rank of those that meet at the folder's port."""
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(world)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": (Path(folder) / "port").read_text()}
+
+
+def rank_work_in_parts(rank: int, world: int, folder: str) -> None:
+    """Train each of `ACCUMULATED` as rank `rank`, two parts a step."""
+    become(rank, world, folder)
+    for name, words in ACCUMULATED.items():
+        with precision_of(name):
+            trained(Path(folder) / name, *words, *CALM, *PARTS, *TWO)
+    torch.save(None, Path(folder) / f"rank{rank}.pt")
+
+
+def rank_work(rank: int, world: int, folder: str) -> None:
+    """Train every model as rank `rank`, one after the other."""
+    become(rank, world, folder)
     for name, words in MODELS.items():
         with precision_of(name):
             trained(Path(folder) / name, *words, *CALM, *TWO)
-    for name, words in ACCUMULATED.items():
-        with precision_of(name):
-            trained(Path(folder) / "parts" / name, *words, *CALM, *PARTS, *TWO)
     for name, words in {"relativistic": RELATIVISTIC, "pyramid": PYRAMID}.items():
         run = Path(folder) / name
         with precision_of(name):
