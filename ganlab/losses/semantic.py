@@ -10,13 +10,14 @@ fine to coarse, with a gradient.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 Stages = Callable[[Tensor], Mapping[str, Tensor]]  # images -> stage -> (N, C, H, W) or (N, C)
+Standardize = Literal["concatenation", "kept"]  # over all of both maps, or what is compared of them
 
 
 class Told(Protocol):
@@ -57,25 +58,30 @@ def standardized(
     return (a - mean) * scale, (b - mean) * scale
 
 
-def distance(original: Tensor, generated: Tensor, mask: Tensor) -> Tensor:
+def distance(
+    original: Tensor,  # (N, C, H, W) or (N, C)
+    generated: Tensor,  # the same
+    mask: Tensor,  # (N, 1, H, W) or (N, 1) in {0, 1}
+    standardize: Standardize = "concatenation",  # see `reconstruction`
+) -> Tensor:
     """(N,) mean L1 distance of two stages where unmasked; of maps, of the strongest in 2x2 windows.
 
-    A window that is partly masked does not count, nor does anything in it. The mask multiplies the
-    difference. A sample that is fully masked is at distance 0.
+    A window that is partly masked is not compared. The mask multiplies the difference. A sample
+    that is fully masked is at distance 0.
     """
-    if original.ndim == 2:
-        a, b = standardized(original, generated, mask)
-        difference = (a - b).abs() * mask
-    else:
-        pooled = windows(mask)
+    compared = mask if original.ndim == 2 else windows(mask)
+    if standardize == "concatenation":
+        counted = torch.ones_like(mask)
+    elif original.ndim == 2:
+        counted = mask
+    else:  # entries of windows that are compared
         height, width = mask.shape[2:]
-        seen = F.interpolate(pooled, scale_factor=2.0)[..., :height, :width]  # (N, 1, H, W)
-        a, b = (
-            F.max_pool2d(each, 2, ceil_mode=True)
-            for each in standardized(original, generated, seen)
-        )
-        difference, mask = (a - b).abs() * pooled, pooled
-    count = original.shape[1] * mask.flatten(1).sum(1).clamp(min=1)
+        counted = F.interpolate(compared, scale_factor=2.0)[..., :height, :width]
+    a, b = standardized(original, generated, counted)
+    if original.ndim > 2:
+        a, b = (F.max_pool2d(each, 2, ceil_mode=True) for each in (a, b))
+    difference = (a - b).abs() * compared
+    count = original.shape[1] * compared.flatten(1).sum(1).clamp(min=1)
     return difference.flatten(1).sum(1) / count
 
 
@@ -86,11 +92,14 @@ def reconstruction(
     stages: Stages,
     *,
     weight: float = 0.1,  # alpha
+    standardize: Standardize = "kept",  # what runs had that do not say; model=semantic_pyramid does
 ) -> Tensor:
     """weight sum_l |C_l(x) - C_l(G(z))| m_l over the stages that were told (eq. 3).
 
     A stage's distance is a mean over its unmasked entries, and that of the batch over its samples;
-    see `distance`. The paper leaves the scale open.
+    see `distance`. The paper leaves the scale open: both maps of a sample are standardized by
+    the mean and the standard deviation of all that is in the two (`concatenation`, "normalized
+    together"), or of the windows that a crop leaves to compare (`kept`). The two differ in crops.
 
     Raises:
         ValueError: nothing was told.
@@ -99,7 +108,7 @@ def reconstruction(
         raise ValueError("losses.reconstruction needs model.conditioner to tell features and masks")
     found = stages(images)
     distances = [
-        distance(condition.features[name], found[name], mask).mean()
+        distance(condition.features[name], found[name], mask, standardize).mean()
         for name, mask in condition.masks.items()
     ]
     return weight * torch.stack(distances).sum()

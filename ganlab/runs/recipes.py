@@ -31,6 +31,7 @@ from ganlab.data import NoImages
 from ganlab.interop import NAMED
 from ganlab.interop.hub import is_address
 from ganlab.nn.unfilled import taken_over, unfilled
+from ganlab.runs.earlier import unsaid
 from ganlab.runs.linked import check_linked, check_shape
 from ganlab.runs.opening import open_checkpoint
 from ganlab.runs.provenance import origin
@@ -98,7 +99,7 @@ def check_beginning(config: DictConfig) -> None:
 
 
 def resumed(words: list[str]) -> list[str]:
-    """The words of a resume: those its run was started with, then today's.
+    """The words of a resume: those its run was started with, what it left unsaid, then today's.
 
     Raises:
         CheckpointError: nothing to go on from.
@@ -117,9 +118,10 @@ def resumed(words: list[str]) -> list[str]:
             f"ckpt={ckpt} can be evaluated, not resumed: init={ckpt} begins a run from its networks"
         )
     recipe = load_checkpoint(ckpt).get("recipe")
-    saved = recipe.get("overrides") if isinstance(recipe, dict) else None
-    known = filter(lambda word: isinstance(word, str), saved if isinstance(saved, list) else [])
-    return continued(words, known)
+    recipe = recipe if isinstance(recipe, dict) else {}
+    saved = recipe.get("overrides")
+    known = [word for word in (saved if isinstance(saved, list) else []) if isinstance(word, str)]
+    return continued(words, [*known, *unsaid(plain(recipe.get("model"), "model"), "model")])
 
 
 def recipe_of(settings: Settings) -> Settings:

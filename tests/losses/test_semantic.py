@@ -18,7 +18,7 @@ def told(features, masks):
     return SimpleNamespace(features=features, masks=masks)
 
 
-def by_loops(a, b, mask):
+def by_loops(a, b, mask, standardize):
     """Distance of one sample's maps (C, H, W), even sizes, by its definition."""
     channels, height, width = a.shape
     wins = [
@@ -28,6 +28,8 @@ def by_loops(a, b, mask):
         if mask[0, y : y + 2, x : x + 2].min() == 1
     ]
     seen = torch.cat([each[:, y : y + 2, x : x + 2].flatten() for each in (a, b) for y, x in wins])
+    if standardize == "concatenation":
+        seen = torch.cat([a.flatten(), b.flatten()])
     mean, std = seen.mean(), seen.std(correction=0)
     terms = [
         ((a[c, y : y + 2, x : x + 2].max() - mean) / std)
@@ -51,12 +53,42 @@ class TestReconstruction:
             assert not distance(maps, maps, mask).any()
         assert not distance(vectors, vectors, torch.ones(2, 1)).any()
 
+    @pytest.mark.parametrize("standardize", ["concatenation", "kept"])
     @pytest.mark.parametrize("name", ["whole", "part"])
-    def test_equals_its_definition(self, name):
+    def test_equals_its_definition(self, name, standardize):
         a, b = drawn(2, 3, 8, 8), 3 + drawn(2, 3, 8, 8, seed=1)
+        b[..., 1:4, 2:7] *= 5
         mask = self.masks()[name]
-        expected = torch.stack([by_loops(*each) for each in zip(a, b, mask, strict=True)])
-        torch.testing.assert_close(distance(a, b, mask), expected)
+        expected = [by_loops(*each, standardize) for each in zip(a, b, mask, strict=True)]
+        torch.testing.assert_close(distance(a, b, mask, standardize), torch.stack(expected))
+
+    @pytest.mark.parametrize(
+        ("standardize", "expected"), [("concatenation", 2 / 3), ("kept", 2.0), (None, 2 / 3)]
+    )
+    def test_what_a_crop_hides_counts_for_the_scale_or_not(self, standardize, expected):
+        """Kept are 0 and 2, of mean 1 and deviation 1: 2 apart. Hidden are 1 -+ sqrt(17): all have
+        the variance (1 + 1 + 17 + 17) / 4 = 9, and what is kept is 2 / 3 apart.
+        """
+        a, b = torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), 2.0)
+        a[..., 2:], b[..., 2:] = 1 - 17**0.5, 1 + 17**0.5
+        mask = torch.ones(1, 1, 4, 4)
+        mask[..., 2:] = 0
+        told_apart = {} if standardize is None else {"standardize": standardize}
+        torch.testing.assert_close(distance(a, b, mask, **told_apart), torch.tensor([expected]))
+
+    def test_the_loss_hands_its_reading_on(self):
+        features = {"fine": drawn(2, 3, 8, 8)}
+        found = {"fine": 3 + drawn(2, 3, 8, 8, seed=1)}
+        found["fine"][..., 1:4, 2:7] *= 5
+        masks = {"fine": self.masks()["part"]}
+        for reading in ("concatenation", "kept"):
+            value = reconstruction(
+                *(drawn(2, 1, 8, 8), drawn(2, 4), told(features, masks), lambda images: found),
+                weight=1.0,
+                standardize=reading,
+            )
+            expected = distance(features["fine"], found["fine"], masks["fine"], reading).mean()
+            assert value == expected
 
     def test_vectors_are_standardized_together_and_not_pooled(self):
         a, b = drawn(2, 6), drawn(2, 6, seed=1)
@@ -64,14 +96,14 @@ class TestReconstruction:
         expected = ((a - b) / both.std(1, correction=0, keepdim=True)).abs().mean(1)
         torch.testing.assert_close(distance(a, b, torch.ones(2, 1)), expected)
 
-    def test_sees_nothing_of_a_window_that_is_partly_masked(self):
+    def test_sees_nothing_of_a_window_that_is_partly_masked_where_the_kept_ones_count(self):
         a, b, mask = drawn(2, 3, 8, 8), drawn(2, 3, 8, 8, seed=1), self.masks()["part"]
         windows = F.interpolate(F.max_pool2d(1 - mask, 2), scale_factor=2.0) > 0
         assert windows.sum() > (mask == 0).sum()  # windows cut by the mask's edge are out, too
         changed = torch.where(windows, 1e3 * drawn(2, 3, 8, 8, seed=2), b)
-        assert torch.equal(distance(a, changed, mask), distance(a, b, mask))
+        assert torch.equal(distance(a, changed, mask, "kept"), distance(a, b, mask, "kept"))
         changed = changed.requires_grad_()
-        distance(a, changed, mask).sum().backward()
+        distance(a, changed, mask, "kept").sum().backward()
         assert not changed.grad[windows.expand_as(b)].any()
         assert changed.grad[~windows.expand_as(b)].any()
 
