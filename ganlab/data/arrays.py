@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from ganlab.data.collection import Arrays, hashed
 from ganlab.data.files import existing, state
+from ganlab.data.labels import LABEL_COLUMNS, numbered
 from ganlab.data.problems import BrokenData, Problem
 from ganlab.storage import DamagedFile
 from ganlab.storage.arrays import ArrayArchive, is_archive, read_npy
@@ -19,6 +21,8 @@ GUIDE = (
     "an .npy file with images (N, H, W), (N, H, W, C) or (N, C, H, W), or an .npz file with such "
     "an array and an integer array of N labels"
 )
+LABELS_GUIDE = "set data.labels to an array of N integers, names or one-hot rows, or to false"
+NAMED_AS_LABELS = (*LABEL_COLUMNS, "y", "target", "targets", "onehot", "one_hot")
 
 
 class ArrayFile:
@@ -30,7 +34,7 @@ class ArrayFile:
         self,
         path: str | Path | None,  # file ending in .npy or .npz
         images: str | None = None,  # .npz: key of the images; needed only if several would do
-        labels: str | None = None,  # .npz: key of the labels; .npy: a second .npy file with them
+        labels: str | bool | None = None,  # .npz: their key; .npy: a second .npy; False = none
         channels: int = 3,  # asked for; tells which axis they are on
     ) -> None:
         self.path, self.images, self.labels, self.channels = path, images, labels, channels
@@ -47,36 +51,92 @@ class ArrayFile:
             else:
                 images, labels = read_npy(place), self._beside()
         pixels = _channels_last(place, images, self.channels)
-        numbers, names = _classes(place, labels, len(pixels))
+        numbers, names = (None, []) if labels is None else labels.classes(place, len(pixels))
         found = Arrays(pixels, numbers, names, str(place), self._fingerprint(place))
         found.origin = "the array of labels"
         return found
 
     def _fingerprint(self, place: Path) -> str:
         """One .npz may hold several sets, so the keys count; so do labels in a second file."""
-        beside = Path(self.labels).expanduser() if self.labels and place.suffix == ".npy" else None
+        said = self.labels if isinstance(self.labels, str) else ""
+        beside = Path(said).expanduser() if said and place.suffix == ".npy" else None
         return hashed(state(place), self.images, self.labels, beside and state(beside))
 
-    def _beside(self) -> NDArray[Any] | None:
-        if self.labels is None:
+    def _beside(self) -> "_Labels | None":
+        if not self.labels:
             return None
-        place = existing(self.labels, "an .npy file of N integer labels")
+        place = existing(str(self.labels), "an .npy file of N integer labels")
         with _named_as(place):
-            return np.asarray(read_npy(place))
+            return _Labels(place.name, np.asarray(read_npy(place)))
 
-    def _chosen(
-        self, place: Path, arrays: ArrayArchive
-    ) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    def _chosen(self, place: Path, arrays: ArrayArchive) -> "tuple[NDArray[Any], _Labels | None]":
         shapes = arrays.shapes
         images = _key(
             place, "images", self.images, [k for k in shapes if len(shapes[k]) > 2], shapes
         )
         if images is None:
             raise _wrong(place, f"holds no array of images: {_named(shapes)}")
+        if self.labels is False:
+            return arrays[images], None
+        asked = self.labels if isinstance(self.labels, str) else None
         num = shapes[images][:1]
         flat = [k for k in shapes if (math.prod(shapes[k]),) == num and k != images]
-        labels = _key(place, "labels", self.labels, flat, shapes)
-        return arrays[images], None if labels is None else arrays[labels]
+        rows = [k for k in shapes if len(shapes[k]) == 2 and shapes[k][:1] == num]
+        rows = [k for k in rows if k.lower() in NAMED_AS_LABELS]
+        labels = _key(place, "labels", asked, flat or rows, shapes)
+        return arrays[images], None if labels is None else _Labels(labels, arrays[labels])
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """What an array says of the classes of images."""
+
+    key: str  # its name
+    values: NDArray[Any]
+
+    def classes(self, place: Path, num_images: int) -> tuple[NDArray[np.int64], list[str]]:
+        """Labels as 0 to K - 1, and the number or the name that each stands for."""
+        values = self.values
+        if values.ndim == 2 and values.shape[0] == num_images and values.shape[1] > 1:
+            return self.hot(place), [*map(str, range(values.shape[1]))]
+        real = values.dtype.kind == "f" and bool((values == np.floor(values)).all())
+        if values.size != num_images or not (values.dtype.kind in "iubUS" or real):
+            shape = f"{values.shape} of {values.dtype}"
+            raise self.wrong(place, f"{shape} for {num_images:,} images, not one integer each")
+        values = values.reshape(-1)
+        if values.dtype.kind in "US":
+            return self.named(place, values)
+        names, numbers = np.unique(values.astype(np.int64) if real else values, return_inverse=True)
+        return numbers.astype(np.int64), [str(name) for name in names]
+
+    def hot(self, place: Path) -> NDArray[np.int64]:
+        """The place of the one in each row."""
+        ones, zeros = (np.equal(self.values, each).sum(1) for each in (1, 0))
+        wrong = np.flatnonzero((ones != 1) | (zeros != self.values.shape[1] - 1))
+        if not len(wrong):
+            places: NDArray[np.int64] = np.argmax(self.values, axis=1).astype(np.int64)
+            return places
+        row = np.array2string(self.values[wrong[0]][:4], precision=3, separator=", ")
+        more = ", ..." if self.values.shape[1] > 4 else ""
+        reason = (
+            f"has soft or several labels in {self.key} {self.values.shape}: row {wrong[0]:,} is "
+            f"{row[:-1]}{more}] and names no one class"
+        )
+        fix = f"{LABELS_GUIDE}; {self.key}.argmax(1) makes integers of these"
+        raise BrokenData([Problem(str(place), reason, fix)])
+
+    def named(self, place: Path, values: NDArray[Any]) -> tuple[NDArray[np.int64], list[str]]:
+        """Names, in sorted order."""
+        try:
+            texts = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+            found = numbered([str(each) for each in texts], self.key)
+        except ValueError as error:
+            raise BrokenData([Problem(str(place), str(error), LABELS_GUIDE)]) from error
+        assert found.numbers is not None
+        return found.numbers, [*found.class_names]
+
+    def wrong(self, place: Path, reason: str) -> BrokenData:
+        return BrokenData([Problem(str(place), f"has labels {self.key} {reason}", LABELS_GUIDE)])
 
 
 @contextmanager
@@ -126,19 +186,6 @@ def _channels_last(place: Path, images: NDArray[Any], channels: int) -> NDArray[
         if second in lengths:
             return np.moveaxis(images, 1, 3)
     return images if last <= second else np.moveaxis(images, 1, 3)
-
-
-def _classes(
-    place: Path, labels: NDArray[Any] | None, num_images: int
-) -> tuple[NDArray[np.int64] | None, list[str]]:
-    """Labels as 0 to K - 1, and the number each stands for in the file."""
-    if labels is None:
-        return None, []
-    if labels.size != num_images or labels.dtype.kind not in "iub":
-        shape = f"{labels.shape} of {labels.dtype}"
-        raise _wrong(place, f"has labels {shape} for {num_images:,} images, not one integer each")
-    names, numbers = np.unique(labels, return_inverse=True)
-    return numbers.reshape(-1).astype(np.int64), [str(name) for name in names]
 
 
 def _named(shapes: Mapping[str, tuple[int, ...]]) -> str:

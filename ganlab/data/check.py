@@ -39,7 +39,7 @@ def survey(
     place = place_named(path, "data.path")
     enlarge, size = resolution is None, 4 if resolution is None else resolution
     fitting = Fitting(size, channels, enlarge=enlarge, scale=stated(range))
-    source = source_of(place, channels)
+    source = source_of(place, channels, resolution=resolution)
     if shards_named(place) is None and not place.exists():
         return Survey([Problem(str(path), "does not exist", "check the spelling")])
     try:

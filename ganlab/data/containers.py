@@ -6,6 +6,7 @@ from pathlib import Path
 from ganlab.data.files import Files, FolderFiles, ZipFiles, existing, files_below, is_image_name
 from ganlab.data.packed import KeyValueFiles, TarFiles
 from ganlab.data.problems import BrokenData, Problem
+from ganlab.nn.frames import Resolution
 from ganlab.storage import DamagedFile
 from ganlab.storage.key_values import is_key_values
 
@@ -33,8 +34,10 @@ class ImageFiles:
         path: str | Path | None,  # folder, .zip, .tar, folder or {000..123} of .tar shards, or LMDB
         labels: bool = True,  # of a file of labels, or of nested folders
         guide: str = "a folder or .zip of images",  # what belongs there and where to get it
+        resolution: Resolution | None = None,  # asked for, where several are kept; None = largest
     ) -> None:
         self.path, self.labels, self.guide = path, labels, guide
+        self.side = resolution if isinstance(resolution, int) else None
 
     def prepare(self) -> None:
         """Nothing to fetch."""
@@ -49,7 +52,7 @@ class ImageFiles:
             return self._inside(place)
         try:
             if is_key_values(place):
-                return KeyValueFiles(place, [place], self.labels)
+                return KeyValueFiles(place, place, self.labels, self.side)
         except DamagedFile as error:
             raise BrokenData([Problem(str(place), str(error), self.guide)]) from error
         if place.suffix.lower() == ".tar" or _begins(place, b"ustar", 257):
@@ -68,7 +71,7 @@ class ImageFiles:
 
     def _inside(self, place: Path) -> Files:
         if (place / LMDB).is_file():
-            return KeyValueFiles(place, [place / LMDB], self.labels)
+            return KeyValueFiles(place, place / LMDB, self.labels, self.side)
         shards = sorted(place.glob("*.tar"))
         if shards and not any(map(is_image_name, files_below(place))):
             return TarFiles(place, shards, self.labels)

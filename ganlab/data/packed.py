@@ -2,10 +2,13 @@
 
 import io
 import json
+import re
 import tarfile
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+
+import numpy as np
 
 from ganlab.data import stored
 from ganlab.data.collection import hashed
@@ -13,12 +16,13 @@ from ganlab.data.files import Files, state
 from ganlab.data.index import Member, State, kept_index, read
 from ganlab.data.labels import LABEL_COLUMNS, Labels, labels_of, listed, numbered, with_numbers
 from ganlab.data.problems import BrokenData, Problem, UnusableImage
-from ganlab.data.stored import LARGEST, Stored
+from ganlab.data.stored import LARGEST, Stored, kept_open
 from ganlab.storage import DamagedFile, irregular
 from ganlab.storage.key_values import entries
 
 SIDECARS = (".cls", ".json")  # of WebDataset: the class of an image beside it, in this order
 SMALL = 2**16  # bytes of a sidecar that is looked into
+SIZED = re.compile(r"(\d{1,5})-\d{5,}")  # a key of rosinality's: side in px, number of the image
 BOOKKEEPING = ("length", "num-samples", "__len__", "__keys__", "__metadata__")  # keys of no image
 TEXTS = (".json", ".jsonl", ".csv", ".txt", ".cls", ".xml")
 AGAIN = "replace it, or fetch it again"
@@ -52,7 +56,11 @@ class PackedFiles(Files):
                 raise BrokenData([Problem(str(part), str(error), AGAIN)]) from error
             self.states[part] = index.state
             self.at |= {f"{within}{name}": (part, *where) for name, where in index.places.items()}
-        super().__init__(place, list(self.at), labels)
+        super().__init__(place, self.chosen(place), labels)
+
+    def chosen(self, place: Path) -> list[str]:
+        """Names of the files that are one set; raises `BrokenData`."""
+        return list(self.at)
 
     @staticmethod
     @abstractmethod
@@ -150,8 +158,59 @@ class KeyValueFiles(PackedFiles):
     """Encoded images in an LMDB file, such as LSUN's, in the order of their keys.
 
     Keys are taken for names: classes are those of a file of labels among them, or of what stands
-    before the last slash of each.
+    before the last slash of each. Keys `<px>-<number>` hold each image at several sizes, as the
+    trainers of growing networks write them: one size is read.
     """
+
+    def __init__(
+        self,
+        place: Path,  # the file, or its folder
+        part: Path,  # the file
+        labels: bool = True,
+        side: int | None = None,  # px, of several sizes; None = the largest
+    ) -> None:
+        self.side = side
+        super().__init__(place, [part], labels)
+
+    def chosen(self, place: Path) -> list[str]:
+        """Keys of the size asked for, and all that are of no image."""
+        sizes = self._sizes()
+        if not sizes:
+            return list(self.at)
+        side = max(sizes) if self.side is None else self.side
+        if side not in sizes:
+            there = ", ".join(map(str, sorted(sizes)))
+            reason = f"holds its images at {there} px, and none at {side}"
+            raise BrokenData([Problem(str(place), reason, "set data.resolution to one of these")])
+        others = {key for size, keys in sizes.items() if size != side for key in keys}
+        return [name for name in self.at if name not in others]
+
+    def _sizes(self) -> dict[int, list[str]]:
+        """Side in px -> keys, where all that are read are named so, and the first is so large."""
+        sizes: dict[int, list[str]] = {}
+        first = ""
+        for name in filter(self.reads, self.at):
+            if (found := SIZED.fullmatch(name)) is None:
+                return {}
+            sizes.setdefault(int(found[1]), []).append(name)
+            first = first or name
+        return sizes if first and self._is_sized(first) else {}
+
+    def _is_sized(self, name: str) -> bool:
+        """Whether an image is as large as its key says, or cannot be opened, which is told later.
+
+        A number before a hyphen may be a class as well.
+        """
+        part, offset, size, _ = self.at[name]
+        if size > LARGEST:
+            return True
+        content = read(part, offset, size, self.states[part])
+        try:
+            with kept_open(stored.opened(io.BytesIO(content))) as it:
+                sides = it.shape[:2] if isinstance(it, np.ndarray) else it.size
+        except Exception:  # whatever damaged bytes lead Pillow to: told when all are read
+            return True
+        return int(name.partition("-")[0]) in sides
 
     @staticmethod
     def members(path: Path) -> Iterator[Member]:

@@ -3,7 +3,7 @@
 Every function takes the options of `ImageData` besides its own.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,27 +64,28 @@ def mnist(path: str | None = None, split: str = "train", **options: Any) -> Imag
 
 def folder(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
     """A folder of images, with the labels of a file beside them or of nested folders."""
-    return ImageData(ImageFiles(path, labels, "a folder of images"), **options)
+    return _of_files(path, labels, "a folder of images", options)
 
 
 def any_images(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
     """Whatever lies at the path, told by its name and content; labels as in `folder`."""
-    return ImageData(source_of(path, options.get("channels", 3), labels), **options)
+    asked = options.get("channels", 3), labels, "data.path", options.get("resolution")
+    return ImageData(source_of(path, *asked), **options)
 
 
 def zipped(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
     """A zip archive of images, never unpacked; labels as in `folder`."""
-    return ImageData(ImageFiles(path, labels, "a .zip of images"), **options)
+    return _of_files(path, labels, "a .zip of images", options)
 
 
 def tar(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
     """A tar archive of images or WebDataset's shards, read in place; labels also from `.cls`."""
-    return ImageData(ImageFiles(path, labels, TAR_GUIDE), **options)
+    return _of_files(path, labels, TAR_GUIDE, options)
 
 
 def lmdb(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
     """Encoded images in an LMDB file; labels as in `folder`, by their keys."""
-    return ImageData(ImageFiles(path, labels, "an LMDB folder or file of images"), **options)
+    return _of_files(path, labels, "an LMDB folder or file of images", options)
 
 
 def parquet(
@@ -114,7 +115,10 @@ def huggingface(
 
 
 def arrays(
-    path: str | None = None, images: str | None = None, labels: str | None = None, **options: Any
+    path: str | None = None,
+    images: str | None = None,
+    labels: str | bool | None = None,
+    **options: Any,
 ) -> ImageData:
     """An .npy or .npz file; `images` and `labels` name arrays in the .npz where that is needed."""
     channels = options.get("channels", 3)
@@ -151,27 +155,27 @@ def stl10(path: str | None = None, split: str = "unlabeled", **options: Any) -> 
 
 def celeba(path: str | None = None, **options: Any) -> ImageData:
     """CelebA, aligned and cropped, without labels."""
-    return ImageData(ImageFiles(path, False, CELEBA_GUIDE), **options)
+    return _of_files(path, False, CELEBA_GUIDE, options)
 
 
 def celebahq(path: str | None = None, **options: Any) -> ImageData:
     """CelebA-HQ, without labels."""
-    return ImageData(ImageFiles(path, False, CELEBAHQ_GUIDE), **options)
+    return _of_files(path, False, CELEBAHQ_GUIDE, options)
 
 
 def ffhq(path: str | None = None, **options: Any) -> ImageData:
     """FFHQ; its numbered folders are no classes."""
-    return ImageData(ImageFiles(path, False, FFHQ_GUIDE), **options)
+    return _of_files(path, False, FFHQ_GUIDE, options)
 
 
 def lsun(path: str | None = None, **options: Any) -> ImageData:
     """One LSUN category, in its LMDB or exported to image files."""
-    return ImageData(ImageFiles(path, False, LSUN_GUIDE), **options)
+    return _of_files(path, False, LSUN_GUIDE, options)
 
 
 def places365(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
     """Places365-Standard at 256 px with its 365 scene labels."""
-    return ImageData(ImageFiles(path, labels, PLACES365_GUIDE), **options)
+    return _of_files(path, labels, PLACES365_GUIDE, options)
 
 
 def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> ImageData:
@@ -197,3 +201,13 @@ def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> 
     return set_up_beside(
         build, None if scale is None else [scale.low, scale.high], f"{key}={place}"
     )
+
+
+def _of_files(
+    path: str | None,
+    labels: bool,
+    guide: str,  # what belongs there and where to get it
+    options: Mapping[str, Any],  # of `ImageData`
+) -> ImageData:
+    """Image files wherever they lie; the size asked for where several are kept."""
+    return ImageData(ImageFiles(path, labels, guide, options.get("resolution")), **options)

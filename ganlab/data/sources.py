@@ -15,6 +15,7 @@ from ganlab.data.files import files_below, is_image_name
 from ganlab.data.module import ImageData
 from ganlab.data.tables import SAVED, HubImages, ParquetImages
 from ganlab.data.values import Given, stated
+from ganlab.nn.frames import Resolution
 
 GUIDE = "a folder of images, .zip, .tar, .npy, .npz, .parquet, LMDB or a folder of save_to_disk"
 ARRAYS = (".npy", ".npz")
@@ -26,6 +27,7 @@ def source_of(
     channels: int = 3,  # asked for; tells which axis of an array they are on
     labels: bool = True,  # False: those of files and tables are left out
     key: str = "data.path",  # for messages
+    resolution: Resolution | None = None,  # asked for, where several are kept; None = the largest
 ) -> Source:
     """The source of the images at a path; a wrong one says so when it is opened.
 
@@ -35,13 +37,13 @@ def source_of(
     place = None if path is None else place_named(path, key)
     suffix = "" if place is None else place.suffix.lower()
     if suffix in ARRAYS:
-        return ArrayFile(place, channels=channels)
+        return ArrayFile(place, labels=None if labels else False, channels=channels)
     column = None if labels else False
     if suffix == PARQUET or (place is not None and _holds_tables(place)):
         return ParquetImages(place, labels=column)
     if place is not None and any((place / name).is_file() for name in SAVED):
         return HubImages(place, labels=column)
-    return ImageFiles(place, labels, GUIDE)
+    return ImageFiles(place, labels, GUIDE, resolution)
 
 
 def _holds_tables(place: Path) -> bool:

@@ -36,10 +36,10 @@ def pets(tmp_path, photo) -> Path:
 
 @pytest.fixture
 def png(tmp_path):
-    """Number -> the bytes of a grey PNG of 8 px."""
+    """(number, px) -> the bytes of a grey PNG."""
 
-    def build(value):
-        Image.new("L", (8, 8), value).save(tmp_path / "one.png")
+    def build(value, px=8):
+        Image.new("L", (px, px), value).save(tmp_path / "one.png")
         return (tmp_path / "one.png").read_bytes()
 
     return build

@@ -93,11 +93,60 @@ def test_wrong_arrays_are_described(tmp_path, images, message):
         opened(saved(tmp_path / "images.npy", images))
 
 
-@pytest.mark.parametrize("labels", [LABELS[:4], LABELS.astype(float), np.eye(5, dtype=int)])
+@pytest.mark.parametrize("labels", [LABELS[:4], LABELS + 0.5, LABELS + 1j])
 def test_wrong_labels_are_described(tmp_path, labels):
     path = saved(tmp_path / "set.npz", images=RGB, labels=labels)
-    with pytest.raises(BrokenData, match="for 5 images, not one integer each"):
+    with pytest.raises(BrokenData, match=r"has labels labels .* 5 images, not one integer each"):
         opened(path, labels="labels")
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64, np.uint8, bool])
+@pytest.mark.parametrize("key", ["labels", "y", "attributes"])
+def test_one_hot_rows_are_classes(tmp_path, kind, key):
+    """Each is the place of its one, a class that no image has is one as well."""
+    rows = np.eye(4)[[2, 0, 2, 3, 0]].astype(kind)
+    path = saved(tmp_path / "set.npz", images=RGB, **{key: rows})
+    dataset = opened(path, labels=key) if key == "attributes" else opened(path)
+    assert dataset.labels.tolist() == [2, 0, 2, 3, 0]
+    assert dataset.class_names == list("0123")
+
+
+@pytest.mark.parametrize("row", [[0.25, 0.75, 0], [1, 1, 0], [0, 0, 0], [1, 0, np.nan], [2, 0, 0]])
+def test_soft_labels_are_refused_by_name_with_the_way_out(tmp_path, row):
+    rows = np.eye(3)[[0, 1, 2, 0, 1]]
+    rows[3] = row
+    path = saved(tmp_path / "set.npz", images=RGB, labels=rows)
+    with pytest.raises(BrokenData, match=r"labels in labels \(5, 3\): row 3 is \[") as error:
+        opened(path)
+    for words in ("set data.labels to", "or to false", "labels.argmax(1)"):
+        assert words in str(error.value)
+    assert opened(path, labels=False).labels is None
+    beside = saved(tmp_path / "soft.npy", rows)
+    with pytest.raises(BrokenData, match=r"labels in soft\.npy \(5, 3\): row 3"):
+        opened(saved(tmp_path / "images.npy", RGB), labels=str(beside))
+
+
+def test_rows_that_are_not_called_labels_are_none_unless_asked_for(tmp_path):
+    path = saved(tmp_path / "set.npz", images=RGB, attributes=np.ones((5, 4)))
+    assert opened(path).labels is None
+    with pytest.raises(BrokenData, match="labels in attributes"):
+        opened(path, labels="attributes")
+
+
+@pytest.mark.parametrize("labels", [LABELS.astype(float), LABELS[:, None].astype(np.float32)])
+def test_whole_numbers_among_the_floats_are_classes(tmp_path, labels):
+    dataset = opened(saved(tmp_path / "set.npz", images=RGB, labels=labels))
+    assert (dataset.labels.tolist(), dataset.class_names) == ([0, 1, 0, 2, 1], ["3", "7", "9"])
+
+
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_names_are_classes_in_sorted_order(tmp_path, kind):
+    names = np.array(["dog", "cat", "dog", "emu", "cat"]).astype(kind)
+    dataset = opened(saved(tmp_path / "set.npz", images=RGB, labels=names))
+    assert (dataset.labels.tolist(), dataset.class_names) == (
+        [1, 0, 1, 2, 0],
+        ["cat", "dog", "emu"],
+    )
 
 
 @pytest.mark.parametrize("name", ["set.npz", "images.npy"])

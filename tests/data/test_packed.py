@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from containers import add_to_tar, files_of, needs, ready, write_lmdb, write_tar
 
-from ganlab.data import BrokenData, check, folder, index, packed, tar
+from ganlab.data import BrokenData, any_images, check, folder, index, lmdb, packed, tar
 from ganlab.data.containers import shards_named
 from ganlab.storage import DamagedFile
 from ganlab.storage.key_values import entries
@@ -329,3 +329,46 @@ def test_no_flipped_bits_of_an_lmdb_do_more_than_refuse_it(tmp_path, png):
 def test_lmdb_folders_are_classes_of_their_keys(pets, tmp_path):
     write_lmdb(tmp_path / "db", files_of(pets))
     assert ready(folder(str(tmp_path / "db"), resolution=16)).dataset.class_names == ["cat", "dog"]
+
+
+def several_sizes(place, png, sizes=(8, 16, 32), count=3):
+    """As the trainers of growing networks keep them: every image at each size, the grey k + px."""
+    pairs = [(f"{px}-{k:05}".encode(), png(k + px, px)) for px in sizes for k in range(count)]
+    return written(place, [*pairs, (b"length", b"%d" % count)])[0]
+
+
+@pytest.mark.parametrize("px", [8, 16, 32])
+@pytest.mark.parametrize("reader", [lmdb, folder, any_images])
+def test_the_size_asked_for_is_read_of_an_lmdb_of_several(tmp_path, png, px, reader):
+    several_sizes(tmp_path / "db", png)
+    data = ready(reader(str(tmp_path / "db"), resolution=px, channels=1))
+    assert data.dataset.pixels.shape == (3, 1, px, px)
+    for k, image in enumerate(data.dataset.pixels):
+        assert (image == k + px).all(), "another size was scaled"
+
+
+def test_sizes_that_are_there_are_named_where_one_is_not(tmp_path, png):
+    place = several_sizes(tmp_path / "db", png)
+    told = r"db: holds its images at 8, 16, 32 px, and none at 64 \(set data\.resolution"
+    with pytest.raises(BrokenData, match=told):
+        ready(lmdb(str(tmp_path / "db"), resolution=64))
+    assert "none at 64" in check.check(place, 64)[0].reason
+    assert check.check(place, 16) == []
+    found = check.survey(place)  # the largest
+    assert (found.problems, found.passed_over) == ([], {"": 1})
+    assert "32" in found.values
+
+
+def test_a_rectangle_is_made_of_the_largest_size(tmp_path, png):
+    several_sizes(tmp_path / "db", png)
+    data = ready(lmdb(str(tmp_path / "db"), resolution=[16, 32], channels=1))
+    assert data.dataset.pixels.shape == (3, 1, 16, 32)
+    assert data.dataset.pixels[:, 0, 0, 0].tolist() == [32, 33, 34]
+
+
+def test_a_number_before_a_hyphen_that_is_no_size_says_nothing(tmp_path, png):
+    """As a class and the number of an image in it."""
+    pairs = [(f"{kind}-{k:05}".encode(), png(kind)) for kind in (1, 2) for k in range(2)]
+    written(tmp_path / "db", pairs)
+    data = ready(lmdb(str(tmp_path / "db"), resolution=8, channels=1))
+    assert data.dataset.pixels[:, 0, 0, 0].tolist() == [1, 1, 2, 2]

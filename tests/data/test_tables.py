@@ -1,10 +1,14 @@
 """Tables of images: errors name the file, the column and what there is; splits are kept apart."""
 
+import sys
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from containers import needs, ready
 
-from ganlab.data import BrokenData, huggingface, parquet
+from ganlab.__main__ import data as command
+from ganlab.data import BrokenData, any_images, check, huggingface, parquet
 
 
 def written(place, **columns):
@@ -79,3 +83,48 @@ def test_splits_of_one_file_share_no_decoded_images(tmp_path, png, monkeypatch):
     found = [np.unique(data.dataset.pixels).tolist() for data in sets]
     assert found == [[10, 20], [30, 40]]
     assert sets[0].content_key != sets[1].content_key
+
+
+@pytest.fixture(params=["one set", "two splits"])
+def saved(request, tmp_path, png):
+    """A folder of save_to_disk with the column `kind` of classes, and how many images are read."""
+    datasets = needs("datasets")
+    datasets.disable_progress_bars()
+    kinds = datasets.ClassLabel(names=["dog", "cat", "emu"])
+    features = datasets.Features({"picture": datasets.Image(), "kind": kinds})
+
+    def table(values):
+        images = [{"bytes": png(value), "path": None} for value in values]
+        return datasets.Dataset.from_dict(
+            {"picture": images, "kind": [value // 100 for value in values]}, features=features
+        )
+
+    found = table([10, 120, 30])
+    if request.param == "two splits":
+        found = datasets.DatasetDict(train=found, test=table([40]))
+    found.save_to_disk(str(tmp_path / "saved"))
+    return tmp_path / "saved"
+
+
+@pytest.mark.parametrize("reader", [huggingface, any_images])
+def test_a_folder_of_save_to_disk_is_its_images_and_classes(saved, reader):
+    dataset = ready(reader(str(saved), resolution=8, channels=1)).dataset
+    assert dataset.pixels[:, 0, 0, 0].tolist() == [10, 120, 30]
+    assert dataset.labels.tolist() == [0, 1, 0]
+    assert dataset.class_names == ["dog", "cat", "emu"]
+
+
+def test_data_check_reads_a_folder_of_save_to_disk(saved, monkeypatch, capsys):
+    found = check.survey(saved, channels=1)
+    assert found.problems == []
+    assert found.labelled == "3 classes from the column kind, of which 2 have images"
+    assert "10 to 120" in found.values
+    monkeypatch.setattr(sys, "argv", ["ganlab", "check", str(saved)])
+    with suppress(SystemExit):
+        command()
+    assert "no problems" in capsys.readouterr().out
+    (piece,) = (saved if (saved / "state.json").is_file() else saved / "train").glob("*.arrow")
+    piece.write_bytes(piece.read_bytes()[:40])
+    (problem,) = check.check(saved)
+    assert problem.path == str(saved)
+    assert "cannot be opened" in problem.reason
