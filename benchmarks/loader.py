@@ -171,10 +171,10 @@ def main():
     options = parser.parse_args()
     quieten()
     torch.set_num_threads(os.cpu_count() or 1)
-    found = {}
+    found, counts = {}, {}
     print(f"{'':14}" + "".join(f"{each:>10}" for each in ("files", "memory", "mapped", "step")))
     for size in options.sizes:
-        count = options.images if size <= 64 else options.images // 4
+        counts[str(size)] = count = options.images if size <= 64 else options.images // 4
         result = found[str(size)] = measured(size, count, options)
         for name, row in result["images_per_second"].items():
             cells = "".join(f"{rate:10,.0f}" for rate in [*row.values(), result["step"]])
@@ -182,7 +182,8 @@ def main():
     failures = list(below(found))
     if options.out:
         command = " ".join(["python benchmarks/loader.py", *sys.argv[1:]])
-        made = {"command": command, "commit": commit(), "seed": 0, "batch_size": BATCH}
+        made = {"command": command, "commit": commit(), "seed": 0, "n": counts}
+        made |= {"batch_size": BATCH, "rounds": options.rounds, "steps": options.steps}
         made |= {"cores": os.cpu_count(), "torch": torch.__version__}
         options.out.write_text(json.dumps({**made, "sizes": found}, indent=2) + "\n")
     sys.exit("\n".join(failures) or 0)
