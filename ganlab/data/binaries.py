@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ganlab.data.collection import Arrays, HoldsOut, content_hash
+from ganlab.data.collection import Arrays, TwoSided, content_hash
 from ganlab.data.files import require_path, state
 from ganlab.data.problems import BrokenData, Problem
 
@@ -51,7 +51,7 @@ CIFAR10_FILES = {
 }
 
 
-class CIFAR10(HoldsOut):
+class CIFAR10(TwoSided):
     """CIFAR-10 (Krizhevsky 2009), 32x32 RGB: records of a label byte and 3 x 1024 pixel bytes."""
 
     shared = False
@@ -75,11 +75,9 @@ class CIFAR10(HoldsOut):
             images, labels, CIFAR10_CLASSES, str(folder), content_hash(*map(state, places))
         )
 
-    def held_out(self) -> "CIFAR10":
-        """The official split that is not trained on."""
-        if self.split == "all":
-            raise ValueError("data.split=all holds nothing out: data.split=train")
-        return CIFAR10(self.path, "test" if self.split == "train" else "train")
+    def side(self, split: str) -> "CIFAR10":
+        """An official split."""
+        return CIFAR10(self.path, split)
 
 
 class STL10:

@@ -73,12 +73,20 @@ class Source(Protocol):
         """List the images; raises `BrokenData` or `FileNotFoundError` with a way out."""
 
 
-class HoldsOut(ABC):
-    """A source with a side that is not trained on."""
+class TwoSided(ABC):
+    """A source with the sides `train` and `test`, of which one is not trained on."""
+
+    split: str  # train, test, or both under another name
+
+    def held_out(self) -> Source:
+        """The side that is not trained on, whole; raises ValueError where both are."""
+        if self.split not in ("train", "test"):
+            raise ValueError(f"data.split={self.split} holds nothing out: data.split=train")
+        return self.side("test" if self.split == "train" else "train")
 
     @abstractmethod
-    def held_out(self) -> Source:
-        """That side, whole; raises ValueError where none is left of it."""
+    def side(self, split: str) -> Source:
+        """One of them, whole."""
 
 
 class Arrays(Collection):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganlab.data.collection import Arrays, HoldsOut, content_hash
+from ganlab.data.collection import Arrays, TwoSided, content_hash
 
 SIDE, COLUMNS = 64, 62  # px of a picture, pictures in a row of the sheet
 # of all pixels, (3786, 64, 64, 3), and all rows
@@ -50,7 +50,7 @@ class Emoji:
         return _draw("held out", self.name) < TEST_SHARE
 
 
-class EmojiSheet(HoldsOut):
+class EmojiSheet(TwoSided):
     """The embedded pictures, each once, in the order of their files.
 
     Of pictures that are equal in every pixel one stays: a neutral one before a skin tone, then the
@@ -92,11 +92,9 @@ class EmojiSheet(HoldsOut):
         key = content_hash(SHA256, self.variants, self.split, self.num)
         return Arrays(images[kept], labels, CATEGORIES, "emoji", key)
 
-    def held_out(self) -> "EmojiSheet":
-        """The names that are not trained on, with skin tones as they are here."""
-        if self.split == "all":
-            raise ValueError("data.split=all keeps no names apart: data.split=train")
-        return EmojiSheet(self.variants, "test" if self.split == "train" else "train")
+    def side(self, split: str) -> "EmojiSheet":
+        """All names of a side, with skin tones as they are here."""
+        return EmojiSheet(self.variants, split)
 
     def _takes(self, emoji: Emoji) -> bool:
         right_side = self.split == "all" or emoji.held_out == (self.split == "test")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ganlab.data.collection import Arrays, HoldsOut, content_hash
+from ganlab.data.collection import Arrays, TwoSided, content_hash
 from ganlab.data.download import fetch, gunzip, unpack
 from ganlab.data.files import require_path, state
 from ganlab.data.problems import BrokenData, Problem
@@ -61,7 +61,7 @@ def write_idx(array: NDArray[np.uint8]) -> bytes:
     return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes() + array.tobytes()
 
 
-class MNIST(HoldsOut):
+class MNIST(TwoSided):
     """MNIST (LeCun et al. 1998) from its idx files, gzipped or not."""
 
     shared = False
@@ -84,11 +84,9 @@ class MNIST(HoldsOut):
         key = content_hash(*(state(_idx_file(folder, n) or folder) for n in SHA256), self.split)
         return _arrays(images, labels, [str(digit) for digit in range(10)], str(folder), key)
 
-    def held_out(self) -> "MNIST":
-        """The official split that is not trained on."""
-        if self.split == "all":
-            raise ValueError("data.split=all holds nothing out: data.split=train")
-        return MNIST(self.path, "test" if self.split == "train" else "train")
+    def side(self, split: str) -> "MNIST":
+        """An official split."""
+        return MNIST(self.path, split)
 
     def _read(self, folder: Path, name: str, guide: str) -> NDArray[np.uint8]:
         place = _idx_file(folder, name)

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from ganlab.cli import visible
 from ganlab.data.batch import Batch
-from ganlab.data.collection import Collection, HoldsOut, Source, content_hash, survey_values
+from ganlab.data.collection import Collection, Source, TwoSided, content_hash, survey_values
 from ganlab.data.dataset import DecodedFile, ImageDataset, decode, nbytes
 from ganlab.data.decode import MAX_PIXELS, Fitting, checked_show
 from ganlab.data.generated import Generated
@@ -171,7 +171,7 @@ class ImageData(lightning.LightningDataModule):
         Raises:
             ValueError: there is none.
         """
-        if not isinstance(self.source, HoldsOut):
+        if not isinstance(self.source, TwoSided):
             raise ValueError(f"data={self.name} has no side that is held out of training")
         other = copy(self)
         other.source, other._dataset, other._checked = self.source.held_out(), None, None
