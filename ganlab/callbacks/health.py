@@ -9,8 +9,8 @@ from lightning import Trainer
 from torch import Tensor
 
 from ganlab.callbacks.observer import Observer, fixed_fakes, log_row
+from ganlab.data.positions import random_positions, stored_images
 from ganlab.nn.growing import growth_state
-from ganlab.nn.randomness import keyed_generator
 from ganlab.systems.training import Training
 
 PATIENCE = 2  # ticks in a row until it is said
@@ -81,10 +81,9 @@ class Health(Observer):
         """Measure the reals."""
         data, self.outside = pl_module.data, None
         if trainer.is_global_zero and data is not None and len(data.dataset) >= 2:
-            source = keyed_generator("health", self.seed)
-            chosen = torch.randperm(len(data.dataset), generator=source)[: self.num]
-            batch = data.batch(chosen.sort().values).to(pl_module.device)
-            self.reals = self.signs(data.on_after_batch_transfer(batch, 0).image)
+            num = len(data.dataset)
+            chosen = random_positions(num, min(num, self.num), "health", self.seed)
+            self.reals = self.signs(stored_images(data, sorted(chosen), pl_module.device).image)
 
     def signs(self, images: Tensor) -> dict[str, float]:
         """What is measured of (N, C, H, W) images in [-1, 1]."""

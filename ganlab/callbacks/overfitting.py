@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ganlab.callbacks.observer import Observer, fixed_fakes, log_row
 from ganlab.data import ImageData
+from ganlab.data.positions import random_positions, stored_images
 from ganlab.networks.base import Condition
-from ganlab.nn.randomness import keyed_generator
 from ganlab.sampling import Sampler, batched, evaluating
 from ganlab.systems.gan import GAN
 from ganlab.systems.training import Training
@@ -74,12 +74,11 @@ class Overfitting(Observer):
 
     def of_reals(self, system: GAN, data: ImageData) -> Tensor:
         """Logits of a fixed random choice, each told what it is of."""
-        source = keyed_generator("overfitting", self.seed)
-        chosen = torch.randperm(len(data.dataset), generator=source)[: self.num].sort().values
+        num = len(data.dataset)
+        chosen = random_positions(num, min(num, self.num), "overfitting", self.seed)
         found = []
-        for indices in chosen.split(self.batch_size):
-            batch = data.on_after_batch_transfer(data.batch(indices).to(system.device), 0)
-            batch, condition = system.conditioner(batch)
+        for indices in batched(sorted(chosen), self.batch_size):
+            batch, condition = system.conditioner(stored_images(data, indices, system.device))
             found.append(logits_of(system, batch.image, condition))
         return torch.cat(found)
 
