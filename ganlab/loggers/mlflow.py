@@ -1,7 +1,6 @@
 """MLflow, on a server or in a database in the run's folder, on the axis of images seen."""
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from os import environ
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
-from ganlab.loggers.tracker import Tracker
+from ganlab.loggers.tracker import Tracker, require_package
 from ganlab.storage.regular import read_text
 
 
@@ -22,8 +21,7 @@ class MLflowTracker(MLFlowLogger, Tracker):
     """
 
     def __init__(self, directory: Path, experiment: str, uri: str | None) -> None:
-        if find_spec("mlflow") is None:
-            raise ModuleNotFoundError("logger=mlflow needs a package: pip install 'ganlab[mlflow]'")
+        require_package("mlflow", "'ganlab[mlflow]'")
         self.file = directory / "mlflow_id.txt"
         known = read_text(self.file).strip() if self.file.exists() else None
         server = uri or environ.get("MLFLOW_TRACKING_URI")

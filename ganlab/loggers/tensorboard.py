@@ -1,6 +1,5 @@
 """TensorBoard, in the run's folder, on the axis of images seen."""
 
-from importlib.util import find_spec
 from pathlib import Path
 
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -8,7 +7,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
-from ganlab.loggers.tracker import Tracker
+from ganlab.loggers.tracker import Tracker, require_package
 
 
 class TensorBoardTracker(TensorBoardLogger, Tracker):
@@ -22,10 +21,7 @@ class TensorBoardTracker(TensorBoardLogger, Tracker):
         self,
         directory: str | Path,  # the run's folder
     ) -> None:
-        if find_spec("tensorboard") is None:
-            raise ModuleNotFoundError(
-                "logger=tensorboard needs a package: pip install 'ganlab[tensorboard]'"
-            )
+        require_package("tensorboard", "'ganlab[tensorboard]'")
         self.continues = any(Path(directory, "tensorboard").glob("events.*"))  # an earlier life
         super().__init__(str(directory), name="tensorboard", version="", default_hp_metric=False)
 

@@ -1,6 +1,7 @@
 """What a logger of ours takes besides rows of numbers."""
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from lightning.pytorch.loggers import Logger
 
@@ -24,6 +25,12 @@ class Tracker(Logger):
 
     def abandon(self) -> None:
         """Drop what would complain, or wait, when the process ends."""
+
+
+def require_package(name: str, requirement: str) -> None:
+    """Raise ModuleNotFoundError, naming what pip is to install, where a tracker's is missing."""
+    if find_spec(name) is None:
+        raise ModuleNotFoundError(f"logger={name} needs a package: pip install {requirement}")
 
 
 def trackers_of(loggers: Sequence[Logger]) -> list[Tracker]:

@@ -7,7 +7,6 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +17,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
-from ganlab.loggers.tracker import Tracker
+from ganlab.loggers.tracker import Tracker, require_package
 from ganlab.storage.regular import read_text
 
 log = logging.getLogger(__name__)
@@ -62,8 +61,7 @@ class WandbTracker(WandbLogger, Tracker):
         name: str | None = None,  # shown name of the run; None = the folder's last parts
         **options: Any,  # project, entity, group, tags, job_type: see `wandb_tracker`
     ) -> None:
-        if find_spec("wandb") is None:
-            raise ModuleNotFoundError("logger=wandb needs a package: pip install wandb")
+        require_package("wandb", "wandb")
         self.directory = Path(directory)
         name = name or "/".join(self.directory.absolute().parts[-3:])
         super().__init__(name=name, save_dir=self.directory, **options)
