@@ -9,7 +9,7 @@ background, around the object.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +39,8 @@ class RegionQuestion(EditQuestion):
     Raises:
         ValueError: no image, or the finest level, which leaves nothing closer to the image to keep.
     """
+
+    figure: ClassVar[str]  # its name, and that of the folder of variants
 
     image: str | Path | None = None  # file of the image, any size and mode
     paste: bool = False  # put the original's pixels back outside the region
@@ -93,7 +95,7 @@ class Regional:
     @property
     def name(self) -> str:
         """Of the figure and of the folder of variants."""
-        return type(self.question).__name__.lower()
+        return self.question.figure
 
     @property
     def shown(self) -> Tensor:
@@ -160,6 +162,8 @@ class Repaint(RegionQuestion):
             image to keep, or what `Easel.at` refuses.
     """
 
+    figure: ClassVar[str] = "repaint"
+
     mask: str | Path | None = None  # file of the region: white is painted anew
 
     def __post_init__(self) -> None:
@@ -201,6 +205,8 @@ class Compose(RegionQuestion):
         ValueError: no image or object, not one of mask and box, a place outside, no variant, a
             finest level, or what `Easel.at` refuses.
     """
+
+    figure: ClassVar[str] = "compose"
 
     object: str | Path | None = None  # file of the image that holds the object
     mask: str | Path | None = None  # file of the object's region in that image, white
