@@ -44,16 +44,11 @@ class Forked:
         """The same."""
         return self.returncode
 
-    def wait(self, timeout=None):
-        """The same once it has ended."""
+    def communicate(self, timeout=None):
+        """What it wrote by its end, on its two streams."""
         self._process.join(timeout)
         if self.returncode is None:
             raise subprocess.TimeoutExpired(str(self.pid), timeout)
-        return self.returncode
-
-    def communicate(self, timeout=None):
-        """What it wrote by its end, on its two streams."""
-        self.wait(timeout)
         return tuple(said.result(timeout) for said in self._said)
 
     def send_signal(self, number):
@@ -61,20 +56,9 @@ class Forked:
         if self.poll() is None:
             os.kill(self.pid, number)
 
-    def terminate(self):
-        """SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
     def kill(self):
         """SIGKILL."""
         self.send_signal(signal.SIGKILL)
-
-
-def run(script, *words, env=None, timeout=300):
-    """What `subprocess.run` answers, as text."""
-    process = Forked(script, *words, env=env)
-    out, err = process.communicate(timeout)
-    return subprocess.CompletedProcess([script, *words], process.returncode, out, err)
 
 
 def _perform(script, words, environment, out, err):
@@ -83,7 +67,8 @@ def _perform(script, words, environment, out, err):
         file = os.open(path, os.O_WRONLY)
         os.dup2(file, number)
         os.close(file)
-    sys.stdout, sys.stderr = (open(n, "w", closefd=False) for n in (1, 2))  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115 (a kill loses no line)
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(ROOT)
