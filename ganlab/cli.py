@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.arguments import arrange, key_of, value_of
-from ganlab.hydra_versions import resolved_by, whitelisted
+from ganlab.hydra_versions import register_resolver, whitelist
 from ganlab.processes import external_rank
 
 # What a user can cause; anything else is a defect and keeps its traceback.
@@ -141,9 +141,9 @@ def data_choice(ckpt: str | None) -> str:
 
 def register_resolvers() -> None:
     """Make the path rules usable in YAML."""
-    resolved_by("config_folder", config_folder)
-    resolved_by("training_directory", training_directory)
-    resolved_by("data_choice", data_choice)
+    register_resolver("config_folder", config_folder)
+    register_resolver("training_directory", training_directory)
+    register_resolver("data_choice", data_choice)
 
 
 class Again(BaseException):
@@ -222,7 +222,7 @@ def _read(
             raise ValueError(f"{one_line(error)}; {ways}") from error
     sys.argv[1:] = words
     try:
-        with around(), whitelisted():
+        with around(), whitelist():
             main()
     except Again as decision:
         return decision

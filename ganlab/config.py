@@ -15,7 +15,7 @@ from ganlab.checks.annotations import annotations
 from ganlab.checks.ranges import KIMG, POSITIVE, SEED, text_of
 from ganlab.checks.values import HYDRAS, refusal, type_problem
 from ganlab.cli import conf_dir, nearest
-from ganlab.hydra_versions import instantiated
+from ganlab.hydra_versions import build_node
 
 # What each section of a config may build: classes, and the functions of BUILDERS. A checkpoint
 # names targets too, so nothing that a model is made of acts on the machine when it is built.
@@ -377,7 +377,7 @@ def build(
     taken = parameters(locate(str(node["_target_"]), SECTIONS[section], extra))
     given |= {name: each for name, each in (offered or {}).items() if name in taken}
     try:
-        return instantiated(node, [*SECTIONS[section], *extra], given)
+        return build_node(node, [*SECTIONS[section], *extra], given)
     except InstantiationException as error:
         if isinstance(error.__cause__, OSError):  # a file's trouble, which it names itself
             raise

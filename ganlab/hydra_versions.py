@@ -23,7 +23,7 @@ _register: Callable[..., None] = (
 AROUND = ("ganlab.grid", "ganlab.runs", "hydra_plugins", "hydra._internal.core_plugins")
 
 
-def whitelisted(packages: Sequence[str] = AROUND) -> AbstractContextManager[object]:
+def whitelist(packages: Sequence[str] = AROUND) -> AbstractContextManager[object]:
     """Inside the block Hydra builds what these packages hold, or what is named in full, alone."""
     if not SINCE_1_4:
         return nullcontext()
@@ -34,16 +34,16 @@ def whitelisted(packages: Sequence[str] = AROUND) -> AbstractContextManager[obje
     return block
 
 
-def instantiated(node: Mapping[str, Any], packages: Sequence[str], given: Mapping[str, Any]) -> Any:
+def build_node(node: Mapping[str, Any], packages: Sequence[str], given: Mapping[str, Any]) -> Any:
     """What a node of plain values says, out of these packages, with further arguments.
 
     Raises:
         hydra.errors.InstantiationException: it cannot be built.
     """
-    with whitelisted(packages):
+    with whitelist(packages):
         return instantiate(node, _convert_="all", **given)
 
 
-def resolved_by(name: str, function: Callable[..., object]) -> None:
+def register_resolver(name: str, function: Callable[..., object]) -> None:
     """Let `${name:...}` in a config be what the function makes of its words."""
     _register(name, function, replace=True)

@@ -16,11 +16,11 @@ from omegaconf import DictConfig, open_dict
 
 from ganlab.cli import EXPECTED, one_line, register_resolvers
 from ganlab.grid.naming import cell_name, cell_values
-from ganlab.hydra_versions import resolved_by
+from ganlab.hydra_versions import register_resolver
 from ganlab.runs.provenance import raw_words
 
 register_resolvers()
-resolved_by("cell_name", lambda axes, words: cell_name(cell_values(axes, raw_words(words))))
+register_resolver("cell_name", lambda axes, words: cell_name(cell_values(axes, raw_words(words))))
 
 
 class CellReturn(JobReturn):

@@ -41,7 +41,7 @@ def test_hydra_is_told_what_may_be_built_and_nothing_of_what_is_outside(monkeypa
     monkeypatch.setattr(hydra_versions, "SINCE_1_4", True)
     monkeypatch.setattr(hydra.utils, "execution_whitelist", whitelist, raising=False)
     node = {"_target_": "ganlab.features.Classifier"}
-    made = hydra_versions.instantiated(node, SECTIONS["features"], {})
+    made = hydra_versions.build_node(node, SECTIONS["features"], {})
     assert type(made).__name__ == "Classifier"
     assert told == [(["ganlab.features", "ganlab.features.*"], True)]
 
@@ -49,13 +49,13 @@ def test_hydra_is_told_what_may_be_built_and_nothing_of_what_is_outside(monkeypa
 def test_without_a_whitelist_nothing_is_said_of_it(monkeypatch):
     monkeypatch.setattr(hydra_versions, "SINCE_1_4", False)
     monkeypatch.delattr(hydra.utils, "execution_whitelist", raising=False)
-    with hydra_versions.whitelisted():
+    with hydra_versions.whitelist():
         pass
 
 
 def test_a_resolver_is_known_by_its_name_and_replaced_by_the_next_of_it():
     for answer in (1, 2):
-        hydra_versions.resolved_by("of_this_test", lambda answer=answer: answer)
+        hydra_versions.register_resolver("of_this_test", lambda answer=answer: answer)
     assert OmegaConf.create({"a": "${of_this_test:}"}).a == 2
     OmegaConf.clear_resolver("of_this_test")
 

@@ -71,13 +71,13 @@ LABELS = 2**30  # bytes of a description, in which each image has a few
 SEAL = "checksum"  # its key in a description, of the rest of it
 
 
-def sealed(described: Mapping[str, Any]) -> dict[str, Any]:
+def seal(described: Mapping[str, Any]) -> dict[str, Any]:
     """A description with a checksum of all that it says."""
     text = json.dumps(described, sort_keys=True).encode()
     return {**described, SEAL: hashlib.blake2b(text, digest_size=16).hexdigest()}
 
 
-def unsealed(found: Any) -> dict[str, Any]:
+def check_seal(found: Any) -> dict[str, Any]:
     """What a description says; one that was written without a checksum is believed.
 
     Raises:
@@ -86,7 +86,7 @@ def unsealed(found: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError("it is no mapping")
     said = {key: value for key, value in found.items() if key != SEAL}
-    if SEAL in found and sealed(said) != found:
+    if SEAL in found and seal(said) != found:
         raise ValueError("its checksum does not agree")
     return said
 
@@ -141,7 +141,7 @@ class DecodedFile:
         """
         pixels = read_npy(self.pixels)
         try:
-            described = unsealed(json.loads(read_text(self.description, most=LABELS)))
+            described = check_seal(json.loads(read_text(self.description, most=LABELS)))
             given, names, digest = (described[key] for key in ("labels", "class_names", "digest"))
             labels = None if given is None else np.array(given, np.int64)
             ends = described.get("range")
@@ -171,7 +171,7 @@ class DecodedFile:
             with partial_folder(self.directory) as partial:
                 pixels = partial / PIXELS
                 description = self._write_pixels(pixels, collection, fitting, skip_broken)
-                (partial / DESCRIPTION).write_text(json.dumps(sealed(description)))
+                (partial / DESCRIPTION).write_text(json.dumps(seal(description)))
                 pixels.replace(self.pixels)
                 (partial / DESCRIPTION).replace(self.description)
         except OSError as error:

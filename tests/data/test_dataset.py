@@ -62,7 +62,7 @@ def test_images_are_copies(pets):
 def test_a_description_that_is_not_of_these_images_is_made_anew(pets, own_cache, change):
     first = ready(pets_data(pets, memory_budget_mb=0))
     (path,) = (own_cache / "images").glob("*.json")
-    older = dataset.unsealed(json.loads(path.read_text()))  # written without a checksum
+    older = dataset.check_seal(json.loads(path.read_text()))  # written without a checksum
     path.write_text(json.dumps({**older, **change}))
     with pytest.warns(UserWarning, match="are damaged .* made anew"):
         again = ready(pets_data(pets, memory_budget_mb=0))
@@ -73,14 +73,14 @@ def test_a_description_that_is_not_of_these_images_is_made_anew(pets, own_cache,
 
 def test_no_bit_of_a_description_flips_unseen():
     kept = {"labels": [0, 1], "class_names": ["a", "b"], "digest": "0" * 32, "range": [0, 4095.5]}
-    whole = json.dumps(dataset.sealed(kept)).encode()
-    assert dataset.unsealed(json.loads(whole)) == kept
-    assert dataset.unsealed(kept) == kept, "of an earlier version"
+    whole = json.dumps(dataset.seal(kept)).encode()
+    assert dataset.check_seal(json.loads(whole)) == kept
+    assert dataset.check_seal(kept) == kept, "of an earlier version"
     for bit in range(8 * len(whole)):
         damaged = bytearray(whole)
         damaged[bit // 8] ^= 1 << bit % 8
         try:
-            found = dataset.unsealed(json.loads(bytes(damaged).decode()))
+            found = dataset.check_seal(json.loads(bytes(damaged).decode()))
         except ValueError:
             continue
         assert {key: found.get(key) for key in kept} == kept, "its name alone was damaged"
