@@ -87,7 +87,9 @@ def default_parameters(module: str, node: Definition) -> Iterator[tuple[str, Any
         if isinstance(base, ast.Name) and (place := definition_of(module, base.id)):
             yield from default_parameters(*place)
     for field in node.body:
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value:
+        if not isinstance(field, ast.AnnAssign) or "ClassVar" in ast.unparse(field.annotation):
+            continue
+        if isinstance(field.target, ast.Name) and field.value:
             yield from plain_constants(field.target.id, field.value, constants)
 
 
