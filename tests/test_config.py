@@ -12,14 +12,18 @@ from ganlab.config import (
     ConfigError,
     build,
     check,
-    check_sections,
-    check_top_level,
-    check_values,
     differences,
     locate,
     parameters,
     resolve,
     targets,
+)
+from ganlab.runs.settings import (
+    check_complete,
+    check_sections,
+    check_top_level,
+    check_values,
+    primary_keys,
 )
 
 ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.001}
@@ -308,3 +312,21 @@ def test_differences_name_dotted_keys_and_both_values():
     old = {"model": {"width": 8, "depth": 2}, "seed": 0}
     new = {"model": {"width": 16, "depth": 2}, "seed": 0, "extra": 1}
     assert differences(old, new) == ["extra: None -> 1", "model.width: 8 -> 16"]
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_a_key_that_was_taken_out_is_named(name):
+    """`~seed`, `~trainer`: nothing is looked up that is not there."""
+    plain, groups = primary_keys(name)
+    whole = OmegaConf.create(dict.fromkeys((*plain, *groups), "any"))
+    check_complete(whole, name)
+    optional = {"hydra", "callbacks", "logger"} | {
+        key for key, option in groups.items() if not option
+    }
+    for key in (*plain, *groups):
+        rest = OmegaConf.masked_copy(whole, [each for each in whole if each != key])
+        if key in optional:
+            check_complete(rest, name)
+            continue
+        with pytest.raises(ConfigError, match=rf"^{key} was taken out \(~{key}\)"):
+            check_complete(rest, name)

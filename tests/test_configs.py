@@ -9,9 +9,10 @@ import torch
 from omegaconf import OmegaConf
 
 from ganlab.cli import conf_dir
-from ganlab.config import ConfigError, check, check_top_level
+from ganlab.config import ConfigError, check
 from ganlab.run import build_system, check_config, evaluate, recipe, train
 from ganlab.runs.classes import count_classes
+from ganlab.runs.settings import check_top_level
 
 CONF = conf_dir()
 SMOKE = [line for line in (Path(__file__).parent / "smoke.txt").read_text().split() if line]

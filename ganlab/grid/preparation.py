@@ -9,12 +9,13 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.config import check_values, resolve
+from ganlab.config import resolve
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import Cell, GridError
 from ganlab.grid.naming import cell_values
 from ganlab.processes import external_rank
 from ganlab.runs.provenance import raw_words, search_path_words
+from ganlab.runs.settings import check_complete, check_values
 
 PLAN = ".plan"
 PATIENCE = 600  # seconds that ranks of one cell wait for the first of them
@@ -40,11 +41,12 @@ def composed_cell(config: DictConfig) -> Cell:
     Raises:
         omegaconf.errors.MissingMandatoryValue: a `???` was left unset.
         GridError: an evaluation without a checkpoint.
-        ConfigError: a number that no run can have.
+        ConfigError: a number that no run can have, or a key taken out that every run needs.
     """
     hydra = HydraConfig.get()
     kind = str(hydra.job.config_name)
     words = raw_words(hydra.overrides.task)
+    check_complete(config, kind)
     settings = resolve(config) if kind == "train" else evaluation_config(config)
     if kind == "train":
         check_values(settings)

@@ -5,8 +5,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.checks.ranges import text_of
-from ganlab.config import ConfigError, build, check_packages, check_sections
+from ganlab.config import ConfigError, build
 from ganlab.data import ImageData
+from ganlab.runs.settings import check_complete, check_packages, check_sections
 
 AUTO, KEY = "auto", "model.conditioner.num_labels"
 
@@ -24,6 +25,7 @@ def count_classes(config: DictConfig) -> DictConfig:
     conditioner = config.get("model", {}).get("conditioner")
     if not isinstance(conditioner, DictConfig) or conditioner.get("num_labels") != AUTO:
         return config
+    check_complete(config, "train")
     config = config.copy()
     OmegaConf.update(config, KEY, classes_of(config))
     return config

@@ -7,13 +7,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from ganlab.checks.places import place_named
 from ganlab.checks.ranges import text_of
-from ganlab.config import SECTIONS, ConfigError, Settings, build, check_packages, locate, parameters
+from ganlab.config import SECTIONS, ConfigError, Settings, build, locate, parameters
 from ganlab.data import ImageData, NoImages
 from ganlab.data.containers import shard_files
 from ganlab.data.sources import GUIDE, set_up_beside
 from ganlab.data.values import Given, to_find
 from ganlab.runs.checkpoint_sampler import CheckpointSampler
 from ganlab.runs.recipes import names
+from ganlab.runs.settings import check_packages
 from ganlab.studies import Scores
 from ganlab.systems.stored_images import StoredImageSystem
 

@@ -19,10 +19,6 @@ from ganlab.config import (
     Settings,
     build,
     check,
-    check_packages,
-    check_sections,
-    check_top_level,
-    check_values,
     differences,
     locate,
     resolve,
@@ -47,6 +43,13 @@ from ganlab.runs.saved_options import (
     with_places,
     without_places,
 )
+from ganlab.runs.settings import (
+    check_complete,
+    check_packages,
+    check_sections,
+    check_top_level,
+    check_values,
+)
 from ganlab.studies import Scores
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 from ganlab.systems.pretrained import Pretrained
@@ -69,6 +72,7 @@ FREE_WATCHED = ("every_kimg", "batch_size", "monitor", "suite")
 
 def check_config(config: DictConfig, name: str) -> Settings:
     """Resolve a composed config and refuse what no run can have."""
+    check_complete(config, name)
     check_sections(config)
     settings = resolve(config)
     check_top_level(settings, name)
@@ -88,6 +92,7 @@ def check_beginning(config: DictConfig) -> None:
     Raises:
         ConfigError: names the key and what it takes.
     """
+    check_complete(config, "evaluate")
     given: Any = OmegaConf.to_container(config)
     if given.get("fake") is not None and given.get("ckpt") is not None:
         raise ConfigError(f"ckpt={given['ckpt']} and fake={given['fake']} are two: give one")

@@ -6,10 +6,11 @@ import signal
 import pytest
 import torch
 
-from ganlab.config import ConfigError, check_stopping
+from ganlab.config import ConfigError
 from ganlab.data import synthetic
 from ganlab.losses import Nonsaturating
 from ganlab.networks import vanilla
+from ganlab.runs.settings import check_stopping
 from ganlab.systems import GAN, Checkpointing
 from ganlab.systems.checkpoint import load_checkpoint
 from ganlab.systems.early_stopping import Patience
