@@ -207,10 +207,7 @@ def check_node(node: object, path: str, packages: Sequence[str], extra: Sequence
     """`check` of one section or of a part of one."""
     if (text := _interpolated(node)) is not None:
         raise ConfigError(f"{path} holds {text!r}: an interpolation is not resolved a second time")
-    found = [
-        (where, each, locate(str(each["_target_"]), packages, extra))
-        for where, each in targets(node, path)
-    ]
+    found = [(*named, located(*named, packages, extra)) for named in targets(node, path)]
     for where, each, target in found:
         known, hints = parameters(target), annotations(target)
         for key, value in each.items():
@@ -220,6 +217,16 @@ def check_node(node: object, path: str, packages: Sequence[str], extra: Sequence
             hint, target_name = hints.get(key, Any), str(each["_target_"])
             if wrong := type_problem(f"{where}.{key}", value, hint, target_name):
                 raise ConfigError(_choice(f"{where}.{key}", value) or wrong)
+
+
+def located(
+    where: str, node: Settings, packages: Sequence[str], extra: Sequence[str]
+) -> Callable[..., Any]:
+    """`locate` what a node names; a refusal says where in the config that stands."""
+    try:
+        return locate(str(node["_target_"]), packages, extra)
+    except ConfigError as error:
+        raise ConfigError(f"{where}.{error}") from error
 
 
 def _choice(key: str, value: object) -> str | None:

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -80,6 +81,24 @@ def test_misspelt_key_at_any_depth_names_the_nearest(node, wrong, right):
         check(node)
     assert wrong in str(caught.value)
     assert f"did you mean {right}?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "node", "where"),
+    [
+        ("callbacks", {"mine": {"_target_": "shutil.copyfile"}}, "callbacks.mine"),
+        ("metrics", {"_target_": "ganlab.metrics.Suit"}, "metrics"),
+        (
+            "model",
+            {"_target_": "ganlab.systems.GAN", "loss": {"_target_": "os.system"}},
+            "model.loss",
+        ),
+        ("logger", {"a": {"_target_": "ganlab.nowhere.x"}}, "logger.a"),
+    ],
+)
+def test_a_refused_target_is_named_with_its_key(section, node, where):
+    with pytest.raises(ConfigError, match=rf"^{re.escape(where)}\._target_ "):
+        check({section: node})
 
 
 def test_misspelt_top_level_key():

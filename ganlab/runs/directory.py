@@ -85,6 +85,12 @@ def refuse_other_shapes(directory: Path) -> None:
                 f"{path} should be a file of this run and is {kind}: move it away, or name "
                 "another hydra.run.dir="
             )
+    unknown = (directory / NAME).is_file() and "status" not in result_of(directory)
+    if unknown and not checkpoints(directory):
+        raise DirectoryError(
+            f"{directory / NAME} is none that a run here left whole: move it away, or name another "
+            "hydra.run.dir="
+        )
 
 
 def refuse_used(directory: Path, kind: str, ckpt: object, resume: object) -> None:

@@ -8,6 +8,7 @@ from run_files import checkpoint, result
 
 from ganlab.report.image_files import ImageZip
 from ganlab.runs import locks
+from ganlab.runs.beginning import decide
 from ganlab.runs.directory import DirectoryError, contents, enter, sweep
 from ganlab.storage.atomic import temporary
 
@@ -109,6 +110,20 @@ def test_a_file_in_a_folders_place_is_named(tmp_path, entering, name, made):
     text = rf"{tmp_path}/{name} should be a folder .* move it away"
     with pytest.raises(DirectoryError, match=text):
         entering()
+
+
+@pytest.mark.parametrize("text", ['{"accuracy": 0.9}', '{"status": "done', "[]", ""])
+def test_a_result_of_something_else_is_not_written_over(tmp_path, entering, text):
+    run = tmp_path / "run"
+    (run / "result.json").write_text(text)
+    for kind in ("train", "evaluate"):
+        with pytest.raises(DirectoryError, match=r"result\.json is none that .* move it away"):
+            entering(kind)
+    with pytest.raises(DirectoryError, match=r"result\.json is none"):
+        decide(run)
+    assert (run / "result.json").read_text() == text
+    checkpoint(run)
+    entering(ckpt=run / "checkpoints" / "last.ckpt")  # a damaged record stops no run
 
 
 def test_a_file_above_and_a_folder_in_a_files_place_are_named(tmp_path, entering):
