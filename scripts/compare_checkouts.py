@@ -75,6 +75,10 @@ STUDIES = {
         "stylegan study=arithmetic study.a=[0,1] study.b=[2,3] study.c=[4] study.space=w"
     ),
     "style_mixing": "stylegan study=style_mixing study.a=0:2 study.b=2:5",
+    "directions": "stylegan2 study=directions study.num=2 study.num_latents=40 study.latents=0:2",
+    "directions_pca": (
+        "dcgan study=directions study.method=pca study.layer=0 study.num=2 study.num_latents=40"
+    ),
     "truncation": f"stylegan2 study=truncation study.psis=[0.5,1.0] {SCORES}",
     "projection": "stylegan2 study=projection study.indices=0:3 study.num_steps=4",
     "projection_z": "dcgan study=projection study.images=inputs study.num_steps=4",

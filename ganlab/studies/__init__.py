@@ -10,6 +10,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | `interpolation` | `Interpolation` | `nn.paths.walk_path`, `nn.paths.smoothness` |
 | `arithmetic` | `Arithmetic` | `latents.arithmetic.displacement` |
 | `style_mixing` | `StyleMixing` | `latents.style_mixing.mixed_row`; `nn.style.mix` |
+| `directions` | `Directions` | `latents.components.find_components`, `latents.components.moved` |
 | `truncation` | `Truncation` | `latents.truncation.trade` |
 | `projection` | `Projection` | `latents.projector.Projector` |
 | `timeline` | `Timeline` | `latents.timeline.generators_at`, `report.timeline.strip` |
@@ -47,6 +48,7 @@ from ganlab.studies.images.inception_select import InceptionSelect
 from ganlab.studies.images.nearest_neighbours import NearestNeighbours
 from ganlab.studies.images.spectrum import Spectrum
 from ganlab.studies.latents.arithmetic import Arithmetic
+from ganlab.studies.latents.directions import Directions
 from ganlab.studies.latents.interpolation import Interpolation
 from ganlab.studies.latents.path_length import PathLength
 from ganlab.studies.latents.projection import Projection
@@ -77,6 +79,7 @@ __all__ = [
     "CircleIncidence",
     "CircularArtifacts",
     "Compose",
+    "Directions",
     "Findings",
     "GuidedBackprop",
     "InceptionSelect",
