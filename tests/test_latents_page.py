@@ -9,7 +9,8 @@ import torch
 from omegaconf import OmegaConf
 
 from ganlab import interop
-from ganlab.interop.foreign import open_file
+from ganlab.interop.foreign import of_content
+from ganlab.storage.untrusted import read_untrusted
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "latents.md"
@@ -21,7 +22,8 @@ def test_the_notebook_runs(tmp_path, monkeypatch, capsys):
 
     (notebook,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     torch.save({"netG_state_dict": state(lively(generator(ngf=2)))}, tmp_path / "tiny.pth")
-    monkeypatch.setitem(interop.NAMED, "faces", lambda: open_file(tmp_path / "tiny.pth"))
+    tiny = tmp_path / "tiny.pth"
+    monkeypatch.setitem(interop.NAMED, "faces", lambda: of_content(tiny, read_untrusted(tiny)))
     names = {}
     exec(notebook, names)
     assert names["images"].shape == (8, 3, 64, 64)

@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 from ganlab import interop
-from ganlab.interop.foreign import open_file
+from ganlab.interop.foreign import of_content
+from ganlab.storage.untrusted import read_untrusted
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "neurons.md"
@@ -27,7 +28,8 @@ def test_the_notebook_runs_in_ten_lines(notebook, tmp_path, monkeypatch):
     from tutorial_networks import generator, lively, state
 
     torch.save({"netG_state_dict": state(lively(generator(ngf=2)))}, tmp_path / "tiny.pth")
-    monkeypatch.setitem(interop.NAMED, "faces", lambda: open_file(tmp_path / "tiny.pth"))
+    tiny = tmp_path / "tiny.pth"
+    monkeypatch.setitem(interop.NAMED, "faces", lambda: of_content(tiny, read_untrusted(tiny)))
     monkeypatch.chdir(tmp_path)
     code = [line for line in notebook.splitlines() if line and not line.startswith(("from", "#"))]
     assert len(code) <= 10

@@ -14,7 +14,8 @@ import torch
 from PIL import Image
 
 from ganlab import interop
-from ganlab.interop.foreign import open_file
+from ganlab.interop.foreign import of_content
+from ganlab.storage.untrusted import read_untrusted
 
 ROOT = Path(__file__).parents[1]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
@@ -76,7 +77,8 @@ def test_every_command_of_a_tutorial_composes(page, tmp_path):
 
 def test_the_notebook_of_a_tutorial_runs(home, monkeypatch, capsys):
     page = (ROOT / "docs" / "tutorials" / "neuron.md").read_text()
-    monkeypatch.setitem(interop.NAMED, "faces", lambda: open_file(home / "tiny.pth"))
+    tiny = home / "tiny.pth"
+    monkeypatch.setitem(interop.NAMED, "faces", lambda: of_content(tiny, read_untrusted(tiny)))
     names = {}
     exec("\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL)), names)
     assert names["moved"].shape == (8,)

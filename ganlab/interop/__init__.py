@@ -18,7 +18,6 @@ files by name. A new format is one module with `TITLE`, `LAYOUTS`, `recognises(c
 """  # noqa: E501
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 from ganlab.interop import (
@@ -26,7 +25,6 @@ from ganlab.interop import (
     dcgan,
     eyes,
     faces,
-    ganlab_safetensors,
     genforce_progressive,
     genforce_stylegan2,
     nvidia_stylegan2,
@@ -35,10 +33,10 @@ from ganlab.interop import (
     rosinality_stylegan2,
     unsupported,
 )
-from ganlab.interop.foreign import ForeignFile, open_file
+from ganlab.interop.foreign import ForeignFile
 from ganlab.interop.unknown import describe
 
-__all__ = ["FORMATS", "NAMED", "describe_unknown", "identify", "open_foreign", "titles"]
+__all__ = ["FORMATS", "NAMED", "describe_unknown", "identify", "titles"]
 
 
 class Format(Protocol):
@@ -73,29 +71,14 @@ FORMATS: Sequence[Format] = (
 NAMED = {"faces": faces.open_weights, "eyes": eyes.open_weights}  # files that a name stands for
 
 
-def open_foreign(ckpt: str | Path) -> dict[str, Any] | None:
-    """A checkpoint made of another project's file, or None where no format here knows the file.
+def identify(file: ForeignFile) -> dict[str, Any] | None:
+    """A checkpoint of a file that was read, or None where no format here knows it.
 
     It has what `recipes.rebuild_system` needs: a recipe (with the file's source), weights, and a
     clock at zero. Nothing in the file is run.
 
     Raises:
-        FileNotFoundError: a named file is neither here nor to be had; the message has the way out.
         ValueError: a file of a known format that is damaged or has an unknown structure.
-    """
-    named = NAMED.get(str(ckpt))
-    path = Path(ckpt).expanduser()
-    if named is None and ganlab_safetensors.is_one(path):
-        return ganlab_safetensors.read(path)
-    file = open_file(path) if named is None else named()
-    return None if file is None else identify(file)
-
-
-def identify(file: ForeignFile) -> dict[str, Any] | None:
-    """A checkpoint of a file that was read, or None where no format here knows it.
-
-    Raises:
-        ValueError: see `open_foreign`.
     """
     formats: Sequence[Format] = (unsupported, *FORMATS)
     found = next((each for each in formats if each.recognises(file.content)), None)

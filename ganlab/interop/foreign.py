@@ -14,10 +14,6 @@ from ganlab.checks.annotations import annotation_text, annotations, fits
 from ganlab.checks.ranges import range_problem, text_of
 from ganlab.cli import visible
 from ganlab.features.weights import sha256_of
-from ganlab.storage import DamagedFile
-from ganlab.storage.archive import CompressedArchive
-from ganlab.storage.pickles import RefusedPickle
-from ganlab.storage.untrusted import read_untrusted
 
 Node = dict[str, Any]  # part of a config: a `_target_` and its arguments
 
@@ -44,21 +40,6 @@ class ForeignFile:
             if not isinstance(key, str) or not isinstance(value, Tensor):
                 raise self.wrong(f"holds {name}.{key}, which is no tensor")
         return dict(state)
-
-
-def open_file(path: Path) -> ForeignFile | None:
-    """A file of tensors and plain containers; None where it is no such file.
-
-    Raises:
-        ValueError: it asks for more than that, and was not opened.
-    """
-    try:
-        content = read_untrusted(path)
-    except RefusedPickle as error:
-        raise ValueError(f"ckpt={path} was not opened for safety: {error}") from error
-    except (DamagedFile, CompressedArchive, OSError):  # the caller's error says it
-        return None
-    return of_content(path, content)
 
 
 def of_content(path: Path, content: object) -> ForeignFile:

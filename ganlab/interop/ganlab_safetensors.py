@@ -45,18 +45,20 @@ def is_one(path: Path) -> bool:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The checkpoint in a file.
+    """The checkpoint in a file; of one without a recipe of ours, another's, tensors by name.
 
     Raises:
-        ValueError: it is damaged, or has no recipe of ours.
+        ValueError: it is damaged, or its recipe is none.
     """
     try:
         metadata, state = read_tensors(path)
+        if RECIPE not in metadata:
+            return dict(state)
         recipe = json.loads(metadata[RECIPE], object_pairs_hook=with_numbers)
         images_seen = int(metadata[CLOCK])
         stages = stages_in(metadata.get(STAGES, "{}"))
     except (KeyError, ValueError, RecursionError) as error:
-        said = error if isinstance(error, DamagedFile) else "it has no recipe of ganlab's"
+        said = error if isinstance(error, DamagedFile) else "its recipe is none of ganlab's"
         raise ValueError(f"ckpt={path} is no safetensors file made here: {said}") from error
     if not isinstance(recipe, dict):
         raise ValueError(f"ckpt={path} has a recipe that is none")

@@ -11,7 +11,6 @@ from ganlab.interop import (
     ganlab_safetensors,
     hub,
     identify,
-    open_foreign,
     titles,
 )
 from ganlab.interop.foreign import of_content
@@ -38,7 +37,8 @@ def open_checkpoint(
 
     Raises:
         CheckpointError: no such file, or one of no known kind.
-        FileNotFoundError, ValueError: see `interop.open_foreign` and `interop.hub.cached_file`.
+        FileNotFoundError, ValueError: see `interop.identify`, the file of the name, and
+            `interop.hub.cached_file`.
     """
     if hub.is_address(ckpt):
         kept = hub.cached_file(str(ckpt), fetch)
@@ -46,9 +46,9 @@ def open_checkpoint(
         said = records_of(found["recipe"].get("source")) | {"sha256": sha256_of(kept.path)}
         found["recipe"]["source"] = said | kept.source
         return found
-    if str(ckpt) in NAMED:
-        named = open_foreign(ckpt)
-        assert named is not None
+    if (fetched := NAMED.get(str(ckpt))) is not None:
+        named = identify(fetched())
+        assert named is not None  # it has the digest of a file that was read
         return named
     return open_file(require_file(ckpt))
 
@@ -59,10 +59,28 @@ def open_file(path: Path) -> Settings:
     Raises:
         CheckpointError, ValueError: see `open_checkpoint`.
     """
-    if ganlab_safetensors.is_one(path):
-        return check_content(ganlab_safetensors.read(path), path)
+    content = read_content(path)
+    if is_ours(content):
+        return check_content(content, path)
+    if (foreign := identify(of_content(path, content))) is not None:
+        return foreign
     try:
-        content = read_untrusted(path)
+        return check_content(content, path)
+    except CheckpointError as error:
+        told = f"of other formats {titles()} is read; {describe_unknown(content)}"
+        raise CheckpointError(f"{error}; {told}") from error
+
+
+def read_content(path: Path) -> object:
+    """What a file holds, plain data, by its own kind: safetensors, or what torch or pickle wrote.
+
+    Raises:
+        CheckpointError, ValueError: it is neither, or damaged; see `open_checkpoint`.
+    """
+    if ganlab_safetensors.is_one(path):
+        return ganlab_safetensors.read(path)
+    try:
+        return read_untrusted(path)
     except RefusedPickle as error:
         raise CheckpointError(f"ckpt={path}: {unreadable(error)}") from error
     except (DamagedFile, CompressedArchive, OSError) as error:
@@ -73,12 +91,3 @@ def open_file(path: Path) -> Settings:
             f"ckpt={path}: not a readable checkpoint; it is damaged or some other kind of file; of "
             f"other formats {titles()} is read; read as one of those, {error}"
         ) from error
-    if is_ours(content):
-        return check_content(content, path)
-    if (foreign := identify(of_content(path, content))) is not None:
-        return foreign
-    try:
-        return check_content(content, path)
-    except CheckpointError as error:
-        told = f"of other formats {titles()} is read; {describe_unknown(content)}"
-        raise CheckpointError(f"{error}; {told}") from error

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganlab.interop import open_foreign
+from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.recipes import rebuild_system
 
 WIDE = [16, 16, 16, 16, 8]  # of a generator of 64 px, 4x4 first; a discriminator's blocks as well
@@ -87,7 +87,7 @@ def scores_of(state, images):
 def system_of(tmp_path, content):
     path = tmp_path / "file.bin"
     torch.save(content, path)
-    return rebuild_system(open_foreign(path), [])
+    return rebuild_system(open_checkpoint(path), [])
 
 
 def assert_alike(ours, expected):

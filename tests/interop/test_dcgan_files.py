@@ -2,11 +2,12 @@ import os
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 from tutorial_networks import discriminator, generator, lively, state
 
-from ganlab.interop import open_foreign
 from ganlab.nn.randomness import latents_at
+from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.recipes import rebuild_system
 from ganlab.sampling import Sampler
 
@@ -19,7 +20,7 @@ def written(path, content):
 
 
 def system_of(path):
-    return rebuild_system(open_foreign(path), [])
+    return rebuild_system(open_checkpoint(path), [])
 
 
 @pytest.mark.parametrize(("nz", "ngf", "nc", "resolution"), SIZES)
@@ -65,8 +66,8 @@ def test_wrappers_and_prefixes_change_nothing(tmp_path, prefix, wrapped):
     network = lively(generator())
     content = state(network, prefix)
     content = {"netG_state_dict": content, "epoch": 4} if wrapped else content
-    found = open_foreign(written(tmp_path / "g.pt", content))
-    plain = open_foreign(written(tmp_path / "plain.pt", state(network)))
+    found = open_checkpoint(written(tmp_path / "g.pt", content))
+    plain = open_checkpoint(written(tmp_path / "plain.pt", state(network)))
     assert found["recipe"]["model"] == plain["recipe"]["model"]
     for name, value in plain["state_dict"].items():
         assert torch.equal(found["state_dict"][name], value)
@@ -81,7 +82,7 @@ def test_the_record_says_where_the_file_is_from(tiny):
     import hashlib
 
     path, _ = tiny
-    source = open_foreign(path)["recipe"]["source"]
+    source = open_checkpoint(path)["recipe"]["source"]
     assert source["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert source["file"] == str(path)
     assert "tutorial" in source["format"]
@@ -122,22 +123,29 @@ WRONG = {
 def test_a_wrong_file_says_what_is_wrong(tmp_path, message):
     path = written(tmp_path / "wrong.pth", WRONG[message])
     with pytest.raises(ValueError, match=message) as caught:
-        open_foreign(path)
+        open_checkpoint(path)
     assert str(path) in str(caught.value)
 
 
-def test_unknown_files_are_nobodys(tmp_path):
-    assert open_foreign(written(tmp_path / "other.pth", {"weights": torch.ones(2)})) is None
-    assert open_foreign(tmp_path / "missing.pth") is None
-    (tmp_path / "text.tar").write_text("no checkpoint")
-    assert open_foreign(tmp_path / "text.tar") is None
+@pytest.mark.filterwarnings("ignore:.* has no checksum")
+def test_safetensors_of_others_are_read_as_what_they_hold(tmp_path):
+    """Tensors by name, as hubs keep them: a known layout, or the nearest one."""
+    weights = state(generator(8, 8, 3, 64))
+    save_file(weights, tmp_path / "g.safetensors")
+    expected = system_of(written(tmp_path / "g.pth", weights)).state_dict()
+    found = system_of(tmp_path / "g.safetensors").state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    save_file({"odd.weight": torch.ones(2)}, tmp_path / "odd.safetensors")
+    with pytest.raises(ValueError, match=r"odd\.safetensors .*first are 'odd.weight'"):
+        open_checkpoint(tmp_path / "odd.safetensors")
 
 
 def test_a_network_pickled_whole_is_read_as_data(tmp_path):
     network = lively(generator())
-    plain = open_foreign(written(tmp_path / "plain.pth", state(network)))
+    plain = open_checkpoint(written(tmp_path / "plain.pth", state(network)))
     for content in (network, {"netG_state_dict": network}):
-        found = open_foreign(written(tmp_path / "module.pth", content))
+        found = open_checkpoint(written(tmp_path / "module.pth", content))
         for name, value in plain["state_dict"].items():
             assert torch.equal(found["state_dict"][name], value)
 
@@ -150,7 +158,7 @@ def test_an_object_of_options_says_the_labels(tmp_path):
     config = Config()
     config.categoryVectorDim = 3
     content = {"config": config, "avgG": ZooGenerator(9).state_dict()}
-    found = open_foreign(written(tmp_path / "zoo.pt", content))
+    found = open_checkpoint(written(tmp_path / "zoo.pt", content))
     arguments = found["recipe"]["model"]["generator"]
     assert (arguments["latent_dim"], arguments["num_labels"]) == (6, 3)
 
@@ -180,12 +188,12 @@ def test_a_generator_may_end_without_a_tanh(tmp_path, told, squashed):
 def test_an_object_that_names_code_is_not_opened(tmp_path):
     path = written(tmp_path / "module.pth", {"netG": os.system})
     with pytest.raises(ValueError, match="not opened for safety"):
-        open_foreign(path)
+        open_checkpoint(path)
 
 
 def test_reading_draws_no_random_number(tiny):
     before = torch.get_rng_state()
-    open_foreign(tiny[0])
+    open_checkpoint(tiny[0])
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -285,6 +293,6 @@ def test_a_discriminator_of_several_answers_is_left_out_and_named(tmp_path):
     critic = state(discriminator())
     critic["main.11.weight"] = torch.ones(5, 32, 4, 4)
     content = {"netG": state(lively(generator())), "netD": critic}
-    found = open_foreign(written(tmp_path / "g.pth", content))
+    found = open_checkpoint(written(tmp_path / "g.pth", content))
     assert found["recipe"]["model"]["discriminator"] is None
     assert "answers 5 numbers" in found["recipe"]["source"]["left_out"]

@@ -16,7 +16,7 @@ from test_genforce_progressive import plain
 from tutorial_networks import lively
 
 from ganlab.cli import EXPECTED, conf_dir, one_line
-from ganlab.interop import open_foreign
+from ganlab.runs.checkpoint_files import open_checkpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
@@ -109,7 +109,7 @@ def pictures(folder, side):
 
 
 def words_of(study, ckpt, folder, with_reals):
-    side = open_foreign(ckpt)["recipe"]["data"]["resolution"]
+    side = open_checkpoint(ckpt)["recipe"]["data"]["resolution"]
     given = SMALL | (pictures(folder, side) if study in PYRAMID else {})
     words = [f"study.{key}={value}" for key, value in given.items() if key in STUDIES[study]]
     if with_reals:

@@ -3,9 +3,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from ganlab.interop import open_foreign
 from ganlab.networks.base import Condition
 from ganlab.nn.style import truncate
+from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.recipes import rebuild_system
 
 Z = torch.randn(4, 6, generator=torch.Generator().manual_seed(5))
@@ -17,7 +17,7 @@ ONE_HOT = F.one_hot(LABEL, 3).float()
 def system_of(tmp_path, content):
     path = tmp_path / "file.bin"
     torch.save(plain(content), path)
-    return rebuild_system(open_foreign(path), [])
+    return rebuild_system(open_checkpoint(path), [])
 
 
 def plain(content):
@@ -220,5 +220,5 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path, message):
     path = tmp_path / "wrong.pth"
     torch.save(WRONG[message], path)
     with pytest.raises(ValueError, match=message) as caught:
-        open_foreign(path)
+        open_checkpoint(path)
     assert str(path) in str(caught.value)

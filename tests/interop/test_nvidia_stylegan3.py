@@ -7,10 +7,10 @@ from scipy import special
 from stylegan2_files import persistent, write_nvidia
 from torch.nn import functional as F
 
-from ganlab.interop import open_foreign
 from ganlab.networks.base import Condition
 from ganlab.networks.stylegan3 import schedule
 from ganlab.run import evaluate
+from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.recipes import rebuild_system
 
 RES, Z, W, LAYERS = 32, 6, 5, 6
@@ -171,7 +171,7 @@ def test_images_are_those_of_the_conventions(tmp_path, radial, labels):
     }
     content |= {"D": None, "augment_pipe": None, "training_set_kwargs": {"path": "/data"}}
     path = written(tmp_path / "file.bin", content)
-    found = open_foreign(path)
+    found = open_checkpoint(path)
     assert found["recipe"]["source"]["format"] == "NVIDIA's StyleGAN3"
     network = rebuild_system(found, []).generator_ema
     z = torch.randn(3, Z)
@@ -189,7 +189,7 @@ def test_what_no_shape_says_is_read_from_the_arguments(tmp_path):
     state = drawn(mapping=1)
     told = {"conv_clamp": 0.4, "output_scale": 0.5, "mapping_kwargs": {"num_layers": 1}}
     network = rebuild_system(
-        open_foreign(written(tmp_path / "a.pkl", {"G_ema": generator(state, **told)})), []
+        open_checkpoint(written(tmp_path / "a.pkl", {"G_ema": generator(state, **told)})), []
     ).generator_ema
     z = torch.randn(2, Z)
     expected = images_of(state, styles_of(state, z), clamp=0.4, scale=0.5)
@@ -226,14 +226,14 @@ WRONG = {
 def test_a_wrong_file_says_what_is_wrong(tmp_path, message):
     path = written(tmp_path / "wrong.pkl", WRONG[message])
     with pytest.raises(ValueError, match=message) as caught:
-        open_foreign(path)
+        open_checkpoint(path)
     assert str(path) in str(caught.value)
 
 
 def test_reading_draws_no_random_number(tmp_path):
     path = written(tmp_path / "a.pkl", {"G_ema": generator(drawn())})
     before = torch.get_rng_state()
-    open_foreign(path)
+    open_checkpoint(path)
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -7,10 +7,10 @@ import torch
 from pickled import tensorflow_bytes
 from torch.nn import functional as F
 
-from ganlab.interop import open_foreign
 from ganlab.interop.foreign import ForeignFile
 from ganlab.interop.nvidia_tensorflow import names, variables
 from ganlab.networks.base import Condition
+from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.recipes import rebuild_system
 from ganlab.storage.pickles import Record
 
@@ -92,7 +92,7 @@ def stylegan_network(state):
 def system_of(tmp_path, networks, **options):
     path = tmp_path / "file.bin"
     path.write_bytes(tensorflow_bytes(networks, **options))
-    found = open_foreign(path)
+    found = open_checkpoint(path)
     return rebuild_system(found, []), found["recipe"]["source"]["format"]
 
 
@@ -249,7 +249,7 @@ def test_stylegan2_is_genforces_under_other_names(tmp_path, labels, ada):
     system, title = system_of(tmp_path, [network, stylegan2_variables(d), network])
     assert title == "NVIDIA's TensorFlow StyleGAN2"
     torch.save({"generator_smooth": g, "discriminator": d}, tmp_path / "file.pth")
-    expected = rebuild_system(open_foreign(tmp_path / "file.pth"), []).state_dict()
+    expected = rebuild_system(open_checkpoint(tmp_path / "file.pth"), []).state_dict()
     found = system.state_dict()
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
@@ -263,11 +263,11 @@ def test_what_stylegan2_was_built_with_is_read(tmp_path):
     critic = stylegan2_variables(d) | {"static_kwargs": told}
     path = tmp_path / "file.pkl"
     path.write_bytes(tensorflow_bytes([network, critic, network]))
-    model = open_foreign(path)["recipe"]["model"]
+    model = open_checkpoint(path)["recipe"]["model"]
     assert (model["generator"]["clamp"], model["discriminator"]["clamp"]) == (3, 4)
     assert model["generator"]["mapping_lr_multiplier"] == 0.02
     assert model["discriminator"]["group_size"] is None
     network["static_kwargs"]["nonlinearity"] = "relu"
     path.write_bytes(tensorflow_bytes([network, critic, network]))
     with pytest.raises(ValueError, match="nonlinearity='relu'; lrelu is built here"):
-        open_foreign(path)
+        open_checkpoint(path)

@@ -10,12 +10,12 @@ import torch
 from ganlab.interop import (
     genforce_stylegan2,
     nvidia_stylegan2,
-    open_foreign,
     rosinality_stylegan2,
 )
 from ganlab.interop.stylegan2 import export_state
 from ganlab.networks.base import Condition
 from ganlab.nn.style import truncate
+from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.recipes import rebuild_system
 
 N = 8
@@ -23,7 +23,7 @@ LATER = "def forward(self, update_emas=False)"  # in the source of NVIDIA's late
 
 
 def opened(path):
-    return rebuild_system(open_foreign(path), [])
+    return rebuild_system(open_checkpoint(path), [])
 
 
 def told(labels):
@@ -250,13 +250,13 @@ def test_an_argument_of_hammers_that_is_not_built_here_is_named(tmp_path, told):
     torch.save(hammers(told, {})[0], tmp_path / "file")
     theirs = {"conv_clamp": "clamp=all, which should be"}.get(name, f"{name}={value};")
     with pytest.raises(ValueError, match=theirs):
-        open_foreign(tmp_path / "file")
+        open_checkpoint(tmp_path / "file")
 
 
 def test_a_discriminator_of_hammers_that_clamps_its_smallest_image_is_left_out(tmp_path):
     told = {"architecture": "skip", "conv_clamp": 256}
     torch.save(hammers({}, told, "skip")[0], tmp_path / "file")
-    found = open_foreign(tmp_path / "file")["recipe"]
+    found = open_checkpoint(tmp_path / "file")["recipe"]
     assert found["model"]["discriminator"] is None
     assert "image at 4x4 is clamped" in found["source"]["left_out"]
 
@@ -291,7 +291,7 @@ def test_soft_labels_and_none_are_taken(tmp_path):
 
 
 def plain(path, network):
-    checkpoint = open_foreign(path)
+    checkpoint = open_checkpoint(path)
     model = checkpoint["recipe"]["model"]
     prefix = "generator_ema." if network == "generator" else "discriminator."
     weights = {
@@ -355,7 +355,7 @@ def test_what_does_not_fit_is_named(tmp_path):
                 state[key] = value
         torch.save({"g_ema": state}, path)
         with pytest.raises(ValueError, match=message):
-            open_foreign(path)
+            open_checkpoint(path)
 
     refused(r"lacks g_ema\.convs\.1\.activate\.bias", convs__1__activate__bias=None)
     refused(r"another filter in g_ema\.convs\.0", convs__0__conv__blur__kernel=torch.ones(4, 4))
@@ -381,14 +381,14 @@ def test_options_that_are_not_built_here_are_named(tmp_path, options, message):
     state, _ = files.nvidia_generator()
     network = files.persistent("Generator", state, {"synthesis_kwargs": options})
     with pytest.raises(ValueError, match=message):
-        open_foreign(files.write_nvidia(tmp_path / "file", G_ema=network))
+        open_checkpoint(files.write_nvidia(tmp_path / "file", G_ema=network))
 
 
 def test_weights_that_are_no_numbers_are_said(tmp_path, capsys):
     state, _ = files.rosinality_generator()
     state["convs.0.activate.bias"][1] = torch.nan
     torch.save({"g_ema": state}, tmp_path / "file")
-    open_foreign(tmp_path / "file")
+    open_checkpoint(tmp_path / "file")
     said = capsys.readouterr().err
     assert "NaN or infinite numbers in generator_ema.blocks.8x8.convs.0.bias" in said
 
@@ -396,4 +396,4 @@ def test_weights_that_are_no_numbers_are_said(tmp_path, capsys):
 def test_pickles_that_would_run_code_are_refused_with_what_they_name(tmp_path):
     (tmp_path / "file").write_bytes(b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R.")
     with pytest.raises(ValueError, match=r"not opened for safety: it names os\.system"):
-        open_foreign(tmp_path / "file")
+        open_checkpoint(tmp_path / "file")

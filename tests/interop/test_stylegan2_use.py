@@ -12,9 +12,9 @@ from test_foreign_evaluation import evaluated
 
 from ganlab.__main__ import convert, info
 from ganlab.config import ConfigError
-from ganlab.interop import open_foreign
 from ganlab.run import generator_of, resume_words, train
-from ganlab.runs.recipes import open_checkpoint, rebuild_system
+from ganlab.runs.checkpoint_files import open_checkpoint
+from ganlab.runs.recipes import rebuild_system
 from ganlab.runs.saved_options import UntrustedError
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
 
@@ -152,14 +152,6 @@ def test_the_files_architecture_holds_in_an_evaluation(faces, tmp_path):
         evaluated(faces, tmp_path / "run", "study=samples", word)
 
 
-def test_a_safetensors_of_others_is_refused(tmp_path):
-    from safetensors.torch import save_file
-
-    save_file({"a": torch.ones(2)}, tmp_path / "x.safetensors")
-    with pytest.raises(ValueError, match="no safetensors file made here"):
-        open_foreign(tmp_path / "x.safetensors")
-
-
 TINY = ("data=synthetic", "data.num=16", "kimg=0.016", "data.batch_size=8", "scores=null")
 TINY += ("callbacks=none", "log_every_kimg=0.008", "checkpoint_every_kimg=0.008")
 
@@ -178,7 +170,7 @@ def test_a_run_begins_from_its_networks(faces, tmp_path):
     assert result["status"] == "done"
     assert result["begun_from"]["format"] == "NVIDIA's StyleGAN2"
     begun = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
-    for name, value in open_foreign(faces)["state_dict"].items():
+    for name, value in open_checkpoint(faces)["state_dict"].items():
         if not name.endswith(("mean_style", "mean_path_length")):  # which follow the training
             assert torch.equal(begun[name], value), name
             own = name.replace("generator_ema", "generator")
@@ -214,6 +206,6 @@ def test_a_word_against_the_file_is_refused_by_name(faces, word):
 
 def test_a_conditional_one_paints_its_classes_in_turn(tmp_path):
     path = written(tmp_path / "file", labels=3)
-    system = rebuild_system(open_foreign(path), [])
+    system = rebuild_system(open_checkpoint(path), [])
     assert system.conditioner.at([0, 1, 5]).label.tolist() == [0, 1, 2]
     assert generator_of(path).num_labels == 3

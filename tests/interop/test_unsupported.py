@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from ganlab.interop import open_foreign
+from ganlab.runs.checkpoint_files import open_checkpoint
 
 NAMES = {
     "pytorch_GAN_zoo's PGAN": [
@@ -32,7 +32,7 @@ def test_what_is_not_built_is_named_with_what_differs_and_its_names(tmp_path, ti
     path = tmp_path / "file.pt"
     torch.save(WRAPPERS[wrapper](state), path)
     with pytest.raises(ValueError, match="not built here") as caught:
-        open_foreign(path)
+        open_checkpoint(path)
     text = str(caught.value)
     assert f"ckpt={path} is {title}" in text
     assert NAMES[title][0] in text
@@ -53,4 +53,4 @@ class Whole(nn.Module):
 def test_a_network_pickled_whole_is_known_as_well(tmp_path):
     torch.save(Whole(), tmp_path / "file.model")
     with pytest.raises(ValueError, match="rosinality's progressive-gan"):
-        open_foreign(tmp_path / "file.model")
+        open_checkpoint(tmp_path / "file.model")
