@@ -3,6 +3,7 @@
 from lightning import Trainer
 
 from ganlab.config import ConfigError, Settings
+from ganlab.data.sampler import local_batch
 from ganlab.runs.recipes import sketch_system
 from ganlab.systems.checkpoint import CheckpointError
 from ganlab.systems.compatibility import unfitting
@@ -16,11 +17,12 @@ def refuse_too_large(settings: Settings) -> None:
 
     Raises:
         ConfigError: says what can be trained, or how much memory it is and which keys to lower.
+        ValueError: a batch that the processes cannot share equally.
     """
     trainer, batch = settings["trainer"], settings["data"]["batch_size"]
     devices = trainer.get("devices")
     here = len(devices) if isinstance(devices, list) else devices if isinstance(devices, int) else 1
-    share = max(1, batch // (max(here, 1) * trainer.get("num_nodes", 1)))
+    share = local_batch(batch, max(here, 1) * trainer.get("num_nodes", 1))
     system = sketch_system(settings["model"], settings["allow_targets"])
     if not isinstance(system, Training):
         raise ConfigError(

@@ -108,6 +108,22 @@ def hydra_text(value: object) -> str:
     return quote(value) if isinstance(value, str) else repr(value)
 
 
+def refuse_other_classes(own: int, checkpoint: Mapping[str, Any], place: str) -> None:
+    """Refuse a file whose generator is told another number of classes than this run's.
+
+    Raises:
+        ConfigError: says both numbers and the ways on.
+    """
+    theirs = checkpoint["recipe"]["model"]["generator"].get("num_labels") or 0
+    if own == theirs:
+        return
+    way = f"num_labels={theirs}" if theirs else "leave model/conditioner=labels out"
+    raise ConfigError(
+        f"init={place} holds a generator of {theirs or 'no'} classes, and that of this run is told "
+        f"{own or 'none'}: {way}, or begin from a file of {own or 'none'}"
+    )
+
+
 def take_networks(system: Any, place: str | None) -> None:
     """Give a new system the weights of a file: G and its average, and D where there is one.
 
@@ -129,6 +145,8 @@ def take_networks(system: Any, place: str | None) -> None:
         raise ConfigError(
             f"init={place} begins a GAN, and model._target_ is {type(system).__name__}"
         )
+    told = system.conditioner.num_labels or system.generator.num_labels
+    refuse_other_classes(told, checkpoint, place)
     pairs: list[tuple[str, nn.Module]] = [("generator_ema", system.generator_ema)]
     pairs += [("generator_ema", system.generator), ("discriminator", system.discriminator)]
     for name, network in pairs:
@@ -145,6 +163,8 @@ def take_networks(system: Any, place: str | None) -> None:
         try:
             network.load_state_dict(weights)
         except RuntimeError as error:
-            raise ConfigError(f"init={place} holds another {name} than model=: {error}") from error
+            _, first, *_ = str(error).splitlines()
+            why = f"init={place} holds another {name} than model=: {first.strip()}"
+            raise ConfigError(why) from error
     source = records_of(checkpoint["recipe"].get("source")) or {"file": str(Path(place).absolute())}
     system.recipe["begun_from"] = {key: str(value) for key, value in source.items()}

@@ -109,8 +109,8 @@ def check_stopping(settings: Settings) -> None:
         )
     if stop.get("patience") is not None and scores.get("suite", {}) is None:
         raise ConfigError(
-            f"stop.patience={text_of(stop['patience'])} goes by a score, and metrics=null leaves "
-            "none: choose some, as in metrics=available"
+            f"stop.patience={text_of(stop['patience'])} goes by a score, and scores.suite=null "
+            "leaves none: leave that out"
         )
 
 

@@ -204,6 +204,12 @@ def test_a_word_against_the_file_is_refused_by_name(faces, word):
         resume_words([f"init={faces}", word])
 
 
+def test_classes_that_the_file_has_not_are_said_in_one_line(faces, tmp_path):
+    words = [*TINY, "model/conditioner=labels", "model.conditioner.num_labels=2"]
+    with pytest.raises(ConfigError, match=r"of no classes, and that of .* told 2: leave"):
+        trained(tmp_path / "run", *resume_words([f"init={faces}", *words]))
+
+
 def test_a_conditional_one_paints_its_classes_in_turn(tmp_path):
     path = written(tmp_path / "file", labels=3)
     system = rebuild_system(open_checkpoint(path), [])

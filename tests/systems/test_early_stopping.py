@@ -111,7 +111,7 @@ def test_what_no_rule_can_be(options):
         ({"stop": {"patience": 3}, "scores": {}, "score_every_kimg": 1}, "score_every_kimg=50"),
         (
             {"stop": {"patience": 3}, "scores": {"every_kimg": 1, "suite": None}},
-            "metrics=null leaves none",
+            "scores.suite=null leaves none",
         ),
         ({"stop": {"patients": 3}}, r"stop=.* should be a mapping of patience and min_delta"),
         ({"stop": 3}, r"stop=3 should be a mapping"),
