@@ -48,6 +48,7 @@ MODEL_PARTS = {
     "ganlab.systems.growth.Growth",
     "ganlab.systems.optimizers.lazy_adam",
     "ganlab.systems.penalties.R1",
+    "ganlab.systems.penalties.R2",
     "ganlab.systems.pretrained.Pretrained",
     "ganlab.systems.schedules.Schedule",
     "ganlab.systems.semantic.PyramidFeatures",

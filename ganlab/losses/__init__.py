@@ -1,8 +1,8 @@
 """What the networks descend: plain functions of logits, torch only.
 
 - `adversarial`: pairs of losses (`Minimax`, `Nonsaturating`, `LeastSquares`, `Hinge`,
-  `Wasserstein`, `Relativistic`)
-- `penalties`: on the discriminator (`r1`, `gradient_penalty`, `drift`), on the generator
+  `Wasserstein`, `Relativistic`, `RelativisticPairing`)
+- `penalties`: on the discriminator (`r1`, `r2`, `gradient_penalty`, `drift`), on the generator
   (`path_length`)
 - `semantic`: on images that were drawn for the adversarial loss (`reconstruction`, `diversity`)
 """
@@ -13,9 +13,10 @@ from ganlab.losses.adversarial import (
     Minimax,
     Nonsaturating,
     Relativistic,
+    RelativisticPairing,
     Wasserstein,
 )
-from ganlab.losses.penalties import drift, gradient_penalty, path_length, r1
+from ganlab.losses.penalties import drift, gradient_penalty, path_length, r1, r2
 from ganlab.losses.semantic import diversity, reconstruction
 
 __all__ = [
@@ -24,11 +25,13 @@ __all__ = [
     "Minimax",
     "Nonsaturating",
     "Relativistic",
+    "RelativisticPairing",
     "Wasserstein",
     "diversity",
     "drift",
     "gradient_penalty",
     "path_length",
     "r1",
+    "r2",
     "reconstruction",
 ]

@@ -128,3 +128,32 @@ class Relativistic:
         if real is None:
             raise ValueError("model.loss=relativistic: the generator's loss needs logits of reals")
         return Relativistic.discriminator(fake, real)
+
+
+class RelativisticPairing:
+    """Jolicoeur-Martineau 2018 (arXiv:1807.00734), paired: RpGAN of Huang et al. 2024.
+
+    A fake's logit counts by how far it stands above that of the real in its place of the batch:
+    arXiv:2501.05441, eq. 2 with f(t) = -log(1 + exp(-t)).
+    """
+
+    relativistic: ClassVar[bool] = True
+    boundary: ClassVar[float | None] = None
+
+    @staticmethod
+    def discriminator(real: Tensor, fake: Tensor) -> Tensor:
+        """E log(1 + exp(D(G(z)) - D(x))) over pairs; as many reals as fakes."""
+        return reduce_logits(F.softplus(fake - real))
+
+    @staticmethod
+    def generator(fake: Tensor, real: Tensor | None = None) -> Tensor:
+        """The discriminator's loss with real and fake exchanged.
+
+        Raises:
+            ValueError: no logits of reals.
+        """
+        if real is None:
+            raise ValueError(
+                "model.loss=relativistic_pairing: the generator's loss needs logits of reals"
+            )
+        return RelativisticPairing.discriminator(fake, real)

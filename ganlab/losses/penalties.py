@@ -63,6 +63,12 @@ def image_gradients(
     return [gradient.flatten(1) for gradient in gradients]
 
 
+def squared_slope(discriminator: nn.Module, images: Images, condition: object) -> Tensor:
+    """E ||grad D||^2 at these images, with a graph; over several scales the mean."""
+    gradients = image_gradients(discriminator, scales(images), condition, isinstance(images, list))
+    return torch.stack([each.square().sum(dim=1).mean() for each in gradients]).mean()
+
+
 def r1(
     discriminator: nn.Module,
     real: Images,
@@ -81,9 +87,27 @@ def r1(
         ValueError: a gamma below 0.
     """
     check_strength("r1: gamma", gamma)
-    gradients = image_gradients(discriminator, scales(real), condition, isinstance(real, list))
-    squares = [gradient.square().sum(dim=1).mean() for gradient in gradients]
-    return gamma / 2 * torch.stack(squares).mean()
+    return gamma / 2 * squared_slope(discriminator, real, condition)
+
+
+def r2(
+    discriminator: nn.Module,
+    real: Images,
+    fake: Images,
+    condition: object,
+    uniform: Uniform,
+    *,
+    gamma: float = 10.0,  # strength
+) -> Tensor:
+    """gamma/2 E ||grad D(G(z))||^2 on fakes; over several scales as `r1`.
+
+    Mescheder et al. 2018 (arXiv:1801.04406), eq. 10: what holds D where the fakes are, too.
+
+    Raises:
+        ValueError: a gamma below 0.
+    """
+    check_strength("r2: gamma", gamma)
+    return gamma / 2 * squared_slope(discriminator, fake, condition)
 
 
 def gradient_penalty(

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import is_parametrized
 
+from ganlab.losses import RelativisticPairing
 from ganlab.networks.base import Condition, Images
 from ganlab.nn.dropout import Dropout
 from ganlab.nn.minibatch import MinibatchStd
@@ -90,10 +91,11 @@ def warn_of_differences(
 ) -> None:
     """Say what looks at a part where it would look at the batch."""
     modules = [module for network in networks.values() for module in network.modules()]
+    means = loss.relativistic and not isinstance(loss, RelativisticPairing)
     looks = [
         *(["batch norm"] if any(isinstance(m, _BatchNorm) for m in modules) else []),
         *(["an iteration of spectral norm"] if any(map(is_parametrized, modules)) else []),
-        *(["the relativistic loss's means"] if loss.relativistic else []),
+        *(["the relativistic loss's means"] if means else []),
         *(["the running mean of path lengths"] if "path_length" in penalties else []),
     ]
     if looks:

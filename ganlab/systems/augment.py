@@ -58,6 +58,9 @@ class Augmentation:
     def note(self, logits: Tensor) -> None:
         """See the logits of reals, (N,) or (N, K)."""
 
+    def anneal(self, share: float) -> None:
+        """Begin a batch at this share of the probability that is fixed, if one is."""
+
     def advance(self, images_seen: int, steps: int, tally: RunningMeans) -> None:
         """End a step, after which so many images were seen and so many steps taken."""
 
@@ -219,7 +222,7 @@ class ADA(Augmentation):
             raise ValueError(f"{KEY}.target must be above -1.0 and below 1.0, got {target}")
         if ada_kimg <= 0 or interval < 1:
             raise ValueError(f"{KEY}.ada_kimg must be above 0, and {KEY}.interval at least 1")
-        self.adapts, self.p = p is None, torch.tensor(p or 0.0)
+        self.adapts, self.fixed, self.p = p is None, p or 0.0, torch.tensor(p or 0.0)
         self.target, self.ada_kimg, self.interval = target, ada_kimg, interval
         self.boundary: float | None = None  # of the loss
         self.signs = torch.zeros(2)  # sum and number since the last adaptation
@@ -304,6 +307,11 @@ class ADA(Augmentation):
             signs = torch.sign(logits.detach().float() - self.boundary)
             number = signs.new_tensor(float(signs.numel()))
             self.signs = self.signs.to(signs.device) + torch.stack([signs.sum(), number])
+
+    def anneal(self, share: float) -> None:
+        """Of a fixed p."""
+        if not self.adapts:
+            self.p = torch.full_like(self.p, share * self.fixed)
 
     def advance(self, images_seen: int, steps: int, tally: RunningMeans) -> None:
         """Adapt p every `interval` steps, by the images seen since, and tally it and r_t."""

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from ganlab.checks.fields import Unfit, count, is_count, is_number, leaf, mapping, refuse
 from ganlab.checks.ranges import text_of
+from ganlab.systems.optimizers import INITIAL
 from ganlab.systems.schema import DAMAGED, is_finite
 from ganlab.systems.training import Training
 
@@ -91,18 +92,19 @@ def fitting_numbers(saved: Any, moments: Any) -> None:
 def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: Training) -> None:
     """Refuse groups of other parameters, or, of an exact resume, of other settings.
 
-    A rate that moves is its schedule's; `initial_lr` is what it starts from.
+    What moves is its schedule's; `initial_lr` and `initial_betas` are what it starts from.
     """
     fresh = optimizer.state_dict()["param_groups"]
     if len(saved) != len(fresh):
         refuse(place, f"of {len(saved)} groups", f"of {len(fresh)}")
     for number, (old, new) in enumerate(zip(saved, fresh, strict=True)):
-        wanted = {**new, **({"initial_lr": new["lr"]} if "initial_lr" in old else {})}
+        started = {first: new[key] for first, key in INITIAL.items() if first in old and key in new}
+        wanted = {**new, **started}
         for key, value in wanted.items():
             where = f"{place}[{number}].{key}"
             if key not in old:
                 raise Unfit(f"{where} is missing")
-            moves = system.moves_rates and key == "lr"
+            moves = key in system.moving
             if key == "params" or (system.exact_resume and not moves):
                 leaf(text_of(value), partial(_same, value))(old[key], where)
 

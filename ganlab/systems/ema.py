@@ -30,9 +30,9 @@ class ExponentialAverage:
         if self.ramp is not None and not self.ramp > 0:
             raise ValueError(f"model.ema.ramp must be above 0, or null, got {self.ramp}")
 
-    def beta(self, images: int, images_seen: int) -> float:
+    def beta(self, images: int, images_seen: int, share: float = 1.0) -> float:
         """Weight of the old average after `images` more images, `images_seen` in total."""
-        half_life = self.half_life_kimg * 1000
+        half_life = share * self.half_life_kimg * 1000
         if self.ramp is not None:
             half_life = min(half_life, self.ramp * images_seen)
         return 0.5 ** (images / half_life) if half_life > 0 else 0.0
@@ -44,9 +44,10 @@ class ExponentialAverage:
         source: nn.Module,
         images: int,  # images since the last update, over all ranks
         images_seen: int,  # images since the start, this batch included
+        share: float = 1.0,  # of the half-life
     ) -> None:
         """Move the average's parameters towards the source's; copy the buffers."""
-        weight = 1.0 - self.beta(images, images_seen)
+        weight = 1.0 - self.beta(images, images_seen, share)
         torch._foreach_lerp_(list(average.parameters()), list(source.parameters()), weight=weight)
         for target, buffer in zip(average.buffers(), source.buffers(), strict=True):
             target.copy_(buffer)

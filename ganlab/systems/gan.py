@@ -15,6 +15,7 @@ from ganlab.networks.base import Condition, Discriminator, Generator, Images, St
 from ganlab.nn.norm import Projected
 from ganlab.nn.ranks import mean_over_ranks
 from ganlab.systems.accumulation import Part, check_parts, parts_of, warn_of_differences
+from ganlab.systems.annealing import check_annealing, set_beta2
 from ganlab.systems.augment import Augmentation, Shown
 from ganlab.systems.checks import (
     check_intervals,
@@ -101,6 +102,8 @@ class GAN(Training):
         accumulate: int = 1,  # parts of a step's batch that go through the networks one by one
         freeze_discriminator: int = 0,  # finest blocks of D that learn nothing
         schedule: Schedule | None = None,  # images seen -> share of the learning rates; None = all
+        annealing: Mapping[str, Schedule]
+        | None = None,  # name of a penalty, beta2, ema or augment -> share of what is configured
         augment: Augmentation | None = None,  # of what D sees, reals and fakes; None = as it is
         seed: int = 0,
         kimg: float = 1000.0,  # length of the run in thousands of images
@@ -118,6 +121,7 @@ class GAN(Training):
         self.discriminator_optimizer = discriminator_optimizer
         self.conditioner, self.critic_steps = conditioner or Conditioner(), critic_steps
         self.accumulate, self.schedule = accumulate, schedule
+        self.annealing = dict(annealing or {})
         self.frozen, self.augment = freeze_discriminator, augment
         freeze(discriminator, freeze_discriminator)
         self.check()
@@ -131,7 +135,9 @@ class GAN(Training):
             if count < 1:
                 raise ValueError(f"model.{key} must be at least 1, got {count}")
         kinds = {"penalties": self.penalties, "generator_penalties": self.generator_penalties}
-        check_penalties({**kinds, "image_penalties": self.image_penalties})
+        kinds |= {"image_penalties": self.image_penalties}
+        check_penalties(kinds)
+        check_annealing(self.annealing, [n for each in kinds.values() for n in each], self.augment)
         check_intervals(self.intervals, {*self.penalties, *self.generator_penalties})
         check_mixing(self.mixing_probability, self.generator)
         if self.augment is not None:
@@ -140,9 +146,15 @@ class GAN(Training):
             check_growth(self.growth, self.networks())
 
     @property
-    def moves_rates(self) -> bool:
-        """Where there is a schedule, of growth or of rates."""
-        return self.growth is not None or self.schedule is not None
+    def moving(self) -> set[str]:
+        """Rates under a schedule, which growth is too; betas that are annealed."""
+        rates = self.growth is not None or self.schedule is not None
+        return {*(["lr"] if rates else []), *(["betas"] if "beta2" in self.annealing else [])}
+
+    def share(self, name: str) -> float:
+        """By its schedule in `annealing`."""
+        schedule = self.annealing.get(name)
+        return 1.0 if schedule is None else schedule(self.images_before)
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Generator first, discriminator second."""
@@ -186,8 +198,12 @@ class GAN(Training):
             warn_of_differences(networks, self.loss, self.generator_penalties, each)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Move the clock's trailing hand, and grow."""
+        """Move the clock's trailing hand, anneal, and grow."""
         super().on_train_batch_start(batch, batch_idx)
+        if "beta2" in self.annealing:
+            set_beta2(self.trainer.optimizers, self.share("beta2"))
+        if self.augment is not None:
+            self.augment.anneal(self.share("augment"))
         if self.growth is not None:
             grow(self, self.growth)
 
@@ -310,7 +326,7 @@ class GAN(Training):
     def term(self, name: str, penalties: Mapping[str, Penalty], *given: object) -> Tensor:
         """A named term of a loss, tallied."""
         with self.full_precision():
-            value = penalties[name](*given)
+            value = self.share(name) * penalties[name](*given)
         self.running_means.add(f"penalty/{name}", value)
         return value
 

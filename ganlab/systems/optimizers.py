@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
+INITIAL = {"initial_lr": "lr", "initial_betas": "betas"}  # of a group: before any schedule
 RATE_SHARE = "rate_share"  # in an optimizer's defaults: its share of the rate of plain Adam
 
 
@@ -69,7 +70,8 @@ def renew_settings(states: Sequence[dict[str, Any]], optimizers: Sequence[Optimi
     """
     for state, optimizer in zip(states, optimizers, strict=True):
         for saved, fresh in zip(state["param_groups"], optimizer.param_groups, strict=True):
-            saved.pop("initial_lr", None)  # the saved rate before any schedule
+            for first in INITIAL:
+                saved.pop(first, None)
             saved.update({key: value for key, value in fresh.items() if key != "params"})
 
 

@@ -70,9 +70,9 @@ class Training(System):
         return [(self.generator_ema, self.generator)]
 
     @property
-    def moves_rates(self) -> bool:
-        """Whether learning rates change as it trains."""
-        return self.schedule is not None
+    def moving(self) -> set[str]:
+        """Settings of the optimizers that change as it trains."""
+        return set() if self.schedule is None else {"lr"}
 
     def configure_optimizers(self) -> list[Optimizer]:
         """Fresh ones, as the config says."""
@@ -91,6 +91,10 @@ class Training(System):
     def rate_share(self) -> float:
         """The learning rates of this batch as a share of what is configured."""
         return 1.0 if self.schedule is None else self.schedule(self.images_seen)
+
+    def share(self, name: str) -> float:
+        """What is so called, in this batch, as a share of what is configured."""
+        return 1.0
 
     @property
     def complete(self) -> bool:
@@ -137,7 +141,7 @@ class Training(System):
         """Let the averages follow; counts the images of all ranks and steps since the last time."""
         images = self.images_seen - self.images_at_ema
         for average, source in self.averages:
-            self.ema.update(average, source, images, self.images_seen)
+            self.ema.update(average, source, images, self.images_seen, self.share("ema"))
         self.images_at_ema = self.images_seen
 
     def train(self, mode: bool = True) -> "Training":

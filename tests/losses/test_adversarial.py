@@ -9,9 +9,10 @@ from torch import Tensor
 
 from ganlab import losses
 
+RELATIVE = ("Relativistic", "RelativisticPairing")
 PAIRS = {
     name: getattr(losses, name)
-    for name in ("Minimax", "Nonsaturating", "LeastSquares", "Hinge", "Wasserstein", "Relativistic")
+    for name in ("Minimax", "Nonsaturating", "LeastSquares", "Hinge", "Wasserstein", *RELATIVE)
 }
 
 
@@ -39,6 +40,9 @@ def explicit(name: str, real: list[float], fake: list[float]) -> tuple[float, fl
         up = mean(max(0, 1 - (t - mean(below))) for t in above)
         return up + mean(max(0, 1 + (t - mean(above))) for t in below)
 
+    def paired(above, below):
+        return mean(math.log(1 + math.exp(y - x)) for x, y in zip(above, below, strict=True))
+
     return {
         "Minimax": lambda: (cross_entropy(), mean(math.log(1 - sigmoid(t)) for t in fake)),
         "Nonsaturating": lambda: (cross_entropy(), -mean(math.log(sigmoid(t)) for t in fake)),
@@ -52,12 +56,13 @@ def explicit(name: str, real: list[float], fake: list[float]) -> tuple[float, fl
         ),
         "Wasserstein": lambda: (mean(fake) - mean(real), -mean(fake)),
         "Relativistic": lambda: (relative(real, fake), relative(fake, real)),
+        "RelativisticPairing": lambda: (paired(real, fake), paired(fake, real)),
     }[name]()
 
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_each_pair_is_its_papers_formula(name):
-    real, fake = logits(7), logits(5, seed=1)
+    real, fake = logits(7), logits(7 if name == "RelativisticPairing" else 5, seed=1)
     discriminator, generator = explicit(name, real.tolist(), fake.tolist())
     assert PAIRS[name].discriminator(real, fake).item() == pytest.approx(discriminator, rel=1e-12)
     assert PAIRS[name].generator(fake, real).item() == pytest.approx(generator, rel=1e-12)
@@ -134,7 +139,7 @@ def test_hinge_leaves_logits_beyond_the_margin_alone():
     assert fake.grad.tolist() == [0.5, 0.0]
 
 
-@pytest.mark.parametrize("name", ["Wasserstein", "Relativistic"])
+@pytest.mark.parametrize("name", ["Wasserstein", *RELATIVE])
 def test_a_common_shift_of_all_logits_changes_nothing(name):
     real, fake = logits(6), logits(6, seed=1)
     found = PAIRS[name].discriminator(real + 5, fake + 5)
@@ -143,13 +148,37 @@ def test_a_common_shift_of_all_logits_changes_nothing(name):
 
 def test_only_relativistic_losses_look_at_reals():
     asking = [name for name, pair in PAIRS.items() if getattr(pair, "relativistic", False)]
-    assert asking == ["Relativistic"]
+    assert asking == list(RELATIVE)
     for name in PAIRS.keys() - set(asking):
         assert PAIRS[name].generator(logits(4)) == PAIRS[name].generator(
             logits(4), logits(4, seed=1)
         )
-    with pytest.raises(ValueError, match=r"model\.loss=relativistic.*reals"):
-        losses.Relativistic.generator(logits(4))
+    for name, config in zip(RELATIVE, ("relativistic", "relativistic_pairing"), strict=True):
+        with pytest.raises(ValueError, match=rf"model\.loss={config}: .*reals"):
+            PAIRS[name].generator(logits(4))
+
+
+def test_pairing_is_the_minimax_of_paired_differences_at_two_points():
+    """Half of D's loss, where a pair's difference is the logit of a real and its negative a fake's:
+    at differences of 0 log 2, at the optimum of reals above fakes nothing, and every step exact.
+    """
+    real, fake = torch.tensor([2.0, -1.0]).double(), torch.tensor([0.5, 3.0]).double()
+    difference = real - fake
+    minimax = losses.Minimax.discriminator(difference, -difference) / 2
+    torch.testing.assert_close(losses.RelativisticPairing.discriminator(real, fake), minimax)
+    minimax = losses.Minimax.discriminator(-difference, difference) / 2
+    torch.testing.assert_close(losses.RelativisticPairing.generator(fake, real), minimax)
+    assert losses.RelativisticPairing.generator(real, real).item() == pytest.approx(math.log(2))
+    assert losses.RelativisticPairing.discriminator(real + 1e3, fake) == 0
+    swapped = losses.RelativisticPairing.discriminator(real, fake.flip(0))
+    assert swapped != losses.RelativisticPairing.discriminator(real, fake), "partners count"
+
+
+@pytest.mark.parametrize("name", ["RelativisticPairing"])
+def test_gradients_are_those_of_finite_differences(name):
+    real, fake = logits(4, 2).requires_grad_(), logits(4, 2, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(PAIRS[name].discriminator, (real, fake))
+    assert torch.autograd.gradcheck(PAIRS[name].generator, (fake, real))
 
 
 # The theory of the minimax game (Goodfellow et al. 2014, section 4.1): at D* = a / (a + b) the

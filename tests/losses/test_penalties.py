@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ganlab.losses import drift, gradient_penalty, r1
+from ganlab.losses import drift, gradient_penalty, r1, r2
 
 N, C, H, W = 5, 3, 4, 4
 
@@ -72,25 +72,33 @@ def weight(seed: int = 9, size: int = H) -> Tensor:
     return torch.randn(C, size, size, generator=rng, dtype=torch.float64)
 
 
-def test_r1_of_a_linear_discriminator():
+SIDES = pytest.mark.parametrize(("penalty", "side"), [(r1, 0), (r2, 1)], ids=["r1", "r2"])
+
+
+@SIDES
+def test_r1_and_r2_of_a_linear_discriminator(penalty, side):
     w = weight()
-    penalty = r1(Linear(w), images(0), images(1), None, refuse, gamma=3.0)
-    assert penalty.shape == ()
-    torch.testing.assert_close(penalty, 3.0 / 2 * w.square().sum())
+    value = penalty(Linear(w), images(0), images(1), None, refuse, gamma=3.0)
+    assert value.shape == ()
+    torch.testing.assert_close(value, 3.0 / 2 * w.square().sum())
 
 
-def test_r1_looks_at_reals_only():
-    network = Smooth()
-    first = r1(network, images(0), images(1), None, refuse)
-    assert torch.equal(first, r1(network, images(0), images(2), None, refuse))
-    assert not torch.equal(first, r1(network, images(2), images(1), None, refuse))
+@SIDES
+def test_r1_looks_at_reals_only_and_r2_at_fakes(penalty, side):
+    network, pair, other = Smooth(), [images(0), images(1)], [images(0), images(1)]
+    first = penalty(network, *pair, None, refuse)
+    other[1 - side] = images(2)
+    assert torch.equal(first, penalty(network, *other, None, refuse))
+    pair[side] = images(2)
+    assert not torch.equal(first, penalty(network, *pair, None, refuse))
 
 
-def test_r1_averages_over_scales():
+@SIDES
+def test_r1_and_r2_average_over_scales(penalty, side):
     weights = [weight(1, 2), weight(2, 4)]
-    reals = [images(0, 2), images(0, 4)]
-    penalty = r1(Pyramid(weights), reals, reals, None, refuse, gamma=2.0)
-    torch.testing.assert_close(penalty, sum(w.square().sum() for w in weights) / 2)
+    shown = [images(0, 2), images(0, 4)]
+    value = penalty(Pyramid(weights), shown, shown, None, refuse, gamma=2.0)
+    torch.testing.assert_close(value, sum(w.square().sum() for w in weights) / 2)
 
 
 def explicit_slopes(network: nn.Module, points: Tensor) -> list[Tensor]:
@@ -108,13 +116,14 @@ def explicit_slopes(network: nn.Module, points: Tensor) -> list[Tensor]:
     return slopes
 
 
+@SIDES
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_r1_is_the_loop_over_samples(outputs):
+def test_r1_and_r2_are_the_loop_over_samples(penalty, side, outputs):
     network = Smooth(outputs)
-    slopes = explicit_slopes(network, images(0))
+    slopes = explicit_slopes(network, images(side))
     expected = 10.0 / 2 * sum(slope**2 for slope in slopes) / N
-    penalty = r1(network, images(0), images(1), None, refuse, gamma=10.0)
-    torch.testing.assert_close(penalty, expected, rtol=1e-6, atol=0)
+    value = penalty(network, images(0), images(1), None, refuse, gamma=10.0)
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("target", [1.0, 0.3, 750.0])
@@ -186,7 +195,8 @@ def test_gradient_penalty_needs_a_positive_target(target):
 
 
 @pytest.mark.parametrize(
-    ("penalty", "name"), [(r1, "gamma"), (gradient_penalty, "weight"), (drift, "weight")]
+    ("penalty", "name"),
+    [(r1, "gamma"), (r2, "gamma"), (gradient_penalty, "weight"), (drift, "weight")],
 )
 def test_a_strength_below_0_is_refused_by_its_name(penalty, name):
     arguments = Smooth(), images(0), images(1), None, epsilon
@@ -207,8 +217,8 @@ def test_drift_is_the_mean_square_of_logits_on_reals():
     assert flat.item() == pytest.approx(0.001 * (1 + 9) / 2)
 
 
-PENALTIES = [(r1, refuse), (gradient_penalty, epsilon), (drift, refuse)]
-IDS = ["r1", "gradient_penalty", "drift"]
+PENALTIES = [(r1, refuse), (r2, refuse), (gradient_penalty, epsilon), (drift, refuse)]
+IDS = ["r1", "r2", "gradient_penalty", "drift"]
 
 
 @pytest.mark.parametrize(("penalty", "uniform"), PENALTIES, ids=IDS)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ganlab.data import synthetic
-from ganlab.losses import Nonsaturating, Relativistic, path_length
+from ganlab.losses import Nonsaturating, Relativistic, RelativisticPairing, path_length
 from ganlab.networks import dcgan, lapgan, stylegan2
 from ganlab.networks.base import Condition
 from ganlab.systems import GAN, R1
@@ -103,4 +103,5 @@ def test_what_looks_at_the_batch_is_said(capsys):
     assert "batch norm, the relativistic loss's means, the running mean of path lengths" in said
     assert "of 4 images at a time" in said
     warn_of_differences({}, SimpleNamespace(relativistic=False), {}, 4)
+    warn_of_differences({}, RelativisticPairing(), {}, 4)  # a pair is in one part
     assert not capsys.readouterr().err

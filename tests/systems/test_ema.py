@@ -32,6 +32,12 @@ def test_ramp_shortens_the_half_life_at_the_start():
     assert ema.beta(10_000, images_seen=10**6) == 0.5  # the ramp is over
 
 
+def test_a_share_shortens_the_half_life():
+    ema = ExponentialAverage(half_life_kimg=10.0, ramp=None)
+    assert ema.beta(2_500, images_seen=10**6, share=0.25) == 0.5
+    assert ema.beta(64, images_seen=10**6, share=0.0) == 0.0  # a copy
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

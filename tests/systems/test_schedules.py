@@ -32,6 +32,9 @@ from ganlab.systems.trainer import make_trainer
         ({"shape": "cosine"}, 25_000, (1 + math.sqrt(0.5)) / 2),
         ({"shape": "cosine", "final": 0.1}, 50_000, 0.55),
         ({"shape": "cosine"}, 100_000, 0.0),
+        ({"shape": "cosine", "initial": 0.2, "final": 1.0}, 50_000, 0.6),
+        ({"shape": "linear", "initial": 0.4, "warmup_kimg": 20}, 60_000, 0.2),
+        ({"shape": "constant", "initial": 0.3, "warmup_kimg": 10}, 4_999, 0.15),
     ],
 )
 def test_shapes(options, images, expected):
@@ -41,9 +44,13 @@ def test_shapes(options, images, expected):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"shape": "steps"}, r"model\.schedule\.shape=steps should be constant, linear, cosine"),
-        ({"final": 1.5}, r"model\.schedule\.final=1.5 should be from 0.0 to 1.0"),
-        ({"warmup_kimg": 9, "until_kimg": 9}, r"warmup_kimg=9 should be at least 0 and below .*=9"),
+        ({"shape": "steps"}, r"model\.schedule .*: shape=steps should be constant, linear, cosine"),
+        ({"final": 1.5}, r"model\.schedule .*: final=1.5 should be from 0.0 to 1.0"),
+        ({"initial": -0.1}, r"model\.annealing: initial=-0.1 should be from 0.0 to 1.0"),
+        (
+            {"warmup_kimg": 9, "until_kimg": 9},
+            r"warmup_kimg=9 should be at least 0 and below until_kimg=9",
+        ),
     ],
 )
 def test_what_no_schedule_can_be(options, message):
