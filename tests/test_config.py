@@ -339,7 +339,7 @@ def test_a_key_that_was_taken_out_is_named(name):
     plain, groups = primary_keys(name)
     whole = OmegaConf.create(dict.fromkeys((*plain, *groups), "any"))
     check_complete(whole, name)
-    optional = {"hydra", "callbacks", "logger"} | {
+    optional = {"hydra", "callbacks", "logger", "grid"} | {
         key for key, option in groups.items() if not option
     }
     for key in (*plain, *groups):

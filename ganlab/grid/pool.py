@@ -1,19 +1,18 @@
 """Runs prepared cells on one machine, several at a time, and lives through their failures."""
 
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from ganlab.grid import cell as cells
 from ganlab.grid.devices import Devices
+from ganlab.grid.forks import fork, forks
 from ganlab.grid.preparation import Prepared
-from ganlab.grid.process import STOPS, conclude, start, stop
+from ganlab.grid.process import STOPS, CellProcess, conclude, start, stop
 from ganlab.grid.progress import LiveTable
 from ganlab.processes import heeded_signals
 from ganlab.slurm import AGAIN
@@ -25,9 +24,8 @@ POLL = 0.2  # seconds
 class Running:
     """A cell's process and the places it holds."""
 
-    process: "subprocess.Popen[bytes]"
+    process: CellProcess
     places: list[str]
-    log: IO[bytes] | None = None  # its open file
 
 
 @dataclass
@@ -70,9 +68,10 @@ class Pool:
             places = self.devices.take(self.devices.wanted(cell.config))
             if places is None:
                 return
-            log = (directory / cells.LOG).open("ab")
             environment = self.devices.environment(cell.config, places)
-            self.running[directory] = Running(start(directory, environment, log), places, log)
+            begin = fork if forks(cell.config, environment) else start
+            process = begin(directory, environment, directory / cells.LOG)
+            self.running[directory] = Running(process, places)
             self.states[directory] = "running"
             del waiting[directory]
 
@@ -84,8 +83,6 @@ class Pool:
                 self.states[directory] = conclude(
                     directory, each.process.returncode, bool(self.signals), each.process.pid
                 )
-                if each.log is not None:
-                    each.log.close()
                 self.devices.give_back(each.places)
                 del self.running[directory]
 

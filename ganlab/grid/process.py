@@ -6,9 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, Protocol
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -32,26 +32,61 @@ def sweeping() -> bool:
     return bool(HydraConfig.get().mode == RunMode.MULTIRUN)
 
 
+class CellProcess(Protocol):
+    """A cell's process: a `subprocess.Popen`, or a fork."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, and that of the group of all its ranks."""
+        ...
+
+    @property
+    def returncode(self) -> Any:
+        """Of the ended process, negative for the signal that ended it; None while it runs."""
+        ...
+
+    def poll(self) -> int | None:
+        """The same, looked for."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The same, waited for."""
+        ...
+
+
+def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
+    """What a cell's process is told, so that it finds this very package."""
+    given = {key: value for key, value in environment.items() if key != HASH}
+    paths = [str(ROOT), *filter(None, [given.get("PYTHONPATH")])]
+    return given | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
 def start(
     directory: Path,
-    environment: Mapping[str, str] | None = None,  # None = this process's own
-    log: IO[bytes] | None = None,  # None = on this process's terminal
-) -> subprocess.Popen[bytes]:
+    environment: Mapping[str, str] = os.environ,
+    log: Path | None = None,  # None = on this process's terminal
+) -> CellProcess:
     """Start a cell's process in a session of its own, so that signals reach it once, through us."""
-    given = dict(os.environ if environment is None else environment)
-    given.pop(HASH, None)
-    paths = [str(ROOT), *filter(None, [given.get("PYTHONPATH")])]
-    given["PYTHONPATH"] = os.pathsep.join(paths)  # `-m` must find this very package
     command = [sys.executable, "-m", "ganlab.grid", str(directory)]
-    return subprocess.Popen(
-        command, env=given, stdout=log, stderr=log and subprocess.STDOUT, start_new_session=True
-    )
+    with nullcontext() if log is None else log.open("ab") as file:
+        return subprocess.Popen(
+            command,
+            env=environment_of(environment),
+            stdout=file,
+            stderr=file and subprocess.STDOUT,
+            start_new_session=True,
+        )
 
 
-def stop(process: "subprocess.Popen[bytes]", number: int = signal.SIGTERM) -> None:
+def stop(process: CellProcess, number: int = signal.SIGTERM) -> None:
     """Send a signal to a cell and to all its ranks."""
-    with suppress(ProcessLookupError, PermissionError):
+    try:
         os.killpg(process.pid, number)
+    except ProcessLookupError:  # it has ended, or has no group yet, being forked just now
+        if process.poll() is None:
+            os.kill(process.pid, number)
+    except PermissionError:
+        pass
 
 
 def run_cell(config: DictConfig) -> float | None:
@@ -80,7 +115,7 @@ def run_cell(config: DictConfig) -> float | None:
 
 
 @contextmanager
-def forwarding(process: "subprocess.Popen[bytes]") -> Iterator[list[int]]:
+def forwarding(process: CellProcess) -> Iterator[list[int]]:
     """Pass stop signals on to a cell, and stop it if this process must leave; yields them."""
     received: list[int] = []
 

@@ -32,7 +32,7 @@ def check_sections(config: DictConfig) -> None:
             raise ConfigError(f"{section}={text_of(node)} has no _target_; choose a config by name")
 
 
-NONE_AT_ALL = ("callbacks", "logger")  # sections that hold parts by name, or nothing
+OPTIONAL_KEYS = ("callbacks", "logger", "grid")  # which a run may be without
 
 
 def check_complete(config: DictConfig, name: str) -> None:
@@ -44,7 +44,7 @@ def check_complete(config: DictConfig, name: str) -> None:
     plain, groups = primary_keys(name)
     chosen = [group for group, option in groups.items() if option is not None]
     for key in (*sorted(plain - {"hydra"}), *chosen):
-        if key not in config and key not in NONE_AT_ALL:
+        if key not in config and key not in OPTIONAL_KEYS:
             instead = f"choose one, as in {key}={groups[key]}" if key in groups else "keep it"
             raise ConfigError(f"{key} was taken out (~{key}), and every run needs it: {instead}")
 

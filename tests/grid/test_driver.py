@@ -147,7 +147,9 @@ def stand_ins(monkeypatch, tmp_path):
     def start(directory, environment, log):
         command = [sys.executable, "-c", STAND_IN, str(directory)]
         environment = {**environment, "PYTHONPATH": str(ROOT)}
-        return subprocess.Popen(command, env=environment, stdout=log, start_new_session=True)
+        return subprocess.Popen(
+            command, env=environment, stdout=log.open("ab"), start_new_session=True
+        )
 
     def prepared(*acts, devices=1):
         made = []

@@ -87,7 +87,7 @@ def refusal(kind, study, with_reals):
     if study == "guided_backprop" and kind != "stylegan2":
         return "needs a discriminator, and this checkpoint holds none"
     if study == "timeline":
-        return "no saved sample grids; name their folder in study.grids, or checkpoints"
+        return "lies in no run with saved grids; name their folder in study.grids, or checkpoints"
     return REALS if not with_reals and study in NEEDS_REALS | NEEDS_FEATURES else None
 
 
