@@ -64,6 +64,9 @@ RANGES: dict[str, Range] = {
     "taps": Range(-1e6, 1e6),
     **dict.fromkeys(("filter_taps", "upsampling"), Range(1, 2**6)),
     "margin": Range(0, 2**10),
+    "blocks": Range(1, 2**6),
+    "expansion": Range(0.0, 64.0, above=True),
+    "group_width": WIDTH,
     **dict.fromkeys(("dropout", "input_dropout"), BELOW_ONE),
     # training
     **dict.fromkeys(("lr", "learning_rates"), Range(0.0, 1e6)),
@@ -81,7 +84,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(("kimg", "every_kimg", "stable_kimg"), KIMG),
     **dict.fromkeys(("until_kimg", "ada_kimg"), KIMG),
     **dict.fromkeys(("fade_kimg", "warmup_kimg"), Range(0.0, 1e12)),
-    "final": SHARE,
+    **dict.fromkeys(("initial", "final"), SHARE),
     "accumulate": Range(1, 2**20),
     "freeze_discriminator": Range(0, 12),
     "first_level": Range(0, 12),

@@ -25,7 +25,7 @@ def check_shape(settings: Settings, extra: Sequence[str]) -> None:
         if not fits(shape, annotations(target).get("resolution")):
             raise ConfigError(
                 f"data.resolution={shape}: model.{name} ({node['_target_']}) is for squares alone; "
-                "model=dcgan, stylegan2 and progan take a height and a width"
+                "model=dcgan, stylegan2, r3gan and progan take a height and a width"
             )
 
 

@@ -57,7 +57,7 @@ def test_drawn_images_have_a_shape_too():
     assert data.dataset.pixels.shape == (3, 3, 8, 16)
 
 
-@pytest.mark.parametrize("model", ["dcgan", "stylegan2", "progan"])
+@pytest.mark.parametrize("model", ["dcgan", "stylegan2", "r3gan", "progan"])
 def test_a_model_by_its_config_takes_a_height_and_a_width(model):
     shape = "data.resolution=[32,64]"
     system = recipe(model, shape, "data=synthetic", "data.channels=3")
@@ -66,7 +66,7 @@ def test_a_model_by_its_config_takes_a_height_and_a_width(model):
 
 @pytest.mark.parametrize("model", ["stylegan", "msg_gan", "vanilla", "vae", "lapgan"])
 def test_another_model_is_refused_by_name(model):
-    told = r"data\.resolution=\[32, 64\]: model\.\w+ .*model=dcgan, stylegan2 and progan"
+    told = r"data\.resolution=\[32, 64\]: model\.\w+ .*model=dcgan, stylegan2, r3gan and progan"
     with pytest.raises(ConfigError, match=told):
         recipe(model, "data.resolution=[32,64]", "data=synthetic")
 

@@ -227,6 +227,7 @@ SMALL = [
     *("model.growth.fade_kimg=0.005", "model.growth.batch_sizes=null"),
     "model.growth.learning_rates=null",
 ]
+LADDER = "huang2024_ladder"
 COUNTED = ["study.num_latents=100", "study.num_samples=200", "study.num_shown=4"]
 STUDIED = {
     "choi2022_table1": ["metrics=smoke", *SCORED, "study.num_artifacts=100", "seed=0", *COUNTED],
@@ -258,12 +259,14 @@ def trained(run, model):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sweep", ["tan2020_table1", "karras2019_ladder", "norms"])
+@pytest.mark.parametrize("sweep", ["tan2020_table1", "karras2019_ladder", "norms", LADDER])
 def test_every_sweep_of_trainings_runs_small_and_prints_its_table(tmp_path, sweep):
     """All cells of one seed; the same test takes in what is added to conf/sweep."""
     words = SMALL
-    if sweep == "norms":  # StyleGAN2 does not grow
+    if sweep in ("norms", LADDER):  # StyleGAN2 does not grow
         words = ["seed=0", *(word for word in SMALL if not word.startswith("model.growth."))]
+    if sweep == LADDER:  # no styles but in its first row
+        words.remove("model.generator.style_dim=8")
     done = grid(tmp_path / "grid", f"sweep={sweep}", *words)
     assert done.returncode == 0, done.stderr
     assert "(paper)" in done.stdout
@@ -284,4 +287,5 @@ def test_every_sweep_of_studies_runs_small_and_prints_its_table(tmp_path, checkp
 def test_every_sweep_of_the_project_has_a_smoke_run():
     sweeps = {path.stem for path in (ROOT / "conf" / "sweep").glob("*.yaml")}
     elsewhere = {"few_images"}  # tests/test_few_images.py
-    assert sweeps == {"tan2020_table1", "karras2019_ladder", "norms", *elsewhere, *STUDIED}
+    trained = {"tan2020_table1", "karras2019_ladder", "norms", LADDER}
+    assert sweeps == {*trained, *elsewhere, *STUDIED}

@@ -17,6 +17,7 @@ SWEEPS = sorted(path.stem for path in (conf_dir() / "sweep").glob("*.yaml"))
 CELLS = {
     "tan2020_table1": 9,
     "karras2019_ladder": 6,
+    "huang2024_ladder": 8,
     "norms": 18,
     "choi2022_table1": 3,
     "choi2022_table2": 1,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ganlab.networks import dcgan, progan, stylegan2
+from ganlab.networks import dcgan, progan, r3gan, stylegan2
 from ganlab.nn.frames import Frame
 from ganlab.nn.growing import Stage
 
@@ -11,6 +11,7 @@ SMALL = {
     dcgan: ({"width": 4}, {}),
     stylegan2: ({"width": 4, "max_width": 16}, {"latent_dim": 8, "style_dim": 8}),
     progan: ({"width": 4, "max_width": 16}, {"latent_dim": 8}),
+    r3gan: ({"width": 4, "max_width": 16}, {"latent_dim": 8}),
 }
 SHAPES = [[64, 128], [128, 64], [96, 128], [64, 64]]
 

@@ -54,6 +54,11 @@ MODELS = {
         *("model=stylegan", "model/norm=pin", *NARROW, *STYLES, "model/augment=diffaugment"),
         *("model.growth.stable_kimg=0.016", "model.growth.fade_kimg=0.016", "kimg=0.056"),
     ],
+    "r3gan": [  # pairs, R1, R2, and both along the clock
+        *("model=r3gan", "model.generator.width=8", "model.generator.max_width=16"),
+        *("model.generator.latent_dim=8", "model.discriminator.width=8"),
+        "model.discriminator.max_width=16",
+    ],
     "msg_gan": ["experiment=karnewar2020/wgan_gp_fashion_mnist", "model=msg_gan", *NARROW],
     "msg_gan_style": [
         *("experiment=karnewar2020/style_fashion_mnist", "model=msg_gan", *NARROW, *STYLES),
@@ -62,7 +67,7 @@ MODELS = {
 }
 # What a step of two ranks in two parts each is to be the same as: a lazy penalty, growth, dropout,
 # changed images. Not the running mean of path lengths, which goes by parts.
-WHOLE = ("lapgan", "stylegan", "stylegan_diffaugment", "msg_gan_style")
+WHOLE = ("lapgan", "stylegan", "stylegan_diffaugment", "msg_gan_style", "r3gan")
 ACCUMULATED = {name: MODELS[name] for name in WHOLE} | {
     "progan": [
         *("model=progan", *NARROW, "model.growth.stable_kimg=0.016"),

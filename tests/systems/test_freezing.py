@@ -9,14 +9,14 @@ import torch
 from ganlab.config import ConfigError
 from ganlab.data import synthetic
 from ganlab.losses import Nonsaturating
-from ganlab.networks import dcgan, msg_gan, progan, stylegan, stylegan2, vanilla
+from ganlab.networks import dcgan, msg_gan, progan, r3gan, stylegan, stylegan2, vanilla
 from ganlab.runs.fine_tuning import take_networks
 from ganlab.systems import GAN, R1
 from ganlab.systems.checks import freeze
 from ganlab.systems.trainer import make_trainer
 
 ADAM = partial(torch.optim.Adam, lr=1e-2)
-NETWORKS = [dcgan, stylegan, stylegan2, progan, msg_gan]
+NETWORKS = [dcgan, stylegan, stylegan2, progan, msg_gan, r3gan]
 
 
 def discriminator(network):

@@ -41,6 +41,7 @@ RECIPE_HAS = {
     "stylegan": ["penalty/r1", "growth/level"],
     "stylegan2": ["penalty/r1", "penalty/path_length"],
     "stylegan2_ada": ["augment/p", "augment/r_t"],
+    "r3gan": ["penalty/r1", "penalty/r2"],
     "msg_gan": ["penalty/gradient_penalty", "penalty/drift"],
 }
 
