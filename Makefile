@@ -30,7 +30,7 @@ help: ## what there is
 	@touch $@
 
 .venv/.test-all: .venv/.test
-	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface,video,docs,mlflow]'
+	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface,video,docs,mlflow,app]'
 	@touch $@
 
 .venv/.docs: .venv/.core

@@ -1,5 +1,6 @@
 """`python -m ganlab <command>`: train, evaluate, and what is asked of files and of the machine."""
 
+import argparse
 import inspect
 import os
 import re
@@ -38,6 +39,7 @@ USAGE = """usage: python -m ganlab <command> ...
                           a run's networks, recipe, samples and scores to Hugging Face; dry=true
   export ckpt=<file> out=<file>
                           a generator as a graph that needs no ganlab: out=x.onnx or x.pt2
+  explore ckpt=<file>     a page on this machine, to look into a generator by hand: --port=
   data check <path> [res] list every image that training would stumble over; count other files
   data stats ...          keep statistics of the reals; data= metrics= features= as in train
   report <dir> [<dir>]    (re)build report.html of a run, with the studies named after it
@@ -179,6 +181,28 @@ def export() -> None:
     print(export(ckpt, Path(str(out)).expanduser(), allowed, given))
 
 
+def explore() -> None:
+    """Open a page of a checkpoint of any format, to look into it by hand.
+
+    It needs `pip install 'ganlab[app]'`. Samples, neurons, units under a brush, latents; each view
+    says the line of evaluate.py that makes it. `ckpt=` and what may follow it are as in `layers`.
+    The page is at 127.0.0.1, at `--port 7860` or another, asks for nothing elsewhere, and is opened
+    unless `--no-browser` is said. Ctrl-C ends it.
+    """
+    parser = argparse.ArgumentParser(prog="python -m ganlab explore", add_help=False)
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--no-browser", action="store_true")
+    said, words = parser.parse_known_args(sys.argv[1:])
+    ckpt, allowed, given = named_checkpoint(words, "explore")
+    try:
+        from ganlab.app.page import serve
+    except ImportError as error:
+        raise ValueError(f"explore needs Gradio ({error}): pip install 'ganlab[app]'") from error
+    from ganlab.app.session import Session
+
+    serve(Session.open(ckpt, allowed, given), said.port, not said.no_browser)
+
+
 @hydra.main(**BASE, config_path=str(conf_dir()), config_name="train")
 def stats(config: DictConfig) -> None:
     """Print where the statistics of the reals are, computed unless they are there."""
@@ -290,6 +314,7 @@ COMMANDS: dict[str, Callable[[], Any]] = {
     "convert": convert,
     "push": push,
     "export": export,
+    "explore": explore,
     "data": data,
     "table": table,
     "report": report,

@@ -18,6 +18,7 @@ VALUED = {  # Hydra's flags that take the next word
     *("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn"),
     *("--package", "-p", "--cfg", "-c", "--experimental-rerun"),
 }
+PORT = "--port"  # and the explorer's
 CONFIG_DIR = ("--config-dir", "-cd")  # a user's own configs; so does
 SEARCHED = "hydra.searchpath"
 WHOSE = ("allow_targets", SEARCHED)  # whose parts and configs there are besides ours
@@ -75,7 +76,7 @@ def split_flags(words: Iterable[str]) -> tuple[list[str], list[str]]:
     overrides: list[str] = []
     previous = ""
     for word in words:
-        taken = previous in VALUED or (previous in INFO and word in INFOS)
+        taken = previous in VALUED or previous == PORT or (previous in INFO and word in INFOS)
         (flags if taken or word.startswith("-") else overrides).append(word)
         previous = "" if taken else word
     return flags, overrides

@@ -35,6 +35,7 @@ RANKS = {
     "config": 5,
     "studies": 5,
     "runs": 6,
+    "app": 7,
     "run": 7,
     "grid": 8,
     "__main__": 9,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ganlab.metrics.frechet import Moments
 from ganlab.nn.tracing import recorded
@@ -124,3 +125,22 @@ def unit_fids(
             best = column.argsort(descending=True, stable=True)[:num_top]
             found[unit] = reals.distance(features[best])
     return found
+
+
+def activity_within(
+    activations: Tensor,  # (C, H, W) of one image
+    region: Tensor,  # (h, w) of any size, 1 inside and 0 outside
+) -> tuple[Tensor, Tensor]:
+    """Share of each unit's magnitude |a| that lies in a region, and its mean there: (C,) float64.
+
+    A cell that the region covers in part counts in part. The share of a silent unit is 0.
+    """
+    size = (activations.shape[1], activations.shape[2])
+    weights = interpolate(region[None, None].double(), size, mode="area")[0, 0].to(
+        activations.device
+    )
+    magnitude = activations.double().abs()
+    inside = (magnitude * weights).sum((1, 2))
+    total, covered = magnitude.sum((1, 2)), weights.sum()
+    share = torch.where(total > 0, inside / total.clamp(min=1e-30), 0.0)
+    return share.cpu(), (inside / covered.clamp(min=1e-30)).cpu()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from PIL import Image
 
 from ganlab.report.markup import one_line
 from ganlab.storage.atomic import replace_file
@@ -135,6 +136,12 @@ def png(figure: "Figure", caption: str = "") -> bytes:
         metadata = {"Software": None, **({"Description": caption} if caption else {})}
         figure.savefig(picture, format="png", metadata=metadata)
     return picture.getvalue()
+
+
+def pixels(figure: "Figure") -> NDArray[np.uint8]:
+    """A figure as (H, W, 3) pixels, to be shown beside images."""
+    with Image.open(io.BytesIO(png(figure))) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def npz(numbers: Mapping[str, ArrayLike]) -> bytes:

@@ -259,3 +259,17 @@ def contact_sheet(
         top = PADDING + row * (height + STRIP + PADDING) + height
         draw.text((left, top), name, fill=(20, 20, 20), font=font, anchor="ma")
     return np.asarray(sheet)
+
+
+def sheet_cell(
+    x: int,  # column of a pixel of a contact sheet
+    y: int,  # its row
+    size: tuple[int, int],  # height and width of the images on it
+    columns: int,
+) -> int | None:
+    """Which image of a contact sheet, its name included, has this pixel; None = what is between."""
+    scale = max(1, math.ceil(LEGIBLE / size[0]))
+    height, width = size[0] * scale + STRIP + PADDING, size[1] * scale + PADDING
+    row, column = y // height, x // width
+    between = y % height < PADDING or x % width < PADDING
+    return None if between or not 0 <= column < columns or y < 0 else row * columns + column

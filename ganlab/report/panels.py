@@ -85,6 +85,21 @@ def signed_map(values: Tensor, title: str = "") -> Panel:
     return Panel(values.double().numpy(), "signed", title)
 
 
+def heat_pixels(
+    shares: Tensor,  # (h, w) in [0, 1]
+    size: tuple[int, int],  # height and width of the picture
+    kind: str = "low",  # or high
+    top: float = 1.0,  # the share that has the darkest colour
+) -> images.Pixels:
+    """A map of shares as pixels, each cell as large as its part of the picture."""
+    from matplotlib import colormaps
+
+    rows, columns = ((np.arange(n) * m) // n for n, m in zip(size, shares.shape, strict=True))
+    scaled = shares.double().numpy()[rows][:, columns] / max(top, 1e-3)
+    found: images.Pixels = colormaps[SCALES[kind][0]](scaled.clip(0, 1), bytes=True)[..., :3]
+    return found
+
+
 def wrap_rows(panels: Sequence[Panel], columns: int) -> list[Row]:
     """Rows of at most so many, without captions."""
     return [("", panels[start : start + columns]) for start in range(0, len(panels), columns)]

@@ -1,0 +1,185 @@
+"""The tab of latents: between two images, one with another's styles, sums, and directions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ganlab.app.commands import Value, addresses_text, command
+from ganlab.app.samples import chosen_indices
+from ganlab.app.session import How, Session
+from ganlab.app.view import View, enlarged
+from ganlab.checks.places import file_named
+from ganlab.nn.paths import WALKS, lerp, slerp
+from ganlab.report.images import captioned_rows
+from ganlab.sampling import Sampler
+from ganlab.storage.arrays import ArrayArchive
+from ganlab.studies.latents.arithmetic import displace, displacement
+from ganlab.studies.latents.components import Components, find_components, moved
+from ganlab.studies.latents.style_mixing import bands_of, mixed_row
+
+CELL = 128  # pixels: height of images side by side
+COMPONENTS = 10  # directions that are found at once
+NUM_LATENTS = 2000  # that they are found on, as in `study=directions`
+ENDS = 3.0  # deviations: how far its command moves
+
+
+def walks(session: Session, space: str) -> list[str]:
+    """Ways between two points of a space; a cube has no great circles."""
+    cube = session.generator.prior != "normal" and space == "z"
+    return [walk for walk in WALKS if not (cube and walk == "spherical")]
+
+
+def values_of(sampler: Sampler, indices: Sequence[int], space: str) -> Tensor:
+    """Latents (N, Z), or styles (N, L, W), of addresses."""
+    return sampler.styles(indices) if space == "w" else sampler.latents(indices)
+
+
+def between(
+    session: Session,
+    how: How,
+    ends: tuple[int, int],  # addresses
+    at: float,  # 0 = the first, 1 = the second
+    space: str = "z",
+    walk: str = "linear",
+) -> View:
+    """Both ends, and the image at a point of the way between them."""
+    if walk not in walks(session, space):
+        raise ValueError(f"walk={walk}: in {space} there is {', '.join(walks(session, space))}")
+    sampler, step = session.sampler(how), lerp if walk == "linear" else slerp
+    with session.lock:
+        start, end = (values_of(sampler, [each], space) for each in ends)
+        points = torch.cat([start, step(start, end, at), end])
+        images = sampler.paint(points, [ends[0], ends[0], ends[1]])
+    facts = f"{ends[0]} to {ends[1]} in {space}, {walk}, at {at:.2f}; {sampler.stated}"
+    options: dict[str, Value] = {"latents": list(ends), "spaces": [space], "walks": [walk]}
+    return row(session, "interpolation", how, (f"at {at:.2f}", images), facts, options)
+
+
+def mixed(session: Session, how: How, a: int, b: int, layers: Sequence[int]) -> View:
+    """A, A with B's styles in some layers, and B."""
+    chosen = bands_of(session.generator, {"chosen": list(layers)} if layers else None)
+    sampler = session.sampler(how)
+    with session.lock:
+        styles = sampler.styles([a, b])
+        mix = mixed_row(styles[0], styles[1:], list(layers))
+        images = sampler.paint(torch.cat([styles[:1], mix, styles[1:]]), [a, a, b])
+    facts = f"{a} with the styles {list(layers)} of {b}; {sampler.stated}"
+    options: dict[str, Value] = {"a": [a], "b": [b], "bands": chosen if layers else None}
+    return row(session, "style_mixing", how, ("A, mixed, B", images), facts, options)
+
+
+def arithmetic(session: Session, how: How, a: str, b: str, c: str, space: str = "z") -> View:
+    """A - mean(B) + mean(C) for each of A, under A itself."""
+    sampler, groups = session.sampler(how), [chosen_indices(each) for each in (a, b, c)]
+    with session.lock:
+        values = [values_of(sampler, group, space) for group in groups]
+        results = displace(values[0], displacement(values[1], values[2]))
+        before, after = (sampler.paint(each, groups[0]) for each in (values[0], results))
+    rows = [("A", enlarged(before, CELL)), ("A - B + C", enlarged(after, CELL))]
+    named = " ".join(f"{k} {g}" for k, g in zip("ABC", groups, strict=True))
+    facts = f"each of A - mean(B) + mean(C) in {space}: {named}; {sampler.stated}"
+    options: dict[str, Value] = {k: addresses_text(g) for k, g in zip("abc", groups, strict=True)}
+    line = command(session.ckpt, "arithmetic", {**options, "space": space, **how.options})
+    return View(captioned_rows(rows, scale=1), facts, line)
+
+
+def components(session: Session, how: How, method: str, layer: str | None) -> Components:
+    """Directions found without labels, found once for a seed."""
+    key = (how.seed, how.label, method, layer)
+    with session.lock:
+        if key not in session.kept:
+            sampler = session.sampler(how, truncated=False)
+            session.kept[key] = find_components(sampler, method, COMPONENTS, NUM_LATENTS, layer)
+    found: Components = session.kept[key]
+    return found
+
+
+def along(
+    session: Session,
+    how: How,
+    index: int,
+    method: str,  # sefa or pca
+    layer: str | None,  # of pca; None = w
+    number: int,  # which component
+    by: float,  # standard deviations
+    styles: Sequence[int] = (),  # that are moved; none = all
+) -> View:
+    """The image moved to one side, itself, and to the other side along a component."""
+    found = components(session, how, method, layer)
+    if not 0 <= number < len(found.vectors):
+        raise ValueError(f"component={number}: there are 0 to {len(found.vectors) - 1}")
+    distance = by * float(found.deviations[number])
+    images = moved_images(session, how, index, found.vectors[number], distance, styles)
+    facts = f"latent {index} by {by:+.2f} deviations along component {number} of {method}"
+    options: dict[str, Value] = {
+        "method": method,
+        "layer": layer,
+        "num": number + 1,
+        "latents": [index],
+    }
+    options |= {"reach": max(ENDS, abs(by)), "styles": list(styles) or None}
+    return row(session, "directions", how, ("-, 0, +", images), facts, options)
+
+
+def along_saved(session: Session, how: How, index: int, place: str, by: float) -> View:
+    """The same along a direction that `study=arithmetic` or `study=directions` left in a file."""
+    vector = saved_direction(session, place)
+    images = moved_images(session, how, index, vector, by, ())
+    facts = f"latent {index} by {by:+.2f} times the direction of {Path(place).name}"
+    return row(session, "", how, ("-, 0, +", images), facts, {})
+
+
+def moved_images(
+    session: Session,
+    how: How,
+    index: int,
+    vector: Tensor,  # (D,) of w where there are styles, else of z
+    distance: float,
+    styles: Sequence[int],
+) -> Tensor:
+    """Three images (3, C, H, W): moved back, not, and forth."""
+    sampler = session.sampler(how)
+    with session.lock:
+        start = values_of(sampler, [index], session.spaces[-1])
+        points = moved(start, vector, [-distance, 0.0, distance], list(styles) or None)[0]
+        return sampler.paint(points, [index] * 3)
+
+
+def saved_direction(session: Session, place: str) -> Tensor:
+    """The displacement of `figures/arithmetic.npz`, or the first vector of `directions.npz`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it holds no direction of this generator's space.
+    """
+    path = file_named(place, "direction", "figures/arithmetic.npz or directions.npz of a run")
+    try:
+        archive = ArrayArchive(path)
+        name = "displacement" if "displacement" in archive.shapes else "vectors"
+        found = torch.from_numpy(archive[name].copy()).double()
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"direction={place} is no file of directions ({error})") from error
+    vector = found if found.ndim == 1 else found[0]  # of all layers alike, or the first of several
+    with session.lock:
+        width = values_of(session.sampler(How()), [0], session.spaces[-1]).shape[-1]
+    if vector.shape != (width,):
+        raise ValueError(
+            f"direction={place} holds {tuple(found.shape)}; this generator's space is {width} wide"
+        )
+    return vector.float()
+
+
+def row(
+    session: Session,
+    study: str,  # that makes it; empty = none does
+    how: How,
+    shown: tuple[str, Tensor],  # caption and (N, C, H, W)
+    facts: str,
+    options: dict[str, Value],
+) -> View:
+    """Images side by side."""
+    pixels = captioned_rows([(shown[0], enlarged(shown[1], CELL))], scale=1)
+    line = command(session.ckpt, study, {**options, **how.options}) if study else ""
+    return View(pixels, f"{facts}; seed {how.seed}", line)

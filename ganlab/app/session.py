@@ -1,0 +1,173 @@
+"""One generator that is looked into: loaded once, used by one view at a time, its counts kept."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ganlab.app.commands import Value
+from ganlab.downloads import cache_dir
+from ganlab.networks.base import Generator
+from ganlab.nn.digest import digest
+from ganlab.runs.recipes import open_checkpoint, rebuild_system
+from ganlab.sampling import Sampler, batched, has_styles
+from ganlab.studies.latents.pictures import spaces_of
+from ganlab.studies.neurons.counting import Counting, Key
+from ganlab.studies.neurons.layers import layer_shapes, select_layers
+from ganlab.studies.neurons.rate_count import rate_seed_of
+from ganlab.studies.neurons.rates import Rates
+from ganlab.systems.system import System
+
+Progress = Callable[[float, str], object]  # told the share that is done, and of what
+
+
+@dataclass(frozen=True)
+class How:
+    """How images are made: the controls that all tabs share."""
+
+    seed: int = 0  # of the latents
+    truncation: float | None = None  # psi; None = without
+    noise: str = "fixed"
+    label: int | None = None  # told to all; None = as the checkpoint says
+
+    @property
+    def told(self) -> dict[str, Value]:
+        """The same as options of a study that looks at neurons, which knows no truncation."""
+        noise = None if self.noise == "fixed" else self.noise
+        return {"seed": self.seed or None, "noise": noise, "label": self.label}
+
+    @property
+    def options(self) -> dict[str, Value]:
+        """The same as options of a study of latents."""
+        return self.told | {"truncation": self.truncation}
+
+
+class Session:
+    """A checkpoint opened; every view of it holds `lock` while it uses the generator.
+
+    Raises:
+        CheckpointError, ConfigError, ValueError: see `recipes.open_checkpoint`, `rebuild_system`.
+    """
+
+    def __init__(self, ckpt: str, system: System) -> None:
+        self.ckpt, self.system, self.lock = ckpt, system, RLock()
+        self.digest = digest(self.generator)
+        self.cache = cache_dir() / "explore" / self.digest.rpartition(":")[2][:16]
+        self.kept: dict[Any, Any] = {}  # what was found already, by what it depends on
+
+    @classmethod
+    def open(
+        cls,
+        ckpt: str,
+        extra: Sequence[str] = (),  # packages of the user's that its recipe may name
+        given: dict[str, Any] | None = None,  # files of its model, see `rebuild_system`
+    ) -> "Session":
+        """The session of a checkpoint, on the accelerator where there is one."""
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        system: System = rebuild_system(open_checkpoint(ckpt), list(extra), given)
+        return cls(ckpt, system.to(device))
+
+    @property
+    def generator(self) -> Generator:
+        """The averaged one."""
+        generator: Generator = self.system.generator_ema
+        return generator
+
+    @property
+    def has_styles(self) -> bool:
+        """Whether there is a w, and noise."""
+        return has_styles(self.generator)
+
+    @property
+    def spaces(self) -> list[str]:
+        """z and, where there are styles, w."""
+        return spaces_of(self.generator, None)
+
+    @property
+    def name(self) -> str:
+        """What is looked into, in a word."""
+        return Path(self.ckpt).name
+
+    @property
+    def num_styles(self) -> int:
+        """Layers that have a style now; 0 = none."""
+        network = self.generator
+        return network.active_styles if has_styles(network) else 0
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes that images may be told, or their numbers; none = unconditional."""
+        told = self.system.conditioner
+        names = list(told.class_names)
+        number = len(names) or told.num_labels or self.generator.num_labels
+        return names or list(map(str, range(number)))
+
+    def sampler(self, how: How, truncated: bool = True) -> Sampler:
+        """What makes the images; `truncated` False leaves truncation out, as studies of neurons do.
+
+        Raises:
+            ValueError: see `Sampler`.
+        """
+        labels = () if how.label is None else (how.label,)
+        psi = how.truncation if truncated else None
+        options = {"noise": how.noise, "truncation": psi, "labels": labels}
+        return Sampler.of(self.system, how.seed, **options)
+
+    def rate_key(self, how: How, layers: Sequence[str]) -> Key:
+        """What rates of these layers belong to: latents of another seed, as `RateCount` has it."""
+        counted = self.digest, rate_seed_of(how.seed, None), tuple(layers)
+        return Key(*counted, how.noise, classes=self.sampler(how, truncated=False).classes)
+
+    def rates_file(self, how: How, layers: Sequence[str], num: int) -> Path:
+        """Where the rates of these layers over `num` latents are kept."""
+        named = "_".join(name.replace("/", "-") for name in layers)
+        told = "" if how.label is None else f"-class{how.label}"
+        return self.cache / f"rates-{how.seed}-{num}-{how.noise}{told}-{named}.safetensors"
+
+    def rates(self, how: How, layers: Sequence[str], num: int) -> Rates | None:
+        """Rates that were counted before, here or by an earlier page; None = not yet."""
+        layers = select_layers(self.generator, layers)
+        path = self.rates_file(how, layers, num)
+        if path not in self.kept and path.is_file():
+            with self.lock, suppress(ValueError):  # a damaged file is counted anew
+                rates, key = Rates.load(path), self.rate_key(how, layers)
+                if not rates.differences(key, num, layer_shapes(self.sampler(how), layers)):
+                    self.kept[path] = rates
+        return self.kept.get(path)
+
+    def count_rates(self, how: How, layers: Sequence[str], num: int, progress: Progress) -> Rates:
+        """The same, counted where there are none; other views go on between batches."""
+        if (found := self.rates(how, layers, num)) is not None:
+            return found
+        layers = select_layers(self.generator, layers)
+        with self.lock:
+            key = self.rate_key(how, layers)
+            sampler = replace(self.sampler(how, truncated=False), seed=key.seed)
+            counting = Counting(sampler, layers)
+        for batch in batched(range(num), sampler.batch_size):
+            with self.lock:
+                counting.feed(batch)
+            progress((batch[-1] + 1) / num, "activation rates")
+        rates = Rates(counting.rates(), num, key.seed, key.generator, key.noise, key.classes)
+        path = self.rates_file(how, layers, num)
+        rates.save(path)
+        self.kept[path] = rates
+        return rates
+
+    def counted(self, how: How, layer: str) -> Tensor | None:
+        """Rates of a layer, (C, H, W), from the count over most latents; None = there is none."""
+        key = self.rate_key(how, [layer])
+        every = [
+            each
+            for each in self.kept.values()
+            if isinstance(each, Rates)
+            and layer in each.rates
+            and (each.seed, each.noise, each.classes) == (key.seed, key.noise, key.classes)
+        ]
+        best = max(every, key=lambda rates: rates.num_latents, default=None)
+        return None if best is None else best.rates[layer]

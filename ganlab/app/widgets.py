@@ -1,0 +1,177 @@
+"""What the tabs of the page share: its controls, pictures with their facts, errors as a line."""
+
+import html
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ganlab.app.session import How, Session
+from ganlab.app.view import View
+from ganlab.cli import EXPECTED, visible
+
+BAR = gr.Progress()  # what a function that counts has as its default is told how far it is
+AS_SAID = "as the checkpoint says"
+
+
+def asked(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, where what a user can cause is a line in the page."""
+
+    @wraps(answer)
+    def told(*values: Any, **named: Any) -> Any:
+        try:
+            return answer(*values, **named)
+        except EXPECTED as error:
+            text = error.args[0] if isinstance(error, KeyError) and error.args else error
+            line = html.escape(visible(str(text)))
+            raise gr.Error(line, duration=20, print_exception=False) from None
+
+    return told
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What all tabs share: how images are made, and which one is looked at."""
+
+    session: Session
+    inputs: list[Any]  # the components, in the order of `how`
+    index: Any  # the address of the image looked at
+
+    @classmethod
+    def make(cls, session: Session) -> "Controls":
+        """A row of controls; those that this generator does not have are not shown."""
+        truncates, classes = session.generator.truncates, session.classes
+        with gr.Row():
+            seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
+            index = gr.Number(0, label="Latent", precision=0, minimum=0, min_width=90)
+            cut = gr.Checkbox(False, label="Truncate", visible=truncates, min_width=100)
+            psi = gr.Slider(0.05, 1.5, 0.7, step=0.05, label="Truncation psi", visible=truncates)
+            noise = gr.Radio(["fixed", "random"], value="fixed", label="Noise")
+            noise.visible = session.has_styles
+            label = gr.Dropdown([AS_SAID, *classes], value=AS_SAID, label="Class")
+            label.visible = bool(classes)
+        return cls(session, [seed, cut, psi, noise, label], index)
+
+    def how(self, seed: Any, cut: bool, psi: float, noise: str, label: str) -> How:
+        """What the controls say.
+
+        Raises:
+            ValueError: a seed that is none.
+        """
+        told = None if label == AS_SAID else self.session.classes.index(label)
+        return How(whole(seed, "seed"), psi if cut else None, noise, told)
+
+    @property
+    def changes(self) -> list[Any]:
+        """The events of all of them, and of the index."""
+        return [each.change for each in (*self.inputs, self.index)]
+
+
+def whole(value: Any, name: str) -> int:
+    """A number as typed.
+
+    Raises:
+        ValueError: none, or one below 0.
+    """
+    if value is None or int(value) < 0 or int(value) >= 2**63:
+        raise ValueError(f"{name} takes a whole number from 0, got {value}")
+    return int(value)
+
+
+class Folder:
+    """Files of pictures that the page shows, each named by its content; gone with the process."""
+
+    def __init__(self) -> None:
+        self.place = tempfile.TemporaryDirectory(prefix="ganlab-explore-")
+
+    def keep(self, data: bytes) -> str:
+        """The file that holds these bytes."""
+        name = f"ganlab-{blake2b(data, digest_size=8).hexdigest()}.png"
+        path = Path(self.place.name, name)
+        if not path.is_file():
+            path.write_bytes(data)
+        return str(path)
+
+
+class Picture:
+    """A picture, its facts, its command with a button to copy it, and one to save the picture."""
+
+    def __init__(self, folder: Folder, label: str, name: str, opened: bool = True) -> None:
+        self.folder = folder
+        plain: dict[str, Any] = {"type": "filepath", "format": "png", "buttons": ["fullscreen"]}
+        self.image = gr.Image(label=label, elem_id=name, alt_text=label, interactive=False, **plain)
+        self.facts = gr.Textbox(label="What it shows", interactive=False, lines=2)
+        self.line = gr.Textbox(label="Its command", interactive=False, lines=2, buttons=["copy"])
+        self.save = gr.DownloadButton("Save the picture with its facts", size="sm")
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `values` are for."""
+        return [self.image, self.facts, self.line, self.save]
+
+    def values(self, view: View) -> list[Any]:
+        """The view as the components take it."""
+        path = self.folder.keep(view.png)
+        return [path, view.facts, view.command, path]
+
+    def nothing(self, why: str) -> list[Any]:
+        """No picture, and the reason."""
+        return [None, why, "", None]
+
+
+def listen(
+    triggers: Sequence[Any],
+    answer: Callable[..., Any],
+    inputs: Sequence[Any],
+    outputs: Sequence[Any],
+    counting: bool = False,  # takes long: has a line of its own and a bar
+) -> Any:
+    """Ask when any of these events happens; of many waiting the last is answered.
+
+    One view is made at a time: what else waits, waits outside of the generator.
+    """
+    return gr.on(
+        list(triggers),
+        asked(answer),
+        list(inputs),
+        list(outputs),
+        show_progress="full" if counting else "minimal",
+        trigger_mode="once" if counting else "always_last",
+        concurrency_limit=1,
+        concurrency_id="count" if counting else "view",
+        api_visibility="private",
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where on the page a view stands: it is drawn while its tabs are the chosen ones alone."""
+
+    states: tuple[Any, ...] = ()  # which tab is chosen, the outer ones first
+    names: tuple[str, ...] = ()  # that are to be
+
+    def tab(self, chosen: Any, name: str, tab: Any) -> "Place":
+        """The place within a tab, which becomes the chosen one when it is selected."""
+        listen([tab.select], lambda: name, [], [chosen])
+        return Place((*self.states, chosen), (*self.names, name))
+
+    def draw(
+        self,
+        triggers: Sequence[Any],  # besides the choice of the tab itself
+        answer: Callable[..., Any],
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+    ) -> Any:
+        """Draw when any of these events happens while this is looked at, and when it is chosen."""
+
+        def here(*values: Any) -> Any:
+            chosen, rest = values[: len(self.names)], values[len(self.names) :]
+            return answer(*rest) if chosen == self.names else gr.skip()
+
+        chosen = [state.change for state in self.states]
+        return listen([*triggers, *chosen], here, [*self.states, *inputs], outputs)

@@ -1,0 +1,41 @@
+"""Generators to look into; no test of the explorer sees or fills the user's cache."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+for folder in ("app", "studies", "interop"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def dcgan(tmp_path):
+    """A session of a DCGAN of 16 px, from a file."""
+    from tutorial_networks import generator, lively, state
+
+    from ganlab.app.session import Session
+
+    network = lively(generator(nz=6, ngf=3, resolution=16))
+    torch.save({"netG_state_dict": state(network)}, tmp_path / "dcgan.pth")
+    return Session.open(str(tmp_path / "dcgan.pth"))
+
+
+@pytest.fixture
+def stylegan2(tmp_path):
+    """A session of a StyleGAN2 of 16 px, from a file."""
+    import stylegan2_files as files
+
+    from ganlab.app.session import Session
+
+    state, _ = files.nvidia_generator()
+    path = tmp_path / "network-snapshot.pkl"
+    files.write_nvidia(path, G_ema=files.persistent("Generator", state, {}))
+    return Session.open(str(path))

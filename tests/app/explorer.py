@@ -1,0 +1,113 @@
+"""The explorer's page in a headless Chromium: real clicks and keys, pictures as they were sent."""
+
+import json
+import time
+from urllib.request import urlopen
+
+from browser import Browser
+
+INPUT = """(label => [...document.querySelectorAll('label, .block, fieldset')].flatMap(block => {
+    const named = block.querySelector('[data-testid="block-info"], .label-wrap, span');
+    return named && named.textContent.trim() === label
+        ? [...block.querySelectorAll('input, textarea')].filter(each => each.offsetParent) : [];
+})[0])"""
+
+
+class Explorer(Browser):
+    """`with Explorer(folder) as page: page.visit(url); page.tab("Paint"); page.press("Clear")`."""
+
+    def visit(self, url):
+        self.call("Page.navigate", url=url)
+        self.until("!!document.querySelector('#samples')", 60)
+
+    def click_at(self, x, y):
+        for kind in ("mousePressed", "mouseReleased"):
+            where = {"x": x, "y": y, "button": "left", "clickCount": 1}
+            self.call("Input.dispatchMouseEvent", type=kind, **where)
+
+    def click(self, element):
+        """A mouse on the middle of what an expression gives, scrolled to where it can be."""
+        self.until(f"!!({element})")
+        self.run(f"({element}).scrollIntoView({{block: 'center'}})")
+        time.sleep(0.1)
+        box = f"({element}).getBoundingClientRect()"
+        self.click_at(*self.run(f"(b => [b.x + b.width / 2, b.y + b.height / 2])({box})"))
+
+    def tab(self, name):
+        tabs = "[...document.querySelectorAll('button[role=tab]')]"
+        self.click(
+            f"{tabs}.find(each => each.offsetParent && each.textContent.trim() === '{name}')"
+        )
+
+    def press(self, text):
+        buttons = "[...document.querySelectorAll('button')]"
+        same = f"each.offsetParent && each.textContent.trim() === {json.dumps(text)}"
+        self.click(f"{buttons}.find(each => {same})")
+
+    def input(self, label):
+        return f"{INPUT}({json.dumps(label)})"
+
+    def value(self, label):
+        return self.run(f"{self.input(label)}.value")
+
+    def type(self, label, text):
+        """Into a field, over what is there, and out of it."""
+        self.click(self.input(label))
+        self.run(f"{self.input(label)}.select()")
+        self.call("Input.insertText", text=str(text))
+        self.key("Tab")
+
+    def slide(self, label, steps):
+        """A slider by so many steps of its keys."""
+        ranges = "[...document.querySelectorAll('input[type=range]')]"
+        named = f"each.offsetParent && each.ariaLabel.includes({json.dumps(label)})"
+        self.until(f"!!{ranges}.find(each => {named})")
+        self.run(f"{ranges}.find(each => {named}).focus()")
+        for _ in range(abs(steps)):
+            self.key("ArrowRight" if steps > 0 else "ArrowLeft")
+
+    def tick(self, text):
+        """A box of a group, by how its text begins."""
+        labels = "[...document.querySelectorAll('label')]"
+        begins = f"each.offsetParent && each.textContent.trim().startsWith({json.dumps(text)})"
+        self.click(f"{labels}.find(each => {begins} && each.querySelector('input'))")
+
+    def click_picture(self, name, x, y):
+        """A mouse on a pixel of a picture, whatever its size on the screen."""
+        image = f"document.querySelector('#{name} img')"
+        self.until(f"!!{image} && {image}.naturalWidth > 0")
+        self.run(f"{image}.scrollIntoView({{block: 'center'}})")
+        time.sleep(0.1)
+        shape = "[b.x, b.y, b.width, b.height, i.naturalWidth, i.naturalHeight]"
+        left, top, width, height, across, down = self.run(
+            f"(i => (b => {shape})(i.getBoundingClientRect()))({image})"
+        )
+        scale = min(1, width / across, height / down)
+        left, top = left + (width - across * scale) / 2, top + (height - down * scale) / 2
+        self.click_at(left + (x + 0.5) * scale, top + (y + 0.5) * scale)
+
+    def sent(self, name):
+        """The bytes of the picture that is shown, as they were sent; None = no picture."""
+        source = self.run(f"document.querySelector('#{name} img')?.src ?? ''")
+        if not source.startswith("http://127.0.0.1"):
+            return None
+        with urlopen(source, timeout=30) as answer:
+            return answer.read()
+
+    def shows(self, name, view, seconds=60):
+        """Wait until the picture is this view, to the byte."""
+        end = time.monotonic() + seconds
+        while self.sent(name) != view.png:
+            assert time.monotonic() < end, f"{name} does not become: {view.facts}"
+            time.sleep(0.1)
+
+    def says(self, text, seconds=30):
+        """Wait for a text, in a field or outside of them."""
+        fields = "[...document.querySelectorAll('textarea')].map(each => each.value)"
+        said = f"[document.body.innerText, ...{fields}]"
+        self.until(f"{said}.some(each => each.includes({json.dumps(text)}))", seconds)
+
+    def outside(self):
+        """Addresses asked for, answered or not, that are not this machine's."""
+        inner = ("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:", "about:")
+        return [url for url in self.requests() if not url.startswith(inner)]

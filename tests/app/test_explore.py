@@ -1,0 +1,37 @@
+"""`python -m ganlab explore` before there is a page."""
+
+import sys
+
+import pytest
+
+from ganlab import __main__ as front
+from ganlab.arguments import arrange
+
+
+def said(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["ganlab", *arrange(words, [])])
+    return front.explore
+
+
+def test_without_gradio_one_line_says_what_to_install(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("ganlab.app.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    with pytest.raises(ValueError, match=r"pip install 'ganlab\[app\]'") as error:
+        said(monkeypatch, "ckpt=faces")()
+    assert "\n" not in str(error.value)
+
+
+def test_a_checkpoint_is_asked_for(monkeypatch):
+    with pytest.raises(ValueError, match=r"python -m ganlab explore ckpt=<file>"):
+        said(monkeypatch, "--port", "7999", "--no-browser")()
+
+
+def test_its_flags_keep_what_they_take():
+    words = arrange(["ckpt=faces", "--port", "7999", "--no-browser"], [])
+    assert words == ["--port", "7999", "--no-browser", "ckpt=faces"]
+
+
+def test_its_help_says_where_the_page_is():
+    assert "127.0.0.1" in front.help_of("explore")
+    assert "--no-browser" in front.help_of("explore")

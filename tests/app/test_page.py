@@ -1,0 +1,170 @@
+"""The page in a browser: what is clicked, painted and slid shows what the pure functions give."""
+
+import socket
+from importlib.util import find_spec
+
+import pytest
+from headless import NEEDS_CHROMIUM
+
+from ganlab.app import latents, neurons, paint, samples
+from ganlab.app.paint import Dab
+from ganlab.app.session import How
+
+ABSENT = "needs ganlab[app], which `make test-all` adds"
+pytestmark = [pytest.mark.skipif(find_spec("gradio") is None, reason=ABSENT)]
+pytestmark += [pytest.mark.slow, pytest.mark.browser, NEEDS_CHROMIUM]
+pytestmark += [pytest.mark.filterwarnings("ignore:::gradio")]  # of what it asks pandas for
+
+
+@pytest.fixture
+def no_way_out(monkeypatch):
+    """Whoever in this process asks for another machine fails, and is remembered."""
+    asked, connect, look_up = [], socket.socket.connect, socket.getaddrinfo
+
+    def connecting(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "localhost", "::1"):
+            asked.append(address)
+            raise OSError(f"{address} is not this machine")
+        return connect(self, address)
+
+    def looking_up(host, *rest, **more):
+        if host not in (None, "", "127.0.0.1", "localhost", "::1", "0.0.0.0"):
+            asked.append(host)
+            raise OSError(f"{host} is not this machine")
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket.socket, "connect", connecting)
+    monkeypatch.setattr(socket, "getaddrinfo", looking_up)
+    yield
+    assert not asked
+
+
+@pytest.fixture
+def opened(no_way_out, tmp_path):
+    """Serves sessions, and opens their pages each in a browser of its own."""
+    from explorer import Explorer
+
+    from ganlab.app.page import serve
+
+    pages, servers = [], []
+
+    def opens(session, width=1200, height=1000):
+        if not servers:
+            servers.append(serve(session, browser=False, wait=False))
+        folder = tmp_path / f"browser{len(pages)}"
+        folder.mkdir()
+        page = Explorer(folder, width, height)
+        pages.append(page.__enter__())
+        page.visit(servers[0].local_url)
+        return page
+
+    yield opens
+    outside = [url for page in pages for url in page.outside()]
+    for page in pages:
+        page.__exit__()
+    for server in servers:
+        server.close()
+    assert not outside
+
+
+def pixel_of(position):
+    """The middle of a cell on the sheet of 16 px images, six in a row."""
+    row, column = divmod(position, 6)
+    return 2 + column * 66 + 32, 2 + row * 81 + 32
+
+
+def test_from_a_sheet_to_the_neurons_and_units_of_an_image(dcgan, opened):
+    layers, how = samples.early_layers(dcgan.sampler(How())), How()
+    page = opened(dcgan)
+    page.shows("samples", samples.sheet(dcgan, how, list(range(24))))
+    page.type("Page", 2)
+    page.shows("samples", samples.sheet(dcgan, how, list(range(24, 48))))
+    page.click_picture("samples", *pixel_of(7))
+    page.until(f"{page.input('Latent')}.value === '31'")
+
+    page.tab("Neurons")
+    page.says("not counted yet")
+    page.type("Latents that rates are counted on", 60)
+    page.press("Count activation rates")
+    page.until("!!document.querySelector('#neurons img')")
+    rates = dcgan.rates(how, layers, 60)
+    page.shows("neurons", neurons.intervention(dcgan, how, 31, rates, layers, 0.3))
+    page.slide("R:", 5)
+    page.shows("neurons", neurons.intervention(dcgan, how, 31, rates, layers, 0.35))
+    page.shows("rates", neurons.histogram(dcgan, how, rates, 0.35))
+
+    page.tab("Paint")
+    page.shows("canvas", paint.canvas(dcgan, how, 31, []))
+    page.click_picture("canvas", 71, 183)
+    dab = Dab((183 + 0.5) / 256, (71 + 0.5) / 256, 0.12)
+    page.shows("canvas", paint.canvas(dcgan, how, 31, [dab]))
+    layer = paint.map_layers(dcgan)[0]
+    units = paint.ranked_units(dcgan, how, 31, layer, [dab])
+    page.says(units[0].label)
+    page.tick(units[0].label)
+    page.shows("without", paint.without_units(dcgan, how, 31, layer, [units[0].number]))
+    page.press("Add the dab")
+    page.shows("canvas", paint.canvas(dcgan, how, 31, [dab, Dab(0.5, 0.5, 0.12)]))
+    page.press("Clear")
+    page.shows("canvas", paint.canvas(dcgan, how, 31, []))
+
+
+def test_what_cannot_be_is_a_line_in_the_page(dcgan, opened):
+    page = opened(dcgan)
+    page.type("Or these latents", "none")
+    page.says("latents=none: give numbers such as 3, 17, or a range such as 0:24")
+    page.type("Or these latents", "")
+    page.type("Page", 99)
+    page.says("page=99: there are pages 1 to 42")
+    page.tab("Latents")
+    page.tab("Directions")
+    page.type("Or a saved one", "gone.npz")
+    page.says("gone.npz: no such file")
+    assert "Traceback" not in page.run("document.body.innerText")
+
+
+def test_two_pages_do_not_disturb_each_other(dcgan, opened):
+    first, second = opened(dcgan), opened(dcgan)
+    first.type("Seed", 4)
+    first.shows("samples", samples.sheet(dcgan, How(seed=4), list(range(24))))
+    second.shows("samples", samples.sheet(dcgan, How(), list(range(24))))
+    second.type("Latent", 9)
+    assert first.value("Latent") == "0"
+
+
+def test_latents_of_a_generator_with_styles(stylegan2, opened):
+    page = opened(stylegan2)
+    page.tick("Truncate")
+    how = How(truncation=0.7)
+    page.shows("samples", samples.sheet(stylegan2, how, list(range(24))))
+    page.tick("Truncate")
+    page.tab("Latents")
+    page.shows("between", latents.between(stylegan2, How(), (0, 1), 0.5))
+    page.tick("w")
+    page.slide("Where on the way", -20)
+    page.shows("between", latents.between(stylegan2, How(), (0, 1), 0.3, "w"))
+    page.tab("Styles")
+    page.shows("styles", latents.mixed(stylegan2, How(), 0, 1, [0, 1]))
+    page.tick("3")
+    page.shows("styles", latents.mixed(stylegan2, How(), 0, 1, [0, 1, 3]))
+    page.tab("Sums")
+    page.shows("sums", latents.arithmetic(stylegan2, How(), "0:4", "4:8", "8:12", "w"))
+    page.tab("Directions")
+    page.shows("directions", latents.along(stylegan2, How(), 0, "sefa", None, 0, 2.0))
+    page.slide("Component", 3)
+    page.slide("How far", 7)
+    page.shows("directions", latents.along(stylegan2, How(), 0, "sefa", None, 3, 2.7))
+
+
+def test_a_spot_and_circles_of_a_generator_with_styles(stylegan2, opened):
+    page = opened(stylegan2)
+    page.type("Among the first", 30)
+    page.tick(samples.BY_CIRCLES)
+    page.says("not counted yet")
+    page.press("Count for the order")
+    page.until("!!document.querySelector('#samples img')")
+    order = samples.known_order(stylegan2, How(), samples.BY_CIRCLES, 30)
+    page.shows("samples", samples.sheet(stylegan2, How(), order[:24], samples.BY_CIRCLES))
+    page.tab("Paint")
+    page.press("Add the dab")
+    page.says("top unit")
