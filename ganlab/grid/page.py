@@ -23,8 +23,9 @@ from ganlab.grid.table import Choice, grid_table
 from ganlab.report import charts, html, timeline
 from ganlab.report.directions import way_of, ways_of
 from ganlab.report.markup import html_page, picture_address
+from ganlab.report.means import Difference, Mean
 from ganlab.report.sections import BROKEN, heading
-from ganlab.report.tables import Mean, Table
+from ganlab.report.tables import Table
 from ganlab.storage.atomic import replace_file
 
 TEMPLATE = Path(__file__).parent / "template"
@@ -77,16 +78,23 @@ def table_choice(settings: dict[str, Any]) -> tuple[Choice, list[str]]:
 
 
 def with_spreads(table: Table) -> Table:
-    """The same table with standard deviations in columns of their own, for its CSV form."""
+    """The same table with deviations and intervals in columns of their own, for its CSV form."""
     columns: list[str] = []
     rows = [dict(row) for row in table.rows]
     for column in table.columns:
         columns.append(column)
-        if any(isinstance(row.get(column), Mean) for row in table.rows):
-            columns.append(f"{column} std")
-            for row in rows:
-                value = row.get(column)
-                row[f"{column} std"] = value.spread if isinstance(value, Mean) else None
+        for kind, parts in (
+            (Mean, {"std": "spread"}),
+            (Difference, {"low": "low", "high": "high"}),
+        ):
+            if not any(isinstance(row.get(column), kind) for row in table.rows):
+                continue
+            columns += [f"{column} {name}" for name in parts]
+            for row, shown in zip(rows, table.rows, strict=True):
+                value = shown.get(column)
+                for name, part in parts.items():
+                    known = isinstance(value, kind)
+                    row[f"{column} {name}"] = getattr(value, part) if known else None
                 row[column] = None if value is None else float(value)
     return Table(columns, rows, marks=table.marks)
 

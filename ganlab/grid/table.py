@@ -1,7 +1,8 @@
 """The table of a grid: rows and columns from what was swept, means over seeds, nothing left unsaid.
 
 By itself a table has one row for each combination of swept values, seeds apart, and one column for
-each score. Several runs of one row become mean and standard deviation. With one score and two or
+each score. Several runs of one row become mean and standard deviation, and what rows differ by from
+the first one is said of the seeds that both have. With one score and two or
 more axes it can be spread out: `columns` names the axis that goes across.
 """
 
@@ -16,8 +17,14 @@ from ganlab.grid.naming import short_names
 from ganlab.grid.records import CONDITIONS, CellRecord, Score, axes_of
 from ganlab.grid.settings import is_seed, telling
 from ganlab.report.directions import is_spread, way_of, ways_of
+from ganlab.report.means import Difference, Mean
 from ganlab.report.protocols import mark_protocols, protocol_stamp, protocol_text
-from ganlab.report.tables import Mean, Table
+from ganlab.report.tables import Table
+
+FEWEST = 5  # runs of a row, below which no best is set in bold
+INTERVAL = (
+    "differences: mean over the seeds that a row shares with the first one, and its 95% t interval"
+)
 
 Key = tuple[tuple[str, Any], ...]  # (axis, value), one row
 
@@ -79,11 +86,28 @@ class Group:
     key: Key
     cells: list[CellRecord] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
+    seeds: list[Key] = field(default_factory=list)  # of each score
 
     def value(self, metric: str) -> float | None:
         """The mean over its runs, with spread; None without a score."""
         values = [float(each["value"]) for each in self.scores if each["metric"] == metric]
         return Mean.of(values) if values else None
+
+    def by_seed(self, metric: str) -> dict[Any, float]:
+        """What runs with these seeds had, measured so; of two runs with the same the later one."""
+        pairs = zip(self.seeds, self.scores, strict=True)
+        return {
+            (k, protocol_stamp(s)): float(s["value"]) for k, s in pairs if s["metric"] == metric
+        }
+
+    def difference(self, base: "Group", metric: str) -> float | None:
+        """By how much it is above another row, over the seeds that both have; None of one or none.
+
+        Of the row itself there is none either.
+        """
+        ours, theirs = self.by_seed(metric), base.by_seed(metric)
+        shared = [seed for seed in ours if seed in theirs] if self is not base else []
+        return Difference.of([ours[seed] - theirs[seed] for seed in shared])
 
     def count(self) -> int:
         """How many runs its scores come from."""
@@ -145,10 +169,18 @@ def group_cells(records: Sequence[CellRecord], axes: Sequence[str]) -> list[Grou
             told = dict(zip(inner, condition, strict=True))
             key = tuple((axis, told.get(axis, record.value(axis))) for axis in axes)
             group = groups.setdefault(key, Group(key))
+            found = [s for s in record.scores if all(s.get(n) == told[n] for n in inner)]
             group.cells.append(record)
-            group.scores += [s for s in record.scores if all(s.get(n) == told[n] for n in inner)]
+            group.scores += found
+            group.seeds += [seeds_of(record)] * len(found)
     filled = [group for group in groups.values() if group.scores or not inner]
     return filled or list(groups.values())
+
+
+def seeds_of(record: CellRecord) -> Key:
+    """Every seed of a run, by its key."""
+    swept = [key for key in record.values if is_seed(key)]
+    return tuple((key, str(record.value(key))) for key in dict.fromkeys(["seed", *swept]))
 
 
 def chosen_metrics(records: Sequence[CellRecord], asked: Sequence[str]) -> list[str]:
@@ -178,17 +210,31 @@ def table_of_groups(
     rows: list[dict[str, Any]] = []
     for group in groups:
         row: dict[str, Any] = {titles[axis]: label(choice, axis, v) for axis, v in group.key}
-        row |= {metric: group.value(metric) for metric in metrics}
+        for metric in metrics:
+            row |= {metric: group.value(metric), above(metric): group.difference(groups[0], metric)}
         row |= {title: paper_value(choice, group, name) for title, name in paper.items()}
         rows.append(row | {"n": group.count()})
     several = any(group.count() > 1 for group in groups)
-    columns = [*titles.values(), *metrics, *(["n"] if several else []), *paper]
+    told = {above(m) for m in metrics if any(row[above(m)] is not None for row in rows)}
+    scores = [name for m in metrics for name in (m, above(m)) if name == m or name in told]
+    columns = [*titles.values(), *scores, *(["n"] if several else []), *paper]
     rows = [{key: value for key, value in row.items() if key in columns} for row in rows]
-    ranked = metrics if len(groups) > 1 else []  # one row is no winner
+    ranked = metrics if len(groups) > 1 and ranks(groups) else []  # one row is no winner
     ways = ways_of(score for group in groups for score in group.scores)
     best = {metric: way for metric in ranked if (way := way_of(metric, ways))}
-    table = Table(columns, rows, best, choice.caption, source_notes(choice))
+    notes = [INTERVAL] if told else []
+    table = Table(columns, rows, best, choice.caption, [*notes, *source_notes(choice)])
     return mark_protocols(table, [group.scores for group in groups])
+
+
+def above(metric: str) -> str:
+    """The title of a score's differences to the first row."""
+    return f"{metric} - first row"
+
+
+def ranks(groups: Iterable[Group]) -> bool:
+    """Whether there are seeds enough in every row to call one the best."""
+    return all(group.count() >= FEWEST for group in groups if group.scores)
 
 
 def spread_out(
@@ -214,7 +260,7 @@ def spread_out(
     columns = [*titles.values(), *(c for a, b in pairs for c in (a, b) if c == a or b in filled)]
     down_rows = [{c: v for c, v in row.items() if c in columns} for row in rows.values()]
     way = way_of(metric, ways_of(score for group in groups for score in group.scores))
-    best = dict.fromkeys(shown, way) if way else {}
+    best = dict.fromkeys(shown, way) if way and ranks(groups) else {}
     caption = choice.caption or f"{metric} by {', '.join(titles.values())} and {across}"
     counts = sorted({group.count() for group in groups if group.scores})
     notes = [f"{metric}; {across} across"]

@@ -12,7 +12,6 @@ import io
 import math
 import numbers
 import re
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,33 +25,12 @@ from ganlab.report.markup import (
     plain_text,
     split_markdown_row,
 )
+from ganlab.report.means import Difference, Mean
 from ganlab.storage.atomic import replace_file
 
 MISSING = "\N{EN DASH}"  # shown for a value that a row does not have
 _FORMULA = re.compile(r"[=+\-@\t\n]")  # begins what spreadsheets run
 DIGITS = 4  # significant digits of a column's largest value
-
-
-class Mean(float):
-    """The mean of several values, itself a number; shown as `mean ± std` in every form."""
-
-    spread: float  # sample standard deviation, n - 1 in the denominator
-    count: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> float:
-        """The mean of one or more values; a single one stays the plain number it is.
-
-        A value that is not finite makes mean and spread so.
-        """
-        if len(values) == 1:
-            return float(values[0])
-        centre = sum(values) / len(values)
-        mean = cls(centre)
-        finite = centre - centre == 0  # neither NaN nor infinite
-        mean.spread = statistics.stdev(values) if finite else float("nan")
-        mean.count = len(values)
-        return mean
 
 
 @dataclass(frozen=True)
@@ -359,6 +337,9 @@ def _text(value: object, decimals: int) -> str:
         return MISSING
     if isinstance(value, Mean):
         return f"{_float_text(value, decimals)} ± {_float_text(value.spread, decimals)}"
+    if isinstance(value, Difference):
+        ends = [_float_text(end, decimals) for end in (value.low, value.high)]
+        return f"{_float_text(value, decimals)} [{', '.join(ends)}]"
     if isinstance(value, float):
         return _float_text(value, decimals)
     return str(value)

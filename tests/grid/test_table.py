@@ -38,7 +38,7 @@ def norms(tmp_path):
 
 def test_seeds_become_mean_and_standard_deviation(norms):
     table = grid_table(collect([norms]), Choice())
-    assert table.columns == ["norm", "fid1k", "pr1k", "n"]
+    assert [c for c in table.columns if "first row" not in c] == ["norm", "fid1k", "pr1k", "n"]
     instance, pixel, both = table.rows
     values = [FID["in", seed] for seed in SEEDS]
     assert instance["fid1k"] == pytest.approx(sum(values) / 3)
@@ -49,12 +49,65 @@ def test_seeds_become_mean_and_standard_deviation(norms):
     assert f"{sum(values) / 3:.2f} ± {statistics.stdev(values):.2f}" in table.markdown()
 
 
-def test_the_best_is_bold_by_the_metrics_own_direction(norms):
-    table = grid_table(collect([norms]), Choice())
-    assert table.best == {"fid1k": "min", "pr1k": "max"}
+def seeded(directory, values):
+    """A grid of two norms with these scores, a list of as many seeds of each."""
+    every = [{"model/norm": norm, "seed": s} for norm in values for s in range(len(values[norm]))]
+    grid = grid_of(directory, ["model/norm", "seed"], every)
+    for norm, scores in values.items():
+        for seed, value in enumerate(scores):
+            each = {"fid1k": value, "pr1k": 1 / value}
+            ended(cell(grid, {"model/norm": norm, "seed": seed}), scores=each)
+    return grid
+
+
+@pytest.mark.parametrize("seeds", [4, 5])
+def test_the_best_of_five_seeds_is_bold_by_the_metrics_own_direction(tmp_path, seeds):
+    values = {"in": [12.0, 13.0, 14.0, 12.5, 13.5][:seeds], "pn": [20.0, 22.0, 21.0, 23.0, 20.5]}
+    table = grid_table(collect([seeded(tmp_path / "grid", values)]), Choice())
     bold = [[c.text for c in row if c.bold] for row in table.shown().cells]
-    assert bold[0][0].startswith("12.25")
-    assert not any(text.startswith("21") for row in bold for text in row)
+    assert table.best == ({} if seeds == 4 else {"fid1k": "min", "pr1k": "max"})
+    assert [len(row) for row in bold] == ([0, 0] if seeds == 4 else [2, 0])
+    spread = grid_table(collect([tmp_path / "grid"]), Choice(columns=["model/norm"]))
+    assert not spread.best or seeds == 5
+
+
+def test_rows_are_compared_with_the_first_over_the_seeds_of_both(norms):
+    """Pairs of seeds 0 and 1: 7.5 and 11, by Student's table with one degree of freedom."""
+    table = grid_table(collect([norms]), Choice())
+    base, pixel, both = (row["fid1k - first row"] for row in table.rows)
+    assert base is both is None
+    assert pixel == pytest.approx(9.25)
+    half = 12.7062 * statistics.stdev([7.5, 11.0]) / 2**0.5
+    assert (pixel.low, pixel.high) == pytest.approx((9.25 - half, 9.25 + half), rel=1e-5)
+    assert table.rows[1]["pr1k - first row"] == 0.0
+    assert any("95% t interval" in note for note in table.notes)
+    assert f"9.250 [{pixel.low:.3f}, {pixel.high:.3f}]" in table.markdown()
+    publish([norms])
+    row = list(csv.DictReader(io.StringIO((norms / "table.csv").read_text())))[1]
+    found = [float(row[f"fid1k - first row{end}"]) for end in ("", " low", " high")]
+    assert found == [pixel, pixel.low, pixel.high]
+
+
+def test_a_common_offset_of_seeds_takes_nothing_from_a_difference(tmp_path):
+    """What seeds share cancels in pairs, and would hide the rest from two separate means."""
+    luck = [0.0, 5.0, -3.0, 9.0, 2.0]
+    first = [20 + each for each in luck]
+    second = [each + 0.5 + d for each, d in zip(first, (0.1, -0.1, 0.0, 0.1, -0.1), strict=True)]
+    table = grid_table(collect([seeded(tmp_path / "grid", {"in": first, "pn": second})]), Choice())
+    found = table.rows[1]["fid1k - first row"]
+    assert 0 < found.low < found < found.high < 1
+    assert found == pytest.approx(0.5)
+    assert table.rows[0]["fid1k"].spread > 4
+
+
+def test_what_was_measured_otherwise_or_once_is_no_pair(tmp_path):
+    for norm, resize in (("in", "pil"), ("pn", "bilinear")):
+        for seed in (0, 1):
+            run = cell(tmp_path, {"model/norm": norm, "seed": seed})
+            ended(run, scores={"fid1k": 3.0 + seed}, resize=resize)
+    assert "fid1k - first row" not in grid_table(collect([tmp_path]), Choice()).columns
+    once = seeded(tmp_path / "once", {"in": [1.0, 2.0], "pn": [3.0]})
+    assert grid_table(collect([once]), Choice()).columns == ["norm", "fid1k", "pr1k", "n"]
 
 
 def test_a_cell_that_diverged_keeps_its_scores_and_is_named(norms):
@@ -138,7 +191,7 @@ def test_the_papers_numbers_stand_beside_ours(norms):
     }
     labels = {"model/norm": {"in": "instance"}}
     table = grid_table(collect([norms]), Choice(paper=paper, labels=labels, metrics=["fid"]))
-    assert table.columns == ["norm", "fid1k", "n", "FID (paper)"]
+    assert table.columns == ["norm", "fid1k", "fid1k - first row", "n", "FID (paper)"]
     assert [row["FID (paper)"] for row in table.rows] == [4.4, None, None]
     assert table.rows[0]["norm"] == "instance"
     assert "paper: a paper" in table.notes
@@ -249,4 +302,4 @@ def test_the_table_command(norms):
         [sys.executable, "-m", "ganlab", "table", *words], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert "| in | **12.25 ± 1.15** | 3 |" in done.stdout
+    assert "| in | 12.25 ± 1.15 |" in done.stdout
