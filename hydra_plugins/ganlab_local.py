@@ -4,7 +4,8 @@ Hydra imports every module of this namespace package at start, in the processes 
 launchers too, which need the resolvers that our configs use.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -71,16 +72,28 @@ class LocalLauncher(Launcher):
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        jobs = [self.prepared(words, initial_job_idx + i) for i, words in enumerate(job_overrides)]
-        good = [job.return_value for job in jobs if job.status == JobStatus.COMPLETED]
-        ready = {each.cell.directory: each for each in good}  # a cell that is said twice runs once
-        pool = Pool(list(ready.values()), Devices(**self.options), self.seconds)
+        jobs: list[JobReturn] = []
+        numbered = enumerate(job_overrides, initial_job_idx)
+        pool = Pool(self.preparing(numbered, jobs), Devices(**self.options), self.seconds)
         pool.run()
         if pool.signals:
             raise SystemExit(128 + pool.signals[0])
         return self.concluded(jobs)
 
-    def prepared(self, words: Sequence[str], number: int) -> JobReturn:
+    def preparing(
+        self, numbered: Iterable[tuple[int, Sequence[str]]], jobs: list[JobReturn]
+    ) -> Iterator[Any]:
+        """Prepare one job after the other into `jobs`; yields what is to run, each cell once."""
+        known: dict[Path, JobReturn] = {}
+        for number, words in numbered:
+            said = len(known)
+            jobs.append(self.prepared(words, number, known))
+            if len(known) > said and jobs[-1].status == JobStatus.COMPLETED:
+                yield jobs[-1].return_value
+
+    def prepared(
+        self, words: Sequence[str], number: int, known: dict[Path, JobReturn]
+    ) -> JobReturn:
         """Compose a job and write its cell's file; a job that cannot be is FAILED already."""
         from ganlab.grid.cell import refuse_another_run
         from ganlab.grid.preparation import prepare
@@ -91,15 +104,17 @@ class LocalLauncher(Launcher):
         try:
             HydraConfig.instance().set_config(config)  # the cell's name is made of its words
             home = Path(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
-            refuse_another_run(home)  # before Hydra writes into it
-            return run_job(
-                hydra_context=self.hydra_context,
-                task_function=prepare,
-                config=config,
-                job_dir_key="hydra.sweep.dir",
-                job_subdir_key="hydra.sweep.subdir",
-                configure_logging=False,
-            )
+            if home not in known:
+                refuse_another_run(home)  # before Hydra writes into it
+                known[home] = run_job(
+                    hydra_context=self.hydra_context,
+                    task_function=prepare,
+                    config=config,
+                    job_dir_key="hydra.sweep.dir",
+                    job_subdir_key="hydra.sweep.subdir",
+                    configure_logging=False,
+                )
+            return copy(known[home])
         except EXPECTED as error:
             failed = JobReturn(overrides=list(words), status=JobStatus.FAILED)
             failed.return_value = error

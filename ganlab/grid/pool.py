@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +36,7 @@ class Pool:
     end; so is a second one, on which they end at once; a third kills them.
     """
 
-    prepared: Sequence[Prepared]
+    prepared: Iterable[Prepared]  # in their order; the first starts before the last is prepared
     devices: Devices
     seconds: float = 2.0  # between two drawings of the table
     states: dict[Path, str] = field(default_factory=dict)
@@ -45,21 +45,34 @@ class Pool:
 
     def run(self) -> dict[Path, str]:
         """Directory -> how its cell ended; `waiting` where a signal kept it from starting."""
-        waiting = {
-            each.cell.directory: each.cell for each in self.prepared if each.action != "skip"
-        }
-        for each in self.prepared:
-            self.states[each.cell.directory] = "done" if each.action == "skip" else "waiting"
-        table = LiveTable(list(self.states), self.seconds)
-        announce(table, self.prepared, self.devices)
+        table, waiting = LiveTable(self.seconds), dict[Path, cells.Cell]()
         with self.answering(), self.last_rites():
+            actions = self.begin(waiting, table)
+            announce(table, actions, self.devices)
             while self.running or (waiting and not self.signals):
-                self.start_some(waiting)
-                self.collect()
-                table.update(self.states)
+                self.advance(waiting, table)
                 time.sleep(POLL)
         table.update(self.states, now=True)
         return self.states
+
+    def begin(self, waiting: dict[Path, cells.Cell], table: LiveTable) -> list[str]:
+        """Take cells up as they are prepared, starting some; what is to be done about each."""
+        actions = []
+        for each in self.prepared:
+            actions.append(each.action)
+            self.states[each.cell.directory] = "done" if each.action == "skip" else "waiting"
+            if each.action != "skip":
+                waiting[each.cell.directory] = each.cell
+            if self.signals:
+                break
+            self.advance(waiting, table)
+        return actions
+
+    def advance(self, waiting: dict[Path, cells.Cell], table: LiveTable) -> None:
+        """Start what can start, take note of what has ended, and draw."""
+        self.start_some(waiting)
+        self.collect()
+        table.update(self.states)
 
     def start_some(self, waiting: dict[Path, cells.Cell]) -> None:
         """Start cells in their order; one that needs more places than are free holds the others."""
@@ -113,15 +126,14 @@ class Pool:
                 stop(each.process, signal.SIGTERM)
 
 
-def announce(table: LiveTable, prepared: Sequence[Prepared], devices: Devices) -> None:
+def announce(table: LiveTable, actions: Sequence[str], devices: Devices) -> None:
     """Say how many cells there are, what is done already, and how many run at a time."""
-    actions = [each.action for each in prepared]
     if not actions:
         return
     counts = [(actions.count("skip"), "done already"), (actions.count("continue"), "to continue")]
     known = "".join(f", {n} {what}" for n, what in counts if n)
     kind = "GPU" if devices.gpus else "CPU slot"
     table.say(
-        f"{len(prepared)} cell{'s' * (len(prepared) > 1)}{known}; {devices.size} at a time, "
+        f"{len(actions)} cell{'s' * (len(actions) > 1)}{known}; {devices.size} at a time, "
         f"one a {kind}; what a cell prints is in its {cells.LOG}"
     )

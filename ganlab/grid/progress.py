@@ -106,11 +106,10 @@ class LiveTable:
 
     def __init__(
         self,
-        directories: Sequence[Path],
         seconds: float = 2.0,  # least time between two drawings
         stream: TextIO | None = None,  # None = standard error
     ) -> None:
-        self.directories, self.seconds = list(directories), seconds
+        self.seconds = seconds
         self.stream = sys.stderr if stream is None else stream
         self.drawn = 0  # lines of the last drawing
         self.drawn_at = -math.inf
@@ -137,7 +136,7 @@ class LiveTable:
     def redraw(self, states: Mapping[Path, str]) -> None:
         """Put the table where it stood; what is finished gives way where it does not fit."""
         size = shutil.get_terminal_size()
-        listed = [row(directory, states[directory]) for directory in self.directories]
+        listed = [row(directory, states[directory]) for directory in states]
         room = max(3, size.lines - 3)
         hidden = max(0, len(listed) - room)
         lively = sorted(listed, key=lambda each: each[1] in ("done", "waiting"))

@@ -1,11 +1,16 @@
 """Callbacks for `allow_targets=[cell_spies]`: they fail once, are killed once, or take notes."""
 
+import atexit
+import json
 import os
+import random
+import resource
 import signal
 import sys
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 from lightning import Callback
 
 from ganlab.loggers import Guarded, Tracker
@@ -101,3 +106,20 @@ class Ranks(Callback):
         facts += [str(origin().cell)]
         path = self.directory / f"rank-{trainer.global_rank}-of-{trainer.world_size}.txt"
         path.write_text("\n".join(facts))
+
+
+class Process(Callback):
+    """Each cell notes where it came from, and at its end the processor time it took."""
+
+    def __init__(self, directory: str):
+        self.path = Path(directory) / "process.json"
+
+    def on_train_start(self, trainer, pl_module):
+        facts = {"parent": os.getppid(), "pid": os.getpid(), "session": os.getsid(0)}
+        facts |= {"threads": torch.get_num_threads(), "random": random.random()}
+        facts |= {"set": os.environ["OMP_NUM_THREADS"], "cell": os.environ.get("GANLAB_CELL")}
+        atexit.register(self.end, facts)
+
+    def end(self, facts):
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        self.path.write_text(json.dumps(facts | {"cpu": used.ru_utime + used.ru_stime}))

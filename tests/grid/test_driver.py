@@ -192,6 +192,22 @@ def test_no_gpu_serves_two_cells_at_a_time(stand_ins):
     assert {span[0] for span in spans} == {"4", "7"}
 
 
+def test_a_cell_starts_before_the_next_is_prepared(stand_ins):
+    first, second = stand_ins("done", "done")
+
+    def preparing():
+        yield first
+        for _ in range(1000):
+            if (first.cell.directory / "begun").exists():
+                break
+            time.sleep(0.01)
+        else:
+            raise AssertionError("the first waits for the second")
+        yield second
+
+    assert list(Pool(preparing(), Devices([], slots=1)).run().values()) == ["done", "done"]
+
+
 def test_skipped_cells_start_nothing(stand_ins):
     (only,) = stand_ins("boom")
     states = Pool([Prepared(only.cell, "skip")], Devices([], slots=1)).run()
@@ -242,7 +258,7 @@ def test_a_long_curve_is_read_from_its_end(tmp_path, monkeypatch):
 def test_off_a_terminal_a_line_comes_with_each_change_alone(tmp_path):
     made = ended(cell(tmp_path, {"n": 0}), scores={"fid1k": 3.25})
     stream = io.StringIO()
-    table = LiveTable([made.directory], stream=stream)
+    table = LiveTable(stream=stream)
     for each in ("waiting", "running", "running", "done", "done"):
         table.update({made.directory: each})
     assert stream.getvalue() == "n-0: running, 0.064 kimg, fid1k 3.25\nn-0: done, 0.064 kimg, " + (
@@ -261,7 +277,7 @@ def test_on_a_terminal_the_table_is_redrawn_in_place_and_fits(tmp_path, monkeypa
     )
     directories = [tmp_path / f"a-cell-with-a-rather-long-name-{n}" for n in range(9)]
     stream = Terminal()
-    table = LiveTable(directories, seconds=0, stream=stream)
+    table = LiveTable(seconds=0, stream=stream)
     states = dict.fromkeys(directories, "done") | {directories[-1]: "running"}
     table.update(states)
     first = stream.getvalue()

@@ -54,10 +54,10 @@ def spy(name, **options):
 
 def test_the_same_command_again_runs_what_is_not_done(tmp_path):
     """The light form: one cell cannot be built, the other is done and then left alone."""
-    words = [*TINY, "scores=null", "kimg=0.016", "model.critic_steps=0,1"]
+    words = [*TINY, "scores=null", "kimg=0.016", "model.critic_steps=0,1,1"]
     first = grid(tmp_path / "grid", *words)
     assert first.returncode == 1
-    assert "1 of 2 cells did not finish: critic_steps-0 failed" in first.stderr.splitlines()[-1]
+    assert "1 of 3 cells did not finish: critic_steps-0 failed" in first.stderr.splitlines()[-1]
     assert "critic_steps-0 failed" in first.stdout, "the table names it"
     done, failed = (tmp_path / "grid" / f"critic_steps-{n}" for n in (1, 0))
     before = (done / "result.json").stat().st_mtime_ns
