@@ -4,10 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from ganlab.app.paint import Dab, checked_dabs
 from ganlab.app.session import Session
 from ganlab.app.view import factor_of
 from ganlab.app.widgets import Folder, Picture, listen
+from ganlab.studies.neurons.painted import Dab, checked_dabs
 
 
 class Brush:

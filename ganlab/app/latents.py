@@ -10,13 +10,11 @@ from ganlab.app.commands import Value, addresses_text, command
 from ganlab.app.samples import chosen_indices
 from ganlab.app.session import How, Session
 from ganlab.app.view import View, enlarged
-from ganlab.checks.places import file_named
 from ganlab.nn.paths import WALKS, lerp, slerp
 from ganlab.report.images import captioned_rows
 from ganlab.sampling import Sampler
-from ganlab.storage.arrays import ArrayArchive
 from ganlab.studies.latents.arithmetic import displace, displacement
-from ganlab.studies.latents.components import Components, find_components, moved
+from ganlab.studies.latents.components import Components, find_components, moved, read_direction
 from ganlab.studies.latents.style_mixing import bands_of, mixed_row
 
 CELL = 128  # pixels: height of images side by side
@@ -125,7 +123,9 @@ def along(
 
 def along_saved(session: Session, how: How, index: int, place: str, by: float) -> View:
     """The same along a direction that `study=arithmetic` or `study=directions` left in a file."""
-    vector = saved_direction(session, place)
+    with session.lock:
+        width = values_of(session.sampler(how), [0], session.spaces[-1]).shape[-1]
+    vector = read_direction(place, width)
     images = moved_images(session, how, index, vector, by, ())
     facts = f"latent {index} by {by:+.2f} times the direction of {Path(place).name}"
     return row(session, "", how, ("-, 0, +", images), facts, {})
@@ -145,30 +145,6 @@ def moved_images(
         start = values_of(sampler, [index], session.spaces[-1])
         points = moved(start, vector, [-distance, 0.0, distance], list(styles) or None)[0]
         return sampler.paint(points, [index] * 3)
-
-
-def saved_direction(session: Session, place: str) -> Tensor:
-    """The displacement of `figures/arithmetic.npz`, or the first vector of `directions.npz`.
-
-    Raises:
-        FileNotFoundError: no such file.
-        ValueError: it holds no direction of this generator's space.
-    """
-    path = file_named(place, "direction", "figures/arithmetic.npz or directions.npz of a run")
-    try:
-        archive = ArrayArchive(path)
-        name = "displacement" if "displacement" in archive.shapes else "vectors"
-        found = torch.from_numpy(archive[name].copy()).double()
-    except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"direction={place} is no file of directions ({error})") from error
-    vector = found if found.ndim == 1 else found[0]  # of all layers alike, or the first of several
-    with session.lock:
-        width = values_of(session.sampler(How()), [0], session.spaces[-1]).shape[-1]
-    if vector.shape != (width,):
-        raise ValueError(
-            f"direction={place} holds {tuple(found.shape)}; this generator's space is {width} wide"
-        )
-    return vector.float()
 
 
 def row(

@@ -20,7 +20,7 @@ def neurons_tab(place: Place, controls: Controls, folder: Folder) -> None:
         names, early = default_layers(sampler), early_layers(sampler)
     layers = gr.CheckboxGroup(names, value=early, label="Layers")
     with gr.Row():
-        rate = gr.Slider(0, 1, 0.3, step=0.01, label="R: at most this often active is a low rate")
+        rate = gr.Slider(0, 1, 0.3, step=0.01, label="R, the highest low rate")
         num = gr.Number(1000, label="Latents that rates are counted on", precision=0, minimum=1)
         count = gr.Button("Count activation rates", variant="primary")
     with gr.Row():

@@ -11,6 +11,8 @@ import gradio as gr
 from ganlab.app.latents_tab import latents_tab
 from ganlab.app.neurons_tab import neurons_tab
 from ganlab.app.paint_tab import paint_tab
+from ganlab.app.pyramid import is_pyramid
+from ganlab.app.pyramid_tab import pyramid_tab
 from ganlab.app.samples_tab import samples_tab
 from ganlab.app.session import Session
 from ganlab.app.widgets import Controls, Folder, Place, listen
@@ -18,7 +20,10 @@ from ganlab.app.widgets import Controls, Folder, Place, listen
 HOST = "127.0.0.1"
 FONTS = ("system-ui", "sans-serif")
 MONO = ("ui-monospace", "monospace")
-CSS = "img { image-rendering: pixelated; }"
+CSS = """
+img { image-rendering: pixelated; }
+.picture { padding-top: 2.2rem !important; }  /* its label stands above it, not on it */
+"""
 TABS = {"Neurons": neurons_tab, "Paint": paint_tab, "Latents": latents_tab}
 
 
@@ -33,7 +38,8 @@ def page(session: Session) -> Any:
         with gr.Tabs():
             with gr.Tab("Samples") as tab:
                 first = samples_tab(Place().tab(chosen, "Samples", tab), controls, folder)
-            for name, fill in TABS.items():
+            shown = TABS | ({"Pyramid": pyramid_tab} if is_pyramid(session) else {})
+            for name, fill in shown.items():
                 with gr.Tab(name) as tab:
                     fill(Place().tab(chosen, name, tab), controls, folder)
         listen([blocks.load], *first)
@@ -52,6 +58,15 @@ def serve(
         OSError: the port is taken.
     """
     blocks = page(session)
+    try:
+        launch(blocks, port, browser, wait)
+    except OSError as error:
+        raise OSError(f"port {port or '7860 to 7959'} is taken: choose another, --port=") from error
+    return blocks
+
+
+def launch(blocks: Any, port: int | None, browser: bool, wait: bool) -> None:
+    """Begin to serve; waits, if it is to, until Ctrl-C."""
     blocks.launch(
         server_name=HOST,
         server_port=port,
@@ -68,4 +83,3 @@ def serve(
         theme=gr.themes.Default(font=FONTS, font_mono=MONO),
         css=CSS,
     )
-    return blocks

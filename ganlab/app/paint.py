@@ -1,24 +1,20 @@
 """The tab of painting: a region of an image, the units active there, and images without them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from ganlab.app.commands import Value, command
 from ganlab.app.session import How, Session
 from ganlab.app.view import View, enlarged
 from ganlab.metrics.edits import change
-from ganlab.metrics.units import activity_within, unit_rates
 from ganlab.nn.ablation import ablate_units
-from ganlab.nn.tracing import recorded
-from ganlab.report.images import captioned_rows
+from ganlab.report.images import captioned_rows, visible
 from ganlab.report.tables import Table
 from ganlab.studies.circles.depth import depth_table, depths
 from ganlab.studies.circles.observation import reading_points
 from ganlab.studies.neurons.layers import layer_shapes
+from ganlab.studies.neurons.painted import Dab, PaintedUnit, painted_region, painted_units
 from ganlab.studies.pyramid.edits import mark_region
 
 LISTED = 24  # units that can be ticked
@@ -26,64 +22,15 @@ OTHERS = 8  # images beside the painted one
 CELL = 64  # pixels: height of images side by side
 
 
-class Dab(NamedTuple):
-    """One touch of the brush, in shares of height and width."""
-
-    y: float
-    x: float
-    radius: float  # as a share of the height
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A channel of a layer, as it is active in a region of one image."""
-
-    number: int
-    share: float  # of its magnitude that lies there
-    magnitude: float  # its mean |a| there
-    rate: float | None = None  # mean activation rate; None = not counted
-
-    @property
-    def label(self) -> str:
-        """`17: 62% there, rate 0.31`."""
-        rate = "" if self.rate is None else f", rate {self.rate:.2f}"
-        return f"{self.number}: {self.share:.0%} there{rate}"
-
-
-def painted_region(dabs: Sequence[Dab], size: tuple[int, int]) -> Tensor:
-    """The pixels that dabs cover, (H, W) float, 1 inside; the nearest pixel of a dab always is."""
-    height, width = size
-    y = (torch.arange(height) + 0.5)[:, None] / height
-    x = (torch.arange(width) + 0.5)[None] / width
-    region = torch.zeros(size)
-    for dab in dabs:
-        distance = (y - dab.y).square() + ((x - dab.x) * width / height).square()
-        region[(distance <= dab.radius**2) | (distance == distance.min())] = 1
-    return region
-
-
-def checked_dabs(dabs: Sequence[Dab]) -> list[Dab]:
-    """The dabs themselves.
-
-    Raises:
-        ValueError: none, or one outside of the image.
-    """
-    if not dabs:
-        raise ValueError("nothing is painted: click on the image, or add a dab at y and x")
-    if not all(0 <= dab.y <= 1 and 0 <= dab.x <= 1 and dab.radius > 0 for dab in dabs):
-        raise ValueError("a dab lies outside of the image: y and x go from 0 to 1")
-    return list(dabs)
-
-
 def canvas(session: Session, how: How, index: int, dabs: Sequence[Dab]) -> View:
     """The image with what is painted in red."""
     sampler = session.sampler(how, truncated=False)
     with session.lock:
         image = sampler.images([index])
-    region = painted_region(dabs, (image.shape[-2], image.shape[-1]))
+    region = painted_region(dabs, session.generator.image_size)
     facts = f"latent {index} of seed {how.seed}; painted: {float(region.mean()):.1%} of it"
     line = command(session.ckpt, "samples", {"indices": [index], **how.told})
-    shown = mark_region(image[:, :3], region[None, None]) if dabs else image
+    shown = mark_region(visible(image), region[None, None]) if dabs else image
     return View(enlarged(shown)[0], facts, line)
 
 
@@ -96,27 +43,11 @@ def map_layers(session: Session) -> list[str]:
 
 def ranked_units(
     session: Session, how: How, index: int, layer: str, dabs: Sequence[Dab]
-) -> list[Unit]:
-    """The units of a layer by share times magnitude in the region: active there, and mostly there.
-
-    Rates stand beside them where they were counted.
-
-    Raises:
-        ValueError: nothing is painted.
-    """
-    checked, sampler = checked_dabs(dabs), session.sampler(how, truncated=False)
-    layers = session.generator.layers
-    with session.lock, recorded(layers, [layer]) as outputs:
-        sampler.batch([index])
-    region = painted_region(checked, session.generator.image_size)
-    share, magnitude = activity_within(outputs[layer][0], region)
-    counted = session.counted(how, layer)
-    rates = None if counted is None else unit_rates(counted)
-    order = (share * magnitude).argsort(descending=True, stable=True)[:LISTED].tolist()
-    return [
-        Unit(n, float(share[n]), float(magnitude[n]), None if rates is None else float(rates[n]))
-        for n in order
-    ]
+) -> list[PaintedUnit]:
+    """The first of `painted_units`, with rates where they were counted. Raises as that."""
+    sampler, rates = session.sampler(how, truncated=False), session.counted(how, layer)
+    with session.lock:
+        return painted_units(sampler, index, layer, dabs, rates)[:LISTED]
 
 
 def without_units(session: Session, how: How, index: int, layer: str, units: Sequence[int]) -> View:

@@ -6,8 +6,8 @@ import gradio as gr
 
 from ganlab.app import paint
 from ganlab.app.brush import Brush
-from ganlab.app.paint import Dab
 from ganlab.app.widgets import Controls, Folder, Picture, Place, whole
+from ganlab.studies.neurons.painted import Dab
 
 
 def paint_tab(place: Place, controls: Controls, folder: Folder) -> None:

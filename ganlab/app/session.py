@@ -15,7 +15,7 @@ from ganlab.downloads import cache_dir
 from ganlab.networks.base import Generator
 from ganlab.nn.digest import digest
 from ganlab.runs.recipes import open_checkpoint, rebuild_system
-from ganlab.sampling import Sampler, batched, has_styles
+from ganlab.sampling import ConditionAt, Sampler, batched, device_of, has_styles
 from ganlab.studies.latents.pictures import spaces_of
 from ganlab.studies.neurons.counting import Counting, Key
 from ganlab.studies.neurons.layers import layer_shapes, select_layers
@@ -70,13 +70,19 @@ class Session:
         """The session of a checkpoint, on the accelerator where there is one."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         system: System = rebuild_system(open_checkpoint(ckpt), list(extra), given)
-        return cls(ckpt, system.to(device))
+        system.to(device).setup("test")
+        return cls(ckpt, system)
 
     @property
     def generator(self) -> Generator:
         """The averaged one."""
         generator: Generator = self.system.generator_ema
         return generator
+
+    @property
+    def place(self) -> torch.device:
+        """Where it works."""
+        return device_of(self.generator)
 
     @property
     def has_styles(self) -> bool:
@@ -117,6 +123,10 @@ class Session:
         psi = how.truncation if truncated else None
         options = {"noise": how.noise, "truncation": psi, "labels": labels}
         return Sampler.of(self.system, how.seed, **options)
+
+    def told(self, how: How, condition_at: ConditionAt) -> Sampler:
+        """What makes images that are told something else than the checkpoint says."""
+        return replace(self.sampler(replace(how, label=None)), condition_at=condition_at)
 
     def rate_key(self, how: How, layers: Sequence[str]) -> Key:
         """What rates of these layers belong to: latents of another seed, as `RateCount` has it."""

@@ -104,7 +104,8 @@ class Picture:
     def __init__(self, folder: Folder, label: str, name: str, opened: bool = True) -> None:
         self.folder = folder
         plain: dict[str, Any] = {"type": "filepath", "format": "png", "buttons": ["fullscreen"]}
-        self.image = gr.Image(label=label, elem_id=name, alt_text=label, interactive=False, **plain)
+        plain |= {"elem_id": name, "elem_classes": "picture"}
+        self.image = gr.Image(label=label, alt_text=label, interactive=False, **plain)
         self.facts = gr.Textbox(label="What it shows", interactive=False, lines=2)
         self.line = gr.Textbox(label="Its command", interactive=False, lines=2, buttons=["copy"])
         self.save = gr.DownloadButton("Save the picture with its facts", size="sm")

@@ -39,3 +39,28 @@ def stylegan2(tmp_path):
     path = tmp_path / "network-snapshot.pkl"
     files.write_nvidia(path, G_ema=files.persistent("Generator", state, {}))
     return Session.open(str(path))
+
+
+@pytest.fixture
+def pyramid(hydra_is_clean):
+    """A session of a semantic pyramid of 32 px with random weights."""
+    from ganlab.app.session import Session
+    from ganlab.run import recipe
+
+    small = [f"model.{network}.width=4" for network in ("generator", "discriminator")]
+    system = recipe("semantic_pyramid", "data=fashion_mnist", "model/mirror=fashion", *small)
+    system.eval().setup("test")
+    return Session("pyramid.ckpt", system)
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Two images as files, other in size than the generator's."""
+    import numpy as np
+    from PIL import Image
+
+    rng, places = np.random.default_rng(0), [tmp_path / "one.png", tmp_path / "other.png"]
+    for place in places:
+        pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
+        Image.fromarray(pixels).resize((48, 40)).save(place)
+    return [str(place) for place in places]

@@ -72,6 +72,15 @@ class Explorer(Browser):
         begins = f"each.offsetParent && each.textContent.trim().startsWith({json.dumps(text)})"
         self.click(f"{labels}.find(each => {begins} && each.querySelector('input'))")
 
+    def choose_file(self, label, path):
+        """A file for a place where an image can be dropped."""
+        field = "[...document.querySelectorAll('.block')].filter(each => each.offsetParent && "
+        field += f"each.querySelector('label')?.textContent.trim() === {json.dumps(label)})"
+        field += ".at(-1).querySelector('input[type=file]')"
+        self.until(f"!!({field})")
+        node = self.call("Runtime.evaluate", expression=field)["result"]["objectId"]
+        self.call("DOM.setFileInputFiles", files=[path], objectId=node)
+
     def click_picture(self, name, x, y):
         """A mouse on a pixel of a picture, whatever its size on the screen."""
         image = f"document.querySelector('#{name} img')"
@@ -84,7 +93,7 @@ class Explorer(Browser):
         )
         scale = min(1, width / across, height / down)
         left, top = left + (width - across * scale) / 2, top + (height - down * scale) / 2
-        self.click_at(left + (x + 0.5) * scale, top + (y + 0.5) * scale)
+        self.click_at(left + (x + 0.2) * scale, top + (y + 0.2) * scale)  # Gradio rounds
 
     def sent(self, name):
         """The bytes of the picture that is shown, as they were sent; None = no picture."""

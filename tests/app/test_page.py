@@ -7,8 +7,9 @@ import pytest
 from headless import NEEDS_CHROMIUM
 
 from ganlab.app import latents, neurons, paint, samples
-from ganlab.app.paint import Dab
+from ganlab.app import pyramid as views
 from ganlab.app.session import How
+from ganlab.studies.neurons.painted import Dab
 
 ABSENT = "needs ganlab[app], which `make test-all` adds"
 pytestmark = [pytest.mark.skipif(find_spec("gradio") is None, reason=ABSENT)]
@@ -89,7 +90,7 @@ def test_from_a_sheet_to_the_neurons_and_units_of_an_image(dcgan, opened):
     page.until("!!document.querySelector('#neurons img')")
     rates = dcgan.rates(how, layers, 60)
     page.shows("neurons", neurons.intervention(dcgan, how, 31, rates, layers, 0.3))
-    page.slide("R:", 5)
+    page.slide("R, the highest", 5)
     page.shows("neurons", neurons.intervention(dcgan, how, 31, rates, layers, 0.35))
     page.shows("rates", neurons.histogram(dcgan, how, rates, 0.35))
 
@@ -168,3 +169,29 @@ def test_a_spot_and_circles_of_a_generator_with_styles(stylegan2, opened):
     page.tab("Paint")
     page.press("Add the dab")
     page.says("top unit")
+
+
+def test_a_pyramid_repaints_what_is_marked(pyramid, photographs, opened):
+    page = opened(pyramid)
+    page.tab("Pyramid")
+    page.choose_file("Image", photographs[0])
+    page.shows("region", views.shown(pyramid, photographs[0], []))
+    page.click_picture("region", 128, 100)
+    dab = Dab((100 + 0.5) / 256, (128 + 0.5) / 256, 0.12)
+    page.shows("region", views.shown(pyramid, photographs[0], [dab]))
+    page.slide("Variants", -4)
+    page.press("Paint it anew")
+    level, how = views.usual_level(pyramid), How()
+    page.shows("repainted", views.repainted(pyramid, how, photographs[0], [dab], level, 4))
+    page.tab("Compose")
+    page.press("Put it there")
+    page.says("nothing is painted")
+    page.choose_file("Image that holds an object", photographs[1])
+    page.click_picture("object", 128, 100)
+    page.shows("object", views.shown(pyramid, photographs[1], [dab]))
+    page.press("Put it there")
+    where = photographs[0], photographs[1], [dab], (0.5, 0.5), 1
+    page.shows("composed", views.composed(pyramid, how, *where, level, 4))
+    page.tab("Relabel")
+    page.press("Paint it as this class")
+    page.shows("relabelled", views.relabelled(pyramid, how, photographs[0], 0, level, 4))

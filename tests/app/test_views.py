@@ -11,11 +11,9 @@ from PIL import Image
 
 from ganlab.app import latents, neurons, paint, samples
 from ganlab.app.commands import addresses_text, command
-from ganlab.app.paint import Dab
 from ganlab.app.session import How, Session
 from ganlab.arguments import arrange, parse_override
 from ganlab.cli import conf_dir
-from ganlab.metrics.units import activity_within
 from ganlab.nn.ablation import ablate_units
 from ganlab.nn.paths import walk_path
 from ganlab.report.images import cells, contact_sheet
@@ -23,6 +21,7 @@ from ganlab.run import evaluate
 from ganlab.sampling import Sampler
 from ganlab.studies.latents.arithmetic import displace, displacement
 from ganlab.studies.neurons.ablation import Ablation, ablation_edits
+from ganlab.studies.neurons.painted import Dab
 from ganlab.studies.neurons.rates import activation_rates
 
 QUIET = {"progress": lambda share, text: None}
@@ -149,28 +148,6 @@ def test_the_histogram_says_how_many_have_a_low_rate(dcgan):
     view = neurons.histogram(dcgan, How(), rates, 0.25)
     low = float((rates.rates[layers[0]] <= 0.25).double().mean())
     assert f"{layers[0]} {low:.1%}" in view.facts
-
-
-def test_a_region_is_what_dabs_cover():
-    region = paint.painted_region([Dab(0.25, 0.75, 0.3)], (8, 16))
-    y, x = np.mgrid[:8, :16]
-    inside = ((y + 0.5) / 8 - 0.25) ** 2 + ((x + 0.5) / 8 - 1.5) ** 2 <= 0.09
-    assert np.array_equal(region.numpy() > 0, inside)
-    assert paint.painted_region([Dab(1.0, 1.0, 1e-6)], (8, 8)).nonzero().tolist() == [[7, 7]]
-    for dabs in ([], [Dab(1.2, 0.5, 0.1)]):
-        with pytest.raises(ValueError, match=r"nothing is painted|outside of the image"):
-            paint.checked_dabs(dabs)
-
-
-def test_activity_within_a_region_by_hand():
-    activations = torch.tensor([[[1.0, -3.0], [0.0, 0.0]], [[0.0, 0.0], [2.0, 2.0]]])
-    activations = torch.cat([activations, torch.zeros(1, 2, 2)])
-    region = torch.zeros(4, 4)
-    region[:2, 2:] = 1  # the upper right cell
-    region[2, :2] = 1  # and half of the lower left one
-    share, magnitude = activity_within(activations, region)
-    torch.testing.assert_close(share, torch.tensor([0.75, 0.25, 0.0]).double())
-    torch.testing.assert_close(magnitude, torch.tensor([3 / 1.5, 1 / 1.5, 0.0]).double())
 
 
 def test_units_are_ranked_by_what_is_theirs_in_the_region(dcgan):

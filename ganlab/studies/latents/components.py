@@ -7,12 +7,15 @@ points = moved(sampler.latents([3]), found.vectors[0], [-3.0, 0.0, 3.0])        
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ganlab.checks.places import file_named
 from ganlab.nn.tracing import Reached, observed, recorded
 from ganlab.sampling import Sampler, batched, has_styles
+from ganlab.storage.arrays import ArrayArchive
 
 METHODS = ("sefa", "pca")
 MOST = 2**28  # activations held at once: 1 GiB
@@ -162,3 +165,28 @@ def moved(
     chosen = torch.zeros(start.shape[1], 1, dtype=torch.float64)
     chosen[range(len(chosen)) if layers is None else list(layers)] = 1
     return (start.double()[:, None] + steps[:, None] * chosen).to(start)  # (N, T, L, W)
+
+
+def read_direction(
+    place: str | Path,  # figures/arithmetic.npz, or directions.npz, of a run
+    width: int,  # of the generator's space
+    key: str = "direction",  # the option, for messages
+) -> Tensor:
+    """The displacement that `study=arithmetic` left, or the first vector of `directions`, (D,).
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: it holds no direction of this space.
+    """
+    path = file_named(place, key, "figures/arithmetic.npz or directions.npz of a run")
+    try:
+        archive = ArrayArchive(path)
+        name = "displacement" if "displacement" in archive.shapes else "vectors"
+        found = torch.from_numpy(archive[name].copy()).float()
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{key}={place} is no file of directions ({error})") from error
+    vector = found if found.ndim < 2 else found[0]  # the same for all layers, or the first of many
+    if vector.shape != (width,):
+        shape = tuple(found.shape)
+        raise ValueError(f"{key}={place} holds {shape}; this generator's space is {width} wide")
+    return vector
