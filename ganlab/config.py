@@ -49,6 +49,7 @@ MODEL_PARTS = {
     "ganlab.systems.optimizers.lazy_adam",
     "ganlab.systems.penalties.R1",
     "ganlab.systems.penalties.R2",
+    "ganlab.systems.power_averages.PowerAverages",
     "ganlab.systems.pretrained.Pretrained",
     "ganlab.systems.schedules.Schedule",
     "ganlab.systems.semantic.PyramidFeatures",

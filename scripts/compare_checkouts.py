@@ -43,6 +43,7 @@ MODELS = {
         f"{WIDTHS} model/norm=pin model.growth.stable_kimg=0.1 model.growth.fade_kimg=0.1"
     ),
     "stylegan2": WIDTHS,
+    "r3gan": f"{WIDTHS} model/power_averages=two",
     "msg_gan": WIDTHS,
     "semantic_pyramid": WIDTHS,
     "vae": "",
@@ -82,6 +83,7 @@ STUDIES = {
     "truncation": f"stylegan2 study=truncation study.psis=[0.5,1.0] {SCORES}",
     "projection": "stylegan2 study=projection study.indices=0:3 study.num_steps=4",
     "projection_z": "dcgan study=projection study.images=inputs study.num_steps=4",
+    "averages": f"r3gan study=averages study.lengths=[0.05,0.08] {SCORES}",
     "timeline": "dcgan study=timeline",
     "timeline_checkpoints": (
         "dcgan study=timeline study.checkpoints=runs/dcgan/checkpoints study.latents=[3,17]"

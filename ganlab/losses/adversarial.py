@@ -7,7 +7,7 @@ loss is a scalar, the mean over the batch of the sum over a sample's K logits. T
 some papers put before both terms is dropped.
 """
 
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,6 +16,21 @@ from torch.nn import functional as F
 def reduce_logits(terms: Tensor) -> Tensor:
     """Mean over the batch, sum over the logits of a sample: (N,) or (N, K) -> scalar."""
     return terms.mean(dim=0).sum()
+
+
+class Loss(Protocol):
+    """A pair of adversarial losses; both take logits, mean over N and sum over K."""
+
+    relativistic: bool  # whether G's loss needs the logits of reals, and is given them
+    boundary: float | None  # logit between fake and real; None = a single logit says neither
+
+    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
+        """What D descends."""
+        ...
+
+    def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
+        """What G descends."""
+        ...
 
 
 class Minimax:

@@ -6,6 +6,7 @@ options whose `run(bench)` returns `Findings`; one writer puts these into the ru
 | study | question | pure functions |
 |---|---|---|
 | `scores` | `Scores`, a callback in training too | `sampling.Sampler` |
+| `averages` | `Averages` | `averages.rebuilt`, `systems.power_averages.combination` |
 | `samples` | `Samples` | `sampling.Sampler`, `latents.latent_set.latent_set` |
 | `interpolation` | `Interpolation` | `nn.paths.walk_path`, `nn.paths.smoothness` |
 | `arithmetic` | `Arithmetic` | `latents.arithmetic.displacement` |
@@ -38,6 +39,7 @@ A new study is a `Question` and one file in `conf/study`. What every study stand
 
 from ganlab.metrics.path_length import perceptual_path_lengths
 from ganlab.nn.paths import smoothness, walk_path
+from ganlab.studies.averages import Averages
 from ganlab.studies.bench import Bench
 from ganlab.studies.circles.circular_artifacts import CircularArtifacts
 from ganlab.studies.circles.incidence import CircleIncidence
@@ -75,6 +77,7 @@ __all__ = [
     "ActivationRates",
     "Arithmetic",
     "ArtifactDetection",
+    "Averages",
     "Bench",
     "CircleIncidence",
     "CircularArtifacts",

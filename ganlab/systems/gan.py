@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from ganlab.data.batch import Batch
+from ganlab.losses.adversarial import Loss
 from ganlab.networks.base import Condition, Discriminator, Generator, Images, StyleGenerator
 from ganlab.nn.norm import Projected
 from ganlab.nn.ranks import mean_over_ranks
@@ -40,29 +41,13 @@ from ganlab.systems.growth import (
 from ganlab.systems.nonfinite import ADVICE, NonFiniteError, diagnose, is_broken
 from ganlab.systems.optimizers import optimizers_of
 from ganlab.systems.penalties import report_strengths
+from ganlab.systems.power_averages import PowerAverages
 from ganlab.systems.random_state import gather
 from ganlab.systems.randomness import dropping, fresh_noise
 from ganlab.systems.schedules import Schedule
 from ganlab.systems.training import Training
 
 OptimizerFactory = Callable[..., Optimizer]
-
-
-class Loss(Protocol):
-    """A pair of adversarial losses; both take logits, mean over N and sum over K."""
-
-    relativistic: bool  # whether G's loss needs the logits of reals, and is given them
-    boundary: float | None  # logit between fake and real; None = a single logit says neither
-
-    def discriminator(self, real: Tensor, fake: Tensor) -> Tensor:
-        """What D descends."""
-        ...
-
-    def generator(self, fake: Tensor, real: Tensor | None) -> Tensor:
-        """What G descends."""
-        ...
-
-
 Penalty = Callable[..., Tensor]
 
 
@@ -96,6 +81,7 @@ class GAN(Training):
         | None = None,  # name -> apply every k-th step, k times as strong
         ema: ExponentialAverage | None = None,  # None = the defaults of ExponentialAverage
         conditioner: Conditioner | None = None,  # batch -> batch and what the networks are told
+        power_averages: PowerAverages | None = None,  # kept beside the ordinary one; None = none
         growth: Growth | None = None,  # images seen -> stage; None = networks stay as they are
         mixing_probability: float = 0.0,  # share of samples made from the styles of two latents
         critic_steps: int = 1,  # discriminator steps per generator step
@@ -111,6 +97,9 @@ class GAN(Training):
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
         self.generator_ema = deepcopy(generator).eval().requires_grad_(False)
+        self.power_averages = power_averages
+        if power_averages is not None:
+            power_averages.follow(generator)
         self.loss = loss
         self.penalties = dict(penalties or {})
         self.generator_penalties = dict(generator_penalties or {})
@@ -144,6 +133,8 @@ class GAN(Training):
             self.augment.check(self.loss, self.discriminator)
         if self.growth is not None:
             check_growth(self.growth, self.networks())
+            if self.power_averages is not None:
+                raise ValueError("model.power_averages are of networks that do not grow")
 
     @property
     def moving(self) -> set[str]:
@@ -372,6 +363,13 @@ class GAN(Training):
         found = diagnose(self.generator, self.discriminator, latents, real, condition)
         value, seen = loss.detach().item(), self.images_seen
         raise NonFiniteError(f"the {network}'s loss is {value} at {seen} images; {found}. {ADVICE}")
+
+    def average(self) -> None:
+        """Let the power averages follow, too."""
+        before = self.images_at_ema
+        super().average()
+        if self.power_averages is not None:
+            self.power_averages.update(self.generator, before, self.images_seen)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the augmentation's state of every rank."""

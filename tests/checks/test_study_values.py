@@ -13,7 +13,7 @@ from fuzzing import drawn, problem, tiny
 from ganlab.run import evaluate, train
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
-from compare_checkouts import STUDIES, make_inputs
+from compare_checkouts import MODELS, STUDIES, make_inputs
 
 ONE_PROCESS = {name: words for name, words in STUDIES.items() if "trainer=ddp" not in words}
 SWEPT = ("study", "metrics", "data", "trainer", "seed")
@@ -30,7 +30,8 @@ def runs(tmp_path_factory):
 def checkpoint(runs, model):
     place = runs / "runs" / model
     if not place.exists():
-        assert train(tiny(model, place, "data.num=60"))["status"] == "done"
+        options = [word for word in MODELS[model].split() if "/" in word.partition("=")[0]]
+        assert train(tiny(model, place, "data.num=60", *options))["status"] == "done"
     return place / "checkpoints" / "last.ckpt"
 
 
