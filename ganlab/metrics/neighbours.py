@@ -110,6 +110,19 @@ def balls_around(points: Tensor, centres: Tensor, radii: Tensor, memory_mb: int 
     return found
 
 
+def smallest_ball(points: Tensor, centres: Tensor, radii: Tensor, memory_mb: int = 64) -> Tensor:
+    """Radius of the smallest ball around (N, d) centres that holds each of (M, d) points, (M,).
+
+    `radii` are (N,) float64, and so is what is found; infinite where no ball holds a point.
+    """
+    found = torch.full((len(points),), torch.inf, dtype=torch.float64, device=points.device)
+    ranking, row = DistanceBounds(points, centres, memory_mb), _row(radii, centres)
+    for rows in ranking.blocks():
+        held = ranking.held(ranking.low(rows), rows, row)
+        found[rows] = torch.where(held, row, torch.inf).amin(1)
+    return found
+
+
 def nearest_inside_ratio(
     points: Tensor,  # (M, d)
     centres: Tensor,  # (N, d)

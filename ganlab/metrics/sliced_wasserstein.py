@@ -175,14 +175,15 @@ def sliced_distance(
     points_b: Tensor,  # (M, d), equally many
     num_projections: int = 512,
     memory_mb: int = 256,  # bound on the projections held at once, MiB
+    power: int = 1,  # p
 ) -> Tensor:
-    """Mean over keyed directions of the 1-Wasserstein distance of the projections, float64 scalar.
+    """Mean over keyed directions of the p-Wasserstein distance of projections to the p; float64.
 
-    On a line it is the mean distance of the sorted values.
+    On a line it is the mean distance of the sorted values, to the p.
     """
     directions = _directions(points_a.shape[1], num_projections).to(points_a)
     parts = [
-        (_sorted(points_a, some) - _sorted(points_b, some)).abs_().double().mean(0)
+        (_sorted(points_a, some) - _sorted(points_b, some)).abs_().double().pow(power).mean(0)
         for some in directions.split(_columns(len(points_a), memory_mb), dim=1)
     ]
     return torch.cat(parts).mean()

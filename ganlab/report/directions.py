@@ -11,9 +11,11 @@ UNSAID: Ways = MappingProxyType({})
 # Scores whose results do not say. Lower: distances, likeness among the generated, how often people
 # or distances told fakes apart, and how many images have an artifact.
 _LOWER = re.compile(
-    r"(fid|kid|swd|ms_ssim|ppl|lpips|copies|human_accuracy|artifact_incidence)(?=[\d_]|$)"
+    r"(fid|kid|mind|swd|ms_ssim|ppl|lpips|copies|human_accuracy|artifact_incidence)(?=[\d_]|$)"
 )
-_HIGHER = re.compile(r"(precision|recall|pr|realism|is|density|coverage|parzen)(?=[\d_]|$)")
+_HIGHER = re.compile(
+    r"(precision|recall|pr|realism|is|(clipped_)?(density|coverage)|rarity_share|parzen)(?=[\d_]|$)"
+)
 _SPREAD = re.compile(r"[a-z_]*_(std|se|sigma|slope)(\d|_|$)")  # how sure a score is, not how good
 
 
