@@ -26,6 +26,7 @@ class Extractor(nn.Module):
     resize: str  # filter and size, as a score's record names them
     feature_dim: int
     channels: int  # what the network itself takes: 1 or 3
+    has_logits: bool = True  # whether classes are told apart
     class_names: Sequence[str] = ()  # of the logits, in order, where they are known
     anchor: Tensor  # empty; remembers the device while there is no network yet to be moved
 
@@ -72,18 +73,20 @@ class Extractor(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Map (N, C, H, W) to `features` (N, feature_dim) and `logits` (N, K), float32."""
-        network = self._loaded()
+        """Map (N, C, H, W) to `features` (N, feature_dim), and `logits` (N, K) if it has any."""
         with torch.autocast(images.device.type, enabled=False):
-            features, logits = network(self.seen(images))
-        return {"features": features, "logits": logits}
+            features, logits = self.asked(self.seen(images))
+        return {"features": features, **({"logits": logits} if self.has_logits else {})}
 
     def unrounded_features(self, images: Tensor) -> Tensor:
         """Features (N, feature_dim) of pixels neither rounded nor clamped, with their gradient."""
-        network = self._loaded()
         with torch.autocast(images.device.type, enabled=False):
-            features: Tensor = network(self.seen(images, rounded=False))[0]
-        return features
+            return self.asked(self.seen(images, rounded=False))[0]
+
+    def asked(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Features and logits of what the network is given; (N, 0) logits if it has none."""
+        found: tuple[Tensor, Tensor] = self._loaded()(seen)
+        return found
 
     def seen(
         self,
@@ -108,14 +111,18 @@ class Extractor(nn.Module):
         """The network, which returns (features, logits); its weights are loaded afterwards."""
         raise NotImplementedError
 
+    def blank(self) -> nn.Module:
+        """The network as it is before its weights are read."""
+        with torch.device("meta"):  # no memory, no time, no random numbers
+            return self.build()
+
     def train(self: ExtractorT, mode: bool = True) -> ExtractorT:
         """Stay in evaluation mode, whatever is asked."""
         return super().train(False)
 
     def _loaded(self) -> nn.Module:
         if self.network is None:
-            with torch.device("meta"):  # no memory, no time, no random numbers
-                network = self.build()
+            network = self.blank()
             network.load_state_dict(self.file.state(network), assign=True)
             self.network = network.to(self.anchor.device).eval().requires_grad_(False)
         return self.network

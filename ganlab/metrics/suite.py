@@ -65,6 +65,12 @@ class Suite:
             )
         if self.reducible is None:  # else `fit` leaves out what cannot be
             metric.check_sizes(self.num_real, self.num_fake)
+        classless = isinstance(self.extractor, Extractor) and not self.extractor.has_logits
+        if metric.source == "logits" and classless:
+            raise ValueError(
+                f"metrics.metrics.{name} needs logits, which features of {self.extractor.name} do "
+                f"not have: leave it out with ~metrics.metrics.{name}"
+            )
         if metric.source == "features":
             metric.allocate(self.extractor.feature_dim)
 

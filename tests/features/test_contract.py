@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 import ganlab.features
 from ganlab.cli import conf_dir
-from ganlab.features import Extractor, StagedExtractor
+from ganlab.features import Extractor, Module, StagedExtractor
 
 BASES = {Extractor, StagedExtractor}
 EXTRACTORS = [
@@ -16,7 +16,7 @@ EXTRACTORS = [
     for name in ganlab.features.__all__
     if inspect.isclass(found := getattr(ganlab.features, name))
     and issubclass(found, Extractor)
-    and found not in BASES
+    and found not in {*BASES, Module}  # of a user's network: test_module.py
 ]
 
 
