@@ -12,11 +12,13 @@ from ganlab.app.session import How, Session
 from ganlab.app.view import View, enlarged
 from ganlab.metrics.edits import change
 from ganlab.nn.ablation import Census, share_silenced
+from ganlab.nn.tracing import recorded
 from ganlab.report import figures
 from ganlab.report.images import Pixels, captioned_rows
 from ganlab.report.panels import heat_pixels
+from ganlab.sampling import Sampler
 from ganlab.studies.neurons.ablation import KINDS, Ablation, ablation_edits, neuron_masks
-from ganlab.studies.neurons.neuron_maps import neuron_maps
+from ganlab.studies.neurons.neuron_maps import share_map
 from ganlab.studies.neurons.rates import Rates
 
 SHARE = 0.3  # of the activated neurons that a random ablation silences (Table 1)
@@ -35,29 +37,39 @@ class Without:
     maps: Mapping[str, Tensor]  # layer -> (H, W), where such neurons are active; random = none
 
 
-def without(
-    session: Session,
-    how: How,
-    index: int,
-    kind: str,
-    rates: Rates,
-    layers: Sequence[str],
-    rate: float,  # R
-) -> Without:
-    """The image under the ablation that `study=sequential_ablation` makes of it."""
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One image, and what its layers were when it was made."""
+
+    sampler: Sampler
+    index: int
+    image: Tensor  # (1, C, H, W)
+    activations: Mapping[str, Tensor]  # layer -> (1, C, H, W)
+
+
+def look(session: Session, how: How, index: int, layers: Sequence[str]) -> Seen:
+    """The image as it is."""
     sampler = session.sampler(how, truncated=False)
+    with session.lock, recorded(session.generator.layers, list(layers)) as activations:
+        image = sampler.images([index])
+    return Seen(sampler, index, image, {name: activations[name] for name in layers})
+
+
+def without(session: Session, seen: Seen, kind: str, rates: Rates, rate: float) -> Without:
+    """The image under the ablation that `study=sequential_ablation` makes of it; `rate` is R."""
+    sampler, layers = seen.sampler, list(seen.activations)
     chosen = Ablation(kind, share=SHARE) if kind == "random" else Ablation(kind, rate)
     census, maps = Census(), dict[str, Tensor]()
     edits = ablation_edits(
-        chosen, rates.rates, layers, how.seed, device=sampler.place, census=census
+        chosen, rates.rates, layers, sampler.seed, device=sampler.place, census=census
     )
     with session.lock:
-        before, after = sampler.images([index]), sampler.images([index], edits)
-        if kind != "random":
-            maps = neuron_maps(sampler, [index], neuron_masks(chosen, rates.rates, layers))
-    moved = float(change(after, before)[0])
-    shares = {name: found[0] for name, found in maps.items()}
-    return Without(kind, after[0], share_silenced(census.counts), moved, shares)
+        after = sampler.images([seen.index], edits)
+    if kind != "random":
+        masks = neuron_masks(chosen, rates.rates, layers)
+        maps = {n: share_map(x, masks[n])[0].cpu() for n, x in seen.activations.items()}
+    moved = float(change(after, seen.image)[0])
+    return Without(kind, after[0], share_silenced(census.counts), moved, maps)
 
 
 def intervention(
@@ -69,10 +81,9 @@ def intervention(
     rate: float,
 ) -> View:
     """The image, and without its low-rate, high-rate and random neurons, beside their maps."""
-    found = [without(session, how, index, kind, rates, layers, rate) for kind in KINDS]
-    with session.lock:
-        image = session.sampler(how, truncated=False).images([index])
-    rows: list[tuple[str, list[Pixels]]] = [(f"latent {index}", enlarged(image, CELL))]
+    seen = look(session, how, index, layers)
+    found = [without(session, seen, kind, rates, rate) for kind in KINDS]
+    rows: list[tuple[str, list[Pixels]]] = [(f"latent {index}", enlarged(seen.image, CELL))]
     for each in found:
         (picture,) = enlarged(each.image[None], CELL)
         top = max((float(shares.max()) for shares in each.maps.values()), default=0.0)

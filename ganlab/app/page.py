@@ -20,10 +20,7 @@ from ganlab.app.widgets import Controls, Folder, Place, listen
 HOST = "127.0.0.1"
 FONTS = ("system-ui", "sans-serif")
 MONO = ("ui-monospace", "monospace")
-CSS = """
-img { image-rendering: pixelated; }
-.picture { padding-top: 2.2rem !important; }  /* its label stands above it, not on it */
-"""
+CSS = ".picture { padding-top: 2.2rem !important; }"  # a label stands above its picture, not on it
 TABS = {"Neurons": neurons_tab, "Paint": paint_tab, "Latents": latents_tab}
 
 

@@ -24,9 +24,7 @@ CELL = 64  # pixels: height of images side by side
 
 def canvas(session: Session, how: How, index: int, dabs: Sequence[Dab]) -> View:
     """The image with what is painted in red."""
-    sampler = session.sampler(how, truncated=False)
-    with session.lock:
-        image = sampler.images([index])
+    image = session.images(how, [index])
     region = painted_region(dabs, session.generator.image_size)
     facts = f"latent {index} of seed {how.seed}; painted: {float(region.mean()):.1%} of it"
     line = command(session.ckpt, "samples", {"indices": [index], **how.told})
@@ -56,7 +54,7 @@ def without_units(session: Session, how: How, index: int, layer: str, units: Seq
     indices, edits = [index, *others], {layer: ablate_units(units)} if units else None
     sampler = session.sampler(how, truncated=False)
     with session.lock:
-        before, after = sampler.images(indices), sampler.images(indices, edits)
+        before, after = session.images(how, indices), sampler.images(indices, edits)
     moved = change(after, before)
     rows = [("as they are", enlarged(before, CELL)), ("units off", enlarged(after, CELL))]
     facts = (

@@ -59,6 +59,7 @@ class Session:
         self.digest = digest(self.generator)
         self.cache = cache_dir() / "explore" / self.digest.rpartition(":")[2][:16]
         self.kept: dict[Any, Any] = {}  # what was found already, by what it depends on
+        self.last: tuple[Any, Tensor] = (None, torch.empty(0))  # images, and which
 
     @classmethod
     def open(
@@ -123,6 +124,15 @@ class Session:
         psi = how.truncation if truncated else None
         options = {"noise": how.noise, "truncation": psi, "labels": labels}
         return Sampler.of(self.system, how.seed, **options)
+
+    def images(self, how: How, indices: Sequence[int]) -> Tensor:
+        """Images without truncation, (N, C, H, W) on the CPU; the last ones are kept."""
+        with self.lock:
+            key, found = self.last
+            if key != (how, tuple(indices)):
+                found = self.sampler(how, truncated=False).images(indices)
+                self.last = ((how, tuple(indices)), found)
+            return found
 
     def told(self, how: How, condition_at: ConditionAt) -> Sampler:
         """What makes images that are told something else than the checkpoint says."""

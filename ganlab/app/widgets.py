@@ -101,14 +101,22 @@ class Folder:
 class Picture:
     """A picture, its facts, its command with a button to copy it, and one to save the picture."""
 
-    def __init__(self, folder: Folder, label: str, name: str, opened: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        label: str,
+        name: str,  # its id on the page
+        opened: bool = True,  # whether its facts are shown at once
+    ) -> None:
         self.folder = folder
         plain: dict[str, Any] = {"type": "filepath", "format": "png", "buttons": ["fullscreen"]}
         plain |= {"elem_id": name, "elem_classes": "picture"}
         self.image = gr.Image(label=label, alt_text=label, interactive=False, **plain)
-        self.facts = gr.Textbox(label="What it shows", interactive=False, lines=2)
-        self.line = gr.Textbox(label="Its command", interactive=False, lines=2, buttons=["copy"])
-        self.save = gr.DownloadButton("Save the picture with its facts", size="sm")
+        with gr.Accordion("Facts, command, and to save it", open=opened):
+            said: dict[str, Any] = {"interactive": False, "lines": 2, "buttons": ["copy"]}
+            self.facts = gr.Textbox(label="What it shows", **said)
+            self.line = gr.Textbox(label="Its command", **said)
+            self.save = gr.DownloadButton("Save the picture with its facts", size="sm")
 
     @property
     def outputs(self) -> list[Any]:

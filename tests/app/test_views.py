@@ -20,7 +20,8 @@ from ganlab.report.images import cells, contact_sheet
 from ganlab.run import evaluate
 from ganlab.sampling import Sampler
 from ganlab.studies.latents.arithmetic import displace, displacement
-from ganlab.studies.neurons.ablation import Ablation, ablation_edits
+from ganlab.studies.neurons.ablation import Ablation, ablation_edits, neuron_masks
+from ganlab.studies.neurons.neuron_maps import neuron_maps
 from ganlab.studies.neurons.painted import Dab
 from ganlab.studies.neurons.rates import activation_rates
 
@@ -120,7 +121,8 @@ def test_rates_are_those_of_the_study_and_outlive_the_page(dcgan):
 @pytest.mark.parametrize("kind", ["low", "high", "random"])
 def test_an_intervention_is_the_samplers(dcgan, kind):
     rates, layers = counted(dcgan)
-    found = neurons.without(dcgan, How(), 7, kind, rates, layers, 0.5)
+    seen = neurons.look(dcgan, How(), 7, layers)
+    found = neurons.without(dcgan, seen, kind, rates, 0.5)
     row = Ablation(kind, share=0.3) if kind == "random" else Ablation(kind, 0.5)
     sampler = Sampler(dcgan.generator)
     edits = ablation_edits(row, rates.rates, layers, seed=0)
@@ -129,11 +131,15 @@ def test_an_intervention_is_the_samplers(dcgan, kind):
     moved = (after - before).double().square().mean().sqrt() / 2
     assert found.moved == pytest.approx(float(moved))
     assert 0 < found.silenced <= 1
+    if kind != "random":
+        masks = neuron_masks(row, rates.rates, layers)
+        maps = neuron_maps(sampler, [7], masks)
+        assert all(torch.equal(found.maps[name], maps[name][0]) for name in layers)
     view = neurons.intervention(dcgan, How(), 7, rates, layers, 0.5)
     rows = [
         before,
         *(
-            neurons.without(dcgan, How(), 7, k, rates, layers, 0.5).image[None]
+            neurons.without(dcgan, seen, k, rates, 0.5).image[None]
             for k in ("low", "high", "random")
         ),
     ]
