@@ -96,11 +96,6 @@ class Session:
         return spaces_of(self.generator, None)
 
     @property
-    def name(self) -> str:
-        """What is looked into, in a word."""
-        return Path(self.ckpt).name
-
-    @property
     def num_styles(self) -> int:
         """Layers that have a style now; 0 = none."""
         network = self.generator

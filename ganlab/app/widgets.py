@@ -1,7 +1,6 @@
 """What the tabs of the page share: its controls, pictures with their facts, errors as a line."""
 
 import html
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -84,15 +83,15 @@ def whole(value: Any, name: str) -> int:
 
 
 class Folder:
-    """Files of pictures that the page shows, each named by its content; gone with the process."""
+    """Files of pictures that the page shows, each named by its content."""
 
-    def __init__(self) -> None:
-        self.place = tempfile.TemporaryDirectory(prefix="ganlab-explore-")
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        place.mkdir(exist_ok=True)
 
     def keep(self, data: bytes) -> str:
         """The file that holds these bytes."""
-        name = f"ganlab-{blake2b(data, digest_size=8).hexdigest()}.png"
-        path = Path(self.place.name, name)
+        path = self.place / f"ganlab-{blake2b(data, digest_size=8).hexdigest()}.png"
         if not path.is_file():
             path.write_bytes(data)
         return str(path)

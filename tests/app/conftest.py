@@ -29,6 +29,19 @@ def dcgan(tmp_path):
 
 
 @pytest.fixture
+def eyes(tmp_path):
+    """A session of a DCGAN of 128 px that is told one of eight classes."""
+    from test_dcgan_files import ConditionalEyes
+    from tutorial_networks import lively
+
+    from ganlab.app.session import Session
+
+    content = {"generator": lively(ConditionalEyes(5, 8)).state_dict(), "num_labels": 8}
+    torch.save(content, tmp_path / "eyes.pth")
+    return Session.open(str(tmp_path / "eyes.pth"))
+
+
+@pytest.fixture
 def stylegan2(tmp_path):
     """A session of a StyleGAN2 of 16 px, from a file."""
     import stylegan2_files as files

@@ -57,6 +57,13 @@ class Explorer(Browser):
         self.call("Input.insertText", text=str(text))
         self.key("Tab")
 
+    def choose(self, label, option):
+        """One of a list, by typing it."""
+        self.click(self.input(label))
+        self.run(f"{self.input(label)}.select()")
+        self.call("Input.insertText", text=option)
+        self.key("Enter")
+
     def slide(self, label, steps):
         """A slider by so many steps of its keys."""
         ranges = "[...document.querySelectorAll('input[type=range]')]"

@@ -110,6 +110,15 @@ def test_from_a_sheet_to_the_neurons_and_units_of_an_image(dcgan, opened):
     page.shows("canvas", paint.canvas(dcgan, how, 31, []))
 
 
+def test_a_class_is_chosen(eyes, opened):
+    page = opened(eyes)
+    page.shows("samples", samples.sheet(eyes, How(), list(range(24))))
+    page.choose("Class", eyes.classes[3])
+    page.shows("samples", samples.sheet(eyes, How(label=3), list(range(24))))
+    page.type("Or these latents", "5, 2")
+    page.shows("samples", samples.sheet(eyes, How(label=3), [5, 2]))
+
+
 def test_what_cannot_be_is_a_line_in_the_page(dcgan, opened):
     page = opened(dcgan)
     page.type("Or these latents", "none")
@@ -195,3 +204,12 @@ def test_a_pyramid_repaints_what_is_marked(pyramid, photographs, opened):
     page.tab("Relabel")
     page.press("Paint it as this class")
     page.shows("relabelled", views.relabelled(pyramid, how, photographs[0], 0, level, 4))
+
+
+def test_a_tab_with_nothing_to_show_is_left_out(dcgan, pyramid, monkeypatch):
+    from ganlab.app import page
+
+    assert list(page.tabs_of(dcgan)) == ["Neurons", "Paint", "Latents"]
+    assert list(page.tabs_of(pyramid)) == ["Neurons", "Paint", "Latents", "Pyramid"]
+    monkeypatch.setattr(page, "map_layers", lambda session: [])  # as of fully connected networks
+    assert list(page.tabs_of(dcgan)) == ["Neurons", "Latents"]

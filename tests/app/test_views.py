@@ -149,6 +149,20 @@ def test_an_intervention_is_the_samplers(dcgan, kind):
         assert np.array_equal(block, cells(image)[0])
 
 
+def test_a_class_is_told_to_all_and_said(eyes, dcgan):
+    how = How(label=3)
+    view = samples.sheet(eyes, how, [0, 1])
+    told = Sampler.of(eyes.system, labels=(3,)).images([0, 1])
+    assert np.array_equal(view.pixels, contact_sheet(told, ["0", "1"], 6))
+    assert not np.array_equal(view.pixels, samples.sheet(eyes, How(), [0, 1]).pixels)
+    assert shlex.split(view.command)[-1] == "study.label=3"
+    rates, layers = counted(eyes, 12, how)
+    assert (rates.classes, eyes.rates(How(), layers, 12)) == ("3", None)
+    assert (len(eyes.classes), dcgan.classes) == (8, [])
+    with pytest.raises(ValueError, match="not told any class"):
+        samples.sheet(dcgan, how, [0])
+
+
 def test_the_histogram_says_how_many_have_a_low_rate(dcgan):
     rates, layers = counted(dcgan)
     view = neurons.histogram(dcgan, How(), rates, 0.25)
