@@ -3,17 +3,19 @@
 import torch
 from torch import Tensor
 
+from ganlab.metrics.manifold import ManifoldScore
 from ganlab.metrics.neighbours import balls_around, nearest, neighbour_radii
-from ganlab.metrics.score import StoredFeatures
 
 
-class ClippedDensityCoverage(StoredFeatures):
+class ClippedDensityCoverage(ManifoldScore):
     """Density and coverage that read as shares: of good fakes, and of fakes that cover as reals do.
 
     Both lie in [0, 1] and fall in proportion as fakes are replaced by bad ones. One image counts
     for one at most, and the balls of the sparsest reals are cut to the median radius.
     """
 
+    title = "clipped density and coverage"
+    fake_balls = True
     higher_is_better = True
     parts = ("clipped_density", "clipped_coverage")
 
@@ -22,27 +24,11 @@ class ClippedDensityCoverage(StoredFeatures):
         k: int = 5,  # the ball around a real reaches to its k-th neighbour, itself not counted
         memory_mb: int = 64,  # bound on the distances held at once, MiB
     ) -> None:
-        super().__init__()
-        if k < 1 or memory_mb < 0:
-            raise ValueError(
-                f"clipped density and coverage need k >= 1 and memory_mb >= 0, not {k} and "
-                f"{memory_mb}"
-            )
-        self.k, self.memory_mb = k, memory_mb
-        self.protocol = f"k{k}"
-
-    def check_sizes(self, num_real: int | None, num_fake: int) -> None:
-        """Raise ValueError where an image has fewer than k neighbours."""
-        smaller = min(num_fake, num_fake if num_real is None else num_real)
-        if smaller <= self.k:
-            raise ValueError(
-                f"clipped density and coverage with k={self.k} need more than {smaller} images"
-            )
+        super().__init__(k, memory_mb)
 
     def compute(self) -> dict[str, Tensor]:
         """`clipped_density` and `clipped_coverage`, float64."""
-        real, fake = self.rows("real"), self.rows("fake")
-        self.check_sizes(len(real), len(fake))
+        real, fake = self.sides()
         radii = neighbour_radii(real, self.k, self.memory_mb)
         given = (real, fake, radii, self.k, self.memory_mb)
         return {

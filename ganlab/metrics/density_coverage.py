@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
+from ganlab.metrics.manifold import ManifoldScore
 from ganlab.metrics.neighbours import balls_around, nearest, neighbour_radii
-from ganlab.metrics.score import StoredFeatures
 
 
-class DensityCoverage(StoredFeatures):
+class DensityCoverage(ManifoldScore):
     """Density is how many balls of reals hold a fake, coverage the share of balls that hold one.
 
     Coverage lies in [0, 1]; density in [0, N / k] is about 1 for equal distributions and larger
@@ -14,6 +14,7 @@ class DensityCoverage(StoredFeatures):
     unlike recall a single outlier among the fakes, moves neither much.
     """
 
+    title = "density and coverage"
     higher_is_better = True
     parts = ("density", "coverage")
 
@@ -22,25 +23,11 @@ class DensityCoverage(StoredFeatures):
         k: int = 5,  # the ball around a real reaches to its k-th neighbour, itself not counted
         memory_mb: int = 64,  # bound on the distances held at once, MiB
     ) -> None:
-        super().__init__()
-        if k < 1 or memory_mb < 0:
-            raise ValueError(
-                f"density and coverage need k >= 1 and memory_mb >= 0, not {k} and {memory_mb}"
-            )
-        self.k, self.memory_mb = k, memory_mb
-        self.protocol = f"k{k}"
-
-    def check_sizes(self, num_real: int | None, num_fake: int) -> None:
-        """Raise ValueError where a real has fewer than k neighbours."""
-        if num_real is not None and num_real <= self.k:
-            raise ValueError(
-                f"density and coverage with k={self.k} need more than {num_real} real images"
-            )
+        super().__init__(k, memory_mb)
 
     def compute(self) -> dict[str, Tensor]:
         """`density` and `coverage`, float64."""
-        real, fake = self.rows("real"), self.rows("fake")
-        self.check_sizes(len(real), len(fake))
+        real, fake = self.sides()
         density, coverage = density_coverage(real, fake, self.k, self.memory_mb)
         return {"density": density, "coverage": coverage}
 

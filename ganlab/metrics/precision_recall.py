@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
+from ganlab.metrics.manifold import ManifoldScore
 from ganlab.metrics.neighbours import inside_each_other, neighbour_radii
-from ganlab.metrics.score import StoredFeatures
 
 
-class PrecisionRecall(StoredFeatures):
+class PrecisionRecall(ManifoldScore):
     """Precision is the share of fakes inside the manifold of the reals, recall the reverse.
 
     Both lie in [0, 1]. A generator that repeats one good image has precision near 1 and recall
@@ -14,34 +14,14 @@ class PrecisionRecall(StoredFeatures):
     cannot. The features stay in memory; the distances exist one block at a time.
     """
 
+    title = "precision and recall"
+    fake_balls = True
     higher_is_better = True
     parts = ("precision", "recall")
 
-    def __init__(
-        self,
-        k: int = 3,  # the ball around an image reaches to its k-th neighbour, itself not counted
-        memory_mb: int = 64,  # bound on the distances held at once, MiB
-    ) -> None:
-        super().__init__()
-        if k < 1 or memory_mb < 0:
-            raise ValueError(
-                f"precision and recall need k >= 1 and memory_mb >= 0, not {k} and {memory_mb}"
-            )
-        self.k, self.memory_mb = k, memory_mb
-        self.protocol = f"k{k}"
-
-    def check_sizes(self, num_real: int | None, num_fake: int) -> None:
-        """Raise ValueError where an image has fewer than k neighbours."""
-        smaller = min(num_fake, num_fake if num_real is None else num_real)
-        if smaller <= self.k:
-            raise ValueError(
-                f"precision and recall with k={self.k} need more than {smaller} images"
-            )
-
     def compute(self) -> dict[str, Tensor]:
         """`precision` and `recall`, float64."""
-        real, fake = self.rows("real"), self.rows("fake")
-        self.check_sizes(len(real), len(fake))
+        real, fake = self.sides()
         precision, recall = precision_recall(real, fake, self.k, self.memory_mb)
         return {"precision": precision, "recall": recall}
 

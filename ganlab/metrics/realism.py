@@ -4,40 +4,25 @@ import warnings
 
 from torch import Tensor
 
+from ganlab.metrics.manifold import ManifoldScore
 from ganlab.metrics.neighbours import nearest_inside_ratio, neighbour_radii
-from ganlab.metrics.score import StoredFeatures
 
 
-class Realism(StoredFeatures):
+class Realism(ManifoldScore):
     """Mean and spread over the generated images of how far inside the reals' manifold each lies.
 
     At least 1 means inside one of the balls that count, infinity that the image equals the centre
     of one.
     """
 
+    title = "realism"
     higher_is_better = True
     parts = ("realism", "realism_std")
     undirected = ("realism_std",)
 
-    def __init__(
-        self,
-        k: int = 3,  # the ball around a real reaches to its k-th neighbour, itself not counted
-        memory_mb: int = 64,  # bound on the distances held at once, MiB
-    ) -> None:
-        super().__init__()
-        if k < 1 or memory_mb < 0:
-            raise ValueError(f"realism needs k >= 1 and memory_mb >= 0, not {k} and {memory_mb}")
-        self.k, self.memory_mb = k, memory_mb
-        self.protocol = f"k{k}"
-
-    def check_sizes(self, num_real: int | None, num_fake: int) -> None:
-        """Raise ValueError where a real has fewer than k neighbours."""
-        if num_real is not None and num_real <= self.k:
-            raise ValueError(f"realism with k={self.k} needs more than {num_real} real images")
-
     def compute(self) -> dict[str, Tensor]:
         """`realism` and `realism_std`, float64; with copies of reals the spread is not a number."""
-        scores = realism_scores(self.rows("real"), self.rows("fake"), self.k, self.memory_mb)
+        scores = realism_scores(*self.sides(), self.k, self.memory_mb)
         if copies := int(scores.isinf().sum()):
             warnings.warn(
                 f"{copies} generated images equal a real one, so their realism is infinite",
@@ -62,7 +47,7 @@ def realism_scores(
         ValueError: no more reals than k.
     """
     if len(real) <= k:
-        raise ValueError(f"realism with k={k} needs more than {len(real)} real images")
+        raise ValueError(f"realism with k={k} takes more than {len(real)} real images")
     radii = neighbour_radii(real, k, memory_mb)
     counted = radii <= radii.median()
     return nearest_inside_ratio(fake, real[counted], radii[counted], memory_mb)

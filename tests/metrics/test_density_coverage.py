@@ -95,7 +95,7 @@ def test_the_metric_takes_batches_in_any_order():
 
 
 def test_too_few_images_for_k_neighbours():
-    with pytest.raises(ValueError, match="k=5 need more than 5 real"):
+    with pytest.raises(ValueError, match="k=5 takes more than 5 real"):
         DensityCoverage().check_sizes(5, 100)
-    with pytest.raises(ValueError, match="k >= 1"):
+    with pytest.raises(ValueError, match="k=0 must be from 1"):
         DensityCoverage(k=0)

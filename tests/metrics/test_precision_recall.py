@@ -157,8 +157,8 @@ def test_too_few_images_for_k_neighbours():
     metric = PrecisionRecall(k=3)
     metric.update(normal(3, 2, 1), real=True)
     metric.update(normal(9, 2, 1), real=False)
-    with pytest.raises(ValueError, match="k=3 need more than 3 images"):
+    with pytest.raises(ValueError, match="k=3 takes more than 3 images"):
         metric.compute()
     for options in ({"k": 0}, {"memory_mb": -1}):
-        with pytest.raises(ValueError, match="k >= 1 and memory_mb >= 0"):
+        with pytest.raises(ValueError, match="must be from 1, memory_mb="):
             PrecisionRecall(**options)

@@ -93,9 +93,9 @@ def test_the_metric_warns_of_copies():
 
 
 def test_too_few_images():
-    with pytest.raises(ValueError, match="k=3 needs more than 3 real"):
+    with pytest.raises(ValueError, match="k=3 takes more than 3 real"):
         realism_scores(normal(3, 2, 1), normal(5, 2, 2))
-    with pytest.raises(ValueError, match="k=3 needs more than 3 real"):
+    with pytest.raises(ValueError, match="k=3 takes more than 3 real"):
         Realism(k=3).check_sizes(3, 100)
-    with pytest.raises(ValueError, match="k >= 1"):
+    with pytest.raises(ValueError, match="k=0 must be from 1"):
         Realism(k=0)

@@ -213,7 +213,7 @@ def test_bad_options_are_named(options, message):
 
 def test_what_cannot_be_scored_is_refused_before_any_work():
     few = {"suite": table2(num_fake=20), "num": 3}
-    with pytest.raises(ValueError, match="precision and recall with k=3 need more than 3 images"):
+    with pytest.raises(ValueError, match="precision and recall with k=3 takes more than 3 images"):
         run(ArtifactDetection(**(OPTIONS | few)))
     with pytest.raises(ValueError, match=r"no layer 9x9/0; this network has 0 = 4x4/0, 1 = 4x4/1"):
         run(ArtifactDetection(layers=["9x9/0"], **OPTIONS))
