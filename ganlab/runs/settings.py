@@ -43,8 +43,9 @@ def check_complete(config: DictConfig, name: str) -> None:
     """
     plain, groups = primary_keys(name)
     chosen = [group for group, option in groups.items() if option is not None]
+    there = set(config)  # `in` denies those that have no value yet
     for key in (*sorted(plain - {"hydra"}), *chosen):
-        if key not in config and key not in OPTIONAL_KEYS:
+        if key not in there and key not in OPTIONAL_KEYS:
             instead = f"choose one, as in {key}={groups[key]}" if key in groups else "keep it"
             raise ConfigError(f"{key} was taken out (~{key}), and every run needs it: {instead}")
 
