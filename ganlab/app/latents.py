@@ -102,22 +102,16 @@ def along(
     layer: str | None,  # of pca; None = w
     number: int,  # which component
     by: float,  # standard deviations
-    styles: Sequence[int] = (),  # that are moved; none = all
 ) -> View:
     """The image moved to one side, itself, and to the other side along a component."""
     found = components(session, how, method, layer)
     if not 0 <= number < len(found.vectors):
         raise ValueError(f"component={number}: there are 0 to {len(found.vectors) - 1}")
     distance = by * float(found.deviations[number])
-    images = moved_images(session, how, index, found.vectors[number], distance, styles)
+    images = moved_images(session, how, index, found.vectors[number], distance)
     facts = f"latent {index} by {by:+.2f} deviations along component {number} of {method}"
-    options: dict[str, Value] = {
-        "method": method,
-        "layer": layer,
-        "num": number + 1,
-        "latents": [index],
-    }
-    options |= {"reach": max(ENDS, abs(by)), "styles": list(styles) or None}
+    options: dict[str, Value] = {"method": method, "layer": layer, "num": number + 1}
+    options |= {"latents": [index], "reach": max(ENDS, abs(by))}
     return row(session, "directions", how, ("-, 0, +", images), facts, options)
 
 
@@ -126,7 +120,7 @@ def along_saved(session: Session, how: How, index: int, place: str, by: float) -
     with session.lock:
         width = values_of(session.sampler(how), [0], session.spaces[-1]).shape[-1]
     vector = read_direction(place, width)
-    images = moved_images(session, how, index, vector, by, ())
+    images = moved_images(session, how, index, vector, by)
     facts = f"latent {index} by {by:+.2f} times the direction of {Path(place).name}"
     return row(session, "", how, ("-, 0, +", images), facts, {})
 
@@ -137,13 +131,12 @@ def moved_images(
     index: int,
     vector: Tensor,  # (D,) of w where there are styles, else of z
     distance: float,
-    styles: Sequence[int],
 ) -> Tensor:
     """Three images (3, C, H, W): moved back, not, and forth."""
     sampler = session.sampler(how)
     with session.lock:
         start = values_of(sampler, [index], session.spaces[-1])
-        points = moved(start, vector, [-distance, 0.0, distance], list(styles) or None)[0]
+        points = moved(start, vector, [-distance, 0.0, distance])[0]
         return sampler.paint(points, [index] * 3)
 
 

@@ -46,9 +46,9 @@ def between_tab(place: Place, space: Any, controls: Controls, folder: Folder) ->
 
 def styles_tab(place: Place, controls: Controls, folder: Folder) -> None:
     """One image with another's styles in some layers."""
-    count = controls.session.num_styles
+    names = list(range(controls.session.num_styles))
     other = gr.Number(1, label="Styles of latent", precision=0, minimum=0)
-    layers = gr.CheckboxGroup(list(range(count)), value=[0, 1], label="In these layers")
+    layers = gr.CheckboxGroup(names, value=names[:2], label="In these layers")
     picture = Picture(folder, "One image with another's styles", "styles")
 
     def draw(index: Any, other: Any, layers: list[int], *how: Any) -> list[Any]:

@@ -93,7 +93,8 @@ def intervention(
     facts = (
         f"latent {index} of seed {how.seed}; R = {rate:g}, rates of {rates.num_latents} latents "
         f"of seed {rates.seed}; layers {', '.join(layers)}, whose maps stand beside: share of "
-        f"channels whose neuron is chosen and active; random: {SHARE:.0%} of the active ones"
+        f"channels whose neuron is chosen and active; random: {SHARE:.0%} of the active ones; "
+        f"{seen.sampler.stated}"
     )
     options: dict[str, Value] = {"suite": "null", "latents": [index], "rates": [rate]}
     options |= {"layer_sets": [list(layers)], **how.told, **counted(session, how, rates)}
@@ -103,7 +104,8 @@ def intervention(
 
 def counted(session: Session, how: How, rates: Rates) -> dict[str, Value]:
     """Options by which a study reads these rates."""
-    path = session.rates_file(how, list(rates.rates), rates.num_latents)
+    key = session.rate_key(how, list(rates.rates))
+    path = session.rates_file(key, rates.num_latents)
     return {"num_latents": rates.num_latents, "rates_file": str(path)}
 
 

@@ -24,9 +24,10 @@ CELL = 64  # pixels: height of images side by side
 
 def canvas(session: Session, how: How, index: int, dabs: Sequence[Dab]) -> View:
     """The image with what is painted in red."""
-    image = session.images(how, [index])
+    image, sampler = session.images(how, [index]), session.sampler(how, truncated=False)
     region = painted_region(dabs, session.generator.image_size)
-    facts = f"latent {index} of seed {how.seed}; painted: {float(region.mean()):.1%} of it"
+    painted = f"painted: {float(region.mean()):.1%} of it"
+    facts = f"latent {index} of seed {how.seed}; {painted}; {sampler.stated}"
     line = command(session.ckpt, "samples", {"indices": [index], **how.told})
     shown = mark_region(visible(image), region[None, None]) if dabs else image
     return View(enlarged(shown)[0], facts, line)

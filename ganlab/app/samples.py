@@ -1,5 +1,6 @@
 """The tab of samples: a contact sheet of a seed's latents, paged, in an order that was counted."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from ganlab.studies.neurons.detection import Ranking, activated_neurons
 from ganlab.studies.neurons.layers import early_layers
 
 PER_PAGE, COLUMNS = 24, 6
-MOST = 200  # images of one sheet
+MOST, MOST_COUNTED = 200, 1_000_000  # images of one sheet, and that are looked at for an order
 BY_ADDRESS, BY_NEURONS, BY_CIRCLES = "latent", "low-rate neurons", "circular artifacts"
 RATE = 0.3  # R of the neurons counted (Choi et al. 2022, section 4.1)
 
@@ -68,46 +69,48 @@ def index_at(session: Session, indices: list[int], x: int, y: int) -> int | None
     return indices[cell] if cell is not None and cell < len(indices) else None
 
 
-def page_of(order: list[int], page: int) -> list[int]:
+def page_of(order: Sequence[int], page: int) -> list[int]:
     """The addresses of a page, from 1 on.
 
     Raises:
         ValueError: there is no such page.
     """
-    found = order[(page - 1) * PER_PAGE : page * PER_PAGE] if page >= 1 else []
+    found = list(order[(page - 1) * PER_PAGE : page * PER_PAGE]) if page >= 1 else []
     if not found:
         last = -(-len(order) // PER_PAGE)
         raise ValueError(f"page={page}: there are pages 1 to {last}")
     return found
 
 
-def known_order(session: Session, how: How, by: str, num: int) -> list[int] | None:
+def known_order(session: Session, how: How, by: str, num: int) -> Sequence[int] | None:
     """Latents 0 .. num-1 in this order, most first; None where it was not counted yet.
 
     Raises:
-        ValueError: no such order, or fewer than one latent.
+        ValueError: no such order, or too few or too many latents.
     """
-    if num < 1 or by not in orders_of(session):
-        raise ValueError(f"order={by} of {num} latents: choose {', '.join(orders_of(session))}")
+    if not 1 <= num <= MOST_COUNTED or by not in orders_of(session):
+        kinds = ", ".join(orders_of(session))
+        raise ValueError(f"order={by} of {num} latents: {kinds} of 1 to {MOST_COUNTED:,}")
     if by == BY_ADDRESS:
-        return list(range(num))
+        return range(num)
     path = order_file(session, how, by, num)
     if session.kept.get(path) is None:
         session.kept[path] = read_order(path, num)
-    found: list[int] | None = session.kept[path]
+    found: Sequence[int] | None = session.kept[path]
     return found
 
 
-def count_order(session: Session, how: How, by: str, num: int, progress: Progress) -> list[int]:
+def count_order(session: Session, how: How, by: str, num: int, progress: Progress) -> Sequence[int]:
     """The same, counted where it was not; kept in the cache. Raises as `known_order`."""
     if (found := known_order(session, how, by, num)) is not None:
         return found
     counting = count_neurons if by == BY_NEURONS else count_circles
     scores, path = counting(session, how, num, progress), order_file(session, how, by, num)
-    order = Ranking.of(scores, how.seed).index
-    replace_file(path, npz({"index": order.numpy(), "score": scores.numpy()}))
-    session.kept[path] = order.tolist()
-    return order.tolist()
+    index = Ranking.of(scores, how.seed).index
+    replace_file(path, npz({"index": index.numpy(), "score": scores.numpy()}))
+    order: list[int] = index.tolist()
+    session.kept[path] = order
+    return order
 
 
 def order_file(session: Session, how: How, by: str, num: int) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -138,20 +139,19 @@ class Session:
         counted = self.digest, rate_seed_of(how.seed, None), tuple(layers)
         return Key(*counted, how.noise, classes=self.sampler(how, truncated=False).classes)
 
-    def rates_file(self, how: How, layers: Sequence[str], num: int) -> Path:
-        """Where the rates of these layers over `num` latents are kept."""
-        named = "_".join(name.replace("/", "-") for name in layers)
-        told = "" if how.label is None else f"-class{how.label}"
-        return self.cache / f"rates-{how.seed}-{num}-{how.noise}{told}-{named}.safetensors"
+    def rates_file(self, key: Key, num: int) -> Path:
+        """Where rates over `num` latents are kept."""
+        named = blake2b(key.text.encode(), digest_size=8).hexdigest()
+        return self.cache / f"rates-{num}-{named}.safetensors"
 
     def rates(self, how: How, layers: Sequence[str], num: int) -> Rates | None:
         """Rates that were counted before, here or by an earlier page; None = not yet."""
-        layers = select_layers(self.generator, layers)
-        path = self.rates_file(how, layers, num)
+        key = self.rate_key(how, select_layers(self.generator, layers))
+        path = self.rates_file(key, num)
         if path not in self.kept and path.is_file():
             with self.lock, suppress(ValueError):  # a damaged file is counted anew
-                rates, key = Rates.load(path), self.rate_key(how, layers)
-                if not rates.differences(key, num, layer_shapes(self.sampler(how), layers)):
+                rates, shapes = Rates.load(path), layer_shapes(self.sampler(how), key.layers)
+                if not rates.differences(key, num, shapes):
                     self.kept[path] = rates
         return self.kept.get(path)
 
@@ -159,18 +159,16 @@ class Session:
         """The same, counted where there are none; other views go on between batches."""
         if (found := self.rates(how, layers, num)) is not None:
             return found
-        layers = select_layers(self.generator, layers)
+        key = self.rate_key(how, select_layers(self.generator, layers))
         with self.lock:
-            key = self.rate_key(how, layers)
             sampler = replace(self.sampler(how, truncated=False), seed=key.seed)
-            counting = Counting(sampler, layers)
+            counting = Counting(sampler, key.layers)
         for batch in batched(range(num), sampler.batch_size):
             with self.lock:
                 counting.feed(batch)
             progress((batch[-1] + 1) / num, "activation rates")
         rates = Rates(counting.rates(), num, key.seed, key.generator, key.noise, key.classes)
-        path = self.rates_file(how, layers, num)
-        rates.save(path)
+        path = rates.save(self.rates_file(key, num))
         self.kept[path] = rates
         return rates
 

@@ -13,6 +13,7 @@ import gradio as gr
 from ganlab.app.session import How, Session
 from ganlab.app.view import View
 from ganlab.cli import EXPECTED, visible
+from ganlab.sampling import NOISES
 
 BAR = gr.Progress()  # what a function that counts has as its default is told how far it is
 AS_SAID = "as the checkpoint says"
@@ -44,16 +45,16 @@ class Controls:
     @classmethod
     def make(cls, session: Session) -> "Controls":
         """A row of controls; those that this generator does not have are not shown."""
-        truncates, classes = session.generator.truncates, session.classes
+        classes, styled = session.classes, session.has_styles
+        truncates: dict[str, Any] = {"visible": session.generator.truncates}
         with gr.Row():
             seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
             index = gr.Number(0, label="Latent", precision=0, minimum=0, min_width=90)
-            cut = gr.Checkbox(False, label="Truncate", visible=truncates, min_width=100)
-            psi = gr.Slider(0.05, 1.5, 0.7, step=0.05, label="Truncation psi", visible=truncates)
-            noise = gr.Radio(["fixed", "random"], value="fixed", label="Noise")
-            noise.visible = session.has_styles
-            label = gr.Dropdown([AS_SAID, *classes], value=AS_SAID, label="Class")
-            label.visible = bool(classes)
+            cut = gr.Checkbox(False, label="Truncate", min_width=100, **truncates)
+            psi = gr.Slider(0.05, 1.5, 0.7, step=0.05, label="Truncation psi", **truncates)
+            noise = gr.Radio(NOISES, value=NOISES[0], label="Noise", visible=styled)
+            told = [AS_SAID, *classes]
+            label = gr.Dropdown(told, value=AS_SAID, label="Class", visible=bool(classes))
         return cls(session, [seed, cut, psi, noise, label], index)
 
     def how(self, seed: Any, cut: bool, psi: float, noise: str, label: str) -> How:

@@ -85,7 +85,7 @@ def test_an_order_is_counted_once_and_kept(dcgan, monkeypatch):
     order = samples.count_order(
         dcgan, How(), samples.BY_NEURONS, 30, lambda share, text: told.append((share, text))
     )
-    assert sorted(order) == list(range(30))
+    assert sorted(order) == list(samples.known_order(dcgan, How(), samples.BY_ADDRESS, 30))
     assert told[-1] == (1.0, "low-rate neurons")
     early = samples.early_layers(Sampler(dcgan.generator))
     rates = dcgan.count_rates(How(), early, 30, **QUIET).rates
@@ -94,8 +94,9 @@ def test_an_order_is_counted_once_and_kept(dcgan, monkeypatch):
     assert [int(counts[i]) for i in order] == sorted(counts.tolist(), reverse=True)
     monkeypatch.setattr(samples, "count_neurons", None)
     assert samples.known_order(Session.open(dcgan.ckpt), How(), samples.BY_NEURONS, 30) == order
-    with pytest.raises(ValueError, match="order=circular artifacts"):
-        samples.known_order(dcgan, How(), samples.BY_CIRCLES, 30)
+    for by, num in ((samples.BY_CIRCLES, 30), (samples.BY_ADDRESS, 10**12)):
+        with pytest.raises(ValueError, match=f"order={by}"):
+            samples.known_order(dcgan, How(), by, num)
 
 
 def test_circular_artifacts_order_a_generator_with_styles(stylegan2):
@@ -114,7 +115,8 @@ def test_rates_are_those_of_the_study_and_outlive_the_page(dcgan):
     assert torch.equal(again.rates(How(), layers, 40).rates[layers[0]], expected[layers[0]])
     assert again.rates(How(seed=1), layers, 40) is None
     assert again.rates(How(), layers, 41) is None
-    dcgan.rates_file(How(), layers, 40).write_bytes(b"damaged")
+    key = dcgan.rate_key(How(), layers)
+    dcgan.rates_file(key, 40).write_bytes(b"damaged")
     assert Session.open(dcgan.ckpt).rates(How(), layers, 40) is None
 
 
