@@ -30,6 +30,7 @@ GROUPS = {
     "model/mirror": "The classifier whose features the semantic pyramid inverts.",
     "model/norm": "The normalization of a StyleGAN's layers.",
     "model/penalties": "Penalties on the discriminator.",
+    "model/power_averages": "Averages of the generator to make others of afterwards.",
     "model/schedule": "Learning rates along the clock.",
     "features": "The frozen network in whose features the scores are taken.",
     "metrics": "Which scores, of how many images.",
