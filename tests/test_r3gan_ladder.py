@@ -24,7 +24,6 @@ STEPS = {
         *(part for part in BOTH),
         *("model.generator_optimizer.", "model.discriminator_optimizer."),
         *("model.generator_penalties.path_length", "model.intervals.", "model.mixing_probability"),
-        "model.annealing",  # nothing is annealed in either
     },
     "c1": {"model.loss._target_"},
     "c": {"model.penalties.r2"},
