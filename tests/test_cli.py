@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from forked import Forked
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from PIL import Image
@@ -41,14 +42,10 @@ TINY = [
 
 
 def command(script, *arguments):
-    """Run a script's command line in a fresh process."""
-    return subprocess.run(
-        [sys.executable, str(ROOT / script), *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    """Run a script's command line in a process of its own."""
+    process = Forked(script, *arguments)
+    out, err = process.communicate(300)
+    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
 
 @pytest.fixture

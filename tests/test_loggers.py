@@ -597,6 +597,7 @@ def test_the_offline_run_is_labelled_and_has_its_axis(offline):
     assert [r.exit.exit_code for r in records if r.HasField("exit")] == [0]
 
 
+@pytest.mark.slow
 def test_a_failed_fit_ends_the_run_as_failed_and_a_resume_keeps_its_id(offline):
     directory, _, _ = offline
     identity = (directory / "wandb_id.txt").read_text()

@@ -144,7 +144,7 @@ def test_the_lines_of_use_on_the_first_pages_compose(tmp_path):
     for page in (ROOT / "README.md", ROOT / "docs" / "index.md"):
         for block in re.findall(r"```\n(.*?)```", page.read_text(), re.DOTALL):
             lines = [line.partition("  #")[0] for line in block.splitlines()]
-            found += [line for line in lines if line.startswith("python ")]
+            found += [line for line in lines if re.match(r"python \w+\.py ", line)]
     assert len(found) > 10
     for line in found:
         _, script, *words = shlex.split(re.sub(r"<[^>]*>", "x", line).replace("~", "home"))

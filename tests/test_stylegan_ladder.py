@@ -180,7 +180,20 @@ def test_complete_rows_are_as_large_as_published(name):
     assert [round(size / 1e6, 1) for size in sizes] == [26.2 if name[-1] == "f" else 23.1, 23.1]
 
 
-@pytest.mark.parametrize("name", LADDER + TABLE)
+QUICK = (
+    "karras2019/a",
+    "karras2019/f",
+    "tan2020/pin",
+)  # the ladder's ends, and a norm of the table
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
+        for name in LADDER + TABLE
+    ],
+)
 def test_every_row_trains_and_restores(name, tmp_path):
     overrides = [f"experiment={name}", *TINY, *TINY_MODEL, "callbacks=none"]
     result = train(composed(*overrides, directory=tmp_path))

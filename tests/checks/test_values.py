@@ -24,6 +24,7 @@ MODELS = sorted(
     for path in (conf_dir() / "model").glob("[!_]*.yaml")
     if "Pretrained" not in path.read_text()  # which makes images and is not trained
 )
+QUICK = ("dcgan", "progan", "vae", "vanilla")  # a system, growth and a loss of every kind
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 ANYTHING = st.recursive(
     SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner)
@@ -52,7 +53,10 @@ def problem(config, key, value, bench):
     return wrong
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize(
+    "model",
+    [model if model in QUICK else pytest.param(model, marks=pytest.mark.slow) for model in MODELS],
+)
 def test_a_sample_of_values_runs_or_is_refused_by_its_key(model, bench):
     config = tiny(model, bench / "run")
     found = [problem(config, key, value, bench) for key, value in drawn(config, 0.01, seed=0)]
