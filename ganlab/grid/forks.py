@@ -72,7 +72,7 @@ def fork(directory: Path, environment: Mapping[str, str], log: Path) -> CellProc
         FIRST.update(given)
         context.set_forkserver_preload(PRELOADED)
     process = context.Process(target=perform, args=(directory, given, log))
-    with told(given), blocked():
+    with told(given), blocked(), unwarned():
         process.start()
     return Fork(process)
 
@@ -86,6 +86,19 @@ def told(environment: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         become(before)
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """What Python starts inside the block says nothing of semaphores that a killed cell held.
+
+    They are cleared away all the same, by a process that is the driver's, not the cell's.
+    """
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
+    try:
+        yield
+    finally:
+        sys.warnoptions.pop()
 
 
 def become(environment: Mapping[str, str]) -> None:
