@@ -106,15 +106,16 @@ class Bench:
         asked = self.question.told
         told = self.system.conditioner
         number = len(told.class_names) or told.num_labels or self.generator.num_labels
+        key = "study.labels" if self.question.label is None else "study.label"
         if asked and not number:
             raise ValueError(
-                f"study.label={asked[0]}: this {type(self.generator).__module__} is unconditional, "
+                f"{key}={asked[0]}: this {type(self.generator).__module__} is unconditional, "
                 "it is told no class; leave study.label and study.labels out"
             )
         numbers = list(map(str, range(number)))
         known = [self.class_names(each) for each in asked]
         return [
-            class_index(each, names if len(names) == number else numbers, "study.label")
+            class_index(each, names if len(names) == number else numbers, key)
             for each, names in zip(asked, known, strict=True)
         ]
 

@@ -117,7 +117,7 @@ def study_trainer(study, data):
     ("options", "message"),
     [
         ({"label": 3}, r"study\.label=3 is no class; there are 3: amber, blue, brown"),
-        ({"labels": [0, "green"]}, r"study\.label=green is no class"),
+        ({"labels": [0, "green"]}, r"study\.labels=green is no class"),
         ({"label": -1}, r"study\.label=-1 is no class"),
     ],
 )
