@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "scripts"))
 from compare_checkouts import MODELS, STUDIES, make_inputs
 
 ONE_PROCESS = {name: words for name, words in STUDIES.items() if "trainer=ddp" not in words}
+FITTING = {"timeline": ["study.latents=0:2"]}  # the tiny run's grids are two images wide
 SWEPT = ("study", "metrics", "data", "trainer", "seed")
 
 
@@ -48,7 +49,7 @@ def bench(runs, monkeypatch, hydra_is_clean):
 @pytest.mark.parametrize("name", sorted(ONE_PROCESS))
 def test_a_sample_of_values_runs_or_is_refused_by_its_key(name, bench):
     model, *words = ONE_PROCESS[name].split()
-    words = [f"ckpt={checkpoint(bench, model)}", *words]
+    words = [f"ckpt={checkpoint(bench, model)}", *words, *FITTING.get(name, [])]
     config = composed("evaluate", words, bench / "run")
     share = drawn(config, 0.05, seed=0, sections=SWEPT)
     found = [problem(evaluate, config, key, value) for key, value in share]

@@ -161,9 +161,9 @@ def test_what_the_hub_lacks_is_named(hub, faces):
 
 SCRIPT = """
 import sys
-from ganlab.interop.hub import kept
+from ganlab.interop.hub import cached_file
 for text in sys.argv[1:]:
-    found = kept(text)
+    found = cached_file(text)
     print(found.commit, found.path.read_bytes().decode(), found.source["file"])
 """
 
