@@ -58,6 +58,7 @@ class Campaign:
         self.options, self.records = options, records
         self.folder = options.directory
         self.before, self.started = records.seconds, time.monotonic()
+        self.room = (options.trials or 10**9) - len(records.trials)  # for trials that may begin
         self.wrapper: tuple[str, ...] = ()
         if options.without:
             self.wrapper = (str(ROOT / "scripts/campaign/undefended.py"), options.without)
@@ -85,9 +86,11 @@ class Campaign:
         """The next trial, if it may still begin."""
         with self.lock:
             over = self.clock > 60 * self.options.minutes
-            enough = len(self.records.trials) >= (self.options.trials or 10**9)
             failed = self.options.first and any(t["surprise"] for t in self.records.trials)
-            return None if over or enough or failed else next(self.left, None)
+            if over or failed or self.room < 1:
+                return None
+            self.room -= 1
+            return next(self.left, None)
 
     def reference(self, recipe: str) -> Path:
         """The directory of the training that was left alone, trained at first need."""
