@@ -17,6 +17,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -268,6 +269,8 @@ def execute(
         if reusable and json.loads(stamp.read_text()) == kept:
             continue
         anew.add(name)
+        if words[0] == "train" and (place := run_of(words)):  # none is trained over another
+            shutil.rmtree(folder / place, ignore_errors=True)
         started, log = time.monotonic(), stamp.with_suffix(".txt")
         with log.open("w") as file:
             ended = subprocess.run(
@@ -435,10 +438,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(bool(lines or failed))
 
 
+def run_of(words: Sequence[str]) -> str | None:
+    """The folder that a command begins, in that of its checkout; None of a resume."""
+    named = (word for word in words if word.startswith("hydra.run.dir="))
+    return next((word.removeprefix("hydra.run.dir=") for word in named), None)
+
+
 def of_commands(found: Mapping[str, str], todo: Sequence[Command]) -> dict[str, str]:
     """Of what lies there, the files of these commands' folders."""
-    words = [word for _, words in todo for word in words if word.startswith("hydra.run.dir=")]
-    folders = [f"{word.removeprefix('hydra.run.dir=')}/" for word in words]
+    folders = [f"{place}/" for _, words in todo if (place := run_of(words))]
     return {name: value for name, value in found.items() if name.startswith(tuple(folders))}
 
 
