@@ -89,6 +89,6 @@ def local_batch(batch_size: int, world_size: int) -> int:
     if batch_size < 1 or batch_size % world_size:
         raise ValueError(
             f"data.batch_size={batch_size} is the global batch: it must be a positive multiple of "
-            f"the number of processes, {world_size}"
+            f"the number of processes, {world_size} (trainer.devices x trainer.num_nodes)"
         )
     return batch_size // world_size

@@ -79,23 +79,29 @@ class WeightsFile:
 
     def existing(self) -> Path:
         """The file's path, once it is known to be there."""
-        if not self.place.is_file():
+        if not self._is_there():
             raise FileNotFoundError(self._missing())
         return self.place
 
+    def _is_there(self) -> bool:
+        try:
+            return self.place.is_file()
+        except OSError as error:  # a name longer than any file's
+            raise ValueError(f"{self.key}={str(self.place)[:40]}...: {error.strerror}") from None
+
     def preflight(self) -> None:
         """Raise unless the file is here and intact, or its host answers within a second."""
-        if self.place.is_file() or self.path:
+        if self._is_there() or self.path:
             self._verify(self.existing())
         elif not (self.url and _reachable(self.url)):
             raise FileNotFoundError(self._missing())
 
     def fetch(self) -> Path:
         """Make sure the file is on this machine, downloading it into the cache if it must be."""
-        if self.path or not self.url or self.place.is_file():
+        if self.path or not self.url or self._is_there():
             return self.existing()
         with one_process(self.place.parent):
-            if self.place.is_file():  # another process has fetched it meanwhile
+            if self._is_there():  # another process has fetched it meanwhile
                 return self.place
             print(f"downloading {self._offer()} to {self.place}", file=sys.stderr)
             try:

@@ -60,6 +60,17 @@ def words_of(words: list[str]) -> list[str]:
     return [*words, *added]
 
 
+def open_networks(place: str) -> dict[str, Any]:
+    """`open_checkpoint`, whose errors name the key that was given here."""
+    try:
+        return open_checkpoint(place)
+    except ValueError as error:
+        text = str(error)
+        if not text.startswith("ckpt="):
+            raise
+        raise CheckpointError(f"init={text.removeprefix('ckpt=')}") from error
+
+
 def model_of(place: str, extra: Sequence[str] = ()) -> dict[str, Any]:
     """What a file says of its networks, once that is known to be plain parameters of theirs.
 
@@ -70,7 +81,7 @@ def model_of(place: str, extra: Sequence[str] = ()) -> dict[str, Any]:
         ConfigError: a target or a parameter that cannot be.
         UntrustedError: no plain data, or it names a file.
     """
-    model = open_checkpoint(place)["recipe"].get("model")
+    model = open_networks(place)["recipe"].get("model")
     node = model.get("generator") if isinstance(model, dict) else None
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         raise CheckpointError(f"init={place}: its recipe describes no model.generator")
@@ -140,7 +151,7 @@ def take_networks(system: Any, place: str | None) -> None:
         )
     if place is None:
         return
-    checkpoint = open_checkpoint(place)
+    checkpoint = open_networks(place)
     if not isinstance(system, GAN):
         raise ConfigError(
             f"init={place} begins a GAN, and model._target_ is {type(system).__name__}"

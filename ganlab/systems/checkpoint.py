@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from ganlab import __version__
+from ganlab.checks.places import place_named
 from ganlab.cli import KEPT, SharedError, is_among
 from ganlab.storage import DamagedFile, irregularity
 from ganlab.storage.archive import CompressedArchive
@@ -55,8 +56,9 @@ def require_file(path: str | Path) -> Path:
 
     Raises:
         CheckpointError: there is none; says what is there instead, or beside it.
+        ValueError: its name is longer than a file system can hold.
     """
-    path = Path(path).expanduser()
+    path = place_named(path, "ckpt")
     if path.is_dir():
         raise CheckpointError(
             f"ckpt={path} is a directory; name a file such as {path}/checkpoints/last.ckpt"

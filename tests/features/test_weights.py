@@ -145,6 +145,10 @@ def test_a_named_file_that_is_not_there_is_not_downloaded(served, tmp_path):
     for use in (file.preflight, file.fetch):
         with pytest.raises(FileNotFoundError, match=r"features.weights=.*mine.pth"):
             use()
+    long = WeightsFile(tmp_path / ("x" * 5000), f"{served[1]}/net.pth")
+    for use in (long.preflight, long.fetch):
+        with pytest.raises(ValueError, match=r"features.weights=.*\.\.\.: File name too long"):
+            use()
     assert not served[2]
 
 

@@ -204,6 +204,12 @@ def test_a_word_against_the_file_is_refused_by_name(faces, word):
         resume_words([f"init={faces}", word])
 
 
+@pytest.mark.parametrize("place", ["abc", "x" * 5000])
+def test_a_file_to_begin_from_that_cannot_be_is_named_by_its_key(place):
+    with pytest.raises(ValueError, match=f"^init={place[:40]}(: no such file|.* is too long)"):
+        resume_words([f"init={place}"])
+
+
 def test_classes_that_the_file_has_not_are_said_in_one_line(faces, tmp_path):
     words = [*TINY, "model/conditioner=labels", "model.conditioner.num_labels=2"]
     with pytest.raises(ConfigError, match=r"of no classes, and that of .* told 2: leave"):
