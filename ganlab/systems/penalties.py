@@ -24,6 +24,7 @@ class R1:
     """
 
     name: ClassVar[str] = "r1"
+    penalty: ClassVar[Callable[..., Tensor]] = staticmethod(r1)
 
     def __init__(
         self,
@@ -60,25 +61,15 @@ class R1:
         condition: Condition | None,
         uniform: Callable[[int], Tensor],
     ) -> Tensor:
-        """gamma/2 E ||grad D(x)||^2 on reals."""
-        return r1(discriminator, real, fake, condition, uniform, gamma=self.gamma)
+        """The penalty of this strength, a scalar with a graph."""
+        return self.penalty(discriminator, real, fake, condition, uniform, gamma=self.gamma)
 
 
 class R2(R1):
     """`losses.r2`, the same of fakes."""
 
     name = "r2"
-
-    def __call__(
-        self,
-        discriminator: nn.Module,
-        real: Images,
-        fake: Images,
-        condition: Condition | None,
-        uniform: Callable[[int], Tensor],
-    ) -> Tensor:
-        """gamma/2 E ||grad D(G(z))||^2 on fakes."""
-        return r2(discriminator, real, fake, condition, uniform, gamma=self.gamma)
+    penalty = staticmethod(r2)
 
 
 def report_strengths(penalties: Mapping[str, Any]) -> None:
