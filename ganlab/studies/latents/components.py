@@ -63,10 +63,19 @@ def leading(matrix: Tensor, num: int) -> tuple[Tensor, Tensor]:
     the two signs it is the one with a positive largest number.
     """
     matrix = matrix.double()
-    values, vectors = torch.linalg.eigh(matrix.T @ matrix)  # ascending
-    values, rows = values.clamp(min=0).flip(0), vectors.T.flip(0)[:num]
-    largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
-    return rows * largest.sign(), values[:num] / values.sum()
+    rows, values = eigenvectors(matrix.T @ matrix)
+    return with_sign(rows[:num]), values[:num] / values.sum()
+
+
+def eigenvectors(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Of a positive matrix (N, N), as rows (N, N), and eigenvalues, (N,): the largest first."""
+    values, vectors = torch.linalg.eigh(gram)  # ascending
+    return vectors.T.flip(0), values.clamp(min=0).flip(0)
+
+
+def with_sign(rows: Tensor) -> Tensor:
+    """Vectors (K, D) with the sign by which their largest number is positive."""
+    return rows * rows.gather(1, rows.abs().argmax(1, keepdim=True)).sign()
 
 
 @torch.no_grad()
@@ -135,9 +144,8 @@ def layer_coordinates(
                 )
     values = torch.cat(found)
     values -= values.mean(0)
-    spectrum, vectors = torch.linalg.eigh((values @ values.T).double())  # of (N, N): N is smaller
-    spectrum, rows = spectrum.clamp(min=0).flip(0), vectors.T.flip(0)[:num]
-    return (rows * spectrum[:num, None].sqrt()).T, spectrum[:num] / spectrum.sum()
+    rows, spectrum = eigenvectors((values @ values.T).double())  # (N, N): N is smaller
+    return (rows[:num] * spectrum[:num, None].sqrt()).T, spectrum[:num] / spectrum.sum()
 
 
 def regressed(coordinates: Tensor, latents: Tensor) -> Tensor:
@@ -147,9 +155,7 @@ def regressed(coordinates: Tensor, latents: Tensor) -> Tensor:
     |u_k x_jk - z_j|^2, so that u_k is along the sum of x_jk z_j; z is centred.
     """
     centred = latents.double() - latents.double().mean(0)
-    vectors = torch.nn.functional.normalize(coordinates.double().T @ centred, dim=1)
-    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
-    return vectors * largest.sign()
+    return with_sign(torch.nn.functional.normalize(coordinates.double().T @ centred, dim=1))
 
 
 def moved(
