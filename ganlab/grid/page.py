@@ -83,18 +83,13 @@ def with_spreads(table: Table) -> Table:
     rows = [dict(row) for row in table.rows]
     for column in table.columns:
         columns.append(column)
-        for kind, parts in (
-            (Mean, {"std": "spread"}),
-            (Difference, {"low": "low", "high": "high"}),
-        ):
-            if not any(isinstance(row.get(column), kind) for row in table.rows):
-                continue
-            columns += [f"{column} {name}" for name in parts]
-            for row, shown in zip(rows, table.rows, strict=True):
-                value = shown.get(column)
-                for name, part in parts.items():
-                    known = isinstance(value, kind)
-                    row[f"{column} {name}"] = getattr(value, part) if known else None
+        values = [row.get(column) for row in table.rows]
+        beside = [each.beside if isinstance(each, Mean | Difference) else {} for each in values]
+        names = list(dict.fromkeys(name for each in beside for name in each))
+        columns += [f"{column} {name}" for name in names]
+        for row, value, told in zip(rows, values, beside, strict=True):
+            row |= {f"{column} {name}": told.get(name) for name in names}
+            if names:
                 row[column] = None if value is None else float(value)
     return Table(columns, rows, marks=table.marks)
 

@@ -13,6 +13,11 @@ class Mean(float):
     spread: float  # sample standard deviation, n - 1 in the denominator
     count: int
 
+    @property
+    def beside(self) -> dict[str, float]:
+        """What is sure of it, by the names of its columns in a file."""
+        return {"std": self.spread}
+
     @classmethod
     def of(cls, values: Sequence[float]) -> float:
         """The mean of one or more values; a single one stays the plain number it is.
@@ -34,6 +39,11 @@ class Difference(float):
 
     low: float  # ends of its 95% interval
     high: float
+
+    @property
+    def beside(self) -> dict[str, float]:
+        """What is sure of it, by the names of its columns in a file."""
+        return {"low": self.low, "high": self.high}
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Difference | None":
