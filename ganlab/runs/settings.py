@@ -1,5 +1,7 @@
 """What every run must have: its sections and keys in their places, with values that can be."""
 
+from functools import cache
+
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.checks.ranges import KIMG, POSITIVE, SEED, text_of
@@ -130,6 +132,7 @@ def _positive(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and KIMG.holds(value)
 
 
+@cache
 def primary_keys(name: str) -> tuple[set[str], dict[str, str | None]]:
     """Keys that `conf/<name>.yaml` holds, and its groups with the option each takes by default."""
     plain = OmegaConf.to_container(OmegaConf.load(conf_dir() / f"{name}.yaml"))
