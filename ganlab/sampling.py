@@ -42,6 +42,16 @@ class Conditions(Protocol):
         """By the addresses of latents; None = nothing."""
         ...
 
+    @property
+    def num_labels(self) -> int:
+        """Classes that are told by the address alone; 0 = other things are."""
+        ...
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Of the classes, in order; none = not known."""
+        ...
+
 
 class Sampled(Protocol):
     """A trained system, as far as its images go."""
@@ -225,6 +235,12 @@ class Sampler:
 def conditions_of(system: Sampled) -> ConditionAt | None:
     """How the system's networks are conditioned at evaluation; None = they are told nothing."""
     return system.conditioner.at
+
+
+def num_classes(system: Sampled) -> int:
+    """How many classes a system's images may be told, as its conditioner or generator has it."""
+    told = system.conditioner
+    return len(told.class_names) or told.num_labels or system.generator_ema.num_labels
 
 
 def has_styles(generator: Generator) -> TypeGuard[StyleGenerator]:

@@ -16,7 +16,7 @@ from ganlab.downloads import cache_dir
 from ganlab.networks.base import Generator
 from ganlab.nn.digest import digest
 from ganlab.runs.recipes import open_checkpoint, rebuild_system
-from ganlab.sampling import ConditionAt, Sampler, batched, device_of, has_styles
+from ganlab.sampling import ConditionAt, Sampler, batched, device_of, has_styles, num_classes
 from ganlab.studies.latents.pictures import spaces_of
 from ganlab.studies.neurons.counting import Counting, Key
 from ganlab.studies.neurons.layers import layer_shapes, select_layers
@@ -105,10 +105,8 @@ class Session:
     @property
     def classes(self) -> list[str]:
         """Names of the classes that images may be told, or their numbers; none = unconditional."""
-        told = self.system.conditioner
-        names = list(told.class_names)
-        number = len(names) or told.num_labels or self.generator.num_labels
-        return names or list(map(str, range(number)))
+        names = list(self.system.conditioner.class_names)
+        return names or list(map(str, range(num_classes(self.system))))
 
     def sampler(self, how: How, truncated: bool = True) -> Sampler:
         """What makes the images; `truncated` False leaves truncation out, as studies of neurons do.

@@ -15,7 +15,7 @@ from ganlab.data.positions import names_of_classes
 from ganlab.features import Extractor
 from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
-from ganlab.sampling import Edits, EditsAt, Sampler, batched
+from ganlab.sampling import Edits, EditsAt, Sampler, batched, num_classes
 from ganlab.scoring.reals import data_of
 from ganlab.scoring.scoring import Scoring
 from ganlab.studies.classes import Class, asked_classes, class_index
@@ -104,8 +104,7 @@ class Bench:
             ValueError: classes of a generator that is told none, or that there are not.
         """
         asked = self.question.told
-        told = self.system.conditioner
-        number = len(told.class_names) or told.num_labels or self.generator.num_labels
+        number = num_classes(self.system)
         key = "study.labels" if self.question.label is None else "study.label"
         if asked and not number:
             raise ValueError(
