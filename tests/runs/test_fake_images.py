@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from ganlab.arguments import overlaid
-from ganlab.cli import data_choice
 from ganlab.config import ConfigError
 from ganlab.features import Classifier
 from ganlab.metrics import FrechetDistance, PrecisionRecall
+from ganlab.places import data_choice
 from ganlab.run import evaluate
 from ganlab.runs.fake_images import stored_images
 
