@@ -28,8 +28,7 @@ from omegaconf import open_dict
 from PIL import Image
 
 import ganlab.data
-from ganlab.cli import conf_dir
-from ganlab.places import register_resolvers
+from ganlab.cli import conf_dir, register_resolvers
 from ganlab.runs.provenance import commit
 from ganlab.runs.recipes import build_system, check_config
 from ganlab.systems.trainer import quieten

@@ -26,12 +26,11 @@ from lightning import Callback
 from omegaconf import open_dict
 
 from ganlab.callbacks import Health, MetricsLog, Progress, Throughput
-from ganlab.cli import conf_dir
+from ganlab.cli import conf_dir, register_resolvers
 from ganlab.config import build
 from ganlab.data.sampler import ImageStream
 from ganlab.loggers import CSVLog
 from ganlab.nn.growing import Stage
-from ganlab.places import register_resolvers
 from ganlab.runs.provenance import commit
 from ganlab.runs.recipes import build_system, check_config
 from ganlab.systems.trainer import make_trainer, quieten

@@ -1,4 +1,4 @@
-"""What the command line needs before torch is imported: its words read, one-line errors."""
+"""What the command line needs before torch is imported: resolvers, its words, one-line errors."""
 
 import difflib
 import os
@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.arguments import arrange, key_of, value_of
-from ganlab.hydra_versions import whitelist
-from ganlab.places import register_resolvers
+from ganlab.hydra_versions import register_resolver, whitelist
+from ganlab.places import config_folder, data_choice, training_directory
 from ganlab.processes import external_rank
 
 # What a user can cause; anything else is a defect and keeps its traceback.
@@ -79,6 +79,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     others = [each for each in known if each != word]
     close = difflib.get_close_matches(word, others, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def register_resolvers() -> None:
+    """Make the path rules usable in YAML."""
+    register_resolver("config_folder", config_folder)
+    register_resolver("training_directory", training_directory)
+    register_resolver("data_choice", data_choice)
 
 
 class Again(BaseException):

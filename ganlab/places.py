@@ -4,8 +4,6 @@ import os
 import re
 from pathlib import Path
 
-from ganlab.hydra_versions import register_resolver
-
 CHECKPOINTS, KEPT = "checkpoints", "kept"  # folders: of a run, and in it of those that stay
 
 
@@ -65,10 +63,3 @@ def data_choice(ckpt: str | None) -> str:
     choices = text.partition("\n    choices:\n")[2]
     found = re.match(r"(?: {6}.*\n)*? {6}data: ([\w-]+)\n", choices)
     return found[1] if found else "unknown"
-
-
-def register_resolvers() -> None:
-    """Make the path rules usable in YAML."""
-    register_resolver("config_folder", config_folder)
-    register_resolver("training_directory", training_directory)
-    register_resolver("data_choice", data_choice)

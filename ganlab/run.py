@@ -14,7 +14,7 @@ from omegaconf import DictConfig, open_dict
 from ganlab.callbacks.agreement import SameConfig
 from ganlab.callbacks.curves import CurvesCut
 from ganlab.checks.ranges import text_of
-from ganlab.cli import conf_dir, nearest
+from ganlab.cli import conf_dir, nearest, register_resolvers
 from ganlab.config import ConfigError, Settings, build
 from ganlab.data import ImageData
 from ganlab.hydra_versions import BASE
@@ -22,7 +22,6 @@ from ganlab.loggers import finish as end_loggers
 from ganlab.loggers import show_scores
 from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
-from ganlab.places import register_resolvers
 from ganlab.report.images import showing
 from ganlab.runs.admission import refuse_damaged, refuse_too_large, refuse_unfitting
 from ganlab.runs.checkpoint_sampler import CheckpointSampler

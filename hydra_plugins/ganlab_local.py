@@ -15,10 +15,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
-from ganlab.cli import EXPECTED, one_line
+from ganlab.cli import EXPECTED, one_line, register_resolvers
 from ganlab.grid.naming import cell_name, cell_values
 from ganlab.hydra_versions import register_resolver
-from ganlab.places import register_resolvers
 from ganlab.runs.provenance import raw_words
 
 register_resolvers()

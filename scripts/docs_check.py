@@ -191,9 +191,8 @@ def _refused(name: str, words: Iterable[str]) -> str | None:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from ganlab.cli import conf_dir
+    from ganlab.cli import conf_dir, register_resolvers
     from ganlab.hydra_versions import BASE
-    from ganlab.places import register_resolvers
 
     register_resolvers()
     given = [word for word in words if not word.startswith("-")]

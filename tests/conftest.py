@@ -33,7 +33,7 @@ def signals_are_heard():
 @pytest.fixture
 def hydra_is_clean():
     """Hydra as it is before a command line, with the resolvers of the configs."""
-    from ganlab.places import register_resolvers
+    from ganlab.cli import register_resolvers
 
     GlobalHydra.instance().clear()
     register_resolvers()

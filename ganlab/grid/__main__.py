@@ -10,11 +10,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from ganlab.cli import EXPECTED, one_line
+from ganlab.cli import EXPECTED, one_line, register_resolvers
 from ganlab.grid import cell as cells
 from ganlab.grid.cell import Cell, GridError
 from ganlab.grid.process import HASH
-from ganlab.places import register_resolvers
 from ganlab.processes import external_rank
 
 

@@ -15,9 +15,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 from tracker_files import records_of
 
-from ganlab.cli import conf_dir
+from ganlab.cli import conf_dir, register_resolvers
 from ganlab.grid.__main__ import with_labels
-from ganlab.places import register_resolvers
 
 ROOT, HERE = Path(__file__).parents[2], Path(__file__).parent
 SMALL = [

@@ -9,12 +9,11 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from ganlab.cli import conf_dir
+from ganlab.cli import conf_dir, register_resolvers
 from ganlab.grid import sweep
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import read_grid
 from ganlab.grid.sweep import GridStart
-from ganlab.places import register_resolvers
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import shlex
 import pytest
 from composing import composed
 
+from ganlab.cli import register_resolvers
 from ganlab.config import resolve
-from ganlab.places import register_resolvers
 from ganlab.runs.provenance import (
     Origin,
     config_hash,

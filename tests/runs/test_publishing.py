@@ -43,7 +43,7 @@ def settings(directory, *words):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run on a folder of pictures, of which two moments were scored."""
-    from ganlab.places import register_resolvers
+    from ganlab.cli import register_resolvers
 
     register_resolvers()
     home = tmp_path_factory.mktemp("home")

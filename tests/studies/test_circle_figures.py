@@ -21,10 +21,10 @@ from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 from styled_toys import small_stylegan2
 
+from ganlab.cli import register_resolvers
 from ganlab.metrics.spikes import spikes_of
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.randomness import derived_seed, keyed_generator, latents_at
-from ganlab.places import register_resolvers
 from ganlab.run import evaluate, recipe
 from ganlab.sampling import Sampler
 from ganlab.studies.circles import figures as circle_figures

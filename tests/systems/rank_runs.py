@@ -12,8 +12,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 
-from ganlab.cli import conf_dir
-from ganlab.places import register_resolvers
+from ganlab.cli import conf_dir, register_resolvers
 
 COMMON = [
     *("data=synthetic", "data.num=64", "data.resolution=16", "data.batch_size=8", "kimg=0.04"),

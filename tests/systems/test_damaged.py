@@ -102,7 +102,7 @@ def problems(bench, share, seed):
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    from ganlab.places import register_resolvers
+    from ganlab.cli import register_resolvers
 
     register_resolvers()
     return Bench("dcgan", tmp_path_factory.mktemp("damaged"))
