@@ -16,7 +16,7 @@ from ganlab.data.emoji import EmojiSheet
 from ganlab.data.generated import Generated, Painter
 from ganlab.data.idx import MNIST, FashionMNIST
 from ganlab.data.module import ImageData
-from ganlab.data.sources import GUIDE, set_up_beside, source_of
+from ganlab.data.sources import GUIDE, part_named, set_up_beside, source_of
 from ganlab.data.synthetic import Synthetic
 from ganlab.data.tables import HubImages, ParquetImages
 from ganlab.data.values import Given
@@ -67,9 +67,17 @@ def folder(path: str | None = None, labels: bool = True, **options: Any) -> Imag
     return _of_files(path, labels, "a folder of images", options)
 
 
-def any_images(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
-    """Whatever lies at the path, told by its name and content; labels as in `folder`."""
-    asked = options.get("channels", 3), labels, "data.path", options.get("resolution")
+def any_images(
+    path: str | None = None,
+    labels: bool = True,
+    images: str | None = None,
+    key: str = "data.path",
+    **options: Any,
+) -> ImageData:
+    """Whatever lies at the path that `key` names, told by its name and content; labels as in
+    `folder`, `images` as in `arrays`.
+    """
+    asked = options.get("channels", 3), labels, key, options.get("resolution"), images
     return ImageData(source_of(path, *asked), **options)
 
 
@@ -187,16 +195,17 @@ def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> 
         FileNotFoundError: there is no such place; the message names `key`.
         BrokenData: images that cannot be used.
     """
-    path = place_named(place, key)
-    if not path.exists():
+    path, images = part_named(str(place), key)
+    if not place_named(path, key).exists():
         raise FileNotFoundError(f"{key}={place} does not exist; it takes {GUIDE}")
     wanted = like.fitting
     options: dict[str, Any] = {"resolution": wanted.resolution, "channels": wanted.channels}
-    options |= {"fit": wanted.fit, "filter": wanted.filter, "enlarge": True, "name": path.stem}
+    options |= {"fit": wanted.fit, "filter": wanted.filter, "enlarge": True, "key": key}
+    options |= {"images": images, "name": Path(path).stem}
     scale = like.scale() if isinstance(like, ImageData) else None
 
     def build(given: Given) -> ImageData:
-        return any_images(str(path), labels=False, range=given, **options)
+        return any_images(path, labels=False, range=given, **options)
 
     return set_up_beside(
         build, None if scale is None else [scale.low, scale.high], f"{key}={place}"
