@@ -78,14 +78,16 @@ class Sampler:
 
     Raises:
         ValueError: no such noise, truncation that is no finite number or of a generator that has
-            none, random noise of a generator without noise, classes of one that is told none, or
-            batches of less than one image.
+            none, a cutoff beside no truncation or of layers that there are not, random noise of a
+            generator without noise, classes of one that is told none, or batches of less than one
+            image.
     """
 
     generator: Generator
     seed: int = 0  # of the latents, and of the noise where it is random
     noise: str = "fixed"  # random = drawn for each image, keyed by its address
     truncation: float | None = None  # psi of the truncation trick; None = as they are
+    cutoff: int | None = None  # styles that it draws, from the coarsest on; None = all
     condition_at: ConditionAt | None = None  # for conditional generators
     labels: Sequence[int] = ()  # classes told instead, in turn by address; none = as said there
     batch_size: int = 100  # changes no image by more than rounding
@@ -109,6 +111,17 @@ class Sampler:
                 f"study.truncation={self.truncation} needs a generator with styles, "
                 f"{type(self.generator).__module__} has none; leave it at null"
             )
+        if self.cutoff is not None:
+            self._check_cutoff(self.cutoff)
+
+    def _check_cutoff(self, cutoff: int) -> None:
+        count = self.generator.num_styles if has_styles(self.generator) else 0
+        if self.truncation is None or not 1 <= cutoff <= count:
+            there = f"from 1 to {count}" if count else "there are no styles here"
+            raise ValueError(
+                f"study.cutoff={cutoff} is how many styles study.truncation draws, {there}; leave "
+                "it at null where there is no truncation"
+            )
 
     @classmethod
     def of(cls, system: Sampled, seed: int = 0, **options: Any) -> "Sampler":
@@ -124,6 +137,7 @@ class Sampler:
     def stated(self) -> str:
         """Truncation, noise and chosen classes in words, for captions."""
         psi = "none" if self.truncation is None else f"psi {self.truncation:g}"
+        psi += "" if self.cutoff is None else f" of the first {self.cutoff} styles"
         told = f", told class {self.classes}" if self.labels else ""
         return f"truncation {psi}, noise {self.noise}{told}"
 
@@ -206,30 +220,22 @@ class Sampler:
 
     def _of_styles(self, styles: Tensor) -> Images:
         assert has_styles(self.generator)
-        if self.truncation is not None:
-            styles = truncate(styles, self.generator.mean_style, self.truncation)
         return self._synthesized(self.generator, styles)
 
     def _synthesized(self, network: StyleGenerator, styles: Tensor) -> Images:
+        if self.truncation is not None:
+            styles = truncate(styles, network.mean_style, self.truncation, self.cutoff)
         return network.synthesize(styles, noise="random" if self.noise == "random" else "const")
 
     def _of_latents(self, latents: Tensor, condition: Condition | None) -> Images:
-        """w' = mean + psi (w - mean) is the truncation trick of StyleGAN (appendix B).
-
-        A generator without styles that truncates has that of BigGAN (arXiv:1809.11096, section
-        3.1): latents within +-psi.
-        """
+        """A generator without styles truncates as BigGAN (arXiv:1809.11096, 3.1): within +-psi."""
         network = self.generator
         if not has_styles(network) or (self.truncation is None and self.noise == "fixed"):
             if self.truncation is not None:
                 latents = network.truncated(latents, self.truncation)
             images: Images = network(latents, condition)
             return images
-        styles = network.map(latents, condition)  # (N, L, W)
-        if self.truncation is not None:
-            mean = network.mean_style.to(styles)
-            styles = mean + self.truncation * (styles - mean)
-        return self._synthesized(network, styles)
+        return self._synthesized(network, network.map(latents, condition))
 
 
 def conditions_of(system: Sampled) -> ConditionAt | None:

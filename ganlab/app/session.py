@@ -33,6 +33,7 @@ class How:
 
     seed: int = 0  # of the latents
     truncation: float | None = None  # psi; None = without
+    cutoff: int | None = None  # styles that it draws, from the coarsest on; None = all
     noise: str = "fixed"
     label: int | None = None  # told to all; None = as the checkpoint says
 
@@ -45,7 +46,7 @@ class How:
     @property
     def options(self) -> dict[str, Value]:
         """The same as options of a study of latents."""
-        return self.told | {"truncation": self.truncation}
+        return self.told | {"truncation": self.truncation, "cutoff": self.cutoff}
 
 
 class Session:
@@ -115,9 +116,8 @@ class Session:
             ValueError: see `Sampler`.
         """
         labels = () if how.label is None else (how.label,)
-        psi = how.truncation if truncated else None
-        options = {"noise": how.noise, "truncation": psi, "labels": labels}
-        return Sampler.of(self.system, how.seed, **options)
+        drawn = {"truncation": how.truncation, "cutoff": how.cutoff} if truncated else {}
+        return Sampler.of(self.system, how.seed, noise=how.noise, labels=labels, **drawn)
 
     def images(self, how: How, indices: Sequence[int]) -> Tensor:
         """Images without truncation, (N, C, H, W) on the CPU; the last ones are kept."""

@@ -52,19 +52,22 @@ class Controls:
             index = gr.Number(0, label="Latent", precision=0, minimum=0, min_width=90)
             cut = gr.Checkbox(False, label="Truncate", min_width=100, **truncates)
             psi = gr.Slider(0.05, 1.5, 0.7, step=0.05, label="Truncation psi", **truncates)
+            count = max(session.num_styles, 1)
+            layers = gr.Slider(1, count, count, step=1, label="Truncated styles", visible=styled)
             noise = gr.Radio(NOISES, value=NOISES[0], label="Noise", visible=styled)
             told = [AS_SAID, *classes]
             label = gr.Dropdown(told, value=AS_SAID, label="Class", visible=bool(classes))
-        return cls(session, [seed, cut, psi, noise, label], index)
+        return cls(session, [seed, cut, psi, layers, noise, label], index)
 
-    def how(self, seed: Any, cut: bool, psi: float, noise: str, label: str) -> How:
+    def how(self, seed: Any, cut: bool, psi: float, layers: int, noise: str, label: str) -> How:
         """What the controls say.
 
         Raises:
             ValueError: a seed that is none.
         """
         told = None if label == AS_SAID else self.session.classes.index(label)
-        return How(whole(seed, "seed"), psi if cut else None, noise, told)
+        cutoff = layers if cut and layers < self.session.num_styles else None
+        return How(whole(seed, "seed"), psi if cut else None, cutoff, noise, told)
 
     @property
     def changes(self) -> list[Any]:

@@ -238,6 +238,6 @@ class Bench:
         """This rank's items in batches, under a progress bar."""
         yield from batched(self.ranks.progress(self.ranks.share(items), title), self.batch_size)
 
-    def truncated(self, psi: float | None) -> Sampler:
+    def truncated(self, psi: float | None, cutoff: int | None = None) -> Sampler:
         """The sampler under the truncation trick."""
-        return replace(self.sampler, truncation=psi)
+        return replace(self.sampler, truncation=psi, cutoff=cutoff)

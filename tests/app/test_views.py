@@ -151,6 +151,14 @@ def test_an_intervention_is_the_samplers(dcgan, kind):
         assert np.array_equal(block, cells(image)[0])
 
 
+def test_truncation_of_the_coarse_styles_alone_is_shown_and_said(stylegan2):
+    how = How(truncation=0.4, cutoff=2)
+    view = samples.sheet(stylegan2, how, [0, 1])
+    expected = Sampler(stylegan2.generator, truncation=0.4, cutoff=2).images([0, 1])
+    assert np.array_equal(view.pixels, contact_sheet(expected, ["0", "1"], 6))
+    assert shlex.split(view.command)[-2:] == ["study.truncation=0.4", "study.cutoff=2"]
+
+
 def test_a_class_is_told_to_all_and_said(eyes, dcgan):
     how = How(label=3)
     view = samples.sheet(eyes, how, [0, 1])

@@ -57,6 +57,26 @@ def test_truncation_to_zero_is_one_image():
     assert torch.allclose(images, images[:1].expand_as(images), atol=1e-5)
 
 
+@STYLED
+def test_a_cutoff_leaves_the_finer_styles_as_they_are(make):
+    generator = make()
+    whole, plain = Sampler(generator, 2, truncation=0.4), Sampler(generator, 2)
+    count, styles = generator.num_styles, plain.styles(INDICES)
+    drawn = generator.mean_style + 0.4 * (styles - generator.mean_style)
+    for cutoff in (1, count - 1):
+        mixed = torch.cat([drawn[:, :cutoff], styles[:, cutoff:]], 1)
+        images = replace(whole, cutoff=cutoff).batch(INDICES)
+        assert torch.allclose(images, plain.paint(mixed, INDICES), atol=1e-5)
+        assert not torch.allclose(images, whole.batch(INDICES), atol=1e-4)
+    assert torch.equal(replace(whole, cutoff=count).batch(INDICES), whole.batch(INDICES))
+    assert f"psi 0.4 of the first {cutoff} styles" in replace(whole, cutoff=cutoff).stated
+    for options in ({"cutoff": 0}, {"cutoff": count + 1}, {"cutoff": 1, "truncation": None}):
+        with pytest.raises(ValueError, match=r"study\.cutoff=.*from 1 to"):
+            replace(whole, **options)
+    with pytest.raises(ValueError, match=r"study\.cutoff=1.*no styles"):
+        Sampler(ConvGenerator(), cutoff=1)
+
+
 def test_random_noise_belongs_to_the_address():
     generator = small_stylegan2()
     sampler = Sampler(generator, seed=2, noise="random", batch_size=2)

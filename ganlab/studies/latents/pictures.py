@@ -23,11 +23,12 @@ class LatentQuestion(Question):
     """A question that the first rank answers by painting named latents or styles."""
 
     truncation: float | None = None  # psi of the truncation trick; style generators only
+    cutoff: int | None = None  # styles that it draws, from the coarsest on; None = all
     noise: str = "fixed"  # random = drawn for each image, keyed by its latent
 
     def check(self, bench: Bench) -> None:
         """Refuse what this generator cannot do, and read all that is named."""
-        bench.truncated(self.truncation)
+        bench.truncated(self.truncation, self.cutoff)
         self.read(bench.generator)
 
     def read(self, generator: Generator) -> object:
@@ -38,7 +39,7 @@ class LatentQuestion(Question):
         """The pictures; the first rank's work."""
         if not bench.ranks.first:
             return Findings()
-        return self.paint(bench, bench.truncated(self.truncation))
+        return self.paint(bench, bench.truncated(self.truncation, self.cutoff))
 
     def paint(self, bench: Bench, sampler: Sampler) -> Findings:
         """The pictures, made by this sampler."""

@@ -74,7 +74,7 @@ class Samples(LatentQuestion):
 
     def check(self, bench: Bench) -> None:
         """Read a file of latents before anything is scored."""
-        bench.truncated(self.truncation)
+        bench.truncated(self.truncation, self.cutoff)
         if self.form != "npz" and bench.generator.channels > MOST_IN_PNG:
             raise ValueError(
                 f"study.form={self.form}: a PNG holds at most {MOST_IN_PNG} channels and this "
@@ -86,7 +86,7 @@ class Samples(LatentQuestion):
     def run(self, bench: Bench) -> Findings:
         """The images, the grid, and how they were made."""
         found = latent_set(bench.generator, self.named, self.seed)
-        sampler = bench.truncated(self.truncation)
+        sampler = bench.truncated(self.truncation, self.cutoff)
         shares = self.shares(bench, sampler, found) if self.form == "png" else iter(())
         if not bench.ranks.first:
             return Findings(images=shares)
@@ -158,6 +158,7 @@ class Samples(LatentQuestion):
             "rows" if found.filed else "indices": found.addresses,
             "seed": self.seed,
             "truncation": self.truncation,
+            **({} if self.cutoff is None else {"cutoff": self.cutoff}),
             "noise": self.noise,
             **({"labels": list(sampler.labels)} if sampler.labels else {}),
             "averaged_generator": True,

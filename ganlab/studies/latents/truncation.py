@@ -36,8 +36,8 @@ Scored = Mapping[float, Mapping[str, float]]  # psi -> metric -> value
 class Truncation(LatentQuestion):
     """Scores the same latents under each psi: a table, curves, and a grid of images.
 
-    psi = 1 is the generator as it is. Without a suite only the grid is made. The option
-    `truncation` has no place here.
+    psi = 1 is the generator as it is. Without a suite only the grid is made. The options
+    `truncation` and `cutoff` have no place here.
 
     Raises:
         ValueError: no psi, one that is named twice, or a generator without styles.
@@ -51,8 +51,10 @@ class Truncation(LatentQuestion):
         distinct = {f"{psi:g}" for psi in self.ordered if math.isfinite(psi)}  # as rows are named
         if not self.ordered or len(distinct) < len(self.ordered):
             raise ValueError(f"study.psis={list(self.psis)} must be finite numbers, each once")
-        if self.truncation is not None:
-            raise ValueError("study.truncation has no meaning here: name the psis in study.psis")
+        if self.truncation is not None or self.cutoff is not None:
+            raise ValueError(
+                "study.truncation and study.cutoff have no meaning here: name the psis in study.psis"
+            )
 
     @cached_property
     def ordered(self) -> list[float]:
