@@ -188,7 +188,7 @@ def explore() -> None:
     It needs `pip install 'ganlab[app]'`. Samples, neurons, units under a brush, latents; each view
     says the line of evaluate.py that makes it. `ckpt=` and what may follow it are as in `layers`.
     The page is at 127.0.0.1, at `--port 7860` or another, asks for nothing elsewhere, and is opened
-    unless `--no-browser` is said. Ctrl-C ends it.
+    unless `--no-browser` is said. Ctrl-C or SIGTERM ends it.
     """
     parser = argparse.ArgumentParser(prog="python -m ganlab explore", add_help=False)
     parser.add_argument("--port", type=int)
@@ -200,8 +200,10 @@ def explore() -> None:
     except ImportError as error:
         raise ValueError(f"explore needs Gradio ({error}): pip install 'ganlab[app]'") from error
     from ganlab.app.session import Session
+    from ganlab.runs.outcome import interruptible
 
-    serve(Session.open(ckpt, allowed, given), said.port, not said.no_browser)
+    with interruptible():  # else a signal would leave the page's files behind
+        serve(Session.open(ckpt, allowed, given), said.port, not said.no_browser)
 
 
 @hydra.main(**BASE, config_path=str(conf_dir()), config_name="train")

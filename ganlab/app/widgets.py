@@ -52,7 +52,7 @@ class Controls:
             index = gr.Number(0, label="Latent", precision=0, minimum=0, min_width=90)
             cut = gr.Checkbox(False, label="Truncate", min_width=100, **truncates)
             psi = gr.Slider(0.05, 1.5, 0.7, step=0.05, label="Truncation psi", **truncates)
-            count = max(session.num_styles, 1)
+            count = max(session.num_styles, 2)  # a slider has two ends, also where it is not shown
             layers = gr.Slider(1, count, count, step=1, label="Truncated styles", visible=styled)
             noise = gr.Radio(NOISES, value=NOISES[0], label="Noise", visible=styled)
             told = [AS_SAID, *classes]

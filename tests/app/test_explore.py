@@ -1,6 +1,10 @@
 """`python -m ganlab explore` before there is a page."""
 
+import os
+import signal
+import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
@@ -35,3 +39,20 @@ def test_its_flags_keep_what_they_take():
 def test_its_help_says_where_the_page_is():
     assert "127.0.0.1" in front.help_of("explore")
     assert "--no-browser" in front.help_of("explore")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("gradio") is None, reason="needs ganlab[app]")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_it_and_leaves_nothing_behind(dcgan, tmp_path, number):
+    place = tmp_path / "temporary"
+    place.mkdir()
+    words = [sys.executable, "-m", "ganlab", "explore", f"ckpt={dcgan.ckpt}", "--no-browser"]
+    environment = {**os.environ, "TMPDIR": str(place)}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environment) as run:
+        assert "http://127.0.0.1:" in run.stdout.readline()
+        assert list(place.glob("ganlab-explore-*/pictures"))
+        run.send_signal(number)
+        rest, _ = run.communicate(timeout=60)
+    assert run.returncode == 0, rest
+    assert not list(place.glob("ganlab-explore-*"))
