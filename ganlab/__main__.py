@@ -186,15 +186,18 @@ def explore() -> None:
     """Open a page of a checkpoint of any format, to look into it by hand.
 
     It needs `pip install 'ganlab[app]'`. Samples, neurons, units under a brush, latents; each view
-    says the line of evaluate.py that makes it. `ckpt=` and what may follow it are as in `layers`.
-    The page is at 127.0.0.1, at `--port 7860` or another, asks for nothing elsewhere, and is opened
-    unless `--no-browser` is said. Ctrl-C or SIGTERM ends it.
+    says the line of evaluate.py that makes it. `ckpt=` and what may follow it are as in `layers`;
+    `data=` and `features=` are as in `evaluate`, and what realism is measured by. The page is at
+    127.0.0.1, at `--port 7860` or another, asks for nothing elsewhere, and is opened unless
+    `--no-browser` is said. Ctrl-C or SIGTERM ends it.
     """
     parser = argparse.ArgumentParser(prog="python -m ganlab explore", add_help=False)
     parser.add_argument("--port", type=int)
     parser.add_argument("--no-browser", action="store_true")
     said, words = parser.parse_known_args(sys.argv[1:])
     ckpt, allowed, given = named_checkpoint(words, "explore")
+    parts = ("data", "features", "metrics", "allow_targets")  # of what images are compared with
+    compared = [word for word in words if key_of(word).lstrip("~").split(".")[0] in parts]
     try:
         from ganlab.app.page import serve
     except ImportError as error:
@@ -203,7 +206,8 @@ def explore() -> None:
     from ganlab.runs.outcome import interruptible
 
     with interruptible():  # else a signal would leave the page's files behind
-        serve(Session.open(ckpt, allowed, given), said.port, not said.no_browser)
+        opened = Session.open(ckpt, allowed, given, compared)
+        serve(opened, said.port, not said.no_browser)
 
 
 @hydra.main(**BASE, config_path=str(conf_dir()), config_name="train")

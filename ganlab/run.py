@@ -24,8 +24,8 @@ from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
 from ganlab.report.images import showing
 from ganlab.runs.admission import refuse_damaged, refuse_too_large, refuse_unfitting
-from ganlab.runs.checkpoint_sampler import CheckpointSampler
 from ganlab.runs.classes import count_classes
+from ganlab.runs.comparison import build_data
 from ganlab.runs.directory import make_directory, result_of
 from ganlab.runs.directory_watch import DirectoryWatch
 from ganlab.runs.fake_images import stored_images
@@ -315,14 +315,6 @@ def build_study(settings: Settings) -> Study:
     offered = {"opener": partial(generator_of, allow_targets=extra)}
     study: Study | Question = build(node, "study", extra, offered)
     return Study(study) if isinstance(study, Question) else study
-
-
-def build_data(settings: Settings) -> LightningDataModule:
-    """The data module; one that takes a `painter` is told how to paint with a checkpoint."""
-    node, extra = settings["data"], settings["allow_targets"]
-    offered = {"painter": partial(CheckpointSampler, extra=extra)}
-    data: LightningDataModule = build(node, "data", extra, offered)
-    return data
 
 
 def sources(system: System, datamodule: LightningDataModule) -> Settings:

@@ -1,6 +1,8 @@
 """The tab of latents: between two images, one with another's styles, sums, and directions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 
 import torch
@@ -10,9 +12,11 @@ from ganlab.app.commands import Value, addresses_text, command
 from ganlab.app.samples import chosen_indices
 from ganlab.app.session import How, Session
 from ganlab.app.view import View, enlarged
-from ganlab.nn.paths import WALKS, lerp, slerp
+from ganlab.nn.paths import WALKS, between_three, lerp, slerp
+from ganlab.report.figures import npz
 from ganlab.report.images import captioned_rows
 from ganlab.sampling import Sampler
+from ganlab.storage.atomic import replace_file
 from ganlab.studies.latents.arithmetic import displace, displacement
 from ganlab.studies.latents.components import Components, find_components, moved, read_direction
 from ganlab.studies.latents.style_mixing import bands_of, mixed_row
@@ -43,8 +47,7 @@ def between(
     walk: str = "linear",
 ) -> View:
     """Both ends, and the image at a point of the way between them."""
-    if walk not in walks(session, space):
-        raise ValueError(f"walk={walk}: in {space} there is {', '.join(walks(session, space))}")
+    check_walk(session, space, walk)
     sampler, step = session.sampler(how), lerp if walk == "linear" else slerp
     with session.lock:
         start, end = (values_of(sampler, [each], space) for each in ends)
@@ -53,6 +56,34 @@ def between(
     facts = f"{ends[0]} to {ends[1]} in {space}, {walk}, at {at:.2f}; {sampler.stated}"
     options: dict[str, Value] = {"latents": list(ends), "spaces": [space], "walks": [walk]}
     return row(session, "interpolation", how, (f"at {at:.2f}", images), facts, options)
+
+
+def among_three(
+    session: Session,
+    how: How,
+    corners: tuple[int, int, int],  # addresses
+    at: float,  # 0 = the first, 1 = the second
+    third: float,  # from there, 0, to the third, 1
+    space: str = "z",
+    walk: str = "linear",
+) -> View:
+    """Three images, and the one at a point of the triangle between them."""
+    check_walk(session, space, walk)
+    sampler = session.sampler(how)
+    with session.lock:
+        ends = [values_of(sampler, [each], space) for each in corners]
+        point = between_three((ends[0], ends[1], ends[2]), at, third, walk)
+    shares = f"{(1 - at) * (1 - third):.2f}, {at * (1 - third):.2f} and {third:.2f}"
+    named = ", ".join(map(str, corners))
+    facts = f"{named} in {space}, {walk}, by {shares}; {sampler.stated}"
+    points, addresses = torch.cat([point, *ends]), [corners[0], *corners]
+    return painted(session, how, "between, and the three", points, addresses, facts)
+
+
+def check_walk(session: Session, space: str, walk: str) -> None:
+    """Raise ValueError for a way that this space does not have."""
+    if walk not in walks(session, space):
+        raise ValueError(f"walk={walk}: in {space} there is {', '.join(walks(session, space))}")
 
 
 def mixed(session: Session, how: How, a: int, b: int, layers: Sequence[int]) -> View:
@@ -108,7 +139,9 @@ def along(
     if not 0 <= number < len(found.vectors):
         raise ValueError(f"component={number}: there are 0 to {len(found.vectors) - 1}")
     distance = by * float(found.deviations[number])
-    images = moved_images(session, how, index, found.vectors[number], distance)
+    points = moved_points(session, how, index, found.vectors[number], distance)
+    with session.lock:
+        images = session.sampler(how).paint(points, [index] * 3)
     facts = f"latent {index} by {by:+.2f} deviations along component {number} of {method}"
     options: dict[str, Value] = {"method": method, "layer": layer, "num": number + 1}
     options |= {"latents": [index], "reach": max(ENDS, abs(by))}
@@ -120,24 +153,51 @@ def along_saved(session: Session, how: How, index: int, place: str, by: float) -
     with session.lock:
         width = values_of(session.sampler(how), [0], session.spaces[-1]).shape[-1]
     vector = read_direction(place, width)
-    images = moved_images(session, how, index, vector, by)
+    points = moved_points(session, how, index, vector, by)
     facts = f"latent {index} by {by:+.2f} times the direction of {Path(place).name}"
-    return row(session, "", how, ("-, 0, +", images), facts, {})
+    return painted(session, how, "-, 0, +", points, [index] * 3, facts)
 
 
-def moved_images(
+def moved_points(
     session: Session,
     how: How,
     index: int,
     vector: Tensor,  # (D,) of w where there are styles, else of z
     distance: float,
 ) -> Tensor:
-    """Three images (3, C, H, W): moved back, not, and forth."""
+    """Latents (3, Z) or styles (3, L, W): moved back, not, and forth."""
+    with session.lock:
+        start = values_of(session.sampler(how), [index], session.spaces[-1])
+    return moved(start, vector, [-distance, 0.0, distance])[0]
+
+
+def painted(
+    session: Session,
+    how: How,
+    caption: str,
+    points: Tensor,  # (N, Z) or (N, L, W)
+    addresses: Sequence[int],  # of which each is told what that image is, and has its noise
+    facts: str,
+) -> View:
+    """Images of points that no address has; the command of `study=samples` reads them from a file.
+
+    It has none under random noise, which a file's rows have of their own.
+    """
     sampler = session.sampler(how)
     with session.lock:
-        start = values_of(sampler, [index], session.spaces[-1])
-        points = moved(start, vector, [-distance, 0.0, distance])[0]
-        return sampler.paint(points, [index] * 3)
+        images, told = sampler.paint(points, addresses), sampler.condition(addresses)
+    if how.noise == "random":
+        return row(session, "", how, (caption, images), facts, {})
+    labels = None if told is None or told.label is None else told.label.tolist()
+    options: dict[str, Value] = {"latents": kept_latents(session, points), "labels": labels}
+    return row(session, "samples", replace(how, label=None), (caption, images), facts, options)
+
+
+def kept_latents(session: Session, points: Tensor) -> Path:
+    """A file of latents or styles, for the command."""
+    data = npz({"w" if points.ndim == 3 else "z": points.numpy()})
+    path = session.cache / "latents" / f"{blake2b(data, digest_size=8).hexdigest()}.npz"
+    return path if path.is_file() else replace_file(path, data)
 
 
 def row(

@@ -27,20 +27,28 @@ def latents_tab(place: Place, controls: Controls, folder: Folder) -> None:
 
 
 def between_tab(place: Place, space: Any, controls: Controls, folder: Folder) -> None:
-    """The image at a point of the way from one latent to another."""
+    """The image at a point of the way from one latent to another, or between three."""
+    session = controls.session
     with gr.Row():
         other = gr.Number(1, label="To latent", precision=0, minimum=0)
         walk = gr.Radio(WALKS, value=WALKS[0], label="Walk")
     at = gr.Slider(0, 1, 0.5, step=0.01, label="Where on the way")
-    picture = Picture(folder, "Both ends, and between them", "between")
+    with gr.Row():
+        third = gr.Number(None, label="And to a third latent, or none", precision=0, minimum=0)
+        by = gr.Slider(0, 1, 0, step=0.01, label="How far to the third")
+    picture = Picture(folder, "The images, and between them", "between")
 
-    def draw(index: Any, other: Any, at: float, space: str, walk: str, *how: Any) -> list[Any]:
-        ends = whole(index, "Latent"), whole(other, "To latent")
-        view = latents.between(controls.session, controls.how(*how), ends, at, space, walk)
-        return picture.values(view)
+    def draw(
+        index: Any, other: Any, at: float, third: Any, by: float, space: str, walk: str, *how: Any
+    ) -> list[Any]:
+        made, ends = controls.how(*how), (whole(index, "Latent"), whole(other, "To latent"))
+        if third is None:
+            return picture.values(latents.between(session, made, ends, at, space, walk))
+        corners = *ends, whole(third, "A third latent")
+        return picture.values(latents.among_three(session, made, corners, at, by, space, walk))
 
-    inputs = [controls.index, other, at, space, walk, *controls.inputs]
-    changes = [each.change for each in (other, at, space, walk)]
+    inputs = [controls.index, other, at, third, by, space, walk, *controls.inputs]
+    changes = [each.change for each in (other, at, third, by, space, walk)]
     place.draw([*changes, *controls.changes], draw, inputs, picture.outputs)
 
 

@@ -14,7 +14,7 @@ from ganlab.report.tables import Table
 from ganlab.studies.circles.depth import depth_table, depths
 from ganlab.studies.circles.observation import reading_points
 from ganlab.studies.neurons.layers import layer_shapes
-from ganlab.studies.neurons.painted import Dab, PaintedUnit, painted_region, painted_units
+from ganlab.studies.neurons.painted import Mark, PaintedUnit, painted_region, painted_units
 from ganlab.studies.pyramid.edits import mark_region
 
 LISTED = 24  # units that can be ticked
@@ -22,14 +22,14 @@ OTHERS = 8  # images beside the painted one
 CELL = 64  # pixels: height of images side by side
 
 
-def canvas(session: Session, how: How, index: int, dabs: Sequence[Dab]) -> View:
+def canvas(session: Session, how: How, index: int, marks: Sequence[Mark]) -> View:
     """The image with what is painted in red."""
     image, sampler = session.images(how, [index]), session.sampler(how, truncated=False)
-    region = painted_region(dabs, session.generator.image_size)
+    region = painted_region(marks, session.generator.image_size)
     painted = f"painted: {float(region.mean()):.1%} of it"
     facts = f"latent {index} of seed {how.seed}; {painted}; {sampler.stated}"
     line = command(session.ckpt, "samples", {"indices": [index], **how.told})
-    shown = mark_region(visible(image), region[None, None]) if dabs else image
+    shown = mark_region(visible(image), region[None, None]) if marks else image
     return View(enlarged(shown)[0], facts, line)
 
 
@@ -41,12 +41,12 @@ def map_layers(session: Session) -> list[str]:
 
 
 def ranked_units(
-    session: Session, how: How, index: int, layer: str, dabs: Sequence[Dab]
+    session: Session, how: How, index: int, layer: str, marks: Sequence[Mark]
 ) -> list[PaintedUnit]:
     """The first of `painted_units`, with rates where they were counted. Raises as that."""
     sampler, rates = session.sampler(how, truncated=False), session.counted(how, layer)
     with session.lock:
-        return painted_units(sampler, index, layer, dabs, rates)[:LISTED]
+        return painted_units(sampler, index, layer, marks, rates)[:LISTED]
 
 
 def without_units(session: Session, how: How, index: int, layer: str, units: Sequence[int]) -> View:
@@ -69,7 +69,7 @@ def without_units(session: Session, how: How, index: int, layer: str, units: Seq
     return View(captioned_rows(rows, scale=1), facts, line)
 
 
-def trace(session: Session, how: How, index: int, dab: Dab) -> Table:
+def trace(session: Session, how: How, index: int, mark: Mark) -> Table:
     """How far a spot stands out in each layer, input to output, and its strongest unit there.
 
     The tracing of circular artifacts by hand: the first layer in which the spot stands far above
@@ -81,4 +81,4 @@ def trace(session: Session, how: How, index: int, dab: Dab) -> Table:
     points = reading_points(session.generator)
     sampler = session.sampler(how, truncated=False)
     with session.lock:
-        return depth_table(depths(sampler, [index], torch.tensor([[dab.y, dab.x]]), points))
+        return depth_table(depths(sampler, [index], torch.tensor([[mark.y, mark.x]]), points))

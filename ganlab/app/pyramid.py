@@ -16,7 +16,7 @@ from ganlab.metrics.edits import change
 from ganlab.networks.base import Condition
 from ganlab.report.images import captioned_rows, png
 from ganlab.storage.atomic import replace_file
-from ganlab.studies.neurons.painted import Dab, checked_dabs, painted_region
+from ganlab.studies.neurons.painted import Mark, checked_marks, painted_region
 from ganlab.studies.pyramid.edits import (
     composition,
     find_level,
@@ -87,9 +87,9 @@ def opened(session: Session, place: str | None) -> Tensor:
     return read_image(kept_image(session, place), fitting, "image").to(session.place)
 
 
-def region_of(session: Session, dabs: Sequence[Dab]) -> Tensor:
+def region_of(session: Session, marks: Sequence[Mark]) -> Tensor:
     """What is painted, (1, 1, R, R). Raises ValueError where nothing is."""
-    return painted_region(checked_dabs(dabs), session.generator.image_size)[None, None]
+    return painted_region(checked_marks(marks), session.generator.image_size)[None, None]
 
 
 def kept_mask(session: Session, region: Tensor) -> Path:
@@ -99,11 +99,11 @@ def kept_mask(session: Session, region: Tensor) -> Path:
     return path if path.is_file() else replace_file(path, data)
 
 
-def shown(session: Session, place: str | None, dabs: Sequence[Dab]) -> View:
+def shown(session: Session, place: str | None, marks: Sequence[Mark]) -> View:
     """The image with what is painted in red."""
     with session.lock:
         image = opened(session, place).cpu()
-    region = painted_region(dabs, session.generator.image_size)[None, None]
+    region = painted_region(marks, session.generator.image_size)[None, None]
     facts = f"an image of {tuple(image.shape[1:])}; painted: {float(region.mean()):.1%} of it"
     return View(enlarged(mark_region(to_rgb(image), region))[0], facts)
 
@@ -120,10 +120,10 @@ def variants(session: Session, how: How, told: Condition, num: int) -> Tensor:
 
 
 def repainted(
-    session: Session, how: How, place: str | None, dabs: Sequence[Dab], level: str, num: int
+    session: Session, how: How, place: str | None, marks: Sequence[Mark], level: str, num: int
 ) -> View:
     """The region painted anew, as `study=repaint` does."""
-    region = region_of(session, dabs)
+    region = region_of(session, marks)
     with session.lock:
         image = opened(session, place)
         keep = 1 - region.to(image)
@@ -142,14 +142,14 @@ def composed(
     how: How,
     place: str | None,  # the background
     thing: str | None,  # the image that holds the object
-    dabs: Sequence[Dab],  # over the object
+    marks: Sequence[Mark],  # over the object
     at: tuple[float, float],  # where its centre goes, y and x
     scale: float,
     level: str,
     num: int,
 ) -> View:
     """The painted object put into the image, as `study=compose` does."""
-    outline = region_of(session, dabs)
+    outline = region_of(session, marks)
     with session.lock:
         background, source = opened(session, place), opened(session, thing)
         pasted, region = paste_object(background, source, outline.to(source), at, scale)

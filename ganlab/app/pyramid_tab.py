@@ -6,8 +6,9 @@ import gradio as gr
 
 from ganlab.app import pyramid
 from ganlab.app.brush import Brush
+from ganlab.app.view import View
 from ganlab.app.widgets import Controls, Folder, Picture, Place, listen, whole
-from ganlab.studies.neurons.painted import Dab
+from ganlab.studies.neurons.painted import Mark
 
 
 def upload(label: str) -> Any:
@@ -41,13 +42,17 @@ def marked(place: Place, image: Any, controls: Controls, folder: Folder, name: s
     session = controls.session
     brush = Brush(session, folder, "Click on what is meant", name)
 
-    def draw(dabs: list[Dab], image: str | None) -> list[Any]:
+    def draw(marks: list[Mark], image: str | None) -> list[Any]:
         if not image:
             return brush.canvas.nothing("no image yet")
-        return brush.canvas.values(pyramid.shown(session, image, dabs))
+        return brush.canvas.values(pyramid.shown(session, image, marks))
 
-    triggers = [brush.dabs.change, image.change]
-    place.draw(triggers, draw, [brush.dabs, image], brush.canvas.outputs)
+    def plain(image: str | None) -> View | None:
+        return pyramid.shown(session, image, []) if image else None
+
+    brush.follow(place, [image.change], plain, [image])
+    triggers = [brush.marks.change, image.change]
+    place.draw(triggers, draw, [brush.marks, image], brush.canvas.outputs)
     return brush
 
 
@@ -58,11 +63,11 @@ def repaint_tab(place: Place, given: list[Any], controls: Controls, folder: Fold
         go = gr.Button("Paint it anew", variant="primary")
     picture = Picture(folder, "Painted anew", "repainted")
 
-    def draw(dabs: list[Dab], image: str, level: str, num: Any, *how: Any) -> list[Any]:
+    def draw(marks: list[Mark], image: str, level: str, num: Any, *how: Any) -> list[Any]:
         made, count = controls.how(*how), whole(num, "Variants")
-        return picture.values(pyramid.repainted(controls.session, made, image, dabs, level, count))
+        return picture.values(pyramid.repainted(controls.session, made, image, marks, level, count))
 
-    listen([go.click], draw, [brush.dabs, *given, *controls.inputs], picture.outputs)
+    listen([go.click], draw, [brush.marks, *given, *controls.inputs], picture.outputs)
 
 
 def compose_tab(place: Place, given: list[Any], controls: Controls, folder: Folder) -> None:
@@ -78,7 +83,7 @@ def compose_tab(place: Place, given: list[Any], controls: Controls, folder: Fold
     picture = Picture(folder, "Composed", "composed")
 
     def draw(
-        dabs: list[Dab],
+        marks: list[Mark],
         thing: str,
         y: float,
         x: float,
@@ -89,11 +94,11 @@ def compose_tab(place: Place, given: list[Any], controls: Controls, folder: Fold
         *how: Any,
     ) -> list[Any]:
         made, count = controls.how(*how), whole(num, "Variants")
-        where = (thing, dabs, (y, x), scale)
+        where = (thing, marks, (y, x), scale)
         view = pyramid.composed(controls.session, made, image, *where, level, count)
         return picture.values(view)
 
-    inputs = [brush.dabs, thing, y, x, scale, *given, *controls.inputs]
+    inputs = [brush.marks, thing, y, x, scale, *given, *controls.inputs]
     listen([go.click], draw, inputs, picture.outputs)
 
 

@@ -1,7 +1,8 @@
 """The tab of samples: a contact sheet of a seed's latents, paged, in an order that was counted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,13 @@ from ganlab.studies.neurons.layers import early_layers
 PER_PAGE, COLUMNS = 24, 6
 MOST, MOST_COUNTED = 200, 1_000_000  # images of one sheet, and that are looked at for an order
 BY_ADDRESS, BY_NEURONS, BY_CIRCLES = "latent", "low-rate neurons", "circular artifacts"
+BY_REALISM = "realism"
 RATE = 0.3  # R of the neurons counted (Choi et al. 2022, section 4.1)
 
 
 def orders_of(session: Session) -> list[str]:
     """By what samples can be ordered: circular artifacts are looked for where there are styles."""
-    return [BY_ADDRESS, BY_NEURONS, *([BY_CIRCLES] if session.has_styles else [])]
+    return [BY_ADDRESS, BY_NEURONS, *([BY_CIRCLES] if session.has_styles else []), BY_REALISM]
 
 
 def chosen_indices(text: str) -> list[int]:
@@ -86,7 +88,7 @@ def known_order(session: Session, how: How, by: str, num: int) -> Sequence[int] 
     """Latents 0 .. num-1 in this order, most first; None where it was not counted yet.
 
     Raises:
-        ValueError: no such order, or too few or too many latents.
+        ValueError: no such order, too few or too many latents, or no reals for realism.
     """
     if not 1 <= num <= MOST_COUNTED or by not in orders_of(session):
         kinds = ", ".join(orders_of(session))
@@ -104,8 +106,8 @@ def count_order(session: Session, how: How, by: str, num: int, progress: Progres
     """The same, counted where it was not; kept in the cache. Raises as `known_order`."""
     if (found := known_order(session, how, by, num)) is not None:
         return found
-    counting = count_neurons if by == BY_NEURONS else count_circles
-    scores, path = counting(session, how, num, progress), order_file(session, how, by, num)
+    counting = {BY_NEURONS: count_neurons, BY_CIRCLES: count_circles, BY_REALISM: count_realism}
+    scores, path = counting[by](session, how, num, progress), order_file(session, how, by, num)
     index = Ranking.of(scores, how.seed).index
     replace_file(path, npz({"index": index.numpy(), "score": scores.numpy()}))
     order: list[int] = index.tolist()
@@ -116,6 +118,8 @@ def count_order(session: Session, how: How, by: str, num: int, progress: Progres
 def order_file(session: Session, how: How, by: str, num: int) -> Path:
     """Where an order is kept."""
     told = "" if how.label is None else f"-class{how.label}"
+    if by == BY_REALISM:
+        told += f"-{blake2b(session.realism.made_of.encode(), digest_size=8).hexdigest()}"
     return session.cache / f"{by.replace(' ', '-')}-{how.seed}-{num}-{how.noise}{told}.npz"
 
 
@@ -141,6 +145,21 @@ def count_neurons(session: Session, how: How, num: int, progress: Progress) -> t
             found.append(activated_neurons(sampler, batch, masks))
         progress((batch[-1] + 1) / num, "low-rate neurons")
     return torch.cat(found)
+
+
+def count_realism(session: Session, how: How, num: int, progress: Progress) -> torch.Tensor:
+    """How far inside the reals' manifold each image lies, (N,); see `ImageRealism`."""
+    sampler = session.sampler(how, truncated=False)
+    progress(0.0, "the reals")
+
+    def batches() -> Iterator[torch.Tensor]:
+        for batch in batched(range(num), sampler.batch_size):
+            with session.lock:
+                images = sampler.batch(batch)
+            yield images
+            progress((batch[-1] + 1) / num, "realism")
+
+    return session.realism.of(batches(), session.place)
 
 
 def count_circles(session: Session, how: How, num: int, progress: Progress) -> torch.Tensor:

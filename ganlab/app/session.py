@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from threading import RLock
@@ -15,8 +16,10 @@ from ganlab.app.commands import Value
 from ganlab.downloads import cache_dir
 from ganlab.networks.base import Generator
 from ganlab.nn.digest import digest
+from ganlab.runs.comparison import comparison
 from ganlab.runs.recipes import open_checkpoint, rebuild_system
 from ganlab.sampling import ConditionAt, Sampler, batched, device_of, has_styles, num_classes
+from ganlab.scoring.realism import ImageRealism
 from ganlab.studies.latents.pictures import spaces_of
 from ganlab.studies.neurons.counting import Counting, Key
 from ganlab.studies.neurons.layers import layer_shapes, select_layers
@@ -56,8 +59,13 @@ class Session:
         CheckpointError, ConfigError, ValueError: see `recipes.open_checkpoint`, `rebuild_system`.
     """
 
-    def __init__(self, ckpt: str, system: System) -> None:
-        self.ckpt, self.system, self.lock = ckpt, system, RLock()
+    def __init__(
+        self,
+        ckpt: str,
+        system: System,
+        words: Sequence[str] = (),  # which say what it is compared with, see `comparison`
+    ) -> None:
+        self.ckpt, self.system, self.words, self.lock = ckpt, system, words, RLock()
         self.digest = digest(self.generator)
         self.cache = cache_dir() / "explore" / self.digest.rpartition(":")[2][:16]
         self.kept: dict[Any, Any] = {}  # what was found already, by what it depends on
@@ -69,12 +77,13 @@ class Session:
         ckpt: str,
         extra: Sequence[str] = (),  # packages of the user's that its recipe may name
         given: dict[str, Any] | None = None,  # files of its model, see `rebuild_system`
+        words: Sequence[str] = (),
     ) -> "Session":
         """The session of a checkpoint, on the accelerator where there is one."""
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         system: System = rebuild_system(open_checkpoint(ckpt), list(extra), given)
         system.to(device).setup("test")
-        return cls(ckpt, system)
+        return cls(ckpt, system, words)
 
     @property
     def generator(self) -> Generator:
@@ -108,6 +117,15 @@ class Session:
         """Names of the classes that images may be told, or their numbers; none = unconditional."""
         names = list(self.system.conditioner.class_names)
         return names or list(map(str, range(num_classes(self.system))))
+
+    @cached_property
+    def realism(self) -> ImageRealism:
+        """What tells how real single images are.
+
+        Raises:
+            ConfigError, ValueError, OSError: there are no reals; says how to name some.
+        """
+        return ImageRealism(*comparison(self.system, self.ckpt, self.words))
 
     def sampler(self, how: How, truncated: bool = True) -> Sampler:
         """What makes the images; `truncated` False leaves truncation out, as studies of neurons do.

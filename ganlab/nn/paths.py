@@ -59,6 +59,21 @@ def slerp(start: Tensor, end: Tensor, at: float) -> Tensor:
     return points.reshape(start.shape).to(start)
 
 
+def between_three(
+    corners: tuple[Tensor, Tensor, Tensor],  # of one shape
+    at: float,  # from the first to the second
+    third: float,  # from there to the third
+    walk: str = "linear",  # or spherical
+) -> Tensor:
+    """A point between three, exact at each: straight ways mix them by barycentric weights,
+
+    (1 - at)(1 - third), at (1 - third) and third; great circles meet at the third.
+    """
+    step = lerp if walk == "linear" else slerp
+    first, second, last = corners
+    return step(step(first, second, at), last, third)
+
+
 def walk_path(
     start: Tensor,  # (N, Z) latents or (N, L, W) styles
     end: Tensor,  # of the same shape

@@ -1,5 +1,6 @@
 """Generators to look into; no test of the explorer sees or fills the user's cache."""
 
+import socket
 import sys
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def dcgan(tmp_path):
     network = lively(generator(nz=6, ngf=3, resolution=16))
     torch.save({"netG_state_dict": state(network)}, tmp_path / "dcgan.pth")
     return Session.open(str(tmp_path / "dcgan.pth"))
+
+
+@pytest.fixture
+def grey(tmp_path):
+    """A session of a DCGAN of 16 px without colours, from a file."""
+    from tutorial_networks import generator, lively, state
+
+    from ganlab.app.session import Session
+
+    network = lively(generator(nz=6, ngf=3, nc=1, resolution=16))
+    torch.save({"netG_state_dict": state(network)}, tmp_path / "grey.pth")
+    return Session.open(str(tmp_path / "grey.pth"))
 
 
 @pytest.fixture
@@ -77,3 +90,54 @@ def photographs(tmp_path):
         pixels = rng.integers(0, 255, (8, 8, 3)).astype(np.uint8)
         Image.fromarray(pixels).resize((48, 40)).save(place)
     return [str(place) for place in places]
+
+
+@pytest.fixture
+def no_way_out(monkeypatch):
+    """Whoever in this process asks for another machine fails, and is remembered."""
+    asked, connect, look_up = [], socket.socket.connect, socket.getaddrinfo
+
+    def connecting(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "localhost", "::1"):
+            asked.append(address)
+            raise OSError(f"{address} is not this machine")
+        return connect(self, address)
+
+    def looking_up(host, *rest, **more):
+        if host not in (None, "", "127.0.0.1", "localhost", "::1", "0.0.0.0"):
+            asked.append(host)
+            raise OSError(f"{host} is not this machine")
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket.socket, "connect", connecting)
+    monkeypatch.setattr(socket, "getaddrinfo", looking_up)
+    yield
+    assert not asked
+
+
+@pytest.fixture
+def opened(no_way_out, tmp_path):
+    """Serves sessions, and opens their pages each in a browser of its own."""
+    from explorer import Explorer
+
+    from ganlab.app.page import serve
+
+    pages, servers = [], []
+
+    def opens(session, width=1200, height=1000):
+        if not servers:
+            servers.append(serve(session, browser=False, wait=False))
+        folder = tmp_path / f"browser{len(pages)}"
+        folder.mkdir()
+        page = Explorer(folder, width, height)
+        pages.append(page.__enter__())
+        page.visit(servers[0].local_url)
+        return page
+
+    yield opens
+    outside = [url for page in pages for url in page.outside()]
+    for page in pages:
+        page.__exit__()
+    for server in servers:
+        server.close()
+    assert not outside

@@ -44,6 +44,12 @@ class Explorer(Browser):
         same = f"each.offsetParent && each.textContent.trim() === {json.dumps(text)}"
         self.click(f"{buttons}.find(each => {same})")
 
+    def unfold(self, title):
+        """What an accordion hides."""
+        heads = "[...document.querySelectorAll('button.label-wrap')]"
+        begins = f"each.offsetParent && each.textContent.trim().startsWith({json.dumps(title)})"
+        self.click(f"{heads}.find(each => {begins})")
+
     def input(self, label):
         return f"{INPUT}({json.dumps(label)})"
 
@@ -101,6 +107,37 @@ class Explorer(Browser):
         scale = min(1, width / across, height / down)
         left, top = left + (width - across * scale) / 2, top + (height - down * scale) / 2
         self.click_at(left + (x + 0.2) * scale, top + (y + 0.2) * scale)  # Gradio rounds
+
+    def drag(self, place, start, end, done, seconds=60):
+        """A stroke over the picture that is drawn on, from one place of it to another, y and x."""
+        area, stop = f"document.querySelector('{place} canvas')", time.monotonic() + seconds
+        self.until(f"!!{area}", seconds)
+        while not done():  # what is drawn before the picture is there is lost
+            assert time.monotonic() < stop, f"nothing is drawn in {place}"
+            time.sleep(1)
+            self.run(f"{area}.scrollIntoView({{block: 'center'}})")
+            box = f"({area}).getBoundingClientRect()"
+            left, top, width, height = self.run(f"(b => [b.x, b.y, b.width, b.height])({box})")
+            side = min(width, height) - 60  # the picture stands in the middle, within a margin
+            ways = [
+                [a + (b - a) * i / 20 for i in range(21)] for a, b in zip(start, end, strict=True)
+            ]
+            points = [
+                (left + width / 2 + (x - 0.5) * side, top + height / 2 + (y - 0.5) * side)
+                for y, x in zip(*ways, strict=True)
+            ]
+            for kind, at in (
+                ("mouseMoved", points[0]),
+                ("mousePressed", points[0]),
+                *(("mouseMoved", point) for point in points),
+                ("mouseReleased", points[-1]),
+            ):
+                held = {"button": "left", "buttons": 1, "clickCount": 1}
+                self.call("Input.dispatchMouseEvent", type=kind, x=at[0], y=at[1], **held)
+            for _ in range(30):
+                if done():
+                    return
+                time.sleep(0.2)
 
     def sent(self, name):
         """The bytes of the picture that is shown, as they were sent; None = no picture."""

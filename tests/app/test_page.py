@@ -1,6 +1,5 @@
 """The page in a browser: what is clicked, painted and slid shows what the pure functions give."""
 
-import socket
 from importlib.util import find_spec
 
 import pytest
@@ -15,57 +14,6 @@ ABSENT = "needs ganlab[app], which `make test-all` adds"
 pytestmark = [pytest.mark.skipif(find_spec("gradio") is None, reason=ABSENT)]
 pytestmark += [pytest.mark.slow, pytest.mark.browser, NEEDS_CHROMIUM]
 pytestmark += [pytest.mark.filterwarnings("ignore:::gradio")]  # of what it asks pandas for
-
-
-@pytest.fixture
-def no_way_out(monkeypatch):
-    """Whoever in this process asks for another machine fails, and is remembered."""
-    asked, connect, look_up = [], socket.socket.connect, socket.getaddrinfo
-
-    def connecting(self, address):
-        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "localhost", "::1"):
-            asked.append(address)
-            raise OSError(f"{address} is not this machine")
-        return connect(self, address)
-
-    def looking_up(host, *rest, **more):
-        if host not in (None, "", "127.0.0.1", "localhost", "::1", "0.0.0.0"):
-            asked.append(host)
-            raise OSError(f"{host} is not this machine")
-        return look_up(host, *rest, **more)
-
-    monkeypatch.setattr(socket.socket, "connect", connecting)
-    monkeypatch.setattr(socket, "getaddrinfo", looking_up)
-    yield
-    assert not asked
-
-
-@pytest.fixture
-def opened(no_way_out, tmp_path):
-    """Serves sessions, and opens their pages each in a browser of its own."""
-    from explorer import Explorer
-
-    from ganlab.app.page import serve
-
-    pages, servers = [], []
-
-    def opens(session, width=1200, height=1000):
-        if not servers:
-            servers.append(serve(session, browser=False, wait=False))
-        folder = tmp_path / f"browser{len(pages)}"
-        folder.mkdir()
-        page = Explorer(folder, width, height)
-        pages.append(page.__enter__())
-        page.visit(servers[0].local_url)
-        return page
-
-    yield opens
-    outside = [url for page in pages for url in page.outside()]
-    for page in pages:
-        page.__exit__()
-    for server in servers:
-        server.close()
-    assert not outside
 
 
 def pixel_of(position):
@@ -108,6 +56,24 @@ def test_from_a_sheet_to_the_neurons_and_units_of_an_image(dcgan, opened):
     page.shows("canvas", paint.canvas(dcgan, how, 31, [dab, Dab(0.5, 0.5, 0.12)]))
     page.press("Clear")
     page.shows("canvas", paint.canvas(dcgan, how, 31, []))
+
+
+def test_a_region_is_drawn_freely(dcgan, opened, monkeypatch):
+    from ganlab.app.brush import Brush
+
+    drawn, real = [], Brush.drawn
+    monkeypatch.setattr(Brush, "drawn", lambda *all: drawn.append(real(*all)) or drawn[-1])
+    page = opened(dcgan)
+    page.tab("Paint")
+    page.unfold("Draw freely")
+    page.drag("#canvas-free", (0.3, 0.2), (0.3, 0.7), lambda: bool(drawn and drawn[-1]))
+    (strokes,) = drawn[-1]
+    page.shows("canvas", paint.canvas(dcgan, How(), 0, [strokes]))
+    assert (strokes.y, strokes.x) == pytest.approx((0.3, 0.45), abs=0.08)
+    layer = paint.map_layers(dcgan)[0]
+    page.says(paint.ranked_units(dcgan, How(), 0, layer, [strokes])[0].label)
+    page.press("Clear")
+    page.shows("canvas", paint.canvas(dcgan, How(), 0, []))
 
 
 def test_a_class_is_chosen(eyes, opened):
@@ -156,6 +122,10 @@ def test_latents_of_a_generator_with_styles(stylegan2, opened):
     page.tick("w")
     page.slide("Where on the way", -20)
     page.shows("between", latents.between(stylegan2, How(), (0, 1), 0.3, "w"))
+    page.type("And to a third latent, or none", 4)
+    page.slide("How far to the third", 25)
+    three = latents.among_three(stylegan2, How(), (0, 1, 4), 0.3, 0.25, "w")
+    page.shows("between", three)
     page.tab("Styles")
     page.shows("styles", latents.mixed(stylegan2, How(), 0, 1, [0, 1]))
     page.tick("3")

@@ -99,6 +99,30 @@ def test_an_order_is_counted_once_and_kept(dcgan, monkeypatch):
             samples.known_order(dcgan, How(), by, num)
 
 
+def test_realism_orders_by_reals_that_the_command_line_names(grey, tmp_path):
+    with pytest.raises(ValueError, match=r"needs real images.*data\.path=<folder>") as error:
+        samples.known_order(grey, How(), samples.BY_REALISM, 30)
+    assert "\n" not in str(error.value)
+    words = ["data=folder", "data.resolution=16", "data.channels=1", "features=classifier"]
+    found = []
+    for place in ("one", "other"):
+        (tmp_path / place).mkdir()
+        rng = np.random.default_rng(len(place))
+        for i in range(12):
+            pixels = rng.integers(0, 255, (16, 16), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / place / f"{i}.png")
+        session = Session.open(grey.ckpt, words=[*words, f"data.path={tmp_path / place}"])
+        assert samples.known_order(session, How(), samples.BY_REALISM, 30) is None
+        order = samples.count_order(session, How(), samples.BY_REALISM, 30, **QUIET)
+        images = Sampler(session.generator).images(range(30))
+        scores = session.realism.of(iter([images]), session.place)
+        assert [float(scores[i]) for i in order] == sorted(scores.tolist(), reverse=True)
+        found.append(order)
+        again = Session.open(grey.ckpt, words=session.words)
+        assert samples.known_order(again, How(), samples.BY_REALISM, 30) == order
+    assert found[0] != found[1]
+
+
 def test_circular_artifacts_order_a_generator_with_styles(stylegan2):
     order = samples.count_order(stylegan2, How(), samples.BY_CIRCLES, 12, **QUIET)
     path = samples.order_file(stylegan2, How(), samples.BY_CIRCLES, 12)
@@ -238,6 +262,41 @@ def test_between_two_latents(stylegan2, space, walk):
     assert np.abs(middle.astype(int) - expected).max() <= 1
 
 
+def file_of(view):
+    """What a command of `study=samples` reads, and its other options."""
+    said = {word.partition("=")[0]: parse_override(word).value() for word in words_of(view)}
+    assert said.pop("study") == "samples"
+    with np.load(said.pop("study.latents")) as archive:
+        ((name, values),) = archive.items()
+    return name, torch.from_numpy(values), said
+
+
+@pytest.mark.parametrize("space", ["z", "w"])
+def test_among_three_latents_and_the_command_reads_the_very_points(stylegan2, space):
+    view = latents.among_three(stylegan2, How(seed=3), (2, 9, 4), 0.4, 0.25, space)
+    sampler = Sampler(stylegan2.generator, 3)
+    ends = [latents.values_of(sampler, [each], space) for each in (2, 9, 4)]
+    name, points, said = file_of(view)
+    assert (name, said["seed"], "study.labels" in said) == (space, 3, False)
+    assert torch.equal(points[1:], torch.cat(ends))
+    torch.testing.assert_close(points[:1], 0.45 * ends[0] + 0.3 * ends[1] + 0.25 * ends[2])
+    images = cells(sampler.paint(points, [2, 2, 9, 4]))
+    assert np.array_equal(images_in(view, 4), images)
+    assert "by 0.45, 0.30 and 0.25" in view.facts
+    random = How(noise="random")
+    assert not latents.among_three(stylegan2, random, (2, 9, 4), 0.4, 0.25, space).command
+    with pytest.raises(ValueError, match="walk=zigzag"):
+        latents.among_three(stylegan2, How(), (2, 9, 4), 0.4, 0.25, space, "zigzag")
+
+
+def test_points_are_told_what_their_images_are(eyes):
+    view = latents.among_three(eyes, How(), (2, 9, 4), 0.4, 0.25)
+    told = eyes.sampler(How()).condition([2, 2, 9, 4]).label.tolist()
+    assert file_of(view)[2]["study.labels"] == told
+    chosen = latents.among_three(eyes, How(label=5), (2, 9, 4), 0.4, 0.25)
+    assert file_of(chosen)[2]["study.labels"] == [5] * 4
+
+
 def test_all_styles_of_another_make_it_and_none_change_nothing(stylegan2):
     count = stylegan2.num_styles
     for layers, same in (([], 0), (list(range(count)), 2)):
@@ -269,6 +328,8 @@ def test_along_a_direction_both_ways(dcgan, stylegan2, tmp_path):
     by = 2 * float(parts.deviations[1])
     saved = latents.along_saved(stylegan2, How(), 3, str(tmp_path / "arithmetic.npz"), by)
     assert np.abs(images_in(saved, 3)[2] - expected).max() <= 1
+    assert torch.equal(file_of(saved)[1][1:2], sampler.styles([3]))
+    assert torch.allclose(file_of(saved)[1][2:], forth, atol=1e-5)
     with pytest.raises(ValueError, match=r"this generator's space is 6 wide"):
         latents.along_saved(dcgan, How(), 3, str(tmp_path / "arithmetic.npz"), by)
     with pytest.raises(ValueError, match="component=99"):
@@ -305,6 +366,7 @@ def views_of(session):
         "units": paint.without_units(session, how, 3, layers[0], [0, 2]),
         "between": latents.between(session, how, (3, 4), 0.5),
         "sums": latents.arithmetic(session, how, "0:2", "3,7", "5"),
+        "three": latents.among_three(session, how, (3, 4, 8), 0.5, 0.3),
         "sefa": latents.along(session, how, 3, "sefa", None, 1, 2.0),
         "pca": latents.along(session, how, 3, "pca", layers[1], 0, 2.0),
     }

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from ganlab.nn.paths import (
+    between_three,
     closed_path,
     end_to_end,
     lerp,
@@ -42,6 +43,19 @@ def test_slerp_is_shoemakes_formula_where_norms_are_equal():
     for at in (0.1, 0.5, 0.8):
         expected = (((1 - at) * angle).sin() * a + (at * angle).sin() * b) / angle.sin()
         torch.testing.assert_close(slerp(a, b, at), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("walk", "step"), [("linear", lerp), ("spherical", slerp)])
+def test_a_point_between_three_is_each_at_its_corner(walk, step):
+    corners = tuple(drawn(4, 6, seed=s) for s in range(3))
+    for at, third, corner in ((0, 0, 0), (1, 0, 1), (0.3, 1, 2)):
+        assert torch.equal(between_three(corners, at, third, walk), corners[corner])
+    assert torch.equal(between_three(corners, 0.3, 0, walk), step(*corners[:2], 0.3))
+    middle = between_three(corners, 0.5, 1 / 3, walk)
+    if walk == "linear":
+        torch.testing.assert_close(middle, sum(corners) / 3)
+    lengths = sum(each.norm(dim=1) for each in corners) / 3
+    assert walk == "linear" or torch.allclose(middle.norm(dim=1), lengths)
 
 
 def test_lerp_is_the_weighted_mean():

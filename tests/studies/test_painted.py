@@ -6,7 +6,13 @@ from study_toys import ConvGenerator
 from ganlab.metrics.units import activity_within
 from ganlab.nn.tracing import recorded
 from ganlab.sampling import Sampler
-from ganlab.studies.neurons.painted import Dab, checked_dabs, painted_region, painted_units
+from ganlab.studies.neurons.painted import (
+    Dab,
+    Strokes,
+    checked_marks,
+    painted_region,
+    painted_units,
+)
 
 
 def test_a_region_is_what_dabs_cover():
@@ -17,7 +23,19 @@ def test_a_region_is_what_dabs_cover():
     assert painted_region([Dab(1.0, 1.0, 1e-6)], (8, 8)).nonzero().tolist() == [[7, 7]]
     for dabs in ([], [Dab(1.2, 0.5, 0.1)]):
         with pytest.raises(ValueError, match=r"nothing is painted|outside of the image"):
-            checked_dabs(dabs)
+            checked_marks(dabs)
+
+
+def test_strokes_cover_what_they_half_cover_and_one_pixel_at_least():
+    mask = torch.zeros(16, 32, dtype=torch.bool)
+    mask[2:6, 8:23] = True  # of 2 x 4 px, cells of 8 x 8: half of one, and 7/16 of the next
+    assert painted_region([Strokes(mask)], (2, 4)).nonzero().tolist() == [[0, 1]]
+    assert (Strokes(mask).y, Strokes(mask).x) == (4 / 16, 15.5 / 32)
+    dot = torch.zeros(16, 32, dtype=torch.bool)
+    dot[15, 31] = True
+    both = painted_region([Strokes(dot), Dab(0.25, 0.1, 0.01), Strokes(mask)], (2, 4))
+    assert both.nonzero().tolist() == [[0, 0], [0, 1], [1, 3]]
+    assert checked_marks([Strokes(dot)])
 
 
 def test_activity_within_a_region_by_hand():
