@@ -30,32 +30,33 @@ def between_tab(place: Place, space: Any, controls: Controls, folder: Folder) ->
     """The image at a point of the way from one latent to another, or between three."""
     session = controls.session
     with gr.Row():
-        other = gr.Number(1, label="To latent", precision=0, minimum=0)
+        other = gr.Number(1, label="To latent", precision=0)
         walk = gr.Radio(WALKS, value=WALKS[0], label="Walk")
     at = gr.Slider(0, 1, 0.5, step=0.01, label="Where on the way")
     with gr.Row():
-        third = gr.Number(None, label="And to a third latent, or none", precision=0, minimum=0)
+        third = gr.Textbox("", label="And to a third latent", placeholder="none")
         by = gr.Slider(0, 1, 0, step=0.01, label="How far to the third")
     picture = Picture(folder, "The images, and between them", "between")
 
     def draw(
-        index: Any, other: Any, at: float, third: Any, by: float, space: str, walk: str, *how: Any
+        index: Any, other: Any, at: float, third: str, by: float, space: str, walk: str, *how: Any
     ) -> list[Any]:
         made, ends = controls.how(*how), (whole(index, "Latent"), whole(other, "To latent"))
-        if third is None:
+        if not third.strip():
             return picture.values(latents.between(session, made, ends, at, space, walk))
         corners = *ends, whole(third, "A third latent")
         return picture.values(latents.among_three(session, made, corners, at, by, space, walk))
 
     inputs = [controls.index, other, at, third, by, space, walk, *controls.inputs]
-    changes = [each.change for each in (other, at, third, by, space, walk)]
+    changes = [each.change for each in (other, at, by, space, walk)]
+    changes += [third.submit, third.blur]
     place.draw([*changes, *controls.changes], draw, inputs, picture.outputs)
 
 
 def styles_tab(place: Place, controls: Controls, folder: Folder) -> None:
     """One image with another's styles in some layers."""
     names = list(range(controls.session.num_styles))
-    other = gr.Number(1, label="Styles of latent", precision=0, minimum=0)
+    other = gr.Number(1, label="Styles of latent", precision=0)
     layers = gr.CheckboxGroup(names, value=names[:2], label="In these layers")
     picture = Picture(folder, "One image with another's styles", "styles")
 

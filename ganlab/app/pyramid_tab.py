@@ -12,9 +12,11 @@ from ganlab.studies.neurons.painted import Mark
 
 
 def upload(label: str) -> Any:
-    """A place to drop an image."""
+    """A place to drop an image, which gives its file as it is: `read_image` says what is none."""
     kinds: dict[str, Any] = {"type": "filepath", "sources": ["upload", "clipboard"]}
-    return gr.Image(label=label, height=200, format="png", **kinds)
+    place: Any = gr.Image(label=label, height=200, **kinds)
+    place.preprocess = lambda given: given.path if given else None
+    return place
 
 
 def pyramid_tab(place: Place, controls: Controls, folder: Folder) -> None:

@@ -15,7 +15,7 @@ def samples_tab(place: Place, controls: Controls, folder: Folder) -> Any:
     session = controls.session
     shown: Any = gr.State([])
     with gr.Row():
-        page = gr.Number(1, label="Page", precision=0, minimum=1, min_width=90)
+        page = gr.Number(1, label="Page", precision=0, min_width=90)
         order = gr.Radio(samples.orders_of(session), value=samples.BY_ADDRESS, label="Ordered by")
         among = gr.Number(1000, label="Among the first", precision=0, minimum=1, min_width=110)
         count = gr.Button("Count for the order", min_width=120)

@@ -48,8 +48,8 @@ class Controls:
         classes, styled = session.classes, session.has_styles
         truncates: dict[str, Any] = {"visible": session.generator.truncates}
         with gr.Row():
-            seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
-            index = gr.Number(0, label="Latent", precision=0, minimum=0, min_width=90)
+            seed = gr.Number(0, label="Seed", precision=0, min_width=90)
+            index = gr.Number(0, label="Latent", precision=0, min_width=90)
             cut = gr.Checkbox(False, label="Truncate", min_width=100, **truncates)
             psi = gr.Slider(0.05, 1.5, 0.7, step=0.05, label="Truncation psi", **truncates)
             count = max(session.num_styles, 2)  # a slider has two ends, also where it is not shown
@@ -81,9 +81,11 @@ def whole(value: Any, name: str) -> int:
     Raises:
         ValueError: none, or one below 0.
     """
-    if value is None or int(value) < 0 or int(value) >= 2**63:
+    typed = str(value).strip().isdecimal() if isinstance(value, str) else value is not None
+    number = int(value) if typed else -1
+    if not 0 <= number < 2**63:
         raise ValueError(f"{name} takes a whole number from 0, got {value}")
-    return int(value)
+    return number
 
 
 class Folder:
@@ -116,10 +118,14 @@ class Picture:
         plain |= {"elem_id": name, "elem_classes": "picture"}
         self.image = gr.Image(label=label, alt_text=label, interactive=False, **plain)
         with gr.Accordion("Facts, command, and to save it", open=opened):
-            said: dict[str, Any] = {"interactive": False, "lines": 2, "buttons": ["copy"]}
-            self.facts = gr.Textbox(label="What it shows", **said)
+            said: dict[str, Any] = {"interactive": False, "lines": 2}  # Gradio's own button to copy
+            self.facts = gr.Textbox(label="What it shows", **said)  # would take its label
             self.line = gr.Textbox(label="Its command", **said)
-            self.save = gr.DownloadButton("Save the picture with its facts", size="sm")
+            with gr.Row():
+                copy = gr.Button("Copy the command", size="sm")
+                self.save = gr.DownloadButton("Save the picture with its facts", size="sm")
+        copied = "line => { navigator.clipboard.writeText(line) }"
+        copy.click(None, [self.line], None, js=copied, api_visibility="private")
 
     @property
     def outputs(self) -> list[Any]:

@@ -108,6 +108,44 @@ class Explorer(Browser):
         left, top = left + (width - across * scale) / 2, top + (height - down * scale) / 2
         self.click_at(left + (x + 0.2) * scale, top + (y + 0.2) * scale)  # Gradio rounds
 
+    def controls(self, roles):
+        """Role and name of what can be operated, as programs that read a page aloud are told."""
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        seen = [node for node in nodes if not node.get("ignored") and "role" in node]
+        named = [(each["role"]["value"], each.get("name", {}).get("value", "")) for each in seen]
+        return [(role, name.strip()) for role, name in named if role in roles]
+
+    def tabbed_through(self):
+        """How many elements the Tab key comes to, in one turn through the page."""
+        self.run("document.querySelectorAll('[data-stop]').forEach(e => delete e.dataset.stop)")
+        new = "e !== document.body && !e.dataset.stop && !!(e.dataset.stop = 1)"
+        count = misses = 0
+        while misses < 3:
+            self.key("Tab")
+            found = self.run(f"(e => {new})(document.activeElement)")
+            count, misses = count + found, 0 if found else misses + 1
+        return count
+
+    def tab_to(self, label, kind=""):
+        """Press Tab until it is at what is called so."""
+        name = "(e.ariaLabel || e.labels?.[0]?.innerText || e.textContent).trim()"
+        here = (
+            f"{name}.includes({json.dumps(label)})" if kind else f"{name} === {json.dumps(label)}"
+        )
+        for _ in range(200):
+            self.key("Tab")
+            if self.run(
+                f"(e => {here} && (e.type ?? '').includes('{kind}'))(document.activeElement)"
+            ):
+                return
+        raise AssertionError(f"the Tab key does not come to {label}")
+
+    def write(self, text):
+        """Over what is in the field that the keys go to, and out of it."""
+        self.run("document.activeElement.select()")
+        self.call("Input.insertText", text=str(text))
+        self.key("Tab")
+
     def drag(self, place, start, end, done, seconds=60):
         """A stroke over the picture that is drawn on, from one place of it to another, y and x."""
         area, stop = f"document.querySelector('{place} canvas')", time.monotonic() + seconds

@@ -122,7 +122,7 @@ def test_latents_of_a_generator_with_styles(stylegan2, opened):
     page.tick("w")
     page.slide("Where on the way", -20)
     page.shows("between", latents.between(stylegan2, How(), (0, 1), 0.3, "w"))
-    page.type("And to a third latent, or none", 4)
+    page.type("And to a third latent", 4)
     page.slide("How far to the third", 25)
     three = latents.among_three(stylegan2, How(), (0, 1, 4), 0.3, 0.25, "w")
     page.shows("between", three)

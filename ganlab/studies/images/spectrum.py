@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ganlab.data.positions import stored_images
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
@@ -29,9 +28,9 @@ class Spectrum(Question):
 
     def run(self, bench: Bench) -> Findings:
         """Sums on all ranks, table and curves on the first."""
-        num = min(self.num, len(bench.data.dataset))
+        data, num = bench.data.dataset, min(self.num, len(bench.data.dataset))
         shares = bench.batched("reals", range(num))
-        images = (stored_images(bench.data, each, bench.device).image for each in shares)
+        images = (data.images(each).float() / 127.5 - 1 for each in shares)
         none = torch.zeros(max(bench.generator.image_size) // 2 + 1).double()
         fakes = sum(map(power, bench.images("spectrum", range(self.num))), none)
         reals = sum(map(power, images), none)
