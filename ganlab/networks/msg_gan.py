@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images
-from ganlab.nn.blocks import Halving, StyleLayer
+from ganlab.nn.blocks import Halving, StyleBlock, StyleLayer
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import noise_source
 from ganlab.nn.norm import InstanceNorm, PixelNorm
 from ganlab.nn.progressive import Convolution, map_widths
+from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
 from ganlab.nn.style import Mapping
 
@@ -30,7 +31,7 @@ COMBINES = ("simple", "lin_cat", "cat_lin", "half")
 DEVIATIONS = ("all", "last")
 
 
-class Generator(base.Generator):
+class Generator(Recomputing, base.Generator):
     """ProGAN's layers with a 1x1 convolution to an image after each block.
 
     `layers` are the LeakyReLUs, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before the pixelwise
@@ -50,8 +51,10 @@ class Generator(base.Generator):
         widths: Table[int, int] | None = None,  # size -> channels; None = by width and max_width
         normalize: bool = True,  # latents, to unit root mean square
         first_norm: bool = True,  # after the layer that makes 4x4 of the latent
+        recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
+        self.recompute_blocks = recompute_blocks
         table = map_widths("generator", resolution, width, max_width, widths)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
         self.normalize = PixelNorm() if normalize else nn.Identity()
@@ -81,12 +84,17 @@ class Generator(base.Generator):
         x = self.normalize(latents[:, :, None, None])  # (N, Z, 1, 1)
         images: list[Tensor] = []
         for block, to_image in zip(self.blocks.values(), self.to_image, strict=True):
-            x = block(upsample_nearest(x) if images else x)  # (N, width, size, size)
+            x = self.through(self.maps, block, x)  # (N, width, size, size)
             images.append(to_image(x))  # o_i = r_i(a_i), section 2
         return images
 
+    def maps(self, block: nn.Module, x: Tensor) -> Tensor:
+        """Those of a block, of those of the one before or of latents, (N, Z, 1, 1)."""
+        maps: Tensor = block(x if x.shape[-1] == 1 else upsample_nearest(x))
+        return maps
 
-class StyleGenerator(base.StyleGenerator):
+
+class StyleGenerator(Recomputing, base.StyleGenerator):
     """StyleGAN's layers with a 1x1 convolution to an image after each block.
 
     `layers` are the LeakyReLUs, `4x4/0` (of the constant), `4x4/1`, `8x8/0`, ...: read before the
@@ -108,8 +116,10 @@ class StyleGenerator(base.StyleGenerator):
         max_width: int = 512,  # cap on that doubling
         mapping_layers: int = 8,
         mapping_lr_multiplier: float = 0.01,  # relative speed of learning of the mapping
+        recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
+        self.recompute_blocks = recompute_blocks
         widths = map_widths("generator", resolution, width, max_width)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of each style's map
@@ -119,7 +129,7 @@ class StyleGenerator(base.StyleGenerator):
         incoming = 0  # of 4x4, which starts with the constant
         for size, wide in widths.items():
             second = EqualizedConv2d(wide, wide, 3, padding=1, bias=False)
-            self.blocks[f"{size}x{size}"] = nn.ModuleList(
+            self.blocks[f"{size}x{size}"] = StyleBlock(
                 StyleLayer(convolution, wide, size, InstanceNorm(wide), True, style_dim)
                 for convolution in (self.first(incoming, wide), second)
             )
@@ -165,12 +175,12 @@ class StyleGenerator(base.StyleGenerator):
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> list[Tensor]:
         """(N, L, W) -> images of every scale; `noise` is random, const or none."""
-        source, per_layer = noise_source(noise, self.draw_noise), iter(styles.unbind(dim=1))
-        x = self.const.expand(styles.shape[0], -1, -1, -1)
+        source = noise_source(noise, self.draw_noise, keep=self.recomputes)
+        rows, x = styles.unbind(dim=1), self.const.expand(styles.shape[0], -1, -1, -1)
         images: list[Tensor] = []
         for block, to_image in zip(self.blocks.values(), self.to_image, strict=True):
-            for layer in block.children():
-                x = layer(x, next(per_layer), source)
+            first = 2 * len(images)
+            x = self.through(block, x, rows[first : first + 2], source)
             images.append(to_image(x))
         return images
 
@@ -248,7 +258,7 @@ class DownBlock(nn.Module):
         return maps
 
 
-class Discriminator(base.Discriminator):
+class Discriminator(Recomputing, base.Discriminator):
     """Takes the images of every scale: the finest at its input, each other joined at its size.
 
     The deviation over a minibatch is measured at every scale, as in the paper's tables, or at the
@@ -271,8 +281,10 @@ class Discriminator(base.Discriminator):
         widths: Table[int, int] | None = None,  # size -> channels; None = by width and max_width
         deviation: str = "all",  # scales at which it is measured, or last: at 4x4 alone
         image_activation: bool = True,  # of the maps made of the finest image
+        recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
+        self.recompute_blocks = recompute_blocks
         if deviation not in DEVIATIONS:
             raise ValueError(
                 f"model.discriminator.deviation must be {' or '.join(DEVIATIONS)}, got "
@@ -311,8 +323,8 @@ class Discriminator(base.Discriminator):
 
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
         """Score the scales of a sample together: images 4x4 first -> (N,) logits."""
-        x = self.from_image(images[-1])
+        x: Tensor = self.through(self.from_image, images[-1])
         for block, image in zip(self.blocks, list(images)[:0:-1], strict=True):
-            x = block(x, image)
+            x = self.through(block, x, image)
         logits: Tensor = self.head(self.combine(x, images[0])).flatten()  # (N, 1, 1, 1) -> (N,)
         return logits

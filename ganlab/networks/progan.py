@@ -20,10 +20,11 @@ from ganlab.nn.growing import Growing, blend, faded_reals
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.norm import PixelNorm
 from ganlab.nn.progressive import Convolution, map_widths
+from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.resample import downsample_average, upsample_nearest
 
 
-class Generator(Growing, base.Generator):
+class Generator(Recomputing, Growing, base.Generator):
     """Latents on a hypersphere, nearest-neighbour enlarging, a 1x1 convolution to an image.
 
     `layers` are the LeakyReLUs up to the present level, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before
@@ -47,8 +48,10 @@ class Generator(Growing, base.Generator):
         widths: Mapping[int, int] | None = None,  # size -> channels; None = by width and max_width
         num_labels: int = 0,  # classes of a conditional generator; 0 = unconditional
         tanh: bool = False,  # at the end, after a fade
+        recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
+        self.recompute_blocks = recompute_blocks
         self.frame = frame = Frame.of("generator", resolution)
         table = map_widths("generator", frame.size, width, max_width, widths)
         self.resolution, self.channels, self.latent_dim = frame.size, channels, latent_dim
@@ -88,12 +91,17 @@ class Generator(Growing, base.Generator):
             x = self.normalize(torch.cat([x, labels[:, :, None, None]], dim=1))
         return x
 
+    def maps(self, level: int, x: Tensor) -> Tensor:
+        """Those of a level, of those of the one before."""
+        maps: Tensor = self.blocks[level](x if level == 0 else upsample_nearest(x))
+        return maps
+
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
         """Map latents to images of the present level, (N, Z) -> (N, C, H, W)."""
         x = coarser = self.first_maps(latents, condition)  # (N, Z + num_labels, 1, 1)
         for level in range(self.level + 1):
             coarser = x
-            x = self.blocks[level](x if level == 0 else upsample_nearest(x))  # (N, width, H, W)
+            x = self.through(self.maps, level, x)  # (N, width, H, W)
         image: Tensor = self.to_image[self.level](x)
         if self.alpha < 1:
             old = upsample_nearest(self.to_image[self.level - 1](coarser))
@@ -102,7 +110,7 @@ class Generator(Growing, base.Generator):
         return squashed
 
 
-class Discriminator(Growing, base.Discriminator):
+class Discriminator(Recomputing, Growing, base.Discriminator):
     """The generator mirrored: averaging halves the maps, minibatch statistics join at 4x4.
 
     `views` reduces reals to the present level and fades them as the generator fades its images.
@@ -127,8 +135,10 @@ class Discriminator(Growing, base.Discriminator):
         dense_width: int | None = None,  # of the fully connected layer; None = twice that of 4x4
         num_labels: int = 0,  # classes that it answers a logit for, beside real or fake
         average_first: bool = False,  # True = a halving layer's activation comes after averaging
+        recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
+        self.recompute_blocks = recompute_blocks
         self.frame = frame = Frame.of("discriminator", resolution)
         table = map_widths("discriminator", frame.size, width, max_width, widths)
         self.resolution, self.average_first = frame.size, average_first
@@ -172,11 +182,13 @@ class Discriminator(Growing, base.Discriminator):
     def answers(self, images: Images) -> Tensor:
         """The logit of being real, then those of the classes: (N, 1 + num_labels)."""
         assert isinstance(images, Tensor)
-        x = self.from_image[self.level](images)  # (N, width, size, size)
+        x: Tensor = self.through(self.from_image[self.level], images)  # (N, width, size, size)
         for level in range(self.level, 0, -1):
-            x = self.halved(level, x)  # half the size each time
+            x = self.through(self.halved, level, x)  # half the size each time
             if level == self.level and self.alpha < 1:
                 old = self.from_image[level - 1](downsample_average(images))
                 x = blend(old, x, self.alpha)
-        logits: Tensor = self.to_logit(self.blocks[0](x)).flatten(1)  # (N, 1 + num_labels)
+        logits: Tensor = self.to_logit(self.through(self.blocks[0], x)).flatten(
+            1
+        )  # (N, 1 + num_labels)
         return logits

@@ -16,13 +16,14 @@ from torch import Tensor, nn
 
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images, one_hot_labels
-from ganlab.nn.blocks import Halving, StyleLayer
+from ganlab.nn.blocks import Halving, StyleBlock, StyleLayer
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.growing import Growing, blend, faded_reals
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import noise_source
 from ganlab.nn.norm import InstanceNorm, pixel_norm
 from ganlab.nn.progressive import map_widths
+from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
 from ganlab.nn.style import Mapping, layer_rows
 
@@ -54,7 +55,7 @@ def check_switches(input: str, style: bool, mapping_layers: int, same_width: boo
         )
 
 
-class Generator(Growing, base.StyleGenerator):
+class Generator(Recomputing, Growing, base.StyleGenerator):
     """Two layers a resolution, from 4x4 on; images are not squashed.
 
     `layers` are the LeakyReLUs up to the present level, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before
@@ -89,8 +90,10 @@ class Generator(Growing, base.StyleGenerator):
         hidden_dim: int | None = None,  # width within the mapping; None = style_dim
         repeat_w: bool = True,  # False = the mapping makes a style of its own for each layer
         noise_per: str = "pixel",  # what noise differs in: pixel, or channel
+        recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
+        self.recompute_blocks = recompute_blocks
         check_switches(input, style, mapping_layers, latent_dim == style_dim)
         widths = map_widths("generator", resolution, width, max_width, widths)
         self.resolution, self.channels, self.latent_dim = resolution, channels, latent_dim
@@ -115,7 +118,7 @@ class Generator(Growing, base.StyleGenerator):
         incoming, styling = widths[4], style_dim if style else None
         for size, wide in widths.items():
             convolutions = self.convolutions(size, incoming, wide, blur)
-            self.blocks[f"{size}x{size}"] = nn.ModuleList(
+            self.blocks[f"{size}x{size}"] = StyleBlock(
                 StyleLayer(each, wide, size, norm(wide), noise, styling, noise_per)
                 for each in convolutions
             )
@@ -213,13 +216,13 @@ class Generator(Growing, base.StyleGenerator):
 
         `noise` is random, const (each layer's own plane) or none; a ValueError if it is not.
         """
-        source = noise_source(noise, self.draw_noise)
+        source = noise_source(noise, self.draw_noise, keep=self.recomputes)
         given = layer_rows(styles)
         rows = given[self.own_row :] if self.styled else [None] * 2 * self.num_levels
         x = coarser = self.first_maps(given[0])
-        for (name, layer), row in zip(self.active_layers().items(), rows, strict=False):
-            coarser = x if name.endswith("/0") else coarser
-            x = layer(x, row, source)
+        for level, block in enumerate([*self.blocks.values()][: self.level + 1]):
+            coarser = x
+            x = self.through(block, x, rows[2 * level : 2 * level + 2], source)
         image: Tensor = self.to_image[self.level](x)
         if self.alpha == 1:
             return image
@@ -231,7 +234,7 @@ class Generator(Growing, base.StyleGenerator):
         return self.synthesize(self.map(latents, condition), "random" if self.training else "const")
 
 
-class Discriminator(Growing, base.Discriminator):
+class Discriminator(Recomputing, Growing, base.Discriminator):
     """ProGAN's, with a blur before each halving; minibatch statistics join at 4x4.
 
     `views` reduces reals to the present level and fades them as the generator fades its images.
@@ -254,8 +257,10 @@ class Discriminator(Growing, base.Discriminator):
         widths: Table[int, int] | None = None,  # size -> channels; None = by width and max_width
         dense_width: int | None = None,  # of the fully connected layer; None = twice that of 4x4
         num_labels: int = 0,  # classes, one of which it must be told; 0 = unconditional
+        recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
+        self.recompute_blocks = recompute_blocks
         widths = map_widths("discriminator", resolution, width, max_width, widths)
         self.resolution, self.num_labels = resolution, num_labels
         last = dense_width or min(2 * widths[4], max_width)
@@ -301,9 +306,9 @@ class Discriminator(Growing, base.Discriminator):
     def forward(self, images: Images, condition: Condition | None = None) -> Tensor:
         """Score images of the present level, (N, C, H, W) -> (N,) logits."""
         assert isinstance(images, Tensor)
-        x: Tensor = self.from_image[self.level](images)  # (N, width, size, size)
+        x: Tensor = self.through(self.from_image[self.level], images)  # (N, width, size, size)
         for level in range(self.level, -1, -1):
-            x = self.blocks[level](x)
+            x = self.through(self.blocks[level], x)
             if level == self.level and self.alpha < 1:
                 old = self.from_image[level - 1](downsample_average(images))
                 x = blend(old, x, self.alpha)

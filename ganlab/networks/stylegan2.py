@@ -30,6 +30,7 @@ from ganlab.nn.modulation import (
     noise_source,
 )
 from ganlab.nn.progressive import map_widths
+from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.resample import downsample2x, fir_kernel, upfirdn, upsample2x
 from ganlab.nn.style import check_mapping, layer_rows
 
@@ -91,7 +92,7 @@ class Block(nn.Module):
         return x, own if image is None else upsample2x(image, self.kernel) + own
 
 
-class Generator(base.StyleGenerator):
+class Generator(Recomputing, base.StyleGenerator):
     """A constant, convolved under styles; images are sums over resolutions, without a tanh.
 
     `layers` are the activations: `4x4/0`, then `8x8/0` (which doubles the size), `8x8/1` and so on.
@@ -125,8 +126,10 @@ class Generator(base.StyleGenerator):
         hidden_dim: int | None = None,  # width between layers of the mapping; None = style_dim
         label_norm: str = "apart",  # latent and embedding are normalized "apart" or "together"
         noise: bool = True,  # whether layers take any
+        recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
+        self.recompute_blocks = recompute_blocks
         check_choice("generator", architecture=(architecture, ARCHITECTURES))
         check_choice("generator", label_norm=(label_norm, LABEL_NORMS))
         self.frame = frame = Frame.of("generator", resolution)
@@ -189,13 +192,13 @@ class Generator(base.StyleGenerator):
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> Tensor:
         """Styles to images, (N, L, W) -> (N, C, H, W); `noise` is random, const or none."""
-        source = noise_source(noise, self.draw_noise)
+        source = noise_source(noise, self.draw_noise, keep=self.recomputes)
         x, first = self.const.expand(styles.shape[0], -1, -1, -1), 0
         rows = layer_rows(styles)
         image: Tensor | None = None
         for block in self.by_size().values():
             last = first + len(block.convs)
-            x, image = block(x, image, rows[first : last + 1], source)
+            x, image = self.through(block, x, image, rows[first : last + 1], source)
             first = last  # the image's style is the next block's first
         return cast(Tensor, image)
 
@@ -250,7 +253,7 @@ class ResidualBlock(PlainBlock):
         return skipped + super().forward(x)
 
 
-class Discriminator(base.Discriminator):
+class Discriminator(Recomputing, base.Discriminator):
     """Blocks down to 4x4, the batch's standard deviation, two dense layers (figure 7).
 
     With labels the logit is the product of the last features with a mapped label (projection), or
@@ -283,8 +286,10 @@ class Discriminator(base.Discriminator):
         embed_dim: int | None = None,  # width of a label's embedding; None = label_dim
         hidden_dim: int | None = None,  # width between layers of the mapping; None = label_dim
         class_logits: bool = False,  # a logit a class instead of the projection
+        recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
+        self.recompute_blocks = recompute_blocks
         check_choice("discriminator", architecture=(architecture, ARCHITECTURES))
         frame = Frame.of("discriminator", resolution)
         widths = map_widths("discriminator", frame.size, width, max_width, widths, smallest=4)
@@ -331,11 +336,16 @@ class Discriminator(base.Discriminator):
         readers = [self.from_image, *self.from_images.values()]
         return [(block, *readers[at : at + 1]) for at, block in enumerate(self.blocks.values())]
 
+    def first_maps(self, images: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, width, H, W)."""
+        maps: Tensor = self.activation(self.from_image(images))
+        return maps
+
     def features(self, images: Tensor) -> Tensor:
         """Maps of 4x4 pixels, before the batch is looked at: (N, C, H, W) -> (N, last, 4, 4)."""
-        x: Tensor = self.activation(self.from_image(images))
+        x = self.through(self.first_maps, images)
         for block, size in zip_longest(self.blocks.values(), self.from_images):
-            x = x if block is None else block(x)
+            x = x if block is None else self.through(block, x)
             if size is not None:  # not clamped at 4x4, as the authors' code has it
                 images = downsample2x(images, self.kernel)
                 activation = self.free_activation if size == self.smallest else self.activation

@@ -4,6 +4,8 @@ Karras, Laine, Aila: "A Style-Based Generator Architecture for Generative Advers
 (arXiv:1812.04948), figure 1b and section 2.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -42,6 +44,16 @@ class StyleLayer(nn.Module):
             x = self.noise(x, source)
         x = self.norm(self.activation(x + self.bias[:, None, None]))
         return x if self.style is None else self.style(x, style)
+
+
+class StyleBlock(nn.ModuleList):
+    """The layers of a resolution, each a `StyleLayer`."""
+
+    def forward(self, x: Tensor, styles: Sequence[Tensor | None], source: NoiseSource) -> Tensor:
+        """(N, in, H', W'), a style of (N, W) for each layer -> (N, channels, H, W)."""
+        for layer, style in zip(self, styles, strict=True):
+            x = layer(x, style, source)
+        return x
 
 
 class Halving(nn.Module):

@@ -85,6 +85,7 @@ def check_clamp(network: str, clamp: float | None) -> None:
 def noise_source(
     noise: str,  # "random", "const" (each layer's own map) or "none"
     draw: Normal | None,  # of random noise; None = torch's global generator
+    keep: bool = False,  # whether a layer that is run again gets the same
 ) -> Noise:
     """What gives a layer its noise.
 
@@ -100,7 +101,16 @@ def noise_source(
         shape = torch.Size((n, *layer.noise_shape))
         return draw(shape) if draw else torch.randn(shape, device=layer.noise_const.device)
 
-    return source
+    if not keep:
+        return source
+    drawn: dict[StyledConv, Tensor | None] = {}
+
+    def same(layer: StyledConv, n: int) -> Tensor | None:
+        if layer not in drawn:
+            drawn[layer] = source(layer, n)
+        return drawn[layer]
+
+    return same
 
 
 class StyledConv(nn.Module):

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 
 from ganlab.networks.base import Images
 from ganlab.nn.growing import Growing, Stage
+from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.tracing import recorded
 from ganlab.systems.system import System
 
 GIB = 2**30
 KEPT = 0.5  # share of the layers' outputs that are certainly there at one time
+KEPT_OF_BLOCKS = 0.25  # likewise, where a network makes them again: its largest block is half of it
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -31,7 +33,9 @@ def bytes_needed(
     weights += sum(buffer.nbytes for buffer in system.buffers())
     network = system.generator_ema
     pixels = batch * network.channels * math.prod(network.image_size)
-    outputs = KEPT * layers(system, batch) / (2 if half else 1)
+    recomputing = [isinstance(n, Recomputing) and n.recompute_blocks for n in system.children()]
+    kept = KEPT_OF_BLOCKS if any(recomputing) else KEPT
+    outputs = kept * layers(system, batch) / (2 if half else 1)
     return int(weights + 5 * pixels + outputs)  # 5: the batch as bytes and as floats
 
 
