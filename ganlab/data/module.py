@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
@@ -23,6 +24,7 @@ from ganlab.data.values import Given, Scale, find_scale, stated_scale, to_find
 from ganlab.downloads import cache_dir as user_cache
 from ganlab.nn.frames import Resolution
 from ganlab.nn.randomness import keyed_generator
+from ganlab.nn.transfer import to_device
 
 
 class ImageData(lightning.LightningDataModule):
@@ -73,6 +75,7 @@ class ImageData(lightning.LightningDataModule):
         self.batch_size_at: Callable[[int], int] | None = None
         self._dataset: ImageDataset | None = None
         self._deferred = False
+        self._resident: Tensor | None = None  # all images, on a device
         self._checked: Path | None = None  # the mapped file that was found whole, or written
 
     def defer(self) -> None:
@@ -175,6 +178,7 @@ class ImageData(lightning.LightningDataModule):
             raise ValueError(f"data={self.name} has no side that is held out of training")
         other = copy(self)
         other.source, other._dataset, other._checked = self.source.held_out(), None, None
+        other._resident = None
         other.defer()
         return other
 
@@ -208,11 +212,28 @@ class ImageData(lightning.LightningDataModule):
             images[flips] = images[flips].flip(-1)
         return Batch(images, None if labels is None else labels[indices], indices)
 
+    def reside(self, device: torch.device, most_mb: float) -> None:
+        """Keep all images on a device for training, if they take at most so many MB there."""
+        pixels = self.dataset.pixels
+        fits = pixels.nbytes <= most_mb * 2**20
+        self._resident = torch.from_numpy(np.ascontiguousarray(pixels)).to(device) if fits else None
+
+    def train_batch(self, indices: Tensor, flips: Tensor) -> Batch:
+        """`batch`, its images taken where they lie."""
+        resident, labels = self._resident, self.dataset.labels
+        if resident is None:
+            return self.batch(indices, flips)
+        images = resident[to_device(indices, resident.device)]
+        mirrored = to_device(flips, resident.device)[:, None, None, None]
+        images = torch.where(mirrored, images.flip(-1), images) if self.flip else images
+        return Batch(images, None if labels is None else labels[indices], indices)
+
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
         """Move the batch as uint8, a quarter of the bytes of float."""
-        return batch.to(device, non_blocking=True)
+        label = None if batch.label is None else to_device(batch.label, device)
+        return Batch(to_device(batch.image, device), label, to_device(batch.index, device))
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Turn uint8 into float in [-1, 1], on the device."""
@@ -253,7 +274,7 @@ class _TrainBatches(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         for indices, flips in self.data.stream():
-            yield self.data.batch(indices, flips)
+            yield self.data.train_batch(indices, flips)
 
 
 class _TestBatches:

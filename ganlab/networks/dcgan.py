@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images, one_hot_labels
 from ganlab.nn.frames import Frame, Resolution
+from ganlab.nn.precision import in_single
 
 RESOLUTIONS = (32, 64, 128, 256)
 
@@ -135,7 +136,7 @@ class Generator(base.Generator):
         x = told[:, :, None, None]  # (N, Z + num_labels, 1, 1)
         for module in self.stages.values():
             x = module(x)  # (N, width, size, size), twice the size each time
-        images: Tensor = self.to_image(x)
+        images: Tensor = in_single(self.to_image, x)
         return images if self.unbounded else images.tanh()
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images
 from ganlab.nn.dropout import Dropout
+from ganlab.nn.precision import in_single
 from ganlab.nn.pyramid import expand, gaussian_pyramid
 
 
@@ -84,7 +85,7 @@ class CoarseGenerator(nn.Module):
         x = latents
         for affine, activation in zip(self.affines, self.activations, strict=True):
             x = activation(affine(x))
-        images: Tensor = self.to_image(x).unflatten(1, self.shape)
+        images: Tensor = in_single(self.to_image, x).unflatten(1, self.shape)
         return images
 
 

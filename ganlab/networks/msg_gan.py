@@ -11,6 +11,7 @@ for StyleGAN's with `blur=True`. Images run coarse to fine, 4x4 first.
 """
 
 from collections.abc import Mapping as Table
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images
 from ganlab.nn.blocks import Halving, StyleBlock, StyleLayer
+from ganlab.nn.blockwise import Blockwise
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import noise_source
 from ganlab.nn.norm import InstanceNorm, PixelNorm
+from ganlab.nn.precision import in_single
 from ganlab.nn.progressive import Convolution, map_widths
-from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
 from ganlab.nn.style import Mapping
 
@@ -31,7 +33,7 @@ COMBINES = ("simple", "lin_cat", "cat_lin", "half")
 DEVIATIONS = ("all", "last")
 
 
-class Generator(Recomputing, base.Generator):
+class Generator(Blockwise, base.Generator):
     """ProGAN's layers with a 1x1 convolution to an image after each block.
 
     `layers` are the LeakyReLUs, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before the pixelwise
@@ -85,7 +87,7 @@ class Generator(Recomputing, base.Generator):
         images: list[Tensor] = []
         for block, to_image in zip(self.blocks.values(), self.to_image, strict=True):
             x = self.through(self.maps, block, x)  # (N, width, size, size)
-            images.append(to_image(x))  # o_i = r_i(a_i), section 2
+            images.append(in_single(to_image, x))  # o_i = r_i(a_i), section 2
         return images
 
     def maps(self, block: nn.Module, x: Tensor) -> Tensor:
@@ -94,7 +96,7 @@ class Generator(Recomputing, base.Generator):
         return maps
 
 
-class StyleGenerator(Recomputing, base.StyleGenerator):
+class StyleGenerator(Blockwise, base.StyleGenerator):
     """StyleGAN's layers with a 1x1 convolution to an image after each block.
 
     `layers` are the LeakyReLUs, `4x4/0` (of the constant), `4x4/1`, `8x8/0`, ...: read before the
@@ -175,13 +177,13 @@ class StyleGenerator(Recomputing, base.StyleGenerator):
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> list[Tensor]:
         """(N, L, W) -> images of every scale; `noise` is random, const or none."""
-        source = noise_source(noise, self.draw_noise, keep=self.recomputes)
+        source = noise_source(noise, self.draw_noise)
         rows, x = styles.unbind(dim=1), self.const.expand(styles.shape[0], -1, -1, -1)
         images: list[Tensor] = []
         for block, to_image in zip(self.blocks.values(), self.to_image, strict=True):
-            first = 2 * len(images)
-            x = self.through(block, x, rows[first : first + 2], source)
-            images.append(to_image(x))
+            first, noises = 2 * len(images), cast(StyleBlock, block).drawn(source, len(styles))
+            x = self.through(block, x, rows[first : first + 2], noises)
+            images.append(in_single(to_image, x))
         return images
 
     def forward(self, latents: Tensor, condition: Condition | None = None) -> list[Tensor]:
@@ -258,7 +260,7 @@ class DownBlock(nn.Module):
         return maps
 
 
-class Discriminator(Recomputing, base.Discriminator):
+class Discriminator(Blockwise, base.Discriminator):
     """Takes the images of every scale: the finest at its input, each other joined at its size.
 
     The deviation over a minibatch is measured at every scale, as in the paper's tables, or at the

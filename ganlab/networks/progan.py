@@ -14,17 +14,18 @@ from torch import Tensor, nn
 
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images, one_hot_labels
+from ganlab.nn.blockwise import Blockwise
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.frames import Frame, Resolution
 from ganlab.nn.growing import Growing, blend, faded_reals
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.norm import PixelNorm
+from ganlab.nn.precision import in_single
 from ganlab.nn.progressive import Convolution, map_widths
-from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.resample import downsample_average, upsample_nearest
 
 
-class Generator(Recomputing, Growing, base.Generator):
+class Generator(Blockwise, Growing, base.Generator):
     """Latents on a hypersphere, nearest-neighbour enlarging, a 1x1 convolution to an image.
 
     `layers` are the LeakyReLUs up to the present level, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before
@@ -102,15 +103,15 @@ class Generator(Recomputing, Growing, base.Generator):
         for level in range(self.level + 1):
             coarser = x
             x = self.through(self.maps, level, x)  # (N, width, H, W)
-        image: Tensor = self.to_image[self.level](x)
+        image: Tensor = in_single(self.to_image[self.level], x)
         if self.alpha < 1:
-            old = upsample_nearest(self.to_image[self.level - 1](coarser))
+            old = upsample_nearest(in_single(self.to_image[self.level - 1], coarser))
             image = blend(old, image, self.alpha)  # figure 2
         squashed: Tensor = self.squash(image)
         return squashed
 
 
-class Discriminator(Recomputing, Growing, base.Discriminator):
+class Discriminator(Blockwise, Growing, base.Discriminator):
     """The generator mirrored: averaging halves the maps, minibatch statistics join at 4x4.
 
     `views` reduces reals to the present level and fades them as the generator fades its images.

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images, one_hot_labels
 from ganlab.nn.frames import Frame, Resolution
+from ganlab.nn.precision import in_single
 from ganlab.nn.progressive import map_widths
 from ganlab.nn.resample import downsample2x, fir_kernel, upsample2x
 
@@ -316,7 +317,7 @@ class Generator(base.Generator):
             x = stage(x)  # (N, width, size, size)
             image = None if image is None else upsample2x(image, self.kernel)
             if name in self.to_images:
-                own = self.to_images[name](x)
+                own = in_single(self.to_images[name], x)
                 image = own if image is None else image + own
         return cast(Tensor, image)
 

@@ -20,8 +20,10 @@ from ganlab.networks import base
 from ganlab.networks.base import Condition, Images
 from ganlab.nn.attention import SelfAttention
 from ganlab.nn.conditional import ConditionalBatchNorm
+from ganlab.nn.precision import in_single
 from ganlab.nn.randomness import truncated_normal
 from ganlab.nn.residual import ResidualDown, ResidualUp, layer
+from ganlab.nn.transfer import to_device
 
 ATTENTION = 32  # px of the largest map that attends to itself, unless one is named
 COARSEST = 4  # px of the coarsest map, where no stage says otherwise
@@ -177,7 +179,7 @@ class Generator(base.Generator):
         told = [(i, n) for i, n in enumerate(self.stages) if n in masks_of(condition)]
         if told:
             on = torch.stack([masks_of(condition)[n].flatten(1).amax(1) > 0 for _, n in told], 1)
-            position = torch.tensor([i + 1 for i, _ in told], device=like.device)
+            position = to_device(torch.tensor([i + 1 for i, _ in told]), like.device)
             found = (on * position).amax(1)  # (N,); 0 = nothing is on
             deepest = torch.where(found > 0, found - 1, deepest)
             cropped = (on.sum(1) > 1).long()
@@ -202,7 +204,7 @@ class Generator(base.Generator):
             if position == self.attention_after:
                 x = self.attention(x)
         x = self.activation(self.norm(x, embedding, group))
-        images: Tensor = self.to_image(x).tanh()
+        images: Tensor = in_single(self.to_image, x).tanh()
         return images
 
     def told(self, condition: Condition | None) -> dict[str, Tensor]:

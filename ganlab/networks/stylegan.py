@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images, one_hot_labels
 from ganlab.nn.blocks import Halving, StyleBlock, StyleLayer
+from ganlab.nn.blockwise import Blockwise
 from ganlab.nn.equalized import EqualizedConv2d
 from ganlab.nn.growing import Growing, blend, faded_reals
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import noise_source
 from ganlab.nn.norm import InstanceNorm, pixel_norm
+from ganlab.nn.precision import in_single
 from ganlab.nn.progressive import map_widths
-from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.resample import Blur, downsample_average, upsample_nearest
 from ganlab.nn.style import Mapping, layer_rows
 
@@ -55,7 +56,7 @@ def check_switches(input: str, style: bool, mapping_layers: int, same_width: boo
         )
 
 
-class Generator(Recomputing, Growing, base.StyleGenerator):
+class Generator(Blockwise, Growing, base.StyleGenerator):
     """Two layers a resolution, from 4x4 on; images are not squashed.
 
     `layers` are the LeakyReLUs up to the present level, `4x4/0`, `4x4/1`, `8x8/0`, ...: read before
@@ -216,17 +217,17 @@ class Generator(Recomputing, Growing, base.StyleGenerator):
 
         `noise` is random, const (each layer's own plane) or none; a ValueError if it is not.
         """
-        source = noise_source(noise, self.draw_noise, keep=self.recomputes)
+        source = noise_source(noise, self.draw_noise)
         given = layer_rows(styles)
         rows = given[self.own_row :] if self.styled else [None] * 2 * self.num_levels
         x = coarser = self.first_maps(given[0])
         for level, block in enumerate([*self.blocks.values()][: self.level + 1]):
-            coarser = x
-            x = self.through(block, x, rows[2 * level : 2 * level + 2], source)
-        image: Tensor = self.to_image[self.level](x)
+            coarser, noises = x, cast(StyleBlock, block).drawn(source, len(styles))
+            x = self.through(block, x, rows[2 * level : 2 * level + 2], noises)
+        image: Tensor = in_single(self.to_image[self.level], x)
         if self.alpha == 1:
             return image
-        old = upsample_nearest(self.to_image[self.level - 1](coarser))
+        old = upsample_nearest(in_single(self.to_image[self.level - 1], coarser))
         return blend(old, image, self.alpha)
 
     def forward(self, latents: Tensor, condition: Condition | None = None) -> Tensor:
@@ -234,7 +235,7 @@ class Generator(Recomputing, Growing, base.StyleGenerator):
         return self.synthesize(self.map(latents, condition), "random" if self.training else "const")
 
 
-class Discriminator(Recomputing, Growing, base.Discriminator):
+class Discriminator(Blockwise, Growing, base.Discriminator):
     """ProGAN's, with a blur before each halving; minibatch statistics join at 4x4.
 
     `views` reduces reals to the present level and fades them as the generator fades its images.

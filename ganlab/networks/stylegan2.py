@@ -17,12 +17,13 @@ from torch import Tensor, nn
 
 from ganlab.networks import base
 from ganlab.networks.base import Condition, Images, one_hot_labels
+from ganlab.nn.blockwise import Blockwise
 from ganlab.nn.equalized import EqualizedConv2d, EqualizedLinear
 from ganlab.nn.frames import Frame, Resolution
 from ganlab.nn.mapping import JointMapping
 from ganlab.nn.minibatch import MinibatchStd
 from ganlab.nn.modulation import (
-    Noise,
+    Noises,
     ScaledLeakyReLU,
     StyledConv,
     ToImage,
@@ -30,7 +31,6 @@ from ganlab.nn.modulation import (
     noise_source,
 )
 from ganlab.nn.progressive import map_widths
-from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.resample import downsample2x, fir_kernel, upfirdn, upsample2x
 from ganlab.nn.style import check_mapping, layer_rows
 
@@ -79,11 +79,11 @@ class Block(nn.Module):
         self.register_buffer("kernel", fir_kernel(taps), persistent=False)
 
     def forward(
-        self, x: Tensor, image: Tensor | None, styles: Sequence[Tensor], noise: Noise
+        self, x: Tensor, image: Tensor | None, styles: Sequence[Tensor], noises: Noises
     ) -> tuple[Tensor, Tensor | None]:
-        """Maps and image of half the size, convs + 1 styles, (N, W) each -> maps and image."""
+        """Maps and image of half the size, convs + 1 styles, convs noises -> maps and image."""
         skip = None if self.skip is None else upsample2x(self.skip(x), self.kernel)
-        for conv, style in zip(self.convs, styles[:-1], strict=True):
+        for conv, style, noise in zip(self.convs, styles[:-1], noises, strict=True):
             x = conv(x, style, noise)
         x = x if skip is None else skip + x
         if self.to_image is None:
@@ -92,7 +92,7 @@ class Block(nn.Module):
         return x, own if image is None else upsample2x(image, self.kernel) + own
 
 
-class Generator(Recomputing, base.StyleGenerator):
+class Generator(Blockwise, base.StyleGenerator):
     """A constant, convolved under styles; images are sums over resolutions, without a tanh.
 
     `layers` are the activations: `4x4/0`, then `8x8/0` (which doubles the size), `8x8/1` and so on.
@@ -129,13 +129,12 @@ class Generator(Recomputing, base.StyleGenerator):
         recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
-        self.recompute_blocks = recompute_blocks
         check_choice("generator", architecture=(architecture, ARCHITECTURES))
         check_choice("generator", label_norm=(label_norm, LABEL_NORMS))
         self.frame = frame = Frame.of("generator", resolution)
         widths = map_widths("generator", frame.size, width, max_width, widths, smallest=4)
         self.resolution, self.channels, self.latent_dim = frame.size, channels, latent_dim
-        self.num_labels = num_labels
+        self.num_labels, self.recompute_blocks = num_labels, recompute_blocks
         self.style_sizes = [size for size in widths for _ in (0, 1)]  # px of maps a style scales
         sizes = {"latent_dim": latent_dim, "style_dim": style_dim, "mapping_layers": mapping_layers}
         check_mapping("generator", mapping_lr_multiplier, **sizes)
@@ -192,13 +191,14 @@ class Generator(Recomputing, base.StyleGenerator):
 
     def synthesize(self, styles: Tensor, noise: str = "random") -> Tensor:
         """Styles to images, (N, L, W) -> (N, C, H, W); `noise` is random, const or none."""
-        source = noise_source(noise, self.draw_noise, keep=self.recomputes)
+        source = noise_source(noise, self.draw_noise)
         x, first = self.const.expand(styles.shape[0], -1, -1, -1), 0
         rows = layer_rows(styles)
         image: Tensor | None = None
         for block in self.by_size().values():
             last = first + len(block.convs)
-            x, image = self.through(block, x, image, rows[first : last + 1], source)
+            noises = [cast(StyledConv, conv).drawn(source, len(styles)) for conv in block.convs]
+            x, image = self.through(block, x, image, rows[first : last + 1], noises)
             first = last  # the image's style is the next block's first
         return cast(Tensor, image)
 
@@ -253,7 +253,7 @@ class ResidualBlock(PlainBlock):
         return skipped + super().forward(x)
 
 
-class Discriminator(Recomputing, base.Discriminator):
+class Discriminator(Blockwise, base.Discriminator):
     """Blocks down to 4x4, the batch's standard deviation, two dense layers (figure 7).
 
     With labels the logit is the product of the last features with a mapped label (projection), or
@@ -289,12 +289,11 @@ class Discriminator(Recomputing, base.Discriminator):
         recompute_blocks: bool = False,  # instead of keeping maps within blocks: less memory
     ) -> None:
         super().__init__()
-        self.recompute_blocks = recompute_blocks
         check_choice("discriminator", architecture=(architecture, ARCHITECTURES))
         frame = Frame.of("discriminator", resolution)
         widths = map_widths("discriminator", frame.size, width, max_width, widths, smallest=4)
         check_clamp("discriminator", clamp)
-        self.smallest = frame.name(4)
+        self.smallest, self.recompute_blocks = frame.name(4), recompute_blocks
         last, self.num_labels, descending = widths[4], num_labels, sorted(widths, reverse=True)
         self.from_image = EqualizedConv2d(channels, widths[frame.size], 1, gain=1.0)
         self.activation, self.free_activation = ScaledLeakyReLU(clamp=clamp), ScaledLeakyReLU()

@@ -17,6 +17,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn.functional import grid_sample
 
+from ganlab.nn.transfer import to_device
+
 # Appendix B.1: the low-pass filter of the symlet with 6 vanishing moments, orthogonal to itself
 # moved by 2, 4, .., so that halving undoes doubling.
 SYMLET = (
@@ -72,7 +74,7 @@ def blit(
     # twice the distance from the middle is whole in images of even and of odd sides
     x = 2 * (column - per_image(pixels(shift[:, 0], width))) - (width - 1)  # (N, 1, W)
     y = 2 * (row - per_image(pixels(shift[:, 1], height))) - (height - 1)  # (N, H, 1)
-    quarters = torch.tensor([1, 0, -1, 0], device=images.device)
+    quarters = to_device(torch.tensor([1, 0, -1, 0]), images.device)
     cosine, sine = per_image(quarters[turns]), per_image(quarters[turns - 1])
     x, y = cosine * x - sine * y, sine * x + cosine * y
     x = torch.where(per_image(flip), -x, x)
@@ -173,9 +175,9 @@ def halving(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 def targets(images: Tensor, inverse: Tensor) -> Tensor:
     """(N, 2 H + TAPS - 2, 2 W + TAPS - 2, 2): where a warped image is read, as `Sampling` asks."""
     height, width = images.shape[2:]
+    like: Any = {"dtype": inverse.dtype, "device": inverse.device}
     x, y = (
-        ((torch.arange(2 * side + TAPS - 2).to(inverse) - (TAPS - 1) / 2) / 2 - (side - 1) / 2)
-        / width
+        ((torch.arange(2 * side + TAPS - 2, **like) - (TAPS - 1) / 2) / 2 - (side - 1) / 2) / width
         for side in (width, height)
     )
     x, y = x[None, None, :], y[None, :, None]  # shares of the width, from the middle
@@ -224,15 +226,20 @@ def contrast(factor: Tensor) -> Tensor:
     )
 
 
+def identity(like: Tensor) -> Tensor:
+    """(4, 4)."""
+    return torch.eye(4, dtype=like.dtype, device=like.device)
+
+
 def luma(like: Tensor) -> Tensor:
     """(4, 4): onto the axis of greys, v v^T with v = (1, 1, 1, 0) / sqrt 3."""
-    axis = torch.tensor([1.0, 1.0, 1.0, 0.0]).to(like)
+    axis = to_device(torch.tensor([1.0, 1.0, 1.0, 0.0], dtype=like.dtype), like.device)
     return torch.outer(axis, axis) / 3
 
 
 def luma_flip(flip: Tensor) -> Tensor:
     """(N, 4, 4): light and dark exchanged where the (N,) number is 1: I - 2 v v^T."""
-    return torch.eye(4).to(flip) - 2 * luma(flip) * per_image(flip)
+    return identity(flip) - 2 * luma(flip) * per_image(flip)
 
 
 def hue(angle: Tensor) -> Tensor:
@@ -253,7 +260,7 @@ def hue(angle: Tensor) -> Tensor:
 def saturation(factor: Tensor) -> Tensor:
     """(N, 4, 4): colours (N,) times as far from the axis of greys: v v^T + (I - v v^T) s."""
     onto = luma(factor)
-    return onto + (torch.eye(4).to(factor) - onto) * per_image(factor)
+    return onto + (identity(factor) - onto) * per_image(factor)
 
 
 def recolour(images: Tensor, matrix: Tensor) -> Tensor:

@@ -37,11 +37,15 @@ class StyleLayer(nn.Module):
         self.activation, self.norm = nn.LeakyReLU(0.2), norm
         self.style = StyleModulation(channels, style_dim) if style_dim else None
 
-    def forward(self, x: Tensor, style: Tensor | None, source: NoiseSource) -> Tensor:
-        """(N, in, H', W'), (N, W) -> (N, channels, H, W); `source` is that of NoiseInjection."""
+    def drawn(self, source: NoiseSource, n: int) -> Tensor | None:
+        """Noise for n samples, if it takes any."""
+        return None if self.noise is None else source(self.noise, n)
+
+    def forward(self, x: Tensor, style: Tensor | None, noise: Tensor | None) -> Tensor:
+        """(N, in, H', W'), (N, W) and what NoiseInjection takes -> (N, channels, H, W)."""
         x = self.convolution(x)
         if self.noise is not None:
-            x = self.noise(x, source)
+            x = self.noise(x, noise)
         x = self.norm(self.activation(x + self.bias[:, None, None]))
         return x if self.style is None else self.style(x, style)
 
@@ -49,10 +53,16 @@ class StyleLayer(nn.Module):
 class StyleBlock(nn.ModuleList):
     """The layers of a resolution, each a `StyleLayer`."""
 
-    def forward(self, x: Tensor, styles: Sequence[Tensor | None], source: NoiseSource) -> Tensor:
-        """(N, in, H', W'), a style of (N, W) for each layer -> (N, channels, H, W)."""
-        for layer, style in zip(self, styles, strict=True):
-            x = layer(x, style, source)
+    def drawn(self, source: NoiseSource, n: int) -> list[Tensor | None]:
+        """Noise of each layer for n samples."""
+        return [layer.drawn(source, n) for layer in self if isinstance(layer, StyleLayer)]
+
+    def forward(
+        self, x: Tensor, styles: Sequence[Tensor | None], noises: Sequence[Tensor | None]
+    ) -> Tensor:
+        """(N, in, H', W'), for each layer (N, W) and its noise -> (N, channels, H, W)."""
+        for layer, style, noise in zip(self, styles, noises, strict=True):
+            x = layer(x, style, noise)
         return x
 
 

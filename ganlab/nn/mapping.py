@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ganlab.nn.equalized import EqualizedLinear
 from ganlab.nn.modulation import ScaledLeakyReLU
 from ganlab.nn.norm import PixelNorm
+from ganlab.nn.precision import in_single
 
 
 class JointMapping(nn.Module):
@@ -49,7 +50,14 @@ class JointMapping(nn.Module):
         self.normalize, self.activation = PixelNorm(), ScaledLeakyReLU()
 
     def forward(self, latents: Tensor | None, labels: Tensor | None) -> Tensor:
-        """(N, latent_dim) and (N, num_labels), None where there are none -> (N, style_dim)."""
+        """(N, latent_dim) and (N, num_labels), None where there are none -> (N, style_dim).
+
+        In single precision.
+        """
+        return in_single(self.styles, latents, labels)
+
+    def styles(self, latents: Tensor | None, labels: Tensor | None) -> Tensor:
+        """The same in the precision around it."""
         parts = [] if latents is None else [latents]
         if self.embed is not None:
             parts.append(self.embed(labels))

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from ganlab.nn.precision import to_single
+
 
 class MinibatchStd(nn.Module):
     """Appends channels that say how much the samples of a group differ.
@@ -32,7 +34,9 @@ class MinibatchStd(nn.Module):
         """(N, C, H, W) -> (N, C + num_features, H, W)."""
         N, _, H, W = x.shape
         G = next(size for size in range(min(self.group_size, N), 0, -1) if N % size == 0)
-        groups = x.reshape(G, N // G, self.num_features, -1, H, W)  # (G, N/G, F, C/F, H, W)
+        groups = to_single(x).reshape(
+            G, N // G, self.num_features, -1, H, W
+        )  # (G, N/G, F, C/F, H, W)
         # the eps of the authors' code: the root's slope is finite where a group agrees
         std = (groups.var(dim=0, correction=0) + 1e-8).sqrt()  # (N/G, F, C/F, H, W)
         maps = std.mean(dim=(2, 3, 4))[:, :, None, None].repeat(G, 1, H, W)  # (N, F, H, W)

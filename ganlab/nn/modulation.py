@@ -4,6 +4,7 @@ Karras et al. 2020 (arXiv:1912.04958), section 2.2 and figure 2.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import sqrt
 
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, leaky_relu
 
 from ganlab.nn.equalized import EqualizedConv2d, EqualizedLinear
+from ganlab.nn.precision import in_single
 from ganlab.nn.resample import fir_kernel, upfirdn
 
 Noise = Callable[["StyledConv", int], Tensor | None]  # layer, N -> (N, 1, H, W) or (H, W), or none
+Noises = Sequence[Tensor | None]  # of each layer of a block
 Normal = Callable[[torch.Size], Tensor]  # shape -> N(0, 1)
 
 NOISES = ("random", "const", "none")
@@ -24,6 +27,10 @@ def demodulation(weight: Tensor, styles: Tensor, eps: float = 1e-8) -> Tensor:
 
     Eq. 3: 1 / sqrt(sum over i and k of (s_i w_oik)^2 + eps).
     """
+    return in_single(partial(_demodulation, eps=eps), weight, styles)
+
+
+def _demodulation(weight: Tensor, styles: Tensor, eps: float) -> Tensor:
     energy = styles.square() @ weight.square().sum(dim=(2, 3)).T  # (N, O)
     return (energy + eps).rsqrt()
 
@@ -49,7 +56,7 @@ def modulated_conv2d(
         taps = up_kernel.shape[-1]
         crop = (taps + 1) // 2 - k // 2, taps // 2 - k // 2  # to (N, O, 2H, 2W), centred
         y = upfirdn(y, 4 * up_kernel, padding=crop)
-    return y * demodulation(weight, styles)[:, :, None, None] if demodulate else y
+    return y * demodulation(weight, styles)[:, :, None, None].to(y) if demodulate else y
 
 
 class ScaledLeakyReLU(nn.Module):
@@ -85,7 +92,6 @@ def check_clamp(network: str, clamp: float | None) -> None:
 def noise_source(
     noise: str,  # "random", "const" (each layer's own map) or "none"
     draw: Normal | None,  # of random noise; None = torch's global generator
-    keep: bool = False,  # whether a layer that is run again gets the same
 ) -> Noise:
     """What gives a layer its noise.
 
@@ -101,16 +107,7 @@ def noise_source(
         shape = torch.Size((n, *layer.noise_shape))
         return draw(shape) if draw else torch.randn(shape, device=layer.noise_const.device)
 
-    if not keep:
-        return source
-    drawn: dict[StyledConv, Tensor | None] = {}
-
-    def same(layer: StyledConv, n: int) -> Tensor | None:
-        if layer not in drawn:
-            drawn[layer] = source(layer, n)
-        return drawn[layer]
-
-    return same
+    return source
 
 
 class StyledConv(nn.Module):
@@ -143,14 +140,18 @@ class StyledConv(nn.Module):
             self.register_buffer("noise_const", torch.randn(size))
         self.register_buffer("kernel", fir_kernel(taps), persistent=False)
 
-    def forward(self, x: Tensor, style: Tensor, noise: Noise) -> Tensor:
-        """(N, in, H', W'), (N, W) -> (N, out, H, W)."""
+    def drawn(self, noise: Noise, n: int) -> Tensor | None:
+        """Noise for n samples, if it takes any."""
+        return noise(self, n) if self.noise else None
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None) -> Tensor:
+        """(N, in, H', W'), (N, W), (N, 1, H, W) or (H, W) -> (N, out, H, W)."""
         (weight, _), up_kernel = self.conv.scaled(), self.kernel if self.up else None
         x = modulated_conv2d(x, weight, self.affine(style), up_kernel=up_kernel)
-        drawn = noise(self, x.shape[0]) if self.noise else None
-        if drawn is not None:
-            x = x + self.noise_strength * drawn
-        maps: Tensor = self.activation(x + self.bias[:, None, None])  # noise comes before the bias
+        if noise is not None:
+            x = x + (self.noise_strength * noise).to(x)
+        bias = self.bias[:, None, None].to(x)  # a single number of more bits would widen all maps
+        maps: Tensor = self.activation(x + bias)  # noise comes before the bias
         return maps
 
 
@@ -167,7 +168,11 @@ class ToImage(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """(N, in, H, W), (N, W) -> (N, channels, H, W)."""
+        """(N, in, H, W), (N, W) -> (N, channels, H, W), in single precision."""
+        return in_single(self.image, x, style)
+
+    def image(self, x: Tensor, style: Tensor) -> Tensor:
+        """The same in the precision around it."""
         weight, _ = self.conv.scaled()
         x = modulated_conv2d(x, weight, self.affine(style), demodulate=False)
         return clamp(x + self.bias[:, None, None], self.clamp)

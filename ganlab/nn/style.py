@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ganlab.nn.equalized import EqualizedLinear
 from ganlab.nn.norm import PixelNorm
+from ganlab.nn.precision import in_single
 
 # (layer, N) -> its noise, (N, 1, H, W) or (H, W), or none; see `modulation.noise_source`
 NoiseSource = Callable[[Any, int], Tensor | None]
@@ -76,7 +77,14 @@ class Mapping(nn.Module):
             self.layers.extend([linear, nn.LeakyReLU(0.2)])
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(N, latent_dim) and (N, num_labels), if there are any -> (N, style_dim)."""
+        """(N, latent_dim) and (N, num_labels), if there are any -> (N, style_dim).
+
+        In single precision.
+        """
+        return in_single(self.styles, latents, labels)
+
+    def styles(self, latents: Tensor, labels: Tensor | None) -> Tensor:
+        """The same in the precision around it."""
         if self.embed is not None:
             latents = torch.cat([latents, self.embed(labels)], dim=1)
         styles: Tensor = self.layers(self.normalize(latents))
@@ -132,9 +140,8 @@ class NoiseInjection(nn.Module):
         const = torch.randn(size, size) if pixels else torch.randn(channels, 1, 1)
         self.register_buffer("noise_const", const)
 
-    def forward(self, x: Tensor, source: NoiseSource) -> Tensor:
-        """(N, C, H, W) -> same, with what `source(self, N)` gives."""
-        noise = source(self, x.shape[0])
+    def forward(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        """(N, C, H, W) -> same, with noise of `noise_shape`, (N, ...) or one for all, or none."""
         return x if noise is None else x + self.strength.view(self.strength_shape) * noise
 
 

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from ganlab.networks.base import Condition, Discriminator, Images
 from ganlab.nn import augment as changes
+from ganlab.nn.precision import to_single
 from ganlab.nn.ranks import mean_over_ranks
+from ganlab.nn.transfer import to_device
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.running_means import RunningMeans
 
@@ -48,6 +50,7 @@ class Augmentation:
     def __call__(self, images: Images, randomness: StepRandomness, purpose: str) -> Images:
         """Images as they are shown for a purpose: `real`, `fake`, .."""
         scales = images if isinstance(images, list) else [images]
+        # half of single precision would move pixels elsewhere
         shown = self.changed(list(map(to_single, scales)), randomness, purpose)
         return shown if isinstance(images, list) else shown[0]
 
@@ -72,11 +75,6 @@ class Augmentation:
         self, state: Mapping[str, Any], images_seen: int, device: torch.device
     ) -> None:
         """Take it back after so many images; none of it where another augmentation was before."""
-
-
-def to_single(images: Tensor) -> Tensor:
-    """In single precision at least: half of it moves pixels elsewhere."""
-    return images if images.dtype == torch.float64 else images.float()
 
 
 class Shown(nn.Module):
@@ -137,7 +135,7 @@ class DiffAugment(Augmentation):
     def shift(self, numbers: Tensor, finest: Tensor) -> Tensor:
         """(N, 2) shares of the sides: whole pixels of the finest scale, as likely each."""
         height, width = finest.shape[2:]
-        sides = torch.tensor([width, height]).to(numbers)
+        sides = to_device(torch.tensor([width, height]), numbers.device).to(numbers)
         farthest = torch.floor(sides * self.translation + 0.5)
         return (torch.floor(numbers * (2 * farthest + 1)) - farthest) / sides
 
@@ -158,7 +156,8 @@ class Chances:
     """
 
     def __init__(self, draws: StepRandomness, purpose: str, like: Tensor, p: Tensor) -> None:
-        self.p, self.like, self.any = p, like, torch.zeros(len(like), dtype=torch.bool).to(p.device)
+        self.p, self.like = p, like
+        self.any = torch.zeros(len(like), dtype=torch.bool, device=p.device)
         self._uniform = draws.masks("augment", purpose)
         self._normal = draws.normal("augment", purpose, "normal")
 
@@ -305,7 +304,7 @@ class ADA(Augmentation):
         """Add the signs of a part of the batch."""
         if self.boundary is not None:
             signs = torch.sign(logits.detach().float() - self.boundary)
-            number = signs.new_tensor(float(signs.numel()))
+            number = signs.new_full((), float(signs.numel()))
             self.signs = self.signs.to(signs.device) + torch.stack([signs.sum(), number])
 
     def anneal(self, share: float) -> None:

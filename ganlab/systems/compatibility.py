@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from ganlab.checks.fields import Unfit, count, is_count, is_number, leaf, mapping, refuse
 from ganlab.checks.ranges import text_of
-from ganlab.systems.optimizers import INITIAL
+from ganlab.systems.optimizers import FUSED, INITIAL
 from ganlab.systems.schema import DAMAGED, is_finite
 from ganlab.systems.training import Training
 
@@ -105,7 +105,7 @@ def fitting_groups(saved: Any, optimizer: Optimizer, place: str, system: Trainin
             if key not in old:
                 raise Unfit(f"{where} is missing")
             moves = key in system.moving
-            if key == "params" or (system.exact_resume and not moves):
+            if key == "params" or (system.exact_resume and not moves and key != FUSED):
                 leaf(text_of(value), partial(_same, value))(old[key], where)
 
 

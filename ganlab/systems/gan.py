@@ -14,6 +14,7 @@ from ganlab.data.batch import Batch
 from ganlab.losses.adversarial import Loss
 from ganlab.networks.base import Condition, Discriminator, Generator, Images, StyleGenerator
 from ganlab.nn.norm import Projected
+from ganlab.nn.precision import to_single
 from ganlab.nn.ranks import mean_over_ranks
 from ganlab.systems.accumulation import Part, check_parts, parts_of, warn_of_differences
 from ganlab.systems.annealing import check_annealing, set_beta2
@@ -151,7 +152,7 @@ class GAN(Training):
         """Generator first, discriminator second."""
         factories = (self.generator_optimizer, self.discriminator_optimizer)
         networks = {"generator": self.generator, "discriminator": self.discriminator}
-        return optimizers_of(networks, factories)
+        return optimizers_of(networks, factories, self.fused)
 
     def setup(self, stage: str) -> None:
         """Let the conditioner see the device, the step's randomness and the data."""
@@ -239,8 +240,8 @@ class GAN(Training):
     def discriminator_loss(self, part: Part, fake: Images) -> Tensor:
         """D's loss on a part, with the penalties due every step."""
         with dropping(self.discriminator, part.masks):
-            real_logits = self.judge(part, "real")(part.real, part.condition)
-            fake_logits = self.judge(part, "fake")(fake, part.condition)
+            real_logits = to_single(self.judge(part, "real")(part.real, part.condition))
+            fake_logits = to_single(self.judge(part, "fake")(fake, part.condition))
         if self.augment is not None:
             self.augment.note(real_logits)
         loss = self.loss.discriminator(real_logits, fake_logits)
@@ -273,9 +274,9 @@ class GAN(Training):
         means += [] if drawn.mean_style is None else [drawn.mean_style]
         with dropping(self.discriminator, part.masks):
             judge, relative = self.judge(part, "generator"), self.loss.relativistic
-            fake_logits = judge(drawn.images, part.condition)
+            fake_logits = to_single(judge(drawn.images, part.condition))
             judge = self.judge(part, "generator/real")
-            real_logits = judge(part.real, part.condition) if relative else None
+            real_logits = to_single(judge(part.real, part.condition)) if relative else None
         loss = self.loss.generator(fake_logits, real_logits)
         self.running_means.add("loss/generator", loss)
         for name in self.image_penalties:

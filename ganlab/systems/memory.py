@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.networks.base import Images
+from ganlab.nn.blockwise import Blockwise
 from ganlab.nn.growing import Growing, Stage
-from ganlab.nn.recomputing import Recomputing
 from ganlab.nn.tracing import recorded
 from ganlab.systems.system import System
 
@@ -33,7 +33,7 @@ def bytes_needed(
     weights += sum(buffer.nbytes for buffer in system.buffers())
     network = system.generator_ema
     pixels = batch * network.channels * math.prod(network.image_size)
-    recomputing = [isinstance(n, Recomputing) and n.recompute_blocks for n in system.children()]
+    recomputing = [isinstance(n, Blockwise) and n.recompute_blocks for n in system.children()]
     kept = KEPT_OF_BLOCKS if any(recomputing) else KEPT
     outputs = kept * layers(system, batch) / (2 if half else 1)
     return int(weights + 5 * pixels + outputs)  # 5: the batch as bytes and as floats

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 INITIAL = {"initial_lr": "lr", "initial_betas": "betas"}  # of a group: before any schedule
+FUSED = "fused"  # in a group: how a step is computed, not what it is
 RATE_SHARE = "rate_share"  # in an optimizer's defaults: its share of the rate of plain Adam
 
 
@@ -41,6 +42,7 @@ def optimizer_of(
     key: str,  # of the model's section, for a message
     factory: Callable[..., Optimizer],
     parameters: Iterable[Tensor],
+    fused: bool = False,  # whether the step of Adam is one kernel
 ) -> Optimizer:
     """The optimizer of these parameters.
 
@@ -48,17 +50,30 @@ def optimizer_of(
         ValueError: settings that it cannot have; names the key.
     """
     try:
-        return factory(parameters)
+        optimizer = factory(parameters)
     except (ValueError, TypeError) as error:
         raise ValueError(f"model.{key}: {error}") from error
+    if isinstance(optimizer, Adam):
+        fuse([{"param_groups": optimizer.param_groups}], fused)
+    return optimizer
+
+
+def fuse(states: Iterable[Mapping[str, Any]], fused: bool) -> None:
+    """Let optimizers of these states, if they know how, take a step in one kernel, or in many."""
+    for state in states:
+        for group in state["param_groups"]:
+            if FUSED in group:
+                group[FUSED] = True if fused else None
 
 
 def optimizers_of(
-    networks: Mapping[str, nn.Module], factories: Iterable[Callable[..., Optimizer]]
+    networks: Mapping[str, nn.Module],
+    factories: Iterable[Callable[..., Optimizer]],
+    fused: bool = False,
 ) -> list[Optimizer]:
     """One for each network, whose name begins its key; see `optimizer_of`."""
     return [
-        optimizer_of(f"{name}_optimizer", factory, network.parameters())
+        optimizer_of(f"{name}_optimizer", factory, network.parameters(), fused)
         for (name, network), factory in zip(networks.items(), factories, strict=True)
     ]
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ganlab.networks.base import Generator, StyleGenerator
 from ganlab.nn.dropout import Dropout
 from ganlab.nn.randomness import LatentSpace, keyed_generator
+from ganlab.nn.transfer import to_device
 
 Uniform = Callable[[int], Tensor]  # n -> (n,) numbers in [0, 1)
 Rows = Callable[[Sequence[int]], Tensor]  # shape, samples first -> numbers
@@ -36,7 +37,7 @@ class StepRandomness:
 
     def share(self, rows: Tensor) -> Tensor:
         """This rank's rows of a tensor drawn for the global batch, on the device."""
-        return rows[self.rank :: self.world_size].to(self.device)
+        return to_device(rows[self.rank :: self.world_size], self.device)
 
     def latents(self, space: LatentSpace, purpose: str, n: int) -> Tensor:
         """(n, Z): this rank's latents."""

@@ -13,6 +13,7 @@ from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnect
 from ganlab.systems.channels_last import ChannelsLast
 from ganlab.systems.checkpoint_io import CheckpointWriter
 from ganlab.systems.rendezvous import strategy_of
+from ganlab.systems.speed import Speed
 
 
 def make_trainer(
@@ -24,6 +25,10 @@ def make_trainer(
     deterministic: bool | str = False,  # true = refuse operations without a deterministic version
     benchmark: bool | None = None,  # let cudnn time its algorithms; off while shapes change
     channels_last: bool = False,  # layout of convolutions: faster where bf16 has matrix units
+    tf32: bool = False,  # on GPUs, factors of float32 products are rounded to 10 bits in training
+    fused: bool = False,  # Adam's step is one kernel
+    compile: str | None = None,  # backend of torch.compile for blocks that need no gradients
+    resident_mb: float = 0.0,  # images up to this size lie on the device as bytes; 0.0 = none
     callbacks: list[Callback] | None = None,
     loggers: list[Logger] | None = None,
     directory: str | None = None,  # where Lightning may write
@@ -35,7 +40,8 @@ def make_trainer(
     """
     quieten()
     refuse_absent(accelerator)
-    callbacks = [*(callbacks or []), *([ChannelsLast()] if channels_last else [])]
+    speed = Speed(tf32, fused, compile, resident_mb)
+    callbacks = [*(callbacks or []), *([ChannelsLast()] if channels_last else []), speed]
     trainer = Trainer(
         accelerator=accelerator,
         devices=devices,

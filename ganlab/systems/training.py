@@ -15,7 +15,7 @@ from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
 from ganlab.systems.early_stopping import Patience
 from ganlab.systems.ema import ExponentialAverage
-from ganlab.systems.optimizers import renew_settings, set_rates
+from ganlab.systems.optimizers import fuse, renew_settings, set_rates
 from ganlab.systems.random_state import (
     FORMAT,
     begin_random_state,
@@ -52,6 +52,7 @@ class Training(System):
     pending_random_state: list[dict[str, Any]] | None  # one a rank; [] = a fresh run
     patience: Patience  # whether the run goes on where its score no longer improves
     schedule: Schedule | None = None  # of the learning rates
+    fused: bool = False  # whether Adam's step is one kernel
 
     def begin(self, ema: ExponentialAverage | None, seed: int, kimg: float) -> None:
         """Stand at the state of a run that has seen no image."""
@@ -200,6 +201,7 @@ class Training(System):
             )
         if not self.exact_resume:  # a changed recipe holds from here on, its rates too
             renew_settings(checkpoint["optimizer_states"], self.configure_optimizers())
+        fuse(checkpoint["optimizer_states"], self.fused)
         if self.data is not None:
             self.data.position = checkpoint["sampler"]["position"]
 

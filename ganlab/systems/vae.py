@@ -60,7 +60,7 @@ class VAE(Training):
     def configure_optimizers(self) -> list[Optimizer]:
         """One for both halves."""
         both = [*self.encoder.parameters(), *self.generator.parameters()]
-        return [optimizer_of("optimizer", self.optimizer, both)]
+        return [optimizer_of("optimizer", self.optimizer, both, self.fused)]
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of both halves."""

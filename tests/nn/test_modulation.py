@@ -156,7 +156,7 @@ def test_noise_enters_before_bias_and_activation():
     weight = layer.conv.weight / (INCOMING * 9) ** 0.5
     before = modulated_conv2d(x, weight, layer.affine(style)) + 0.7 * noise
     expected = nn.functional.leaky_relu(before + layer.bias[:, None, None], 0.2) * 2**0.5
-    torch.testing.assert_close(layer(x, style, lambda at, n: noise), expected)
+    torch.testing.assert_close(layer(x, style, noise), expected)
 
 
 def test_noise_is_off_at_the_start_and_styles_are_centred_on_one():

@@ -79,6 +79,10 @@ class TestStyleModulation:
         assert torch.equal(StyleModulation(3, W)(x, torch.zeros(N, W)), x)
 
 
+def noisy(layer, x, kind, draw=None):
+    return layer(x, noise_source(kind, draw)(layer, len(x)))
+
+
 class TestNoiseInjection:
     def noisy(self):
         layer = NoiseInjection(3, 5)
@@ -87,25 +91,25 @@ class TestNoiseInjection:
 
     def test_starts_silent(self):
         x = torch.randn(N, 3, 5, 5)
-        assert torch.equal(NoiseInjection(3, 5)(x, noise_source("random", None)), x)
+        assert torch.equal(noisy(NoiseInjection(3, 5), x, "random"), x)
 
     def test_random_noise_is_one_plane_a_sample_times_a_strength_per_channel(self):
         layer = self.noisy()
         drawn = torch.randn(N, 1, 5, 5)
-        added = layer(torch.zeros(N, 3, 5, 5), noise_source("random", lambda shape: drawn))
+        added = noisy(layer, torch.zeros(N, 3, 5, 5), "random", lambda shape: drawn)
         for n in range(N):
             for c in range(3):
                 torch.testing.assert_close(added[n, c], layer.strength[c] * drawn[n, 0])
 
     def test_constant_noise_is_the_layers_own_plane(self):
         layer = self.noisy()
-        added = layer(torch.zeros(N, 3, 5, 5), noise_source("const", None))
+        added = noisy(layer, torch.zeros(N, 3, 5, 5), "const")
         expected = layer.strength[:, None, None] * layer.noise_const
         torch.testing.assert_close(added, expected.expand(N, -1, -1, -1))
 
     def test_none_is_silence(self):
         x = torch.randn(N, 3, 5, 5)
-        assert torch.equal(self.noisy()(x, noise_source("none", None)), x)
+        assert torch.equal(noisy(self.noisy(), x, "none"), x)
 
 
 class TestStyleLayer:
@@ -115,7 +119,7 @@ class TestStyleLayer:
         for parameter in (layer.bias, layer.noise.strength, layer.style.affine.bias):
             nn.init.normal_(parameter)
         x, style, noise = torch.randn(N, 2, 5, 5), torch.randn(N, W), torch.randn(N, 1, 5, 5)
-        y = layer(x, style, lambda module, n: noise)
+        y = layer(x, style, noise)
         expected = convolution(x) + layer.noise.strength[:, None, None] * noise
         expected = nn.functional.leaky_relu(expected + layer.bias[:, None, None], 0.2)
         expected = layer.style(nn.InstanceNorm2d(3, eps=1e-8)(expected), style)
@@ -124,7 +128,7 @@ class TestStyleLayer:
     def test_every_part_can_be_left_out(self):
         layer = StyleLayer(nn.Identity(), 3, 5, NoNorm(3), noise=False, style_dim=None)
         x = torch.rand(N, 3, 5, 5)
-        assert torch.equal(layer(x, None, noise_source("random", None)), x)
+        assert torch.equal(layer(x, None, layer.drawn(noise_source("random", None), N)), x)
         assert [name for name, _ in layer.named_parameters()] == ["bias"]
 
 
@@ -197,7 +201,7 @@ def test_noise_per_channel_is_one_number_a_channel_times_a_strength_a_pixel():
     layer = NoiseInjection(3, 4, per="channel")
     nn.init.normal_(layer.strength)
     noise, x = torch.randn(2, 3, 1, 1), torch.randn(2, 3, 4, 4)
-    out = layer(x, lambda module, n: noise)
+    out = layer(x, noise)
     assert layer.noise_shape == (3, 1, 1)
     torch.testing.assert_close(out, x + layer.strength[None, None] * noise)
     with pytest.raises(ValueError, match=r"model\.generator\.noise_per"):
