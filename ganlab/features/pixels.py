@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ganlab.nn.transfer import to_device
+
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601 weights of R, G, B, as in image libraries' "L"
 
 
@@ -41,7 +43,7 @@ def with_channels(grid: Tensor, channels: int, rounded: bool = True) -> Tensor:
         return grid
     if channels == 3:
         return grid.expand(-1, 3, -1, -1)
-    weights = torch.tensor(LUMINANCE, device=grid.device).view(1, 3, 1, 1)
+    weights = to_device(torch.tensor(LUMINANCE), grid.device).view(1, 3, 1, 1)
     luminance = (grid * weights).sum(1, keepdim=True)
     return luminance.round() if rounded else luminance
 

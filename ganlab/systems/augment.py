@@ -243,7 +243,7 @@ class ADA(Augmentation):
 
     def changed(self, scales: list[Tensor], draws: StepRandomness, purpose: str) -> list[Tensor]:
         """Pixels moved, then places, then colours, each by one draw for all scales."""
-        self.p = self.p.to(scales[0].device)
+        self.p = to_device(self.p, scales[0].device)
         like = scales[-1][:, 0, 0, 0]
         chances = Chances(draws, purpose, like, self.p)
         scales = self.blitted(scales, chances)
@@ -305,7 +305,7 @@ class ADA(Augmentation):
         if self.boundary is not None:
             signs = torch.sign(logits.detach().float() - self.boundary)
             number = signs.new_full((), float(signs.numel()))
-            self.signs = self.signs.to(signs.device) + torch.stack([signs.sum(), number])
+            self.signs = to_device(self.signs, signs.device) + torch.stack([signs.sum(), number])
 
     def anneal(self, share: float) -> None:
         """Of a fixed p."""
@@ -319,7 +319,7 @@ class ADA(Augmentation):
             r_t = total / number
             if self.adapts:  # the authors' code: p + sign(r_t - target) * images / ada_images
                 change = (images_seen - self.adapted_at) / (1000 * self.ada_kimg)
-                p = self.p.to(r_t.device) + torch.sign(r_t - self.target) * change
+                p = to_device(self.p, r_t.device) + torch.sign(r_t - self.target) * change
                 self.p = p.clamp(0, 1)
             self.signs, self.adapted_at = torch.zeros_like(self.signs), images_seen
             tally.add("augment/r_t", r_t)
