@@ -31,8 +31,11 @@ class UnusableImage(ValueError):  # noqa: N818
         super().__init__(reason)
 
 
+LISTED = 50  # problems that an error names; `data check` names all
+
+
 class BrokenData(ListedError):  # noqa: N818 - the name states the finding
-    """Data that cannot be used as it is; `problems` lists every offender."""
+    """Data that cannot be used as it is; `problems` lists every offender, the message the first."""
 
     def __init__(
         self,
@@ -70,7 +73,9 @@ def _summary(problems: Sequence[Problem], total: int | None) -> str:
     if total is None:
         return "; ".join(map(str, problems))
     lines = [f"{len(problems):,} of {total:,} images cannot be used:"]
-    lines += [f"  {item}" for item in problems]
+    lines += [f"  {item}" for item in problems[:LISTED]]
+    if rest := len(problems[LISTED:]):
+        lines.append(f"  and {rest:,} more, which python -m ganlab data check lists")
     return "\n".join([*lines, "data.skip_broken=true leaves these images out"])
 
 
