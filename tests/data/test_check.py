@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ganlab.__main__ import data
-from ganlab.data import Problem
+from ganlab.data import BrokenData, Problem
 from ganlab.data.check import check, report, survey
 
 
@@ -198,3 +198,12 @@ def test_a_pipe_is_named_and_not_waited_for(pets, name):
     (problem,) = check(pets)
     assert problem.path == f"{pets}/{name}"
     assert "no file but a pipe, a socket or a device" in problem.reason
+
+
+def test_an_error_names_the_first_offenders_and_counts_the_rest():
+    problems = [Problem(f"{k}.png", "is no image", "leave it out") for k in range(60)]
+    error = BrokenData(problems, 100)
+    assert str(error).count("is no image") == 50
+    assert "and 10 more, which python -m ganlab data check lists" in str(error)
+    assert error.problems == problems
+    assert "more" not in str(BrokenData(problems[:50], 100))
