@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the result as JSON to this file")
     parser.add_argument("--figure", type=Path, help="draw it to this PNG")
     options = parser.parse_args()
-    data = fashion_mnist(channels=1, enlarge=True)
+    data = fashion_mnist(channels=1, fit="pad")
     data.prepare_data()
     data.setup()
     pictures, labels = data.dataset.pixels[:, 0], data.dataset.labels
