@@ -162,14 +162,13 @@ def _key(
     fitting: list[str],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> str | None:
+    if asked in shapes or (asked is None and len(fitting) < 2):
+        return asked or next(iter(fitting), None)
+    reason = f"several arrays may be the {role}, {', '.join(fitting)}"
     if asked is not None:
-        if asked not in shapes:
-            raise _wrong(place, f"has no array {choice}{asked}: {_named(shapes)}")
-        return asked
-    if len(fitting) > 1:
-        reason = f"several arrays may be the {role}, {', '.join(fitting)}"
-        raise BrokenData([Problem(str(place), reason, f"say which, as {choice}{fitting[0]}")])
-    return fitting[0] if fitting else None
+        reason = f"has no array {choice}{asked}: {_named(shapes)}"
+    fix = f"say which, as {choice}{fitting[0]}" if fitting else f"what is read is {GUIDE}"
+    raise BrokenData([Problem(str(place), reason, fix)])
 
 
 def _channels_last(place: Path, images: NDArray[Any], channels: int) -> NDArray[Any]:
