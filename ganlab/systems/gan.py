@@ -309,9 +309,10 @@ class GAN(Training):
             return self.term(name, self.generator_penalties, *given)
 
     def image_penalty(self, name: str, drawn: Draw, condition: Condition | None) -> Tensor:
-        """One penalty on the images that G's loss was taken of."""
-        images = drawn.images[-1] if isinstance(drawn.images, list) else drawn.images
-        given = images.float(), drawn.latents, condition, self.conditioner.stages
+        """One penalty on the images that G's loss was taken of, at all of their scales."""
+        images = drawn.images
+        single = [*map(to_single, images)] if isinstance(images, list) else to_single(images)
+        given = single, drawn.latents, condition, self.conditioner.stages
         return self.term(name, self.image_penalties, *given)
 
     def term(self, name: str, penalties: Mapping[str, Penalty], *given: object) -> Tensor:
