@@ -46,7 +46,8 @@ USAGE = """usage: python -m ganlab <command> ...
   doctor                  versions, devices, optional parts, kept files: for a problem's report"""
 
 
-CHECKED = re.compile(r"\d+|data\.(resolution|channels|range)=.+")  # what `data check` takes
+# What `data check` takes.
+CHECKED = re.compile(r"\d+|data\.(resolution|channels|range|images|labels)=.+")
 
 
 @hydra.main(**BASE, config_path=str(conf_dir()), config_name="train")
@@ -223,9 +224,9 @@ def data() -> None:
     """Check a folder, zip or array file, or keep the statistics of its images; no training.
 
     `check` reads every image, at the side in pixels that training would use if it is named, and
-    with its `data.resolution`, `data.channels` or `data.range`; it says which values there are, and
-    ends with 1 where an image cannot be read. `stats` takes the words of a training, and computes
-    what the scores of such runs will look up in the user's cache.
+    with its `data.resolution`, `data.channels`, `data.range`, `data.images` or `data.labels`; it
+    says which values there are, and ends with 1 where an image cannot be read. `stats` takes the
+    words of a training, and computes what the scores of such runs will look up in the user's cache.
     """
     from ganlab.data import check
 
@@ -247,7 +248,7 @@ def data() -> None:
         case _:
             raise ValueError(
                 "usage: python -m ganlab data check <path> [resolution] [data.channels=4] "
-                "[data.range=auto], "
+                "[data.range=auto] [data.images=x] [data.labels=y], "
                 "or python -m ganlab data stats data=... metrics=... features=..."
             )
 

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 WORD = re.compile(r"([+~]*[\w./@]+)=(.+)", re.DOTALL)
-PATH_KEY = re.compile(r".*(?:path|ckpt|dir|directory|file|weights)")
+PATH_KEY = re.compile(r".*(?:path|ckpt|dir|directory|file|weights)|fake|init|study\.held_out")
 PATH_STARTS = ("~/", "/", "./", "../")
 PLAIN = re.compile(r"[\w./:+\-@%]*", re.ASCII)  # what Hydra's grammar takes without quotes
 VALUED = {  # Hydra's flags that take the next word
@@ -44,12 +44,16 @@ def value_of(words: Iterable[str], key: str) -> Any:
     """What the words set a key to: text, a number, a list, or None where none does; the last one.
 
     Raises:
-        ValueError: several values, as of a sweep.
+        ValueError: several values, as of a sweep, or what Hydra's grammar does not take.
     """
     said = [word for word in words if key_of(word) == key and "=" in word]
     if not said:
         return None
-    override = parse_override(said[-1])
+    try:
+        override = parse_override(said[-1])
+    except HydraException as error:
+        way = f"put its value in apostrophes, as in \"{key}='...'\""
+        raise ValueError(f"{said[-1]} cannot be read ({error}): {way}") from None
     if override.is_sweep_override():
         raise ValueError(f"{said[-1]}: one {key} at a time")
     return override.value()

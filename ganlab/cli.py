@@ -1,4 +1,4 @@
-"""What the command line needs before torch is imported: paths, resolvers, one-line errors."""
+"""What the command line needs before torch is imported: resolvers, its words, one-line errors."""
 
 import difflib
 import os
@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.arguments import arrange, key_of, value_of
 from ganlab.hydra_versions import register_resolver, whitelist
+from ganlab.places import config_folder, data_choice, training_directory
 from ganlab.processes import external_rank
 
 # What a user can cause; anything else is a defect and keeps its traceback.
@@ -38,7 +39,6 @@ EXTRAS = {  # what begins the names of options that come with a plugin -> the ex
     "hydra/launcher/ray": "ray",
 }
 PLUGIN = r"Unknown plugin class : 'hydra_plugins\.hydra_(submitit|ray|optuna)\w*"  # of an extra
-CHECKPOINTS, KEPT = "checkpoints", "kept"  # folders: of a run, and in it of those that stay
 STOPPED_EARLY = "stopped before anything was trained"
 
 
@@ -79,64 +79,6 @@ def nearest(word: str, known: Iterable[str]) -> str:
     others = [each for each in known if each != word]
     close = difflib.get_close_matches(word, others, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def run_of(ckpt: str | Path) -> Path | None:
-    """The directory of the run whose checkpoint this is, one that is kept too; None without one.
-
-    Runs, their `checkpoints` and the files there may be links: where they lead counts before where
-    they stand.
-    """
-    path = Path(ckpt).expanduser()
-    for place in (Path(os.path.realpath(path)), path.absolute()):  # of a loop of links too
-        folder = place.parent.parent if place.parent.name == KEPT else place.parent
-        if folder.name == CHECKPOINTS:
-            return folder.parent.resolve()
-    return None
-
-
-def is_among(ckpt: str | Path, checkpoints: Path) -> bool:
-    """Whether a checkpoint is one of a folder, or kept there, by its place or by a link to it."""
-    name, place = Path(ckpt).name, Path(os.path.realpath(Path(ckpt).expanduser()))
-    return any(
-        place == Path(os.path.realpath(folder / name)) or place.parent == folder.resolve()
-        for folder in (checkpoints, checkpoints / KEPT)
-    )
-
-
-def training_directory(ckpt: str | None, fresh: str) -> str:
-    """Where a training run writes: the checkpoint's own run when it resumes one, else `fresh`."""
-    found = run_of(ckpt) if ckpt else None
-    return fresh if found is None else str(found)
-
-
-def config_folder(ckpt: str | None, run: str) -> str | None:
-    """Where Hydra keeps the composed config; nowhere on a resume, whose run has its own.
-
-    A branch, of another run's checkpoint, is a run of its own.
-    """
-    return None if ckpt and is_among(ckpt, Path(run).expanduser() / CHECKPOINTS) else ".hydra"
-
-
-def data_choice(ckpt: str | None) -> str:
-    """Name of the data config that a checkpoint's run was started with.
-
-    The file beside the checkpoint is read as text: what is no name in it is ignored. Without a
-    checkpoint files are evaluated.
-    """
-    if ckpt is None:
-        return "files"
-    run = run_of(str(ckpt))
-    if run is None:
-        return "unknown"
-    path = run / ".hydra" / "hydra.yaml"
-    try:
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    except (OSError, ValueError):
-        return "unknown"
-    choices = text.partition("\n    choices:\n")[2]
-    found = re.match(r"(?: {6}.*\n)*? {6}data: ([\w-]+)\n", choices)
-    return found[1] if found else "unknown"
 
 
 def register_resolvers() -> None:
@@ -358,6 +300,17 @@ def _no_space(path: str = "a file of this run") -> str:
     )
 
 
+def _without_folder(key: str) -> str:
+    return (
+        f"{key} cannot be told before the run has a folder: run_dir and hydra.run.dir stay; name "
+        "one with hydra.run.dir=<folder>"
+    )
+
+
+def _stays(key: str) -> str:
+    return f"{key} cannot be taken out (~{key}): Hydra needs it; its parts can be set"
+
+
 EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
     (r"\[Errno 28\] [^:]*: '([^']*)'$", _no_space),
     (r"\[Errno 28\] [^:]*$", _no_space),  # a write, of which the system names no file
@@ -366,6 +319,8 @@ EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
     (r"Could not find '([^']+)'", _unknown_option),
     (PLUGIN, _no_plugin),
     (r"Missing mandatory value: (\S+)", _missing_value),
+    (r"HydraConfig was not set.*full_key: (\S+)", _without_folder),
+    (r"does not support deletion.*full_key: (\S+)", _stays),
 ]
 
 

@@ -15,12 +15,17 @@ CODES = {"Tab": 9, "Enter": 13}  # keys that do something of their own
 class Browser:
     """`with Browser(folder) as b: b.open(path); b.run("1 + 1"); b.key("ArrowLeft")`."""
 
-    def __init__(self, folder, width=900, height=700):
+    def __init__(self, folder, width=900, height=700, more=()):
         self.downloads = folder / "downloads"
         self.downloads.mkdir()
         to_read, self.send_to = os.pipe()
         self.read_from, to_write = os.pipe()
-        flags = [*FLAGS, f"--window-size={width},{height}", f"--user-data-dir={folder / 'profile'}"]
+        flags = [
+            *FLAGS,
+            *more,
+            f"--window-size={width},{height}",
+            f"--user-data-dir={folder / 'profile'}",
+        ]
         shell = f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}'  # its debugging pipe is 3 and 4
         self.process = subprocess.Popen(
             ["bash", "-c", shell, CHROMIUM, *flags, "--remote-debugging-pipe", "about:blank"],

@@ -71,6 +71,18 @@ def test_the_last_word_counts_and_null_is_none():
         checkpoint_of(["ckpt=a,b"])
 
 
+def test_what_cannot_be_read_says_how_it_could():
+    with pytest.raises(ValueError, match=r"seed=a \{ cannot be read \(.*\): .* \"seed='\.\.\.'\""):
+        value_of(["seed=a {"], "seed")
+
+
+@pytest.mark.parametrize("name", ["sh-{000000..000002}.tar", "my fakes.npz:images", "10"])
+def test_a_place_that_is_no_file_is_text_too(name):
+    for key in ("fake", "study.held_out", "init"):
+        assert value_of(arrange([f"{key}={name}"], []), key) == name
+    assert value_of(arrange(["metrics.num_fake=10"], []), "metrics.num_fake") == 10
+
+
 def test_flags_may_stand_anywhere_with_what_they_take():
     words = ["model=dcgan", "--config-dir", "/x=it's", "-c", "job", "ckpt=/a", "-m", "-i", "seed=1"]
     flags = ["--config-dir", "/x=it's", "-c", "job", "-m", "--info=all"]
@@ -90,7 +102,11 @@ def test_the_flags_that_take_a_word_are_hydras():
 
 @pytest.mark.parametrize("path", AWKWARD)
 @pytest.mark.parametrize(
-    "key", ["ckpt", "data.path", "hydra.run.dir", "+data.cache_dir", "study.image", "study.results"]
+    "key",
+    [
+        *("ckpt", "data.path", "hydra.run.dir", "+data.cache_dir", "study.image", "study.results"),
+        *("fake", "init", "study.held_out"),
+    ],
 )
 def test_paths_pass_through_the_grammar_unchanged(key, path):
     (word,) = arrange([f"{key}={path}"], [])

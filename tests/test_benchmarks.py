@@ -179,3 +179,18 @@ def test_what_is_slower_than_its_bar_is_named():
         *("tar at 64 px, memory", "tar at 64 px, files", "tar at 256 px, files")
     ]
     assert not [*loader.below({"64": {"times_the_step": fine}})]
+
+
+def test_a_move_of_a_slider_is_a_picture_of_its_own(tmp_path, monkeypatch):
+    from ganlab.app.session import Session
+    from ganlab.systems.pretrained import Pretrained
+
+    monkeypatch.setenv("GANLAB_CACHE", str(tmp_path))
+    explorer = loaded("explorer")
+    torch.manual_seed(0)
+    session = Session("toy", Pretrained(explorer.stylegan2.Generator(16, 3, 8, 8, 4, 8, 2)))
+    session.generator.mean_style.normal_()
+    moves = explorer.moves_of(session)
+    assert {*moves} == {"rate", "between", "truncation"}
+    for name in ("between", "truncation"):
+        assert moves[name](0.3)[0].png != moves[name](0.8)[0].png

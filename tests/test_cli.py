@@ -23,7 +23,8 @@ from hydra.core.hydra_config import HydraConfig
 from PIL import Image
 
 from ganlab.__main__ import COMMANDS, REARRANGED, main
-from ganlab.cli import SharedError, conf_dir, fail, is_among, one_line, run_of, training_directory
+from ganlab.cli import SharedError, conf_dir, fail, one_line
+from ganlab.places import is_among, run_of, training_directory
 from ganlab.runs import locks
 from ganlab.systems.trainer import make_trainer
 
@@ -505,6 +506,17 @@ def test_a_gpu_that_is_not_there_is_one_line_with_the_way_out():
 )
 def test_an_option_that_is_not_there_is_named_with_those_that_are(path, said):
     assert one_line(ValueError(f"Could not find '{path}'")).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("~run_dir", "error: run_dir cannot be told before the run has a folder"),
+        ("~hydra.job", "error: hydra.job cannot be taken out (~hydra.job)"),
+    ],
+)
+def test_what_hydra_needs_cannot_be_taken_out(complaint, word, said):
+    assert complaint("train.py", *TINY, word).startswith(said)
 
 
 def test_a_disk_that_is_full_before_a_run_began_is_told_with_the_way_out():

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ganlab.data.collection import Arrays, content_hash
-from ganlab.data.files import require_path, state
+from ganlab.data.files import choice_of_images, require_path, state
 from ganlab.data.labels import LABEL_COLUMNS, number_labels
 from ganlab.data.problems import BrokenData, Problem
 from ganlab.storage import DamagedFile
@@ -36,20 +36,25 @@ class ArrayFile:
         images: str | None = None,  # .npz: key of the images; needed only if several would do
         labels: str | bool | None = None,  # .npz: their key; .npy: a second .npy; False = none
         channels: int = 3,  # asked for; tells which axis they are on
+        key: str = "data.path",  # the option that names the file, for messages
     ) -> None:
         self.path, self.images, self.labels, self.channels = path, images, labels, channels
+        self.key = key
 
     def prepare(self) -> None:
         """Nothing to fetch."""
 
     def open(self) -> Arrays:
         """Read (.npz) or map (.npy) the file; raises `FileNotFoundError` or `BrokenData`."""
-        place = require_path(self.path, GUIDE)
+        place = require_path(self.path, GUIDE, self.key)
         with _named_as(place):
             if is_archive(place):
                 images, labels = self._chosen(place, ArrayArchive(place))
-            else:
+            elif self.images is None:
                 images, labels = read_npy(place), self._beside()
+            else:
+                choice = f"{choice_of_images(self.key, place)}{self.images}"
+                raise _wrong(place, f"is one array, without names: leave out {choice}")
         pixels = _channels_last(place, images, self.channels)
         numbers, names = (None, []) if labels is None else labels.classes(place, len(pixels))
         found = Arrays(pixels, numbers, names, str(place), self._fingerprint(place))
@@ -65,15 +70,16 @@ class ArrayFile:
     def _beside(self) -> "_Labels | None":
         if not self.labels:
             return None
-        place = require_path(str(self.labels), "an .npy file of N integer labels")
+        guide = "an .npy file of N integer labels"
+        place = require_path(str(self.labels), guide, "data.labels")
         with _named_as(place):
             return _Labels(place.name, np.asarray(read_npy(place)))
 
     def _chosen(self, place: Path, arrays: ArrayArchive) -> "tuple[NDArray[Any], _Labels | None]":
         shapes = arrays.shapes
-        images = _key(
-            place, "images", self.images, [k for k in shapes if len(shapes[k]) > 2], shapes
-        )
+        choice = choice_of_images(self.key, place)
+        pictures = [k for k in shapes if len(shapes[k]) > 2]
+        images = _key(place, "images", choice, self.images, pictures, shapes)
         if images is None:
             raise _wrong(place, f"holds no array of images: {_named(shapes)}")
         if self.labels is False:
@@ -83,7 +89,7 @@ class ArrayFile:
         flat = [k for k in shapes if (math.prod(shapes[k]),) == num and k != images]
         rows = [k for k in shapes if len(shapes[k]) == 2 and shapes[k][:1] == num]
         rows = [k for k in rows if k.lower() in NAMED_AS_LABELS]
-        labels = _key(place, "labels", asked, flat or rows, shapes)
+        labels = _key(place, "labels", "data.labels=", asked, flat or rows, shapes)
         return arrays[images], None if labels is None else _Labels(labels, arrays[labels])
 
 
@@ -151,18 +157,18 @@ def _named_as(place: Path) -> Iterator[None]:
 def _key(
     place: Path,
     role: str,
+    choice: str,  # how a user says which, up to its name
     asked: str | None,
     fitting: list[str],
     shapes: Mapping[str, tuple[int, ...]],
 ) -> str | None:
+    if asked in shapes or (asked is None and len(fitting) < 2):
+        return asked or next(iter(fitting), None)
+    reason = f"several arrays may be the {role}, {', '.join(fitting)}"
     if asked is not None:
-        if asked not in shapes:
-            raise _wrong(place, f"has no array data.{role}={asked}: {_named(shapes)}")
-        return asked
-    if len(fitting) > 1:
-        choice = f"set data.{role} to one of {', '.join(fitting)}"
-        raise BrokenData([Problem(str(place), f"several arrays may be the {role}", choice)])
-    return fitting[0] if fitting else None
+        reason = f"has no array {choice}{asked}: {_named(shapes)}"
+    fix = f"say which, as {choice}{fitting[0]}" if fitting else f"what is read is {GUIDE}"
+    raise BrokenData([Problem(str(place), reason, fix)])
 
 
 def _channels_last(place: Path, images: NDArray[Any], channels: int) -> NDArray[Any]:
@@ -193,4 +199,4 @@ def _named(shapes: Mapping[str, tuple[int, ...]]) -> str:
 
 
 def _wrong(place: Path, reason: str) -> BrokenData:
-    return BrokenData([Problem(str(place), reason, f"data.path takes {GUIDE}")])
+    return BrokenData([Problem(str(place), reason, f"what is read is {GUIDE}")])

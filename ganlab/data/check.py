@@ -34,12 +34,14 @@ def survey(
     resolution: Resolution | None = None,  # images smaller than it are problems as well
     channels: int = 3,  # as data.channels
     range: Given = None,  # as data.range
+    images: str | None = None,  # as data.images of arrays and tables
+    labels: str | bool = True,  # as data.labels
 ) -> Survey:
     """Read every image; no problem means that training on `data.path=<path>` would do so too."""
     place = place_named(path, "data.path")
     enlarge, size = resolution is None, 4 if resolution is None else resolution
     fitting = Fitting(size, channels, enlarge=enlarge, scale=stated_scale(range))
-    source = source_of(place, channels, resolution=resolution)
+    source = source_of(place, channels, labels, resolution=resolution, images=images)
     if shard_files(place) is None and not place.exists():
         return Survey([Problem(str(path), "does not exist", "check the spelling")])
     try:

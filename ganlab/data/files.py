@@ -163,11 +163,16 @@ def files_below(folder: Path, within: str = "", above: Sequence[Path] = ()) -> I
 class ZipFiles(Files):
     """Image files in a zip archive, read in place."""
 
-    def __init__(self, place: Path, labels: bool = True, guide: str = "a .zip of images") -> None:
+    def __init__(
+        self,
+        place: Path,
+        labels: bool = True,
+        takes: str = "data.path takes a .zip of images",  # for messages
+    ) -> None:
         try:
             self.archive = zipfile.ZipFile(place)
         except Exception as error:  # zipfile raises whatever damaged bytes lead it to
-            fix = f"data.path takes {guide}; an archive that arrived damaged must be fetched again"
+            fix = f"{takes}; an archive that arrived damaged must be fetched again"
             problem = Problem(str(place), f"is not a zip archive ({error})", fix)
             raise BrokenData([problem]) from error
         self.lock = threading.Lock()
@@ -200,16 +205,27 @@ class ZipFiles(Files):
         return content_hash(bool(self.class_names), *states)
 
 
-def require_path(path: str | Path | None, guide: str) -> Path:
-    """The path, found; raises FileNotFoundError with the guide to what belongs there."""
+def require_path(path: str | Path | None, guide: str, key: str = "data.path") -> Path:
+    """The path that `key` names, found.
+
+    Raises:
+        FileNotFoundError: there is none; with the guide to what belongs there.
+    """
     if not path:
-        raise FileNotFoundError(f"data.path is not set; it takes {guide}")
+        raise FileNotFoundError(f"{key} is not set; it takes {guide}")
     place = Path(path).expanduser()
     if not place.exists():
-        raise FileNotFoundError(f"data.path={path} does not exist; it takes {guide}")
+        raise FileNotFoundError(f"{key}={path} does not exist; it takes {guide}")
     if not place.is_dir() and (kind := irregularity(place)) is not None:
-        raise FileNotFoundError(f"data.path={path} is {kind}; it takes {guide}")
+        raise FileNotFoundError(f"{key}={path} is {kind}; it takes {guide}")
     return place
+
+
+def choice_of_images(key: str, path: str | Path | None) -> str:
+    """How a user says which array or column holds the images, up to its name: `data.images=`, or
+    `fake=a.npz:` where another option than `data.path` names the file.
+    """
+    return "data.images=" if key == "data.path" else f"{key}={path}:"
 
 
 def state(place: Path) -> str:

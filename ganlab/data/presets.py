@@ -10,13 +10,14 @@ from typing import Any
 from ganlab.checks.places import place_named
 from ganlab.data.arrays import ArrayFile
 from ganlab.data.binaries import CIFAR10, STL10
+from ganlab.data.collection import Source
 from ganlab.data.containers import ImageFiles
 from ganlab.data.decode import sides
 from ganlab.data.emoji import EmojiSheet
 from ganlab.data.generated import Generated, Painter
 from ganlab.data.idx import MNIST, FashionMNIST
 from ganlab.data.module import ImageData
-from ganlab.data.sources import GUIDE, set_up_beside, source_of
+from ganlab.data.sources import GUIDE, part_named, set_up_beside, source_of
 from ganlab.data.synthetic import Synthetic
 from ganlab.data.tables import HubImages, ParquetImages
 from ganlab.data.values import Given
@@ -45,45 +46,55 @@ PLACES365_GUIDE = (
 )
 
 
-def fashion_mnist(path: str | None = None, full: bool = False, **options: Any) -> ImageData:
+def fashion_mnist(path: str | None = None, full: bool = False, **options: object) -> ImageData:
     """Fashion-MNIST: the embedded test split of 10,000 images, or all 70,000 with `full`."""
-    return ImageData(FashionMNIST(path, full), **options)
+    return _data(FashionMNIST(path, full), options)
 
 
 def emoji(
-    variants: bool = True, split: str = "all", num: int | None = None, **options: Any
+    variants: bool = True, split: str = "all", num: int | None = None, **options: object
 ) -> ImageData:
     """The embedded Noto Emoji; see `EmojiSheet`."""
-    return ImageData(EmojiSheet(variants, split, num), **options)
+    return _data(EmojiSheet(variants, split, num), options)
 
 
-def mnist(path: str | None = None, split: str = "train", **options: Any) -> ImageData:
+def mnist(path: str | None = None, split: str = "train", **options: object) -> ImageData:
     """MNIST's idx files in the folder `path`; `split` is train, test or all."""
-    return ImageData(MNIST(path, split), **options)
+    return _data(MNIST(path, split), options)
 
 
-def folder(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+def folder(path: str | None = None, labels: bool = True, **options: object) -> ImageData:
     """A folder of images, with the labels of a file beside them or of nested folders."""
     return _of_files(path, labels, "a folder of images", options)
 
 
-def any_images(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
-    """Whatever lies at the path, told by its name and content; labels as in `folder`."""
-    asked = options.get("channels", 3), labels, "data.path", options.get("resolution")
-    return ImageData(source_of(path, *asked), **options)
+def any_images(
+    path: str | None = None,
+    labels: bool = True,
+    channels: int = 3,
+    resolution: Resolution = 32,
+    images: str | None = None,
+    key: str = "data.path",
+    **options: object,
+) -> ImageData:
+    """Whatever lies at the path that `key` names, told by its name and content; labels as in
+    `folder`, `images` as in `arrays`.
+    """
+    source = source_of(path, channels, labels, key, resolution, images)
+    return _data(source, options | {"channels": channels, "resolution": resolution})
 
 
-def zipped(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+def zipped(path: str | None = None, labels: bool = True, **options: object) -> ImageData:
     """A zip archive of images, never unpacked; labels as in `folder`."""
     return _of_files(path, labels, "a .zip of images", options)
 
 
-def tar(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+def tar(path: str | None = None, labels: bool = True, **options: object) -> ImageData:
     """A tar archive of images or WebDataset's shards, read in place; labels also from `.cls`."""
     return _of_files(path, labels, TAR_GUIDE, options)
 
 
-def lmdb(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+def lmdb(path: str | None = None, labels: bool = True, **options: object) -> ImageData:
     """Encoded images in an LMDB file; labels as in `folder`, by their keys."""
     return _of_files(path, labels, "an LMDB folder or file of images", options)
 
@@ -93,10 +104,10 @@ def parquet(
     images: str | None = None,
     labels: str | bool | None = None,
     split: str | None = None,
-    **options: Any,
+    **options: object,
 ) -> ImageData:
     """Parquet files with a column of encoded images, and if wanted one of labels."""
-    return ImageData(ParquetImages(path, images, labels, split), **options)
+    return _data(ParquetImages(path, images, labels, split), options)
 
 
 def huggingface(
@@ -107,22 +118,22 @@ def huggingface(
     labels: str | bool | None = None,
     subset: str | None = None,
     revision: str | None = None,
-    **options: Any,
+    **options: object,
 ) -> ImageData:
     """A data set of Hugging Face's `datasets`: a folder of `save_to_disk`, or a name."""
     source = HubImages(path, hub_path, split, images, labels, subset, revision)
-    return ImageData(source, **options)
+    return _data(source, options)
 
 
 def arrays(
     path: str | None = None,
     images: str | None = None,
     labels: str | bool | None = None,
-    **options: Any,
+    channels: int = 3,
+    **options: object,
 ) -> ImageData:
     """An .npy or .npz file; `images` and `labels` name arrays in the .npz where that is needed."""
-    channels = options.get("channels", 3)
-    return ImageData(ArrayFile(path, images, labels, channels), **options)
+    return _data(ArrayFile(path, images, labels, channels), options | {"channels": channels})
 
 
 def generated(
@@ -130,50 +141,51 @@ def generated(
     num: int = 20_000,
     latent_seed: int = 0,
     painter: Callable[[str], Painter] | None = None,
-    **options: Any,
+    resolution: Resolution = 32,
+    **options: object,
 ) -> ImageData:
     """`num` samples of the generator in `ckpt`, drawn once; `painter` opens the checkpoint."""
-    sized = not options.get("enlarge") and "resolution" in options
-    needed = min(sides(options["resolution"])) if sized else 1
-    return ImageData(Generated(ckpt, num, latent_seed, painter, needed), **options)
+    needed = 1 if options.get("enlarge") else min(sides(resolution))
+    source = Generated(ckpt, num, latent_seed, painter, needed)
+    return _data(source, options | {"resolution": resolution})
 
 
-def synthetic(num: int = 1000, resolution: Resolution = 32, **options: Any) -> ImageData:
+def synthetic(num: int = 1000, resolution: Resolution = 32, **options: object) -> ImageData:
     """`num` procedurally drawn discs, rectangles and gradients, drawn at the resolution."""
-    return ImageData(Synthetic(num, max(sides(resolution))), resolution=resolution, **options)
+    return _data(Synthetic(num, max(sides(resolution))), options | {"resolution": resolution})
 
 
-def cifar10(path: str | None = None, split: str = "train", **options: Any) -> ImageData:
+def cifar10(path: str | None = None, split: str = "train", **options: object) -> ImageData:
     """CIFAR-10's binary version; `split` is train (50,000), test (10,000) or all."""
-    return ImageData(CIFAR10(path, split), **options)
+    return _data(CIFAR10(path, split), options)
 
 
-def stl10(path: str | None = None, split: str = "unlabeled", **options: Any) -> ImageData:
+def stl10(path: str | None = None, split: str = "unlabeled", **options: object) -> ImageData:
     """STL-10's binary version; `split` is unlabeled (100,000), train (5,000) or test (8,000)."""
-    return ImageData(STL10(path, split), **options)
+    return _data(STL10(path, split), options)
 
 
-def celeba(path: str | None = None, **options: Any) -> ImageData:
+def celeba(path: str | None = None, **options: object) -> ImageData:
     """CelebA, aligned and cropped, without labels."""
     return _of_files(path, False, CELEBA_GUIDE, options)
 
 
-def celebahq(path: str | None = None, **options: Any) -> ImageData:
+def celebahq(path: str | None = None, **options: object) -> ImageData:
     """CelebA-HQ, without labels."""
     return _of_files(path, False, CELEBAHQ_GUIDE, options)
 
 
-def ffhq(path: str | None = None, **options: Any) -> ImageData:
+def ffhq(path: str | None = None, **options: object) -> ImageData:
     """FFHQ; its numbered folders are no classes."""
     return _of_files(path, False, FFHQ_GUIDE, options)
 
 
-def lsun(path: str | None = None, **options: Any) -> ImageData:
+def lsun(path: str | None = None, **options: object) -> ImageData:
     """One LSUN category, in its LMDB or exported to image files."""
     return _of_files(path, False, LSUN_GUIDE, options)
 
 
-def places365(path: str | None = None, labels: bool = True, **options: Any) -> ImageData:
+def places365(path: str | None = None, labels: bool = True, **options: object) -> ImageData:
     """Places365-Standard at 256 px with its 365 scene labels."""
     return _of_files(path, labels, PLACES365_GUIDE, options)
 
@@ -187,20 +199,28 @@ def held_out_data(place: str | Path, like: Any, key: str = "study.held_out") -> 
         FileNotFoundError: there is no such place; the message names `key`.
         BrokenData: images that cannot be used.
     """
-    path = place_named(place, key)
-    if not path.exists():
+    path, images = part_named(str(place), key)
+    if not place_named(path, key).exists():
         raise FileNotFoundError(f"{key}={place} does not exist; it takes {GUIDE}")
     wanted = like.fitting
     options: dict[str, Any] = {"resolution": wanted.resolution, "channels": wanted.channels}
-    options |= {"fit": wanted.fit, "filter": wanted.filter, "enlarge": True, "name": path.stem}
+    options |= {"fit": wanted.fit, "filter": wanted.filter, "enlarge": True, "key": key}
+    options |= {"images": images, "name": Path(path).stem}
     scale = like.scale() if isinstance(like, ImageData) else None
 
     def build(given: Given) -> ImageData:
-        return any_images(str(path), labels=False, range=given, **options)
+        return any_images(path, labels=False, range=given, **options)
 
     return set_up_beside(
         build, None if scale is None else [scale.low, scale.high], f"{key}={place}"
     )
+
+
+def _data(
+    source: Source,
+    options: Mapping[str, Any],  # of `ImageData`, as the config says them: checked before
+) -> ImageData:
+    return ImageData(source, **options)
 
 
 def _of_files(
@@ -210,4 +230,4 @@ def _of_files(
     options: Mapping[str, Any],  # of `ImageData`
 ) -> ImageData:
     """Image files wherever they lie; the size asked for where several are kept."""
-    return ImageData(ImageFiles(path, labels, guide, options.get("resolution")), **options)
+    return _data(ImageFiles(path, labels, guide, options.get("resolution")), options)

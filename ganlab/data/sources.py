@@ -10,7 +10,7 @@ from pathlib import Path
 from ganlab.checks.places import place_named
 from ganlab.data.arrays import ArrayFile
 from ganlab.data.collection import Source, survey_values
-from ganlab.data.containers import ImageFiles
+from ganlab.data.containers import NUMPY, PARQUET, ImageFiles, begins
 from ganlab.data.files import files_below, is_image_name
 from ganlab.data.module import ImageData
 from ganlab.data.tables import SAVED, HubImages, ParquetImages
@@ -19,37 +19,64 @@ from ganlab.nn.frames import Resolution
 
 GUIDE = "a folder of images, .zip, .tar, .npy, .npz, .parquet, LMDB or a folder of save_to_disk"
 ARRAYS = (".npy", ".npz")
-PARQUET = ".parquet"
+SUFFIX = ".parquet"
 
 
 def source_of(
     path: str | Path | None,
     channels: int = 3,  # asked for; tells which axis of an array they are on
-    labels: bool = True,  # False: those of files and tables are left out
-    key: str = "data.path",  # for messages
+    labels: str | bool = True,  # the array or column of labels; False: all labels are left out
+    key: str = "data.path",  # the option that names the path, for messages
     resolution: Resolution | None = None,  # asked for, where several are kept; None = the largest
+    images: str | None = None,  # the array or column of images, where several could be meant
 ) -> Source:
     """The source of the images at a path; a wrong one says so when it is opened.
 
     Raises:
-        ValueError: a name longer than there can be.
+        ValueError: a name longer than there can be, or names of arrays where there are none.
     """
     place = None if path is None else place_named(path, key)
-    suffix = "" if place is None else place.suffix.lower()
-    if suffix in ARRAYS:
-        return ArrayFile(place, labels=None if labels else False, channels=channels)
-    column = None if labels else False
-    if suffix == PARQUET or (place is not None and _holds_tables(place)):
-        return ParquetImages(place, labels=column)
-    if place is not None and any((place / name).is_file() for name in SAVED):
-        return HubImages(place, labels=column)
-    return ImageFiles(place, labels, GUIDE, resolution)
+    wanted = None if labels is True else labels
+    if place is not None and _is_array(place):
+        return ArrayFile(place, images, wanted, channels, key)
+    if place is not None and _is_table(place):
+        return ParquetImages(place, images, wanted, key=key)
+    if place is not None and _is_saved(place):
+        return HubImages(place, images=images, labels=wanted, key=key)
+    for role, name in (("images", images), ("labels", wanted)):
+        if name:
+            raise ValueError(f"data.{role}={name}: {key}={path} has no arrays and no columns")
+    return ImageFiles(place, labels is not False, GUIDE, resolution, key)
 
 
-def _holds_tables(place: Path) -> bool:
-    """Whether a folder has Parquet files, at the top or in Hugging Face's `data`, and no images."""
-    found = any(any((place / within).glob(f"*{PARQUET}")) for within in ("", "data"))
+def part_named(path: str, key: str) -> tuple[str, str | None]:
+    """`a.npz:images` as the file and which array or column of it holds the images.
+
+    Raises:
+        ValueError: a name longer than there can be.
+    """
+    whole, _, name = path.rpartition(":")
+    if not name or not whole or place_named(path, key).exists():
+        return path, None
+    place = place_named(whole, key)
+    chosen = place.exists() and (_is_array(place) or _is_table(place) or _is_saved(place))
+    return (whole, name) if chosen else (path, None)
+
+
+def _is_array(place: Path) -> bool:
+    return place.suffix.lower() in ARRAYS or (place.is_file() and begins(place, NUMPY))
+
+
+def _is_table(place: Path) -> bool:
+    """Whether it is a Parquet file, or a folder of such, at the top or in `data`, and no images."""
+    if place.suffix.lower() == SUFFIX or place.is_file():
+        return place.suffix.lower() == SUFFIX or begins(place, PARQUET)
+    found = any(any((place / within).glob(f"*{SUFFIX}")) for within in ("", "data"))
     return found and not any(map(is_image_name, files_below(place)))
+
+
+def _is_saved(place: Path) -> bool:
+    return any((place / name).is_file() for name in SAVED)
 
 
 def set_up_beside(

@@ -16,7 +16,7 @@ import numpy as np
 
 from ganlab.data import stored
 from ganlab.data.collection import Collection, content_hash
-from ganlab.data.files import require_path, state
+from ganlab.data.files import choice_of_images, require_path, state
 from ganlab.data.labels import LABEL_COLUMNS, number_labels
 from ganlab.data.problems import BrokenData, Problem, UnusableImage
 from ganlab.data.stored import LARGEST, Stored
@@ -38,10 +38,11 @@ class Rows(Collection):
         columns: Mapping[str, bool],  # column -> whether it may hold encoded images
         images: str | None,  # the column of images; None = the only one
         labels: str | bool | None,  # the column of labels; None = one named so; False = none
+        choice: str,  # how a user says which column is that of images, up to its name
     ) -> None:
         self.place = place
         fitting = [name for name, holds in columns.items() if holds]
-        self.image_column = _column(place, "images", images, fitting, columns)
+        self.image_column = _column(place, choice, images, fitting, columns)
         named = [name for name in columns if name in LABEL_COLUMNS]
         wanted = named[0] if labels is None and len(named) == 1 else labels or None
         if labels is None and len(named) > 1:
@@ -98,7 +99,12 @@ class ParquetRows(Rows):
     """Rows of Parquet files, in their order; a few row groups are in memory at a time."""
 
     def __init__(
-        self, place: Path, parts: Sequence[Path], images: str | None, labels: str | bool | None
+        self,
+        place: Path,
+        parts: Sequence[Path],
+        images: str | None,
+        labels: str | bool | None,
+        choice: str,
     ) -> None:
         import pyarrow.parquet as parquet
 
@@ -116,7 +122,7 @@ class ParquetRows(Rows):
                 raise _wrong(str(part), reason, "name one of them, or set data.split")
         self.schema = schema
         columns = {each.name: _holds_images(each.type) for each in schema}
-        super().__init__(str(place), columns, images, labels)
+        super().__init__(str(place), columns, images, labels, choice)
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -179,23 +185,26 @@ class ParquetImages:
         images: str | None = None,  # column of images, where several could be meant
         labels: str | bool | None = None,  # column of labels; None = one named so; False = none
         split: str | None = None,  # of a folder: files whose names begin so, as train
+        key: str = "data.path",  # the option that names the place, for messages
     ) -> None:
         self.path, self.images, self.labels, self.split = path, images, labels, split
+        self.key = key
 
     def prepare(self) -> None:
         """Nothing to fetch."""
 
     def open(self) -> ParquetRows:
         """Open the files; raises `FileNotFoundError`, `BrokenData`, or ImportError with a hint."""
-        place = require_path(self.path, PARQUET_GUIDE)
+        place = require_path(self.path, PARQUET_GUIDE, self.key)
         import_library("pyarrow", "parquet")
         found = sorted(place.rglob("*.parquet")) if place.is_dir() else [place]
         of_split = self.split is None or not place.is_dir()
         parts = [each for each in found if of_split or each.name.startswith(str(self.split))]
         if not parts:
             reason = f"holds no .parquet file{f' of split {self.split}' if found else ''}"
-            raise _wrong(str(place), reason, f"data.path takes {PARQUET_GUIDE}")
-        return ParquetRows(place, parts, self.images, self.labels)
+            raise _wrong(str(place), reason, f"what is read is {PARQUET_GUIDE}")
+        choice = choice_of_images(self.key, place)
+        return ParquetRows(place, parts, self.images, self.labels, choice)
 
 
 class HubRows(Rows):
@@ -207,6 +216,7 @@ class HubRows(Rows):
         table: Any,
         images: str | None,
         labels: str | bool | None,
+        choice: str,
         part: Sequence[str | None] = (),  # which part of it: subset, split, revision
     ) -> None:
         import datasets
@@ -226,7 +236,7 @@ class HubRows(Rows):
         classes = [n for n, k in table.features.items() if isinstance(k, datasets.ClassLabel)]
         if labels is None and len(classes) == 1:
             labels = classes[0]
-        super().__init__(place, kinds, images, labels)
+        super().__init__(place, kinds, images, labels, choice)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -265,11 +275,12 @@ class HubImages:
         labels: str | bool | None = None,  # column of labels; None = its classes; False = none
         subset: str | None = None,  # its configuration, where it has several
         revision: str | None = None,  # commit or tag of a name; None = the latest
+        key: str = "data.path",  # the option that names the folder, for messages
     ) -> None:
         if path and hub_path:
             raise ValueError(f"data.path={path} and data.hub_path={hub_path} are two answers")
         self.path, self.name, self.subset, self.revision = path, hub_path, subset, revision
-        self.split, self.images, self.labels = split, images, labels
+        self.split, self.images, self.labels, self.key = split, images, labels, key
 
     def prepare(self) -> None:
         """Fetch what a name stands for, once a machine, into the cache of `datasets`."""
@@ -279,10 +290,11 @@ class HubImages:
     def open(self) -> HubRows:
         """Open the split; raises `FileNotFoundError`, `BrokenData`, or ImportError with a hint."""
         part = (self.subset, self.split, self.revision)
+        choice = choice_of_images(self.key, self.path)
         if self.name:
-            return HubRows(self.name, self._named(), self.images, self.labels, part)
-        place = require_path(self.path, HUB_GUIDE)
-        return HubRows(str(place), self._saved(place), self.images, self.labels, part)
+            return HubRows(self.name, self._named(), self.images, self.labels, choice, part)
+        place = require_path(self.path, HUB_GUIDE, self.key)
+        return HubRows(str(place), self._saved(place), self.images, self.labels, choice, part)
 
     def _named(self) -> Any:
         datasets = import_library("datasets", "huggingface")
@@ -339,7 +351,7 @@ def _holds_images(kind: Any) -> bool:
 
 
 def _column(
-    place: str, role: str, asked: str | None, fitting: Sequence[str], columns: Mapping[str, bool]
+    place: str, choice: str, asked: str | None, fitting: Sequence[str], columns: Mapping[str, bool]
 ) -> str:
     if asked is None and len(fitting) == 1:
         return fitting[0]
@@ -349,10 +361,10 @@ def _column(
     told = f"has several columns of encoded images, {', '.join(fitting)}"
     told = told if fitting else f"has no column of encoded images; {there}"
     if asked is not None:
-        told = f"has no column data.{role}={asked}; {there}"
-        told = f"has no encoded images in data.{role}={asked}" if asked in columns else told
-    fix = f"set data.{role} to one of {', '.join(fitting)}"
-    raise _wrong(place, told, fix if fitting else "store the images themselves in the table")
+        told = f"has no column {choice}{asked}; {there}"
+        told = f"has no encoded images in {choice}{asked}" if asked in columns else told
+    fix = f"say which, as {choice}{fitting[0]}" if fitting else "store the images in the table"
+    raise _wrong(place, told, fix)
 
 
 def _class_names(metadata: Mapping[bytes, bytes], column: str) -> list[str] | None:

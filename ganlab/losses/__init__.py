@@ -5,6 +5,7 @@
 - `penalties`: on the discriminator (`r1`, `r2`, `gradient_penalty`, `drift`), on the generator
   (`path_length`)
 - `semantic`: on images that were drawn for the adversarial loss (`reconstruction`, `diversity`)
+- `cross_scale`: on the same, what ties the scales of one sample together (`cross_scale`)
 """
 
 from ganlab.losses.adversarial import (
@@ -16,6 +17,7 @@ from ganlab.losses.adversarial import (
     RelativisticPairing,
     Wasserstein,
 )
+from ganlab.losses.cross_scale import cross_scale
 from ganlab.losses.penalties import drift, gradient_penalty, path_length, r1, r2
 from ganlab.losses.semantic import diversity, reconstruction
 
@@ -27,6 +29,7 @@ __all__ = [
     "Relativistic",
     "RelativisticPairing",
     "Wasserstein",
+    "cross_scale",
     "diversity",
     "drift",
     "gradient_penalty",

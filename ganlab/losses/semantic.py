@@ -5,8 +5,9 @@ strengths, both have the call shape of terms on images that were drawn already:
 
     term(images, latents, condition, stages) -> scalar
 
-`condition` is what the generator was told, and `stages(images)` gives the frozen network's stages,
-fine to coarse, with a gradient.
+`images` are as the discriminator takes them, (N, C, H, W) or a list of scales; these terms are of
+the finest. `condition` is what the generator was told, and `stages(images)` gives the frozen
+network's stages, fine to coarse, with a gradient.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ganlab.losses.penalties import Images, scales
 
 Stages = Callable[[Tensor], Mapping[str, Tensor]]  # images -> stage -> (N, C, H, W) or (N, C)
 Standardize = Literal["concatenation", "kept"]  # over all of both maps, or what is compared of them
@@ -86,7 +89,7 @@ def distance(
 
 
 def reconstruction(
-    images: Tensor,  # (N, C, H, W)
+    images: Images,
     latents: Tensor,
     condition: Told | None,
     stages: Stages,
@@ -108,7 +111,7 @@ def reconstruction(
     """
     if condition is None or condition.masks is None or condition.features is None:
         raise ValueError("losses.reconstruction needs model.conditioner to tell features and masks")
-    found = stages(images)
+    found = stages(scales(images)[-1])
     distances = [
         distance(condition.features[name], found[name], mask, standardize).mean()
         for name, mask in condition.masks.items()
@@ -117,7 +120,7 @@ def reconstruction(
 
 
 def diversity(
-    images: Tensor,  # (N, C, H, W)
+    images: Images,
     latents: Tensor,  # (N, Z)
     condition: Told | None,
     stages: Stages,
@@ -133,8 +136,9 @@ def diversity(
     Raises:
         ValueError: an odd number of samples.
     """
-    if len(images) % 2:
-        raise ValueError(f"losses.diversity takes pairs, and the batch has {len(images)} images")
+    finest = scales(images)[-1]
+    if len(finest) % 2:
+        raise ValueError(f"losses.diversity takes pairs, and the batch has {len(finest)} images")
     z1, z2 = latents.flatten(1).chunk(2)
-    x1, x2 = images.flatten(1).chunk(2)
+    x1, x2 = finest.flatten(1).chunk(2)
     return weight * ((z1 - z2).abs().mean(1) / ((x1 - x2).abs().mean(1) + eps)).mean()

@@ -16,9 +16,10 @@ from torch import Tensor
 from ganlab.downloads import cache_dir
 from ganlab.metrics.score import Score, State, rank_and_world
 from ganlab.metrics.suite import Suite
+from ganlab.nn.frames import Resolution
 from ganlab.storage.archive import read_archive, write_archive
 
-Key = dict[str, str | int | bool | None]
+Key = dict[str, str | bool | Resolution | None]
 _FORMAT = 2  # raise when the choice of reals or the meaning of a state changes
 _FREE = ("memory_mb",)  # parameters of scores that bound memory or time and change no value
 
@@ -26,7 +27,7 @@ _FREE = ("memory_mb",)  # parameters of scores that bound memory or time and cha
 def real_key(
     suite: Suite,
     content_key: str,  # hash of the data and its preprocessing
-    resolution: int,  # side of the images, pixels
+    resolution: Resolution,  # of the images, pixels
     num_images: int,  # images the data has, of which the suite's choice is a function
     mirror: bool = False,  # whether `num_images` counts each image's mirror image too
 ) -> Key:

@@ -14,7 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from ganlab.cli import EXPECTED, KEPT, Again, fail
+from ganlab.cli import EXPECTED, Again, fail
+from ganlab.places import KEPT
 from ganlab.processes import external_rank, start_token
 from ganlab.runs import locks
 from ganlab.runs.directory import (

@@ -11,7 +11,6 @@ from typing import Any
 
 from torch import Tensor
 
-from ganlab.cli import run_of
 from ganlab.interop import (
     ganlab_safetensors,
     genforce_stylegan2,
@@ -19,6 +18,7 @@ from ganlab.interop import (
     rosinality_stylegan2,
 )
 from ganlab.interop.stylegan2 import Dialect, export_state
+from ganlab.places import run_of
 from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.recipes import rebuild_system
 from ganlab.storage.archive import write_archive

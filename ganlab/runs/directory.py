@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from ganlab.cli import CHECKPOINTS, KEPT, is_among, run_of
+from ganlab.places import CHECKPOINTS, KEPT, is_among, run_of
 from ganlab.processes import external_rank
 from ganlab.report.results import NAME, checked_result
 from ganlab.runs import locks

@@ -10,7 +10,7 @@ from ganlab.checks.ranges import text_of
 from ganlab.config import SECTIONS, ConfigError, Settings, build, locate, parameters
 from ganlab.data import ImageData, NoImages
 from ganlab.data.containers import shard_files
-from ganlab.data.sources import GUIDE, set_up_beside
+from ganlab.data.sources import GUIDE, part_named, set_up_beside
 from ganlab.data.values import Given, to_find
 from ganlab.runs.checkpoint_sampler import CheckpointSampler
 from ganlab.runs.recipes import names
@@ -70,13 +70,14 @@ def reals_of(config: DictConfig) -> Any:
 
 def open_images(place: str, config: DictConfig, extra: list[str]) -> ImageData:
     """The images of a place, decoded as the config's reals are."""
-    path = place_named(place, "fake")
-    if shard_files(place) is None and not path.exists():
+    path, images = part_named(place, "fake")
+    if shard_files(place, "fake") is None and not place_named(path, "fake").exists():
         raise ConfigError(f"fake={place} does not exist; it takes {GUIDE}")
     reals = reals_of(config)
     known = parameters(locate(TARGET, SECTIONS["data"]))
     node = {key: value for key, value in reals.items() if key in known and key not in OWN}
-    node |= {"_target_": TARGET, "path": str(path), "name": "fake", "labels": False}
+    node |= {"_target_": TARGET, "path": path, "images": images, "key": "fake"}
+    node |= {"name": "fake", "labels": False}
 
     def read(given: Given) -> ImageData:
         data: ImageData = build(node | {"range": given}, "data", extra)

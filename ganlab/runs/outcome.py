@@ -12,8 +12,9 @@ from pathlib import Path
 from lightning import Callback
 from omegaconf import DictConfig
 
-from ganlab.cli import CHECKPOINTS, KEPT, is_among, visible
+from ganlab.cli import visible
 from ganlab.config import Settings
+from ganlab.places import CHECKPOINTS, KEPT, is_among
 from ganlab.processes import external_rank, heeded_signals
 from ganlab.report.facts import duration
 from ganlab.report.html import write_report

@@ -16,9 +16,9 @@ from typing import Any
 import yaml
 
 from ganlab import __version__
-from ganlab.cli import run_of
 from ganlab.config import Settings, targets
 from ganlab.interop import NAMED, ganlab_safetensors, hub
+from ganlab.places import run_of
 from ganlab.report.images import save_grid
 from ganlab.report.protocols import protocol_stamp, protocol_text
 from ganlab.report.tables import Table

@@ -1,18 +1,17 @@
 """The real side of every score: the protocol's choice of images, fed once and kept on disk."""
 
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from lightning import LightningDataModule, Trainer
+from lightning import Trainer
 from torch import Tensor
 from tqdm import tqdm
 
 from ganlab.data.batch import Batch
 from ganlab.data.decode import sides
-from ganlab.data.positions import has_content, has_mirrors, num_channels, num_images
+from ganlab.data.positions import Images, content_key, has_mirrors, num_channels, num_images
 from ganlab.metrics import RealCache, Suite, real_key
 from ganlab.metrics.cache import Key
 
@@ -50,7 +49,7 @@ class Reals:
         self.suite.check_channels(num_channels(data_of(trainer)))
         bound_test_pass(trainer, None)
 
-    def fit(self, data: Any, told: bool = True) -> None:
+    def fit(self, data: Images, told: bool = True) -> None:
         """Let a protocol that may shrink to the data do so, and say it."""
         if (said := self.suite.fit(num_images(data))) and told:
             print(said, file=sys.stderr)
@@ -59,7 +58,7 @@ class Reals:
         """Move the suite to the device, forget other data, and look on disk."""
         self._begin(data_of(trainer), device)
 
-    def _begin(self, data: Any, device: torch.device) -> None:
+    def _begin(self, data: Images, device: torch.device) -> None:
         self.suite.to(device)
         self.suite.reset(real=True)
         self.num_stored = len(data.dataset)
@@ -92,7 +91,7 @@ class Reals:
         """All of this rank's reals are in: keep them on disk."""
         self._finish(data_of(trainer))
 
-    def _finish(self, data: Any) -> None:
+    def _finish(self, data: Images) -> None:
         if not self.complete and (key := self.key(data)) is not None:
             self.cache.store(self.suite, key)
         self.complete = True
@@ -102,7 +101,7 @@ class Reals:
         if not self.complete:
             self.fill_from(data_of(trainer), device, hidden=not trainer.is_global_zero)
 
-    def fill_from(self, data: Any, device: torch.device, hidden: bool = False) -> bool:
+    def fill_from(self, data: Images, device: torch.device, hidden: bool = False) -> bool:
         """Fill from disk or from the data's test loader; whether they were on disk.
 
         A progress bar shows on a terminal unless `hidden`.
@@ -110,25 +109,23 @@ class Reals:
         self._begin(data, device)
         found = self.complete
         if not found:
-            batches: Iterable[Batch] = data.test_dataloader()
+            batches = data.test_dataloader()
             disable = True if hidden else None  # None = hidden unless on a terminal
             for batch in tqdm(batches, "reals", unit="batch", leave=False, disable=disable):
                 self.feed(data.on_after_batch_transfer(batch.to(device), 0))
         self._finish(data)
         return found
 
-    def key(self, data: Any) -> Key | None:
+    def key(self, data: Images) -> Key | None:
         """What the statistics depend on; None where the data does not say what it is."""
-        if not has_content(data):
+        if (content := content_key(data)) is None:
             return None
-        return real_key(
-            self.suite, data.content_key, data.resolution, num_images(data), has_mirrors(data)
-        )
+        return real_key(self.suite, content, data.resolution, num_images(data), has_mirrors(data))
 
 
 def precompute(
     reals: Reals,
-    data: LightningDataModule,
+    data: Any,  # `Images` of Lightning's class
     device: torch.device,  # where the extractor works
 ) -> tuple[Path, bool]:
     """The file of these reals, and whether it was there already; without training anything.
@@ -151,13 +148,13 @@ def precompute(
     return path, found
 
 
-def data_of(trainer: Trainer) -> Any:
+def data_of(trainer: Trainer) -> Images:
     """The trainer's data module.
 
     Raises:
         ValueError: it has none.
     """
-    data = getattr(trainer, "datamodule", None)
+    data: Images | None = getattr(trainer, "datamodule", None)
     if data is None:
         raise ValueError("scores need real images: give the trainer a data module (data=...)")
     return data

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from ganlab.checks.places import place_named
-from ganlab.cli import run_of
 from ganlab.networks.base import Generator
 from ganlab.nn.norm import Projected
+from ganlab.places import run_of
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table

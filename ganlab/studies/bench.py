@@ -11,7 +11,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from ganlab.data.no_images import NoImages
-from ganlab.data.positions import names_of_classes
+from ganlab.data.positions import Images, names_of_classes
 from ganlab.features import Extractor
 from ganlab.metrics import Suite
 from ganlab.networks.base import Generator
@@ -134,7 +134,7 @@ class Bench:
         return Ranks(self.trainer)
 
     @property
-    def data(self) -> Any:
+    def data(self) -> Images:
         """The data module.
 
         Raises:

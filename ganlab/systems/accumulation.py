@@ -6,7 +6,7 @@ as many processes would, and where a loss is a mean over samples their mean grad
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,7 +63,8 @@ def parts_of(
 
 def check_parts(
     networks: Mapping[str, nn.Module],
-    batch: int,  # images of one process in a step
+    batches: Iterable[int],  # images of all processes in a step, of a growing network's several
+    world: int,  # processes
     count: int,
 ) -> None:
     """Refuse parts that cannot be, or that would not hold whole minibatch groups.
@@ -71,19 +72,20 @@ def check_parts(
     Raises:
         ValueError: names the keys.
     """
-    if batch % count:
-        raise ValueError(
-            f"{KEY}={count} does not divide the {batch} images that a process has a step "
-            "(data.batch_size)"
-        )
-    for name, network in networks.items():
-        for module in network.modules():
-            if isinstance(module, MinibatchStd) and batch // count % module.group_size:
-                raise ValueError(
-                    f"{KEY}={count} leaves {batch // count} images at a time, which are no whole "
-                    f"groups of model.{name}.group_size={module.group_size}: take a smaller "
-                    "accumulate or group_size"
-                )
+    for batch in (each // world for each in batches):
+        if batch % count:
+            raise ValueError(
+                f"{KEY}={count} does not divide the {batch} images that a process has a step "
+                "(data.batch_size)"
+            )
+        for name, network in networks.items():
+            for module in network.modules():
+                if isinstance(module, MinibatchStd) and batch // count % module.group_size:
+                    raise ValueError(
+                        f"{KEY}={count} leaves {batch // count} images at a time, which are no "
+                        f"whole groups of model.{name}.group_size={module.group_size}: take a "
+                        "smaller accumulate or group_size"
+                    )
 
 
 def warn_of_differences(

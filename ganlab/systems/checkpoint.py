@@ -13,7 +13,8 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from ganlab import __version__
 from ganlab.checks.places import place_named
-from ganlab.cli import KEPT, SharedError, is_among
+from ganlab.cli import SharedError
+from ganlab.places import KEPT, is_among
 from ganlab.storage import DamagedFile, irregularity
 from ganlab.storage.archive import CompressedArchive
 from ganlab.storage.atomic import PARTIAL

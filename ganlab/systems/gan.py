@@ -32,6 +32,7 @@ from ganlab.systems.drawing import Draw, Drawing
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.growth import (
     Growth,
+    batches_of,
     check_growth,
     grow,
     share_schedule,
@@ -181,13 +182,11 @@ class GAN(Training):
         """Refuse a batch that cannot be shared among parts; say what looks at a part of it."""
         if self.accumulate == 1 or self.data is None:
             return
-        sizes = {self.data.batch_size, *((self.growth and self.growth.batch_sizes) or {}).values()}
-        networks, world = self.networks(), self.trainer.world_size
-        for size in sizes:
-            check_parts(networks, size // world, self.accumulate)
+        batch, world = self.data.batch_size, self.trainer.world_size
+        check_parts(self.networks(), batches_of(self.growth, batch), world, self.accumulate)
         if self.trainer.is_global_zero:
-            each = self.data.batch_size // world // self.accumulate
-            warn_of_differences(networks, self.loss, self.generator_penalties, each)
+            each = batch // world // self.accumulate
+            warn_of_differences(self.networks(), self.loss, self.generator_penalties, each)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Move the clock's trailing hand, anneal, and grow."""
@@ -310,9 +309,10 @@ class GAN(Training):
             return self.term(name, self.generator_penalties, *given)
 
     def image_penalty(self, name: str, drawn: Draw, condition: Condition | None) -> Tensor:
-        """One penalty on the images that G's loss was taken of."""
-        images = drawn.images[-1] if isinstance(drawn.images, list) else drawn.images
-        given = images.float(), drawn.latents, condition, self.conditioner.stages
+        """One penalty on the images that G's loss was taken of, at all of their scales."""
+        images = drawn.images
+        single = [*map(to_single, images)] if isinstance(images, list) else to_single(images)
+        given = single, drawn.latents, condition, self.conditioner.stages
         return self.term(name, self.image_penalties, *given)
 
     def term(self, name: str, penalties: Mapping[str, Penalty], *given: object) -> Tensor:

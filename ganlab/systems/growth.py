@@ -103,6 +103,11 @@ class Growth:
         return (self.learning_rates or {}).get(pixels(stage))
 
 
+def batches_of(growth: Growth | None, batch: int) -> set[int]:
+    """All global batches of a run whose data ask for `batch` where no schedule does."""
+    return {batch, *((growth and growth.batch_sizes) or {}).values()}
+
+
 def is_level(resolution: object) -> bool:
     """Whether images of some level have this size: a power of two from 4, in pixels."""
     if not isinstance(resolution, int) or resolution < FIRST_RESOLUTION:

@@ -135,9 +135,9 @@ def opened(no_way_out, tmp_path):
         return page
 
     yield opens
-    outside = [url for page in pages for url in page.outside()]
     for page in pages:
         page.__exit__()
+    outside = [url for page in pages for url in page.outside()]
     for server in servers:
         server.close()
     assert not outside

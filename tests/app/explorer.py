@@ -1,6 +1,7 @@
 """The explorer's page in a headless Chromium: real clicks and keys, pictures as they were sent."""
 
 import json
+import re
 import time
 from urllib.request import urlopen
 
@@ -12,9 +13,18 @@ INPUT = """(label => [...document.querySelectorAll('label, .block, fieldset')].f
         ? [...block.querySelectorAll('input, textarea')].filter(each => each.offsetParent) : [];
 })[0])"""
 
+INNER = ("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:", "about:")
+ASKED, URL = '"initiator":"http://127.0.0.1', r'"url":"([^"]*)"'  # in Chromium's log, by the page
+FOUND, HOST = '"network_anonymization_key":"http://127.0.0.1', r'"host":"([^"]*)"'
+BROWSERS_OWN = {"content-autofill.googleapis.com"}  # Chromium asks it of any form on any page
+
 
 class Explorer(Browser):
     """`with Explorer(folder) as page: page.visit(url); page.tab("Paint"); page.press("Clear")`."""
+
+    def __init__(self, folder, width=1200, height=1000):
+        self.log = folder / "net.json"  # of all that the browser itself does on the network
+        super().__init__(folder, width, height, [f"--log-net-log={self.log}"])
 
     def visit(self, url):
         self.call("Page.navigate", url=url)
@@ -149,11 +159,11 @@ class Explorer(Browser):
     def drag(self, place, start, end, done, seconds=60):
         """A stroke over the picture that is drawn on, from one place of it to another, y and x."""
         area, stop = f"document.querySelector('{place} canvas')", time.monotonic() + seconds
-        self.until(f"!!{area}", seconds)
+        self.until(f"!!{area} && {area}.closest('.block').innerText.includes('%')", seconds)
         while not done():  # what is drawn before the picture is there is lost
             assert time.monotonic() < stop, f"nothing is drawn in {place}"
-            time.sleep(1)
             self.run(f"{area}.scrollIntoView({{block: 'center'}})")
+            time.sleep(3)  # until it stands still
             box = f"({area}).getBoundingClientRect()"
             left, top, width, height = self.run(f"(b => [b.x, b.y, b.width, b.height])({box})")
             side = min(width, height) - 60  # the picture stands in the middle, within a margin
@@ -199,6 +209,14 @@ class Explorer(Browser):
         self.until(f"{said}.some(each => each.includes({json.dumps(text)}))", seconds)
 
     def outside(self):
-        """Addresses asked for, answered or not, that are not this machine's."""
-        inner = ("http://127.0.0.1:", "data:", "blob:http://127.0.0.1:", "about:")
-        return [url for url in self.requests() if not url.startswith(inner)]
+        """Addresses asked for, answered or not, and hosts looked for, that are not this machine's.
+
+        The browser's own log has what no request says: hosts that a page names to be found ahead,
+        and what was blocked.
+        """
+        lines = self.log.read_text(errors="replace").splitlines()
+        asked = [each for line in lines if ASKED in line for each in re.findall(URL, line)]
+        found = [each for line in lines if FOUND in line for each in re.findall(HOST, line)]
+        hosts = {host.split("//")[-1].rpartition(":")[0] or host.split("//")[-1] for host in found}
+        urls = [url for url in (*self.requests(), *asked) if not url.startswith(INNER)]
+        return [*urls, *(hosts - {"127.0.0.1", *BROWSERS_OWN})]

@@ -7,7 +7,8 @@ from headless import NEEDS_CHROMIUM
 
 from ganlab.app import latents, neurons, paint, samples
 from ganlab.app import pyramid as views
-from ganlab.app.session import How
+from ganlab.app.session import How, Session
+from ganlab.downloads import cache_dir
 from ganlab.studies.neurons.painted import Dab
 
 ABSENT = "needs ganlab[app], which `make test-all` adds"
@@ -74,6 +75,40 @@ def test_a_region_is_drawn_freely(dcgan, opened, monkeypatch):
     page.says(paint.ranked_units(dcgan, How(), 0, layer, [strokes])[0].label)
     page.press("Clear")
     page.shows("canvas", paint.canvas(dcgan, How(), 0, []))
+
+
+@pytest.mark.parametrize("ckpt", ["faces", "eyes"])
+def test_a_published_generator_is_looked_into(ckpt, opened, cache, monkeypatch):
+    with monkeypatch.context() as users:
+        users.delenv("GANLAB_CACHE")
+        if not (cache_dir() / ckpt).is_dir():
+            pytest.skip(f"not in the user's cache: python -m ganlab info ckpt={ckpt}")
+        session = Session.open(ckpt)
+    session.cache, how, first = cache / "explore", How(), list(range(24))
+    page = opened(session)
+    page.shows("samples", samples.sheet(session, how, first))
+    index = samples.index_at(session, first, 200, 100)
+    page.click_picture("samples", 200, 100)
+    page.until(f"{page.input('Latent')}.value === '{index}'")
+    page.tab("Neurons")
+    page.type("Latents that rates are counted on", 20)
+    page.press("Count activation rates")
+    page.until("!!document.querySelector('#neurons img')", 120)
+    layers = samples.early_layers(session.sampler(how))
+    rates = session.rates(how, layers, 20)
+    page.slide("R, the highest", 5)
+    page.shows("neurons", neurons.intervention(session, how, index, rates, layers, 0.35))
+    page.tab("Paint")
+    page.click_picture("canvas", 100, 150)
+    dab = Dab((150 + 0.5) / 256, (100 + 0.5) / 256, 0.12)
+    page.shows("canvas", paint.canvas(session, how, index, [dab]))
+    layer = paint.map_layers(session)[0]
+    unit = paint.ranked_units(session, how, index, layer, [dab])[0]
+    page.tick(unit.label)
+    page.shows("without", paint.without_units(session, how, index, layer, [unit.number]))
+    page.tab("Latents")
+    page.slide("Where on the way", -10)
+    page.shows("between", latents.between(session, how, (index, 1), 0.4))
 
 
 def test_a_class_is_chosen(eyes, opened):

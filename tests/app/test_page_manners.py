@@ -2,6 +2,8 @@
 
 import threading
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +30,10 @@ TABS = {  # tab -> those in it
     "eyes": {"Samples": []},
     "pyramid": {"Pyramid": ["Repaint", "Compose", "Relabel"]},
 }
+FORBIDDEN = """<div id="samples"></div>
+<meta http-equiv="Content-Security-Policy" content="default-src 'self'">
+<link rel="preconnect" href="https://ahead.invalid">
+<link rel="dns-prefetch" href="https://found.invalid"><img src="http://blocked.invalid/x.png">"""
 STOPS = """(() => {
     const seen = [...document.querySelectorAll('input, textarea, button, [tabindex]')];
     return seen.filter(each => each.offsetParent && !each.disabled && each.tabIndex >= 0
@@ -162,3 +168,20 @@ def test_a_checkpoint_that_vanished_is_a_line_or_nothing(dcgan, opened):
     page.type("Latent", -1)
     page.tab("Latents")
     page.says("Latent takes a whole number from 0")
+
+
+def test_the_watch_sees_what_is_asked_for_blocked_or_looked_for(tmp_path):
+    from explorer import Explorer
+
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text(FORBIDDEN)
+    serving = partial(SimpleHTTPRequestHandler, directory=str(tmp_path / "page"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serving) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Explorer(tmp_path) as page:
+            page.visit(f"http://127.0.0.1:{server.server_port}")
+            time.sleep(3)
+        server.shutdown()
+    outside = page.outside()
+    assert "http://blocked.invalid/x.png" in outside
+    assert {"found.invalid", "ahead.invalid"} <= {*outside}

@@ -60,7 +60,8 @@ def test_npy_labels_come_from_a_second_file(tmp_path):
 
 def test_several_candidates_must_be_told_apart(tmp_path):
     path = saved(tmp_path / "set.npz", train=RGB, test=RGB[::-1])
-    with pytest.raises(BrokenData, match=r"set data\.images to one of train, test"):
+    told = r"several arrays may be the images, train, test \(say which, as data\.images=train\)"
+    with pytest.raises(BrokenData, match=told):
         opened(path)
     assert np.array_equal(opened(path, images="test").pixels, RGB[::-1].transpose(0, 3, 1, 2))
     with pytest.raises(BrokenData, match=r"data\.images=val: train \(5, 8, 8, 3\)"):

@@ -26,12 +26,12 @@ def test_columns_that_are_not_there_or_hold_no_images_are_named(tmp_path, png):
     images, texts = [png(1), png(2)], ["a.png", "b.png"]
     place = written(tmp_path / "a.parquet", left=images, right=images, file=texts, label=[0, 1])
     assert refusal(place) == (
-        f"{place}: has several columns of encoded images, left, right (set data.images to one of "
-        "left, right)"
+        f"{place}: has several columns of encoded images, left, right (say which, as "
+        "data.images=left)"
     )
     assert refusal(place, images="none") == (
-        f"{place}: has no column data.images=none; its columns are left, right, file, label (set "
-        "data.images to one of left, right)"
+        f"{place}: has no column data.images=none; its columns are left, right, file, label (say "
+        "which, as data.images=left)"
     )
     assert "has no encoded images in data.images=file" in refusal(place, images="file")
     assert "set data.labels to one of left, right, file, label, or to false" in refusal(

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 from ganlab.arguments import overlaid
-from ganlab.cli import data_choice
 from ganlab.config import ConfigError
 from ganlab.features import Classifier
 from ganlab.metrics import FrechetDistance, PrecisionRecall
+from ganlab.places import data_choice
 from ganlab.run import evaluate
 from ganlab.runs.fake_images import stored_images
 
@@ -40,6 +40,7 @@ def places(tmp_path_factory):
         for path in sorted((home / "fakes").iterdir()):
             archive.write(path, path.name)
     np.savez(home / "fakes.npz", arr_0=pictures(NUM_FAKE, 1))
+    np.savez(home / "two.npz", dark=pictures(NUM_FAKE, 2) // 2, fake=pictures(NUM_FAKE, 1))
     return home
 
 
@@ -64,7 +65,7 @@ def features(images):
         return classifier(torch.from_numpy(images)[:, None].float() / 127.5 - 1)["features"]
 
 
-@pytest.mark.parametrize("kind", ["fakes", "fakes.zip", "fakes.npz"])
+@pytest.mark.parametrize("kind", ["fakes", "fakes.zip", "fakes.npz", "two.npz:fake"])
 def test_all_of_either_side_are_compared(places, tmp_path, kind):
     result, values = scored(places, places / kind, tmp_path / "run")
     fid, precision = FrechetDistance(), PrecisionRecall(k=3)
@@ -107,6 +108,7 @@ def test_what_cannot_be_compared_is_one_line(places, tmp_path):
         ([f"fake={places / 'none'}"], r"fake=.*none does not exist"),
         ([f"fake={places / 'reals' / '000.png'}"], r"000\.png: is one image"),
         (["ckpt=faces"], r"ckpt=faces and fake=.* are two: give one"),
+        ([f"fake={places / 'two.npz'}"], r"dark, fake \(say which, as fake=.*two\.npz:dark\)"),
         (["study=samples"], r"fake=.* is scored: leave out study="),
     ):
         with pytest.raises((ConfigError, ValueError), match=message):

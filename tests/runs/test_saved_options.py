@@ -16,8 +16,9 @@ from omegaconf import OmegaConf
 
 from ganlab.arguments import key_of, parse_override
 from ganlab.checks.annotations import annotations
-from ganlab.cli import EXPECTED, data_choice
+from ganlab.cli import EXPECTED
 from ganlab.config import LISTED, ConfigError, _module, build
+from ganlab.places import data_choice
 from ganlab.run import evaluate
 from ganlab.runs.fine_tuning import take_networks, words_of
 from ganlab.runs.recipes import (

@@ -10,7 +10,7 @@ from ganlab.data import NoImages
 from ganlab.metrics import FrechetDistance, Suite
 from ganlab.report.tables import parse_markdown, read_csv
 from ganlab.studies import PyramidLevels, Study
-from ganlab.studies.pyramid.levels import PAPER, PAPER_FID, Diversity
+from ganlab.studies.pyramid.levels import PAPER, PAPER_FID, Diversity, draw_levels
 
 
 def suite(num):
@@ -114,6 +114,14 @@ def test_figures_stand_with_their_numbers(done):
     assert all(
         (folder / "figures" / f"{name}.png").exists() for name in ("levels", "pyramid_levels")
     )
+
+
+def test_the_papers_numbers_have_axes_of_their_own():
+    levels = ["pool1", "fc7"]
+    unlike = {level: Diversity(1.0, 2.0, 0.5, 3.0) for level in levels}
+    drawn = draw_levels(levels, {level: {"fid": 1.0} for level in levels}, unlike)
+    shown = [[line.get_label() for line in axes.get_lines()] for axes in drawn.figure.axes]
+    assert shown == [["fid"], [PAPER_FID], ["diversity (features)", "to reference (features)"]]
 
 
 def test_chosen_levels_without_scores(tmp_path):

@@ -89,9 +89,9 @@ def test_a_condition_is_shared_out_with_its_samples():
 def test_parts_that_cannot_be_are_refused_by_their_keys():
     networks = {"discriminator": stylegan(1).discriminator}
     with pytest.raises(ValueError, match=r"model\.accumulate=3 does not divide the 8 images"):
-        check_parts(networks, 8, 3)
+        check_parts(networks, [8], 1, 3)
     with pytest.raises(ValueError, match=r"leaves 1 images .*model\.discriminator\.group_size=2"):
-        check_parts(networks, 8, 8)
+        check_parts(networks, [32], 4, 8)
     with pytest.raises(ValueError, match=r"model\.accumulate must be at least 1, got 0"):
         stylegan(0)
 

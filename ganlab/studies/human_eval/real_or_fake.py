@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 
-from ganlab.data.positions import random_positions, stored_images
+from ganlab.data.positions import Images, random_positions, stored_images
 from ganlab.networks.base import Condition
 from ganlab.report import images
 from ganlab.report.images import Pixels
@@ -232,7 +231,7 @@ def data_address(pixels: Pixels) -> str:
 def pyramid_levels(
     sampler: Sampler,  # of a pyramid's averaged generator
     conditioner: PyramidFeatures,
-    data: Any,  # module whose images are the references
+    data: Images,  # module whose images are the references
     levels: Sequence[str],  # names of stages
     num: int,  # references of each level
 ) -> list[Level]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ganlab.data.positions import has_mirrors, mirrored_images, num_images, random_positions
+from ganlab.data.positions import Images, has_mirrors, mirrored_images, num_images, random_positions
 from ganlab.data.presets import held_out_data
 from ganlab.features.pixels import quantize
 from ganlab.metrics.copies import (
@@ -160,7 +160,7 @@ class NearestNeighbours(FeatureQuestion):
             for name, rows in shown.items()
         }
 
-    def notes(self, data: Any) -> list[str]:
+    def notes(self, data: Images) -> list[str]:
         """What a reader of the table must know."""
         where = "training images, each against all others"
         held = where if self.held_out is None else Path(self.held_out).name
@@ -176,7 +176,7 @@ class NearestNeighbours(FeatureQuestion):
         ]
 
 
-def real(data: object, device: torch.device) -> Callable[[list[int]], Tensor]:
+def real(data: Images, device: torch.device) -> Callable[[list[int]], Tensor]:
     """What gives images of a data module by position, mirror images after the others."""
     return lambda positions: mirrored_images(data, positions, device)
 
@@ -239,7 +239,7 @@ def draw_neighbours(
     indices: Sequence[int],  # addresses of the samples
     samples: Tensor,  # (N, C, H, W)
     found: Mapping[str, Neighbours],  # space -> those of all samples, by address
-    data: object,  # the training images
+    data: Images,  # the training images
 ) -> Drawing:
     """A row a sample: the sample, then its nearest training images in each space.
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ganlab.data.positions import stored_images
 from ganlab.report import figures
 from ganlab.report.drawings import Drawing
 from ganlab.report.tables import Table
@@ -28,9 +29,9 @@ class Spectrum(Question):
 
     def run(self, bench: Bench) -> Findings:
         """Sums on all ranks, table and curves on the first."""
-        data, num = bench.data.dataset, min(self.num, len(bench.data.dataset))
+        num = min(self.num, len(bench.data.dataset))
         shares = bench.batched("reals", range(num))
-        images = (data.images(each).float() / 127.5 - 1 for each in shares)
+        images = (stored_images(bench.data, each, bench.device).image for each in shares)
         none = torch.zeros(max(bench.generator.image_size) // 2 + 1).double()
         fakes = sum(map(power, bench.images("spectrum", range(self.num))), none)
         reals = sum(map(power, images), none)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ganlab.checks.places import file_named, place_named
-from ganlab.cli import run_of
 from ganlab.networks.base import Generator
+from ganlab.places import run_of
 from ganlab.report.images import Pixels, grid, to_uint8
 from ganlab.report.tables import Table
 from ganlab.report.timeline import evenly_spaced, grids_by_time, kimg_text, top_rows

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from numpy.typing import ArrayLike
@@ -12,7 +11,7 @@ from torch import Tensor
 from ganlab.checks.places import file_named
 from ganlab.data.decode import Fitting
 from ganlab.data.image_input import fitting_of
-from ganlab.data.positions import names_of_classes
+from ganlab.data.positions import Images, names_of_classes
 from ganlab.networks.base import Condition
 from ganlab.report.drawings import Picture
 from ganlab.report.images import labelled_grid
@@ -172,7 +171,7 @@ class EditQuestion(PyramidQuestion):
 
 
 def class_names_of(
-    conditioner: PyramidFeatures, data: Any, place: str | Path | None = None
+    conditioner: PyramidFeatures, data: Images, place: str | Path | None = None
 ) -> list[str]:
     """Names of the classes that the classifier tells apart, in its order; see `Easel.at`."""
     number = int(conditioner.num_classes)

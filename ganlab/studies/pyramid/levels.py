@@ -290,22 +290,24 @@ def draw_levels(
     diversity: Mapping[str, Diversity],
     ways: Ways = UNSAID,  # in which the scores improve
 ) -> Drawing:
-    """FID, the paper's beside it, and diversity over the levels."""
+    """FID and diversity over the levels; the paper's FID, of other features, has its own axes."""
     metric = chosen_monitor(list(scores[levels[0]]), None, ways) if scores else None
     numbers: dict[str, Any] = {"level": list(levels)}
+    panels: list[dict[str, Any]] = []
+    if metric:
+        numbers[metric] = [scores[level][metric] for level in levels]
+        panels.append({metric: numbers[metric]})
+        if any(level in PAPER for level in levels):
+            numbers["fid_paper"] = [PAPER.get(level, ("", np.nan))[1] for level in levels]
+            panels.append({PAPER_FID: numbers["fid_paper"]})
+    measured = zip(*(diversity[level].values for level in levels), strict=True)
+    both = dict(zip(MEASURES[:2], measured, strict=False))
+    numbers |= {name.replace(" ", "_"): values for name, values in both.items()}
+    panels.append({f"{name} (features)": values for name, values in both.items()})
     with figures.house_style():
-        figure, axes = figures.new_figure(6.4 if metric else 3.4, 2.6, 2 if metric else 1, 2)
-        if metric:
-            numbers[metric] = [scores[level][metric] for level in levels]
-            lines = {metric: numbers[metric]}
-            if any(level in PAPER for level in levels):
-                numbers["fid_paper"] = [PAPER.get(level, ("", np.nan))[1] for level in levels]
-                lines[PAPER_FID] = numbers["fid_paper"]
-            _draw(axes[0], levels, lines)
-        measured = zip(*(diversity[level].values for level in levels), strict=True)
-        both = dict(zip(MEASURES[:2], measured, strict=False))
-        numbers |= {name.replace(" ", "_"): values for name, values in both.items()}
-        _draw(axes[-1], levels, {f"{name} (features)": v for name, v in both.items()})
+        figure, axes = figures.new_figure(3.4 * len(panels), 2.6, len(panels), len(panels))
+        for panel, lines in zip(axes, panels, strict=True):
+            _draw(panel, levels, lines)
     return Drawing(figure, numbers, "Quality and diversity by the level painted from")
 
 
