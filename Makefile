@@ -1,4 +1,4 @@
-# make demo | faces | eyes | gallery | test | test-all | test-next | lock | check | docs | docs-check | clean; each creates .venv when it must.
+# make demo | faces | eyes | gallery | test | test-all | test-next | bench-gpu | lock | check | docs | docs-check | clean; each creates .venv when it must.
 .DEFAULT_GOAL := help
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -16,7 +16,7 @@ NEXT_PYTHON ?= $(shell command -v python3.14 || echo "$(PYTHON)")
 NEXT := 'hydra-core>=1.4.0rc1' 'omegaconf>=2.4.1rc1' torch lightning
 NEXT_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: help demo faces eyes gallery test test-all test-next lock check format docs docs-serve docs-links docs-check clean
+.PHONY: help demo faces eyes gallery test test-all test-next bench-gpu lock check format docs docs-serve docs-links docs-check clean
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -123,6 +123,9 @@ test-next: ## the suite on pre-releases of Hydra, the newest torch and lightning
 		--extra-index-url "$(NEXT_INDEX)" $(NEXT) -e '.[test]'
 	@.venv-next/bin/python -m ganlab doctor
 	@OMP_NUM_THREADS=1 .venv-next/bin/python -m pytest -n auto --dist loadfile -m "not slow"
+
+bench-gpu: .venv/.core ## what a GPU makes of the training steps, in under nine minutes; writes outputs/gpu.json
+	@$(BIN)/python benchmarks/gpu.py --out outputs/gpu.json
 
 lock: .venv/.test ## write requirements.lock, every package of the environment of the tests by its version
 	@$(BIN)/python scripts/lock.py

@@ -214,7 +214,7 @@ def check_node(node: object, path: str, packages: Sequence[str], extra: Sequence
         known, hints = parameters(target), annotations(target)
         for key, value in each.items():
             if key not in known and key not in HYDRAS:
-                close = nearest(key, known)
+                close = nearest(str(key), known)
                 raise ConfigError(f"{where}.{key} is no parameter of {each['_target_']}{close}")
             hint, target_name = hints.get(key, Any), str(each["_target_"])
             if wrong := type_problem(f"{where}.{key}", value, hint, target_name):

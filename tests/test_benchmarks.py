@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import sys
+from argparse import Namespace
 from copy import deepcopy
 from pathlib import Path
 
@@ -194,3 +195,9 @@ def test_a_move_of_a_slider_is_a_picture_of_its_own(tmp_path, monkeypatch):
     assert {*moves} == {"rate", "between", "truncation"}
     for name in ("between", "truncation"):
         assert moves[name](0.3)[0].png != moves[name](0.8)[0].png
+
+
+@pytest.mark.slow
+def test_memory_is_measured_of_passes_with_the_same_gradients():
+    found = loaded("memory").compared("r1", Namespace(resolution=8, batch=2))
+    assert all(ratio > 0 for ratio in found["recomputed_over_kept"].values())

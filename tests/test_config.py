@@ -83,6 +83,12 @@ def test_misspelt_key_at_any_depth_names_the_nearest(node, wrong, right):
     assert f"did you mean {right}?" in str(caught.value)
 
 
+@pytest.mark.parametrize("key", [0, None, ("a", "b")])
+def test_a_key_that_is_no_text_is_no_parameter(key):
+    with pytest.raises(ConfigError, match="is no parameter of"):
+        check({"model": {"generator": GENERATOR | {key: 8}}})
+
+
 @pytest.mark.parametrize(
     ("section", "node", "where"),
     [

@@ -18,6 +18,7 @@ files by name. A new format is one module with `TITLE`, `LAYOUTS`, `recognises(c
 """  # noqa: E501
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from ganlab.interop import (
@@ -33,8 +34,9 @@ from ganlab.interop import (
     rosinality_stylegan2,
     unsupported,
 )
+from ganlab.interop.containers import unpacked
 from ganlab.interop.foreign import ForeignFile
-from ganlab.interop.unknown import describe
+from ganlab.interop.unknown import describe, places
 
 __all__ = ["FORMATS", "NAMED", "describe_unknown", "identify", "titles"]
 
@@ -80,13 +82,23 @@ def identify(file: ForeignFile) -> dict[str, Any] | None:
     Raises:
         ValueError: a file of a known format that is damaged or has an unknown structure.
     """
+    file = replace(file, content=unpacked(file.content))
     formats: Sequence[Format] = (unsupported, *FORMATS)
     found = next((each for each in formats if each.recognises(file.content)), None)
     return None if found is None else found.checkpoint(file)
 
 
 def describe_unknown(content: object) -> str:
-    """Of what no format knows: its tensors, the nearest layout of all and what differs."""
+    """Of what no format knows: its tensors, the nearest layout of all and what differs.
+
+    Where a part of it is a file of a format by itself, its place, and how to have it alone.
+    """
+    for place, part in places(content):
+        if (found := next((each for each in FORMATS if each.recognises(part)), None)) is not None:
+            return (
+                f"what it holds at {place} is {found.TITLE}: torch.save(torch.load(<file>, "
+                f"weights_only=True){place}, 'alone.pt') makes a file that is read"
+            )
     layouts = {title: names for each in FORMATS for title, names in each.LAYOUTS.items()}
     return describe(content, layouts)
 

@@ -9,11 +9,11 @@ is `networks.dcgan` under other names, and the shapes say which it is:
   tensors (ReLU, Dropout);
 - pytorch_GAN_zoo's: `formatLayer`, `main.batchNorm0`, `main.convTranspose1`, ..., `main.outlayer`.
 
-A file is the state of a generator, the generator pickled whole (of which nothing is run), or a dict
-that holds either under one of the names of `GENERATORS`; a `module.` of wrappers over devices is no
-part of a name. A file that says `num_labels` has a class, as one 1 among so many numbers, after the
-latent; `class_names` beside it are what the classes are called. A generator ends in a tanh unless
-the file says otherwise: by `final_tanh`, or as pytorch_GAN_zoo does, by a loss that has none.
+A file is the state of a generator, or a dict that holds one under one of the names of `GENERATORS`;
+a `module.` of wrappers over devices is no part of a name. A file that says `num_labels` has a
+class, as one 1 among so many numbers, after the latent; `class_names` beside it are what the
+classes are called. A generator ends in a tanh unless the file says otherwise: by `final_tanh`, or
+as pytorch_GAN_zoo does, by a loss that has none.
 """
 
 import re
@@ -26,9 +26,8 @@ import torch
 from torch import Tensor, nn
 
 from ganlab.interop.foreign import ForeignFile, Node, checkpoint_of, unwrapped, with_prefix
-from ganlab.interop.persistent import attributes_of, tensors
+from ganlab.interop.persistent import attributes_of
 from ganlab.networks import dcgan
-from ganlab.storage.pickles import Record
 
 TITLE = "a DCGAN's, as the PyTorch tutorial's"
 GENERATORS = (  # the averaged one first
@@ -75,10 +74,9 @@ class Module:
 
 def recognises(content: object) -> bool:
     """Whether there is a network of convolutions and batch norms inside, by names and shapes."""
-    content = _plain(content)
     if not isinstance(content, Mapping):
         return False
-    parts = (content, *(_plain(content.get(name)) for name in (*GENERATORS, *DISCRIMINATORS)))
+    parts = (content, *(content.get(name) for name in (*GENERATORS, *DISCRIMINATORS)))
     wrapped = bool({"netG_state_dict", "netD_state_dict"} & set(content))
     return wrapped or any(_looks_like_one(part) for part in parts)
 
@@ -89,7 +87,7 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     Raises:
         ValueError: no generator, or one that is no DCGAN; says which tensor.
     """
-    content = _plain(file.content)
+    content = file.content
     theirs = _named(content, GENERATORS)
     if theirs is None and _looks_like_one(content):
         theirs = content
@@ -112,13 +110,8 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
 
 def _named(content: Mapping[str, Any], names: tuple[str, ...]) -> Any:
     """The first network by one of these names."""
-    found = (_plain(content.get(name)) for name in names)
+    found = (content.get(name) for name in names)
     return next((each for each in found if isinstance(each, Mapping)), None)
-
-
-def _plain(value: object) -> Any:
-    """A network that was pickled whole as its state; all else as it is."""
-    return tensors(attributes_of(value)) if isinstance(value, Record) else value
 
 
 def _looks_like_one(part: object) -> bool:

@@ -98,7 +98,9 @@ def read(
     Raises:
         ValueError: a tensor that is missing, unknown or of another shape; names it.
     """
-    kind, makers = family(generator), MAKERS[family(generator) or ""]
+    if (kind := family(generator)) is None:
+        raise file.wrong(f"lacks layers of the coarsest maps of {title}")
+    makers = MAKERS[kind]
     if kind == "stylegan" and told.get("final_tanh"):
         raise file.wrong("says final_tanh=true, with which a StyleGAN is not built here")
     mine = file.tensors(generator, "generator")

@@ -1,9 +1,11 @@
 """What a file is that is no checkpoint, by its first bytes: what people get instead of one."""
 
 import re
+import zipfile
 from pathlib import Path
 
 from ganlab.storage import open_regular
+from ganlab.storage.archive import MAGIC
 
 HEAD = 1024  # bytes that are looked at
 TAR = slice(257, 262)  # where its mark stands
@@ -23,6 +25,11 @@ BEGINNINGS: dict[bytes, str] = {
     b"%PDF": "it is a document",
     b"model_checkpoint_path": TENSORFLOW,
 }
+PROGRAM = (
+    "it is a program of torch.jit or torch.export, whose code is not run: what the network's "
+    "state_dict() has is read, saved by torch.save"
+)
+PROGRAMS = ("constants.pkl", "archive_format", "models/model.json")  # ends of names in them
 PAGES = (b"<!doctype", b"<html")
 ANSWERS = (b"<?xml", b"{")
 
@@ -35,6 +42,8 @@ def kind_of(path: Path) -> str | None:
     """
     with open_regular(path) as file:
         head = file.read(HEAD)
+    if head.startswith(MAGIC):
+        return kind_of_archive(path)
     if not head:
         return "it is empty: it was not downloaded to its end"
     text = head.lstrip().lower()
@@ -48,3 +57,16 @@ def kind_of(path: Path) -> str | None:
     if re.fullmatch(r".+\.(index|meta|data-\d+-of-\d+)", path.name):
         return TENSORFLOW
     return next((said for mark, said in BEGINNINGS.items() if head.startswith(mark)), None)
+
+
+def kind_of_archive(path: Path) -> str | None:
+    """The same of a zip, which a file of torch.save is as well."""
+    try:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return None
+    if any(name.endswith(PROGRAMS) for name in names):
+        return PROGRAM
+    plain = any(name.endswith("/data.pkl") for name in names)
+    return None if plain else PACKED.format("zip")

@@ -42,7 +42,7 @@ def match_network(
     try:
         with torch.device("meta"):
             wanted = network(**found.options).state_dict()
-    except (ValueError, RuntimeError, TypeError) as error:
+    except (ValueError, RuntimeError, ArithmeticError, TypeError) as error:
         raise file.wrong(f"has a network that is not built here: {error}") from error
     state: dict[str, Any] = dict(found.weights)
     for name, value in wanted.items():

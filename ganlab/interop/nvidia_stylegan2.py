@@ -3,13 +3,14 @@
 A `.pkl` of `G`, `D` and `G_ema`. What no shape says is among the arguments of the constructors,
 where the two repositories have other places and other defaults: the later one takes the synthesis
 network's options directly, and clamps at 256. Networks are computed in float32 here, whatever
-`num_fp16_res` says.
+`num_fp16_res` says. Plain states by these names are read as well, or a generator's alone; arguments
+may stand beside them, `init_kwargs`: network -> options.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from ganlab.interop.foreign import ForeignFile, checkpoint_of, with_prefix
+from ganlab.interop.foreign import ForeignFile, checkpoint_of, unwrapped, with_prefix
 from ganlab.interop.persistent import Persistent, networks
 from ganlab.interop.stylegan2 import (
     DENSE,
@@ -24,6 +25,14 @@ from ganlab.interop.stylegan2 import (
 
 TITLE = "NVIDIA's StyleGAN2"
 EXTENSION = ".pkl"
+INITIAL = "init_kwargs"  # beside plain states: network -> arguments of its constructor
+MARK = "synthesis.b4.const"
+ARGUMENTS = {  # of a constructor, that no shape says -> ours
+    "conv_clamp": "clamp",
+    "resample_filter": "taps",
+    "lr_multiplier": "mapping_lr_multiplier",
+    "mbstd_group_size": "group_size",
+}
 LATER = "update_emas"  # a name in the source of stylegan3's networks alone
 STYLED = {
     "affine.weight": "affine.weight",
@@ -49,8 +58,25 @@ POSITIONS = {  # arguments by position
 
 def recognises(content: object) -> bool:
     """Whether there is a generator with a constant of 4x4 inside."""
-    found = networks(content)
-    return any("synthesis.b4.const" in found[key].state for key in ("G_ema", "G") if key in found)
+    found = networks_of(content)
+    return any(MARK in found[key].state for key in ("G_ema", "G") if key in found)
+
+
+def networks_of(content: object) -> dict[str, Persistent]:
+    """Objects and plain states by their keys; a generator's state alone as `G_ema`."""
+    if not isinstance(content, Mapping):
+        return {}
+    alone = any(unwrapped(str(name)) == MARK for name in content)
+    told, found = content.get(INITIAL), networks(content)
+    for key in ("G", "D", "G_ema"):
+        state = content if alone and key == "G_ema" else content.get(key)
+        if isinstance(state, Mapping):
+            options = told.get(key) if isinstance(told, Mapping) else None
+            named = {unwrapped(str(name)): value for name, value in state.items()}
+            found[key] = Persistent(
+                key, "", (), options if isinstance(options, Mapping) else {}, named
+            )
+    return found
 
 
 def checkpoint(file: ForeignFile) -> dict[str, Any]:
@@ -59,7 +85,7 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
     Raises:
         ValueError: an option or a tensor that is not built here; names it.
     """
-    found = networks(file.content)
+    found = networks_of(file.content)
     name = "G_ema" if "G_ema" in found else "G"
     generator, weights = import_network(file, DIALECT, "generator", part(file, found, name))
     weights = with_prefix("generator_ema", weights)
@@ -69,7 +95,8 @@ def checkpoint(file: ForeignFile) -> dict[str, Any]:
             file, DIALECT, "discriminator", part(file, found, "D")
         )
         weights |= with_prefix("discriminator", theirs)
-    left = sorted({str(key) for key in file.content} - {name, "D"})
+    beside = file.content.keys() if name in file.content else set()
+    left = sorted(map(str, beside - {name, "D", INITIAL}))
     return checkpoint_of(file, TITLE, generator, discriminator, weights, left)
 
 
@@ -81,7 +108,8 @@ def part(file: ForeignFile, found: Mapping[str, Persistent], name: str) -> Part:
     """
     network = found[name]
     kind = "discriminator" if name == "D" else "generator"
-    return Part(name, network.state, options_of(file, network, name, kind))
+    state = file.tensors(network.state, name)
+    return Part(name, state, options_of(file, network, name, kind))
 
 
 def options_of(file: ForeignFile, network: Persistent, name: str, kind: str) -> dict[str, Any]:
@@ -95,9 +123,9 @@ def options_of(file: ForeignFile, network: Persistent, name: str, kind: str) -> 
         "taps": [*taps] if isinstance(taps, tuple) else taps,
         "mapping_lr_multiplier": given.pop("lr_multiplier", 0.01),
     }
-    group = given.pop("mbstd_group_size", 4)
-    if kind == "discriminator" and given.get("mbstd_num_channels", 1):
-        options["group_size"] = group
+    if "mbstd_group_size" in given:
+        group = given.pop("mbstd_group_size")
+        options |= {"group_size": group} if given.get("mbstd_num_channels", 1) else {}
     if (activation := given.pop("activation", "lrelu")) != "lrelu":
         raise file.wrong(f"has {name} with activation={activation!r}; lrelu is built here")
     if unknown := sorted(given.keys() - SHAPES):

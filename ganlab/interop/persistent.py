@@ -41,11 +41,11 @@ def persistent(value: object) -> Persistent | None:
     if not isinstance(value, Record) or value.name != CALL or "_modules" not in attributes:
         return None
     meta = value.arguments[0]
-    options = attributes.get("_init_kwargs")
+    options, arguments = attributes.get("_init_kwargs"), attributes.get("_init_args")
     return Persistent(
         str(meta.get("class_name")),
         str(meta.get("module_src")),
-        tuple(attributes.get("_init_args") or ()),
+        tuple(arguments) if isinstance(arguments, tuple | list) else (),
         options if isinstance(options, dict) else {},
         dict(tensors(attributes)),
     )

@@ -101,7 +101,7 @@ def import_network(
     try:
         with torch.device("meta"):
             built: nn.Module = NETWORKS[network](**options)
-    except (ValueError, IndexError, RuntimeError, OverflowError, TypeError) as error:
+    except (ValueError, IndexError, RuntimeError, ArithmeticError, TypeError) as error:
         raise file.wrong(f"has in {part.name} a network that is not built here: {error}") from error
     check_shapes(file, dialect, part, built, names, found)
     check_rest(file, dialect, network, part, options, set(names.values()))

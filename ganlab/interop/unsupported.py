@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ganlab.interop.foreign import ForeignFile, unwrapped
-from ganlab.interop.persistent import attributes_of, tensors
-from ganlab.storage.pickles import Record
 
 TITLE = "of a project whose networks are not built here"
 LAYOUTS: Mapping[str, tuple[str, ...]] = {}  # nobody is sent to a format that is not read
@@ -51,8 +49,7 @@ KNOWN = (
 def states(content: object) -> Iterator[list[str]]:
     """Names of each network that may be inside, without the prefixes of wrappers."""
     parts = [content, *(content.values() if isinstance(content, Mapping) else ())]
-    for part in parts:
-        state = tensors(attributes_of(part)) if isinstance(part, Record) else part
+    for state in parts:
         if isinstance(state, Mapping):
             yield [unwrapped(name) for name in state if isinstance(name, str)]
 

@@ -46,10 +46,10 @@ class Blockwise(nn.Module):
 
     def through_compiled(self, block: Callable[..., Maps], backend: str, *given: object) -> Maps:
         """The same, compiled; where that cannot be done one line says so, and nothing is."""
-        if block not in self.compiled:
-            torch._dynamo.config.recompile_limit = FORMS
-            self.compiled[block] = torch.compile(block, backend=backend, dynamic=False)
         try:
+            if block not in self.compiled:
+                torch._dynamo.config.recompile_limit = FORMS
+                self.compiled[block] = torch.compile(block, backend=backend, dynamic=False)
             maps: Maps = self.compiled[block](*given)
         except (RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())[:200]

@@ -24,6 +24,7 @@ from ganlab.systems.checkpoint import (
     CheckpointError,
     check_content,
     is_ours,
+    load_checkpoint,
     require_file,
     unreadable,
 )
@@ -51,6 +52,43 @@ def open_checkpoint(
         assert named is not None  # it has the digest of a file that was read
         return named
     return open_file(require_file(ckpt))
+
+
+def open_named(key: str, place: str) -> Settings:
+    """`open_checkpoint`, whose errors name the key that was given.
+
+    Raises:
+        CheckpointError, FileNotFoundError, ValueError: see `open_checkpoint`.
+    """
+    try:
+        return open_checkpoint(place)
+    except ValueError as error:
+        text = str(error)
+        if not text.startswith("ckpt="):
+            raise
+        raise CheckpointError(f"{key}={text.removeprefix('ckpt=')}") from error
+
+
+def open_own(ckpt: str | Path, way: str) -> Settings:
+    """`load_checkpoint`; of a file that was trained elsewhere, `way` says what it is good for.
+
+    Raises:
+        CheckpointError: see `load_checkpoint`.
+    """
+    try:
+        return load_checkpoint(ckpt)
+    except CheckpointError as error:
+        if (form := foreign_form(ckpt)) is None:
+            raise
+        raise CheckpointError(f"ckpt={ckpt} is no run's but {form}: {way}") from error
+
+
+def foreign_form(ckpt: str | Path) -> str | None:
+    """The format of a file that was trained elsewhere; None where it is none that is read."""
+    with suppress(ValueError, OSError):
+        form = records_of(open_checkpoint(ckpt)["recipe"].get("source")).get("format")
+        return None if form is None else str(form)
+    return None
 
 
 def open_file(path: Path) -> Settings:
@@ -81,12 +119,12 @@ def read_content(path: Path) -> object:
         return ganlab_safetensors.read(path)
     try:
         return read_untrusted(path)
-    except RefusedPickle as error:
-        raise CheckpointError(f"ckpt={path}: {unreadable(error)}") from error
-    except (DamagedFile, CompressedArchive, OSError) as error:
+    except (RefusedPickle, DamagedFile, CompressedArchive, OSError) as error:
         with suppress(DamagedFile, OSError):
             if (kind := kind_of(path)) is not None:
                 raise CheckpointError(f"ckpt={path}: {kind}") from error
+        if isinstance(error, RefusedPickle):
+            raise CheckpointError(f"ckpt={path}: {unreadable(error)}") from error
         raise CheckpointError(
             f"ckpt={path}: not a readable checkpoint; it is damaged or some other kind of file; of "
             f"other formats {titles()} is read; read as one of those, {error}"

@@ -4,8 +4,9 @@
 `hammer` makes plain state dicts by that project's names of a StyleGAN2.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from ganlab.interop import (
     nvidia_stylegan2,
     rosinality_stylegan2,
 )
-from ganlab.interop.stylegan2 import Dialect, export_state
+from ganlab.interop.stylegan2 import NETWORKS, TAPS, Dialect, export_state
 from ganlab.places import run_of
-from ganlab.runs.checkpoint_files import open_checkpoint
+from ganlab.runs.checkpoint_files import open_named
 from ganlab.runs.recipes import rebuild_system
 from ganlab.storage.archive import write_archive
 from ganlab.storage.atomic import replace_file, temporary
@@ -39,21 +40,31 @@ class Layout:
     dialect: Dialect
     keys: Mapping[str, str]  # our network -> its key in the file
     holds: Mapping[str, Mapping[str, tuple[Any, ...]]]  # what its code builds: network, option
+    told: str | None = None  # key of the constructors' arguments, if its files have such
+    arguments: Mapping[str, str] = field(default_factory=dict)  # of these, theirs -> ours
 
 
-PLAIN = {"clamp": (None,), "noise": (True,)}
+UNTOLD = {  # what no tensor says, where a file has no arguments either
+    "clamp": (None,),
+    "taps": ([*TAPS],),
+    "mapping_lr_multiplier": (0.01,),
+}
+PLAIN = {**UNTOLD, "noise": (True,)}
+CRITIC = {**UNTOLD, "group_size": (4,)}
 LAYOUTS = {
     "nvidia": Layout(
         nvidia_stylegan2.DIALECT,
         {"generator": "G_ema", "discriminator": "D"},
         {"generator": {"label_norm": ("apart",)}, "discriminator": {"class_logits": (False,)}},
+        nvidia_stylegan2.INITIAL,
+        nvidia_stylegan2.ARGUMENTS,
     ),
     "rosinality": Layout(
         rosinality_stylegan2.DIALECT,
         {"generator": "g_ema", "discriminator": "d"},
         {
             "generator": PLAIN | {"architecture": ("skip",), "num_labels": (0,)},
-            "discriminator": {"architecture": ("resnet",), "num_labels": (0,), "clamp": (None,)},
+            "discriminator": CRITIC | {"architecture": ("resnet",), "num_labels": (0,)},
         },
     ),
     "genforce": Layout(
@@ -61,20 +72,18 @@ LAYOUTS = {
         {"generator": "generator_smooth", "discriminator": "discriminator"},
         {
             "generator": PLAIN | {"architecture": ("skip", "orig"), "label_norm": ("together",)},
-            "discriminator": {"clamp": (None,), "class_logits": (True,)},
+            "discriminator": CRITIC | {"class_logits": (True,)},
         },
     ),
     "hammer": Layout(
         genforce_stylegan2.DIALECTS[genforce_stylegan2.HAMMER],
         {"generator": "generator_smooth", "discriminator": "discriminator"},
         {"generator": {"label_norm": ("apart",), "noise": (True,)}, "discriminator": {}},
+        genforce_stylegan2.INITIAL,
+        genforce_stylegan2.ARGUMENTS,
     ),
 }
 OF_LABELS = ("label_norm", "class_logits")
-DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "generator": {"architecture": "skip", "noise": True, "label_norm": "apart", "num_labels": 0},
-    "discriminator": {"architecture": "resnet", "class_logits": False, "num_labels": 0},
-}
 
 
 def convert(source: str, target: Path, layout: str | None = None, extra: Sequence[str] = ()) -> str:
@@ -86,7 +95,7 @@ def convert(source: str, target: Path, layout: str | None = None, extra: Sequenc
         OSError: the file cannot be written.
     """
     refuse_written_over(source, target)
-    whole = open_checkpoint(source)
+    whole = open_named("in", source)
     check_told(rebuild_system(whole, list(extra)), source)  # here, not where the new file is opened
     checkpoint = inference_state(whole)
     model = checkpoint["recipe"]["model"]
@@ -100,6 +109,8 @@ def convert(source: str, target: Path, layout: str | None = None, extra: Sequenc
         return f"{target}: {ganlab_safetensors.TITLE}, {len(checkpoint['state_dict'])} tensors"
     if layout not in LAYOUTS:
         raise ValueError(f"layout={layout} should be one of {', '.join(LAYOUTS)}")
+    if target.suffix == ganlab_safetensors.EXTENSION:
+        raise ValueError(f"out={target}: layout={layout} is written as torch.save does: name a .pt")
     content = by_layout(LAYOUTS[layout], model, checkpoint["state_dict"])
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = temporary(target)
@@ -171,6 +182,29 @@ def check_told(system: System, ckpt: str) -> None:
         )
 
 
+def options_of(network: str, node: Mapping[str, Any]) -> dict[str, Any]:
+    """Every option that one of our StyleGAN2's networks was built with, defaults included."""
+    known = inspect.signature(NETWORKS[network]).parameters.values()
+    found = {each.name: node.get(each.name, each.default) for each in known}
+    return found | {"taps": [*found["taps"]]}
+
+
+def refuse_unheld(layout: Layout, network: str, node: Mapping[str, Any]) -> None:
+    """Refuse a network with an option for which the project has no place.
+
+    Raises:
+        ValueError: names the option.
+    """
+    if not isinstance(node["resolution"], int):
+        raise ValueError(f"{layout.dialect.title} has no place for resolution={node['resolution']}")
+    for option, values in layout.holds[network].items():
+        value = node[option]
+        if option in OF_LABELS and not node["num_labels"]:
+            continue
+        if value not in values:
+            raise ValueError(f"{layout.dialect.title} has no place for {network}.{option}={value}")
+
+
 def by_layout(layout: Layout, model: Mapping[str, Any], state: State) -> dict[str, Any]:
     """The state dicts of another project's file.
 
@@ -178,25 +212,23 @@ def by_layout(layout: Layout, model: Mapping[str, Any], state: State) -> dict[st
         ValueError: names the option or the tensor that it has no place for.
     """
     content: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     for network, key in layout.keys.items():
         node = model[network]
         if node is None:
             continue
         if node["_target_"] != STYLEGAN2[network]:
             raise ValueError(f"{layout.dialect.title} holds no {node['_target_']}")
-        told = node.get("num_labels") or 0
-        for option, values in layout.holds[network].items():
-            if option in OF_LABELS and not told:
-                continue
-            value = node.get(option, DEFAULTS[network].get(option))
-            if value not in values:
-                raise ValueError(
-                    f"{layout.dialect.title} has no place for {network}.{option}={value}"
-                )
+        node = options_of(network, node)
+        refuse_unheld(layout, network, node)
         if network == "generator" and key == "g_ema" and node["latent_dim"] != node["style_dim"]:
             raise ValueError(f"{layout.dialect.title} has latents as wide as styles")
         prefix = "generator_ema." if network == "generator" else "discriminator."
         weights = {n.removeprefix(prefix): v for n, v in state.items() if n.startswith(prefix)}
         content[key] = export_state(layout.dialect, network, node, weights)
+        told[key] = {
+            theirs: node[ours] for theirs, ours in layout.arguments.items() if ours in node
+        }
     mean = content[layout.keys["generator"]].pop("latent_avg", None)
-    return content if mean is None else content | {"latent_avg": mean}
+    content |= {} if mean is None else {"latent_avg": mean}
+    return content if layout.told is None else content | {layout.told: told}

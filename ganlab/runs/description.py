@@ -53,8 +53,10 @@ def count(network: nn.Module) -> str:
 
 def training_state(checkpoint: dict[str, Any], system: Any) -> str:
     """How far training came, and whether it can go on."""
+    kimg = f"{checkpoint['images_seen'] / 1000:g} kimg"
     if isinstance(system, Pretrained):
-        return "trained elsewhere; train.py init= begins a run from it"
+        known = kimg if checkpoint["images_seen"] else "trained elsewhere"
+        return f"{known}; train.py init= begins a run from it"
     goes_on = "optimizer_states" in checkpoint
     state = "with optimizers, so that it can go on" if goes_on else "without optimizers"
-    return f"{checkpoint['images_seen'] / 1000:g} kimg, {state}"
+    return f"{kimg}, {state}"

@@ -8,6 +8,7 @@ and `truncation`, a number, of one with styles; noise is each layer's own plane.
 import importlib
 import json
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +92,9 @@ class Written:
 def write_onnx(program: ExportedProgram, path: Path, about: dict[str, str]) -> None:
     """Write it as ONNX."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # of libraries that are not missed
-    found = torch.onnx.export(program, dynamo=True, verbose=False, output_names=[OUTPUT])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of torch to itself
+        found = torch.onnx.export(program, dynamo=True, verbose=False, output_names=[OUTPUT])
     assert found is not None
     found.model.metadata_props.update(about)
     found.save(str(path), external_data=False)

@@ -13,7 +13,7 @@ from ganlab.arguments import checkpoint_of, key_of, quote, value_of
 from ganlab.cli import conf_dir
 from ganlab.config import SECTIONS, ConfigError, check_node
 from ganlab.runs import recipes
-from ganlab.runs.recipes import open_checkpoint
+from ganlab.runs.checkpoint_files import open_named
 from ganlab.runs.saved_options import records_of, with_places
 from ganlab.systems.checkpoint import CheckpointError
 from ganlab.systems.gan import GAN
@@ -60,17 +60,6 @@ def words_of(words: list[str]) -> list[str]:
     return [*words, *added]
 
 
-def open_networks(place: str) -> dict[str, Any]:
-    """`open_checkpoint`, whose errors name the key that was given here."""
-    try:
-        return open_checkpoint(place)
-    except ValueError as error:
-        text = str(error)
-        if not text.startswith("ckpt="):
-            raise
-        raise CheckpointError(f"init={text.removeprefix('ckpt=')}") from error
-
-
 def model_of(place: str, extra: Sequence[str] = ()) -> dict[str, Any]:
     """What a file says of its networks, once that is known to be plain parameters of theirs.
 
@@ -81,7 +70,7 @@ def model_of(place: str, extra: Sequence[str] = ()) -> dict[str, Any]:
         ConfigError: a target or a parameter that cannot be.
         UntrustedError: no plain data, or it names a file.
     """
-    model = open_networks(place)["recipe"].get("model")
+    model = open_named("init", place)["recipe"].get("model")
     node = model.get("generator") if isinstance(model, dict) else None
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         raise CheckpointError(f"init={place}: its recipe describes no model.generator")
@@ -151,7 +140,7 @@ def take_networks(system: Any, place: str | None) -> None:
         )
     if place is None:
         return
-    checkpoint = open_networks(place)
+    checkpoint = open_named("init", place)
     if not isinstance(system, GAN):
         raise ConfigError(
             f"init={place} begins a GAN, and model._target_ is {type(system).__name__}"

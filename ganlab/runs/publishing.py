@@ -22,13 +22,14 @@ from ganlab.places import run_of
 from ganlab.report.images import save_grid
 from ganlab.report.protocols import protocol_stamp, protocol_text
 from ganlab.report.tables import Table
+from ganlab.runs.checkpoint_files import open_own
 from ganlab.runs.conversion import check_told, inference_state
 from ganlab.runs.directory import result_of
 from ganlab.runs.recipes import RECIPE, rebuild_system
 from ganlab.runs.saved_options import is_place
 from ganlab.sampling import Sampler
 from ganlab.storage.atomic import replace_file
-from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
+from ganlab.systems.checkpoint import CheckpointError
 from ganlab.systems.system import System
 
 NETWORKS, KEPT, PICTURE, CARD = "generator.safetensors", "recipe.yaml", "samples.png", "README.md"
@@ -85,7 +86,7 @@ class Publication:
             raise ValueError(f"repo={repo} should be owner/name")
         if ckpt in NAMED or hub.is_address(ckpt):
             raise CheckpointError(f"ckpt={ckpt} was trained elsewhere: its owner publishes it")
-        checkpoint = load_checkpoint(ckpt)
+        checkpoint = open_own(ckpt, "push publishes runs of ganlab's own")
         recipe = checkpoint["recipe"]
         if recipe.get("source") or "optimizer_states" not in checkpoint:
             raise CheckpointError(

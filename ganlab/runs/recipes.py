@@ -27,7 +27,7 @@ from ganlab.data import NoImages
 from ganlab.interop import NAMED
 from ganlab.interop.hub import is_address
 from ganlab.nn.skip_init import own_tensors, skip_init
-from ganlab.runs.checkpoint_files import open_checkpoint
+from ganlab.runs.checkpoint_files import open_checkpoint, open_own
 from ganlab.runs.earlier import unsaid
 from ganlab.runs.image_shape import check_data_shape, check_shape
 from ganlab.runs.provenance import origin
@@ -125,7 +125,7 @@ def resume_words(words: list[str]) -> list[str]:
         raise CheckpointError(
             f"ckpt={ckpt} can be evaluated, not resumed: init={ckpt} begins a run from its networks"
         )
-    recipe = load_checkpoint(ckpt).get("recipe")
+    recipe = open_own(ckpt, f"init={ckpt} begins a run from its networks").get("recipe")
     recipe = recipe if isinstance(recipe, dict) else {}
     saved = recipe.get("overrides")
     known = [word for word in (saved if isinstance(saved, list) else []) if isinstance(word, str)]

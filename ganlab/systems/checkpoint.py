@@ -82,14 +82,14 @@ def check_content(content: Any, path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: what `load_checkpoint` says of content.
     """
-    if isinstance(content, dict) and (wrong := overgrown(content)):
-        raise CheckpointError(f"ckpt={path}: {wrong}")
-    refuse_later(content, f"ckpt={path}")
     missing = [key for key in REQUIRED if not isinstance(content, dict) or key not in content]
     if missing:
         raise CheckpointError(
             f"ckpt={path} was not written by ganlab (it lacks {', '.join(missing)})"
         )
+    if wrong := overgrown(content):
+        raise CheckpointError(f"ckpt={path}: {wrong}")
+    refuse_later(content, f"ckpt={path}")
     if wrong := complaint(content, DESCRIBED):
         raise CheckpointError(f"ckpt={path}: {wrong}")
     return dict(content)

@@ -230,6 +230,13 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path, message):
     assert str(path) in str(caught.value)
 
 
+def test_arguments_that_are_none_are_passed_over(tmp_path):
+    network = generator(drawn())
+    network.meta["state"]["_init_args"] = float("nan")
+    found = open_checkpoint(written(tmp_path / "a.pkl", {"G_ema": network}))
+    assert found["recipe"]["model"]["generator"]["resolution"] == RES
+
+
 def test_reading_draws_no_random_number(tmp_path):
     path = written(tmp_path / "a.pkl", {"G_ema": generator(drawn())})
     before = torch.get_rng_state()

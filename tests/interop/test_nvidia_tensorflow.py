@@ -186,6 +186,15 @@ def test_two_components_that_give_one_name_are_named(tmp_path):
         system_of(tmp_path, [outer] * 3)
 
 
+def test_a_stylegan_without_its_coarsest_layers_is_told_so(tmp_path):
+    network = stylegan_network(theirs.stylegan_generator(16))
+    kept = network["components"]["synthesis"]["variables"]
+    del kept["4x4/Const/StyleMod/weight"]
+    critic = {"variables": discriminator_variables(theirs.stylegan_discriminator(16))}
+    with pytest.raises(ValueError, match=r"lacks layers of the coarsest maps of NVIDIA's"):
+        system_of(tmp_path, [network, critic, network])
+
+
 def test_a_network_within_itself_has_an_end():
     network = Record("tfutil.Network", ())
     network.state = {"variables": [("a", 1.0), 3, ()], "components": {"b": network}}

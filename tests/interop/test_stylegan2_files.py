@@ -360,6 +360,7 @@ def test_what_does_not_fit_is_named(tmp_path):
     refused(r"lacks g_ema\.convs\.1\.activate\.bias", convs__1__activate__bias=None)
     refused(r"another filter in g_ema\.convs\.0", convs__0__conv__blur__kernel=torch.ones(4, 4))
     refused(r"has a tensor g_ema\.extra\.weight", extra__weight=torch.ones(2))
+    refused(r"g_ema a network that is not built", convs__1__conv__weight=torch.ones(1, 0, 10, 3, 3))
     refused(
         r"g_ema\.convs\.1\.noise\.weight in shape \[2\].* ask for \[1\]",
         convs__1__noise__weight=torch.ones(2),

@@ -14,6 +14,7 @@ from ganlab.__main__ import convert, info
 from ganlab.config import ConfigError
 from ganlab.run import generator_of, resume_words, train
 from ganlab.runs.checkpoint_files import open_checkpoint
+from ganlab.runs.conversion import LAYOUTS, by_layout
 from ganlab.runs.recipes import rebuild_system
 from ganlab.runs.saved_options import UntrustedError
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
@@ -29,11 +30,11 @@ def faces(tmp_path):
     return written(tmp_path / "network-snapshot.pkl")
 
 
-def written(path, labels=0):
+def written(path, labels=0, judged=True):
     state, _ = files.nvidia_generator(labels=labels)
     critic, _ = files.nvidia_discriminator(labels=labels)
     networks = {"G_ema": files.persistent("Generator", state, {}, LATER)}
-    networks["D"] = files.persistent("Discriminator", critic, {}, LATER)
+    networks |= {"D": files.persistent("Discriminator", critic, {}, LATER)} if judged else {}
     return files.write_nvidia(path, **networks)
 
 
@@ -84,28 +85,53 @@ def test_info_says_what_it_is_and_lists_the_layers(tmp_path, monkeypatch, capsys
     ]
 
 
+def told_otherwise(path):
+    """A file of NVIDIA's with what no tensor says."""
+    state, _ = files.nvidia_generator()
+    critic, _ = files.nvidia_discriminator()
+    told = {"conv_clamp": 0.6, "mapping_kwargs": {"lr_multiplier": 0.02}}
+    networks = {"G_ema": files.persistent("Generator", state, told, LATER)}
+    told = {"conv_clamp": 0.7, "epilogue_kwargs": {"mbstd_group_size": 2}}
+    networks["D"] = files.persistent("Discriminator", critic, told, LATER)
+    return files.write_nvidia(path, **networks)
+
+
 @pytest.mark.parametrize("layout", [None, "nvidia", "hammer"])
-def test_a_converted_generator_paints_the_same(faces, tmp_path, monkeypatch, capsys, layout):
+@torch.no_grad()
+def test_a_converted_generator_paints_the_same(tmp_path, monkeypatch, capsys, layout):
+    """And a discriminator answers the same: what no tensor says stands beside the tensors."""
+    faces = told_otherwise(tmp_path / "network.pkl")
     out = tmp_path / ("out.safetensors" if layout is None else "out.pt")
     words = [f"in={faces}", f"out={out}", *([f"layout={layout}"] if layout else [])]
     run_command(convert, monkeypatch, capsys, *words)
     before = rebuild_system(open_checkpoint(faces), [])
-    if layout == "nvidia":  # their keys, without the objects around them
-        found = torch.load(out, weights_only=True)
-        state, _ = files.nvidia_generator()
-        assert found["G_ema"].keys() == state.keys()
-        assert all(torch.equal(found["G_ema"][key], value) for key, value in state.items())
-        return
     after = rebuild_system(open_checkpoint(out), [])
     z = torch.randn(4, files.Z)
-    with torch.no_grad():
-        first, second = before.generator_ema(z), after.generator_ema(z)
-        if layout is None:
-            assert torch.equal(first, second)
-            assert torch.equal(before.discriminator(first), after.discriminator(second))
-            assert after.recipe["source"]["format"] == "NVIDIA's StyleGAN2"
-        else:  # whose state does not say at what activations are clamped
-            torch.testing.assert_close(first, second)
+    images = before.generator_ema(z)
+    assert torch.equal(images, after.generator_ema(z))
+    assert torch.equal(before.discriminator(images), after.discriminator(images))
+    assert not torch.equal(before.discriminator(images)[:2], before.discriminator(images[:2] * 3))
+    if layout is None:
+        assert after.recipe["source"]["format"] == "NVIDIA's StyleGAN2"
+    if layout == "nvidia":  # their keys, without the objects around them
+        found = torch.load(out, weights_only=True)["G_ema"]
+        state, _ = files.nvidia_generator()
+        assert found.keys() == state.keys()
+        assert all(torch.equal(found[key], value) for key, value in state.items())
+
+
+@pytest.mark.parametrize("wrap", [lambda state: state, lambda state: {"G_ema": state, "step": 3}])
+def test_plain_states_by_nvidias_names_are_read(tmp_path, wrap):
+    """As `G_ema.state_dict()` has them, with the defaults of the constructor."""
+    state, _ = files.nvidia_generator()
+    torch.save(wrap({f"module.{name}": v.clone() for name, v in state.items()}), tmp_path / "g.pt")
+    found = open_checkpoint(tmp_path / "g.pt")
+    model = found["recipe"]["model"]
+    assert (model["generator"]["clamp"], model["discriminator"]) == (None, None)
+    pickled = files.write_nvidia(tmp_path / "g.pkl", G_ema=files.persistent("G", state, {}))
+    expected = open_checkpoint(pickled)["state_dict"]
+    assert found["state_dict"].keys() == expected.keys()
+    assert all(torch.equal(found["state_dict"][name], v) for name, v in expected.items())
 
 
 def test_what_a_layout_has_no_place_for_is_named(faces, tmp_path, monkeypatch, capsys):
@@ -114,7 +140,24 @@ def test_what_a_layout_has_no_place_for_is_named(faces, tmp_path, monkeypatch, c
         run_command(convert, monkeypatch, capsys, *words)
     with pytest.raises(ValueError, match=r"say layout=nvidia"):
         run_command(convert, monkeypatch, capsys, *words[:2])
+    named = [words[0], f"out={tmp_path / 'x.safetensors'}", "layout=nvidia"]
+    with pytest.raises(ValueError, match=r"written as torch\.save does: name a \.pt"):
+        run_command(convert, monkeypatch, capsys, *named)
+    with pytest.raises(ValueError, match=r"^in=nowhere\.pkl: no such file"):
+        run_command(convert, monkeypatch, capsys, "in=nowhere.pkl", *words[1:])
+    plain = {"G_ema": files.nvidia_generator()[0], "D": files.nvidia_discriminator()[0]}
+    torch.save(plain | {"init_kwargs": {"D": {"mbstd_group_size": 8}}}, tmp_path / "x.pth")
+    groups = [f"in={tmp_path / 'x.pth'}", words[1], "layout=genforce"]
+    with pytest.raises(ValueError, match=r"no place for discriminator\.group_size=8"):
+        run_command(convert, monkeypatch, capsys, *groups)
     assert not (tmp_path / "x.pt").exists()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rectangles_have_no_place_in_their_layouts(layout):
+    node = {"_target_": "ganlab.networks.stylegan2.Generator", "resolution": [16, 32]}
+    with pytest.raises(ValueError, match=r"no place for resolution=\[16, 32\]"):
+        by_layout(LAYOUTS[layout], {"generator": node, "discriminator": None}, {})
 
 
 def test_a_file_of_no_format_is_listed_beside_the_nearest(tmp_path):
@@ -177,6 +220,17 @@ def test_a_run_begins_from_its_networks(faces, tmp_path):
             assert torch.equal(begun[own], value), own
 
 
+def test_a_file_without_a_discriminator_gives_the_generator_alone(tmp_path):
+    path = written(tmp_path / "file", judged=False)
+    words = resume_words([f"init={path}", *TINY, "model.generator_optimizer.lr=0.0"])
+    result, _ = trained(tmp_path / "run", *words)
+    assert result["status"] == "done"
+    state = load_checkpoint(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
+    const = open_checkpoint(path)["state_dict"]["generator_ema.const"]
+    assert torch.equal(state["generator.const"], const)
+    assert any(name.startswith("discriminator.") for name in state)
+
+
 def test_a_resume_needs_no_file_of_the_beginning(tmp_path):
     """The checkpoint's words have the architecture; `init=` is not among them, and is not read."""
     path = written(tmp_path / "file")
@@ -202,6 +256,11 @@ def test_a_resume_needs_no_file_of_the_beginning(tmp_path):
 def test_a_word_against_the_file_is_refused_by_name(faces, word):
     with pytest.raises(ConfigError, match=word.split("=")[0].replace(".", r"\.")):
         resume_words([f"init={faces}", word])
+
+
+def test_a_file_that_was_trained_elsewhere_is_begun_from_not_resumed(faces):
+    with pytest.raises(CheckpointError, match=r"no run's but NVIDIA's StyleGAN2: init=.* begins"):
+        resume_words([f"ckpt={faces}"])
 
 
 @pytest.mark.parametrize("place", ["abc", "x" * 5000])

@@ -23,7 +23,7 @@ def test_a_file_with_one_name_changed_is_nearest_to_its_own_format(title):
     names = list(LAYOUTS[title])
     odd = {name for name in names if re.sub(r"\d", "", name) == re.sub(r"\d", "", names[0])}
     state = {f"odd.{name}" if name in odd else name: torch.ones(1) for name in names}
-    said = describe_unknown({"weights": state})
+    said = describe_unknown(state)
     assert f"nearest is {title}, which also has '{names[0]}'" in said
     assert "and which lacks 'odd." in said
     assert "\n" not in said

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -157,3 +158,17 @@ def test_without_the_libraries_the_error_installs_them(tmp_path, monkeypatch, ca
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ValueError, match=r"pip install 'ganlab\[onnx\]', or name a \.pt2"):
         exported("faces", tmp_path / "g.onnx", monkeypatch, capsys)
+
+
+@needs_onnx
+@pytest.mark.slow
+def test_what_the_page_runs_in_onnxruntime_runs(tmp_path, monkeypatch, capsys):
+    path, _ = checkpoint("stylegan2", tmp_path)
+    exported(path, tmp_path / "g.onnx", monkeypatch, capsys)
+    page = (Path(__file__).parents[2] / "docs" / "checkpoints.md").read_text()
+    (lines,) = (part for part in page.split("```") if "onnxruntime.InferenceSession" in part)
+    monkeypatch.chdir(tmp_path)
+    found = {}
+    exec(lines.removeprefix("python").replace("512", str(SMALL["latent_dim"])), found)
+    assert found["images"].shape[::2] == (8, 32)
+    assert found["images"].std() > 0.01

@@ -10,6 +10,7 @@ import yaml
 from composing import composed
 from hub_standin import Hub
 from PIL import Image
+from torch import nn
 
 from ganlab import __version__
 from ganlab.__main__ import convert, push
@@ -17,6 +18,7 @@ from ganlab.nn.growing import Stage
 from ganlab.report.results import read_result, write_result
 from ganlab.run import build_system, train
 from ganlab.runs.conversion import inference_state, refuse_written_over
+from ganlab.runs.description import describe_checkpoint
 from ganlab.runs.recipes import check_config, open_checkpoint, rebuild_system
 from ganlab.sampling import Sampler
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
@@ -182,6 +184,11 @@ def test_only_checkpoints_of_a_training_are_published(run, tmp_path, monkeypatch
     torch.save(whole, tmp_path / "bare.ckpt")
     with pytest.raises(CheckpointError, match="no training of ganlab's"):
         pushed(monkeypatch, capsys, f"ckpt={tmp_path}/bare.ckpt", "repo=me/noise")
+    first, last = nn.ConvTranspose2d(6, 4, 4), nn.ConvTranspose2d(4, 3, 4, 2, 1)
+    theirs = nn.ModuleDict({"main": nn.Sequential(first, nn.BatchNorm2d(4), nn.ReLU(), last)})
+    torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
+    with pytest.raises(CheckpointError, match=r"is no run's but a DCGAN's.*: push publishes runs"):
+        pushed(monkeypatch, capsys, f"ckpt={tmp_path}/theirs.pth", "repo=me/noise")
     with pytest.raises(ValueError, match="repo=noise should be owner/name"):
         pushed(monkeypatch, capsys, f"ckpt={run}/checkpoints/last.ckpt", "repo=noise")
     with pytest.raises(ValueError, match="there is no license; did you mean licence"):
@@ -213,10 +220,11 @@ def test_a_network_that_grows_is_converted_with_its_stage(own_cache, tmp_path, m
     system = build_system(check_config(config, "train"))
     system.generator_ema.grow_to(Stage(2, 0.25))
     path, out = tmp_path / "grown.ckpt", tmp_path / "grown.safetensors"
-    kept = {"recipe": system.recipe, "images_seen": 0, "state_dict": system.state_dict()}
+    kept = {"recipe": system.recipe, "images_seen": 2500, "state_dict": system.state_dict()}
     torch.save(kept, path)
     monkeypatch.setattr(sys, "argv", ["ganlab", f"in={path}", f"out={out}"])
     convert()
+    assert "2.5 kimg; train.py init= begins" in describe_checkpoint(str(out), [])
     found = rebuild_system(open_checkpoint(out), []).generator_ema
     assert (found.level, found.alpha) == (2, 0.25)
     latents = torch.randn(2, found.latent_dim)

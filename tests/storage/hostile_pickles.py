@@ -8,14 +8,15 @@ import io
 import json
 import pickle
 import resource
+import signal
 import struct
 import sys
-import time
 import zipfile
 from pathlib import Path
 
 import torch
 
+SECONDS = 5.0  # of computing that a refusal may take
 HEAD = b"\x80\x02"  # PROTO 2
 MAGIC = pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2)
 SYSTEM = pickle.dumps({"protocol_version": 1001, "little_endian": True, "type_sizes": {}}, 2)
@@ -157,12 +158,13 @@ if __name__ == "__main__":
     for i, (name, (content, _)) in enumerate(files(folder / "written").items()):
         path = folder / f"{i}.pkl"
         path.write_bytes(content)
-        started = time.monotonic()
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)  # past which this process is ended
         try:
             read_untrusted(path)
             said = None
         except ValueError as error:
             said = str(error)
+        left, _ = signal.setitimer(signal.ITIMER_PROF, 0)
         megabytes = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        found[name] = said, time.monotonic() - started, megabytes
+        found[name] = said, SECONDS - left, megabytes
     print(json.dumps(found))

@@ -87,7 +87,7 @@ def test_gpus_numbers_are_read_on_the_cpu(tmp_path):
 
 @pytest.fixture(scope="module")
 def refusals(tmp_path_factory):
-    """What a process of its own said of each hostile file, its seconds and megabytes."""
+    """What a process said of each hostile file, which ends after 5 s of one; its megabytes."""
     folder = tmp_path_factory.mktemp("hostile")
     command = [sys.executable, hostile_pickles.__file__, str(folder)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -95,12 +95,13 @@ def refusals(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", hostile_pickles.files("."))
-def test_hostile_files_are_refused_in_one_line_of_little_memory(refusals, name):
+def test_hostile_files_are_refused_in_one_line_in_little_time_and_memory(refusals, name):
     folder, found = refusals
-    said, _, megabytes = found[name]
+    said, seconds, megabytes = found[name]
     assert said is not None, "it was read"
     assert hostile_pickles.files(".")[name][1] in said
     assert "\n" not in said
+    assert seconds < hostile_pickles.SECONDS
     assert megabytes < 1000
     assert not (folder / "written").exists()
 

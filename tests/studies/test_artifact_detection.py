@@ -225,3 +225,27 @@ def test_the_ranking_does_not_depend_on_the_suite():
         for given in (None, suite(num_fake=K))
     ]
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("names", [(), ("amber", "blue", "brown")])
+def test_several_classes_are_counted_one_by_one(tmp_path, names):
+    generator = small("labels")
+    system = System(generator)
+    system.conditioner = Labels(3, names)
+    study = Study(ArtifactDetection(suite=None, directory=tmp_path, **OPTIONS))
+    trainer(study).test(system, Data(), verbose=False)
+    index, count = Ranking.load(tmp_path).index.tolist(), Ranking.load(tmp_path).count.tolist()
+    with (tmp_path / "classes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["class"] for row in rows] == list(names or "012")
+    for each, row in enumerate(rows):
+        mine = [number for address, number in zip(index, count, strict=True) if address % 3 == each]
+        assert float(row["LR neurons"]) == pytest.approx(sum(mine) / len(mine))
+        assert [int(row[key]) for key in ("images", "fewest", "most")] == [10, min(mine), max(mine)]
+        ends = [sum(address % 3 == each for address in end) for end in (index[-K:], index[:K])]
+        assert [int(row[f"bottom {K}"]), int(row[f"top {K}"])] == ends
+
+
+def test_one_class_has_no_table_of_classes(tmp_path):
+    run(ArtifactDetection(suite=None, directory=tmp_path, **OPTIONS))
+    assert not (tmp_path / "classes.csv").exists()

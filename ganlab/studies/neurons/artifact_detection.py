@@ -42,8 +42,9 @@ class ArtifactDetection(RateQuestion):
     """Ranks images by their activated LR neurons and scores both ends of the ranking.
 
     Writes `ranking.npz` (address and count of every latent, sorted), `table.*` (Table 2, with as
-    many random images for reference), `figures/artifact_detection.png` (Figure 2) and grids of both
-    ends, `figures/top.png` and `figures/bottom.png`. No truncation (section 4.1).
+    many random images for reference), `classes.*` where images are of several,
+    `figures/artifact_detection.png` (Figure 2) and grids of both ends, `figures/top.png` and
+    `figures/bottom.png`. No truncation (section 4.1).
 
     Rates are counted as the options of `RateQuestion` say: `num_latents`, `rate_seed`,
     `rates_file`, `save_every` and `noise`.
@@ -86,8 +87,9 @@ class ArtifactDetection(RateQuestion):
         shown = min(self.num_shown, self.num)
         top = bench.sampler.images(ranking.top(shown))
         bottom = bench.sampler.images(ranking.bottom(shown))
+        classes = class_table(bench, ranking, self.num)
         return Findings(
-            tables={"table": detection_table(groups, self.notes(masks))},
+            tables={"table": detection_table(groups, self.notes(masks)), **classes},
             figures={
                 "top": grid_of_end(top, "top", ranking),
                 "bottom": grid_of_end(bottom, "bottom", ranking),
@@ -155,6 +157,28 @@ def detection_table(groups: Sequence[Group], notes: Sequence[str] = ()) -> Table
     best = {name: way for name in scores if (way := way_of(name))}
     caption = "Images with the fewest and with the most activated LR neurons"
     return Table([*columns, *scores], rows, best, caption, [*notes])
+
+
+def class_table(bench: Bench, ranking: Ranking, num: int) -> dict[str, Table]:
+    """`classes`: LR neurons of the ranked images class by class, and how many are at either end.
+
+    Nothing where images are told no class, or all of them one.
+    """
+    told = bench.sampler.condition(ranking.index.tolist())
+    if told is None or told.label is None or told.label.ndim != 1 or len(told.label.unique()) < 2:
+        return {}
+    label, names = told.label.cpu(), bench.system.conditioner.class_names
+    columns = ["class", "images", "LR neurons", "fewest", "most", f"bottom {num}", f"top {num}"]
+    rows = []
+    for each in label.unique().tolist():
+        inside = label == each
+        counts = ranking.count[inside]
+        ends = int(inside[-num:].sum()), int(inside[:num].sum())
+        least, most = (int(value) for value in counts.aminmax())
+        name = names[each] if names else str(each)
+        cells = (name, len(counts), float(counts.double().mean()), least, most, *ends)
+        rows.append(dict(zip(columns, cells, strict=True)))
+    return {"classes": Table(columns, rows, {}, "Activated LR neurons by class")}
 
 
 def histogram(ranking: Ranking, num: int) -> figures.Numbers:
