@@ -57,6 +57,7 @@ from ganlab.runs.recipes import (
     without_reals,
 )
 from ganlab.runs.saved_options import additions, records_of
+from ganlab.runs.settings import of_kind
 from ganlab.scoring.reals import precompute
 from ganlab.studies import Question, Study
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint
@@ -350,13 +351,14 @@ def build_all(settings: Settings, group: str) -> list[Any]:
             raise ConfigError(f"{group}.{name} has no _target_{nearest(name, nodes)}")
         if node.get("_partial_"):
             raise ConfigError(f"{group}.{name}._partial_ would leave it unbuilt: leave that out")
-    return [build(node, group, settings["allow_targets"]) for node in nodes.values()]
+    built = {name: build(node, group, settings["allow_targets"]) for name, node in nodes.items()}
+    return [of_kind(each, f"{group}.{name}") for name, each in built.items()]
 
 
 def scores_of(settings: Settings) -> list[Any]:
     """The scoring callback, unless `scores=null`."""
     node = settings["scores"]
-    return [build(node, "scores", settings["allow_targets"])] if node else []
+    return [of_kind(build(node, "scores", settings["allow_targets"]), "scores")] if node else []
 
 
 def preflight(callbacks: Sequence[Callback]) -> None:

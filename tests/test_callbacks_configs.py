@@ -1,14 +1,20 @@
 """Every choice of loggers and callbacks composes and builds, from the project's own YAML."""
 
+import errno
 import inspect
+import os
+import re
 from pathlib import Path
 
+import composing
 import pytest
 from hydra import compose, initialize_config_dir
 
 from ganlab import callbacks
-from ganlab.config import build, resolve
+from ganlab.callbacks.observer import tolerate
+from ganlab.config import ConfigError, build, resolve
 from ganlab.loggers import CSVLog, Guarded
+from ganlab.run import train
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,3 +97,31 @@ def test_every_logger_writes_the_csv_too_and_fails_no_run(composed, name):
 
 def test_nobody_watches_with_callbacks_none(composed):
     assert not composed("callbacks=none").get("callbacks")
+
+
+@pytest.mark.parametrize(
+    ("key", "target", "said"),
+    [
+        ("callbacks.x", "ganlab.studies.Findings", "Findings is no Callback"),
+        ("callbacks.x", "ganlab.studies.Samples", "Samples asks a trained generator"),
+        ("scores", "ganlab.metrics.FrechetDistance", "FrechetDistance is no Callback"),
+        ("scores", "ganlab.studies.RealOrFake", "RealOrFake asks a trained generator"),
+    ],
+)
+def test_what_no_trainer_can_hold_is_refused_by_its_key(tmp_path, key, target, said):
+    words = ["scores=null", f"++{key}={{_target_: {target}}}", "callbacks=none", "data=synthetic"]
+    with pytest.raises(ConfigError, match=rf"^{re.escape(key)}: {said}.*leave it out"):
+        train(composing.composed("train", words, tmp_path))
+
+
+def test_a_node_without_settings_is_refused_without_a_list_of_them():
+    text = r"callbacks cannot be built: .* missing .* 'extractor'"
+    with pytest.raises(ConfigError, match=text):
+        build({"_target_": "ganlab.studies.NearestNeighbours"}, "callbacks")
+
+
+@pytest.mark.parametrize(("number", "advice"), [(errno.ENOSPC, True), (errno.EACCES, False)])
+def test_a_picture_that_was_not_written_is_told_with_what_helps_alone(number, advice):
+    with pytest.warns(UserWarning, match=r"x\.png was not written") as told, tolerate("x.png"):
+        raise OSError(number, os.strerror(number))
+    assert ("free some" in str(told[0].message)) is advice

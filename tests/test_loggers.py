@@ -697,3 +697,13 @@ def test_imports_stay_light():
     command = [sys.executable, "-c", textwrap.dedent(code)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("data", [b"\0" * 600, b"\xff\xfe", b"no curve"])
+def test_what_is_no_curve_in_its_place_is_refused_by_name_and_kept(tmp_path, data):
+    """As a file that lost its blocks in a power failure."""
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"metrics\.csv: line 1 must start with images_seen"):
+        CSVLog(tmp_path).truncate(0)
+    assert path.read_bytes() == data

@@ -1,5 +1,6 @@
 """When an observer looks, and at what: ticks of the clock and images of fixed latents."""
 
+import errno
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from ganlab.report.images import Pixels
 from ganlab.sampling import Sampler, batched
 from ganlab.systems.clock import crossed
 from ganlab.systems.training import Training
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # what a write says that found no room
 
 
 def is_finished(system: Training) -> bool:
@@ -64,7 +67,8 @@ def tolerate(what: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        warnings.warn(f"{what} was not written ({error}); free some space", stacklevel=3)
+        advice = "; free some space" if error.errno in FULL else ""
+        warnings.warn(f"{what} was not written ({error}){advice}", stacklevel=3)
 
 
 def log_row(trainer: Trainer, metrics: Mapping[str, float], images_seen: int) -> None:

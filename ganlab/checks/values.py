@@ -87,4 +87,4 @@ def refusal(node: dict[str, Any], section: str, error: InstantiationException) -
     if any(re.search(rf"\b{re.escape(str(key))}\b", said) for key in inner):
         return f"{path}: {said}"
     given = ", ".join(f"{k}={text_of(v)}" for k, v in inner.items() if not str(k).startswith("_"))
-    return f"{path} cannot be built with {given}: {said}"
+    return f"{path} cannot be built{given and f' with {given}'}: {said}"

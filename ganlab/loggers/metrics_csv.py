@@ -174,7 +174,10 @@ class CSVLog(Tracker):
         if (kind := irregularity(self.path)) is not None:
             raise ValueError(f"{self.path} is {kind}; move it away")
         text = self.path.read_bytes().decode(errors="replace")
-        header, *lines = text.split("\n")[:-1] or [CLOCK]  # a kill can leave a part of a last line
+        begun = text.startswith(CLOCK) or CLOCK.startswith(
+            text
+        )  # a kill can leave a part of a line
+        header, *lines = text.split("\n")[:-1] or [CLOCK if begun else text]
         first = _cells(header)
         if first[:1] != [CLOCK] or len(set(first)) < len(first):
             raise ValueError(f"{self.path}: line 1 must start with {CLOCK}; move this file away")

@@ -16,7 +16,10 @@ from ganlab.storage import irregularity
 from ganlab.storage.atomic import LEFT
 
 FOLDERS = (CHECKPOINTS, "samples", "figures", ".hydra")  # of a run, in its directory
-FILES = ("metrics.csv", NAME, "report.html", locks.LOCK, locks.HOLDER)
+FILES = (
+    *("metrics.csv", NAME, "report.html", "parts.json", locks.LOCK, locks.HOLDER),
+    *(f"{CHECKPOINTS}/{name}" for name in ("last.ckpt", "best.ckpt")),
+)
 
 begun_anew: set[Path] = set()  # directories in which resume=auto found nothing to go on from
 

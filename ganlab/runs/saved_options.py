@@ -120,7 +120,7 @@ def may_stay(word: str, exists: Exists, allowed: Sequence[str]) -> bool:
     """
     try:
         override = parse_override(word[:LONGEST])
-    except (HydraException, RecursionError):
+    except (HydraException, RecursionError, ValueError):  # a number of more digits than are read
         return False
     if len(word) > LONGEST or override.is_sweep_override() or override.package is not None:
         return False

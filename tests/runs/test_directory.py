@@ -171,3 +171,13 @@ def test_what_killed_processes_were_writing_is_cleared_away_and_nothing_else(tmp
     sweep(run)
     assert not [path for path in left if path.exists()]
     assert not [path for path in kept if not path.exists()]
+
+
+@pytest.mark.parametrize("name", ["checkpoints/last.ckpt", "checkpoints/best.ckpt", "parts.json"])
+def test_a_folder_in_the_place_of_a_runs_own_file_is_named_at_the_start(tmp_path, entering, name):
+    """Not where the file is to be written, after the training."""
+    (tmp_path / "run" / name).mkdir(parents=True)
+    text = rf"run/{name} should be a file of this run and is a folder: move it away"
+    for begin in (entering, lambda: decide(tmp_path / "run")):
+        with pytest.raises(DirectoryError, match=text):
+            begin()

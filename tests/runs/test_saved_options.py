@@ -91,6 +91,7 @@ def left_out(capsys):
         "model.generator._target_=torch.hub.load",
         "[" * 9_000,
         "data.name=" + "x" * 20_000,
+        "kimg=" + "9" * 9_000,
         "model/../../x=y",
         "sweep=norms",
         "-m",
