@@ -72,7 +72,7 @@ SECONDS = 40  # a value that keeps one step of a tiny model busy for longer hang
 
 
 class Hang(BaseException):
-    """Raised by an alarm in what should have ended."""
+    """Raised by an alarm in what should have ended: after so much of its own time, or ten times it."""
 
 
 def tiny(model, directory, *more):
@@ -134,13 +134,16 @@ def alarmed(seconds=SECONDS):
     def ring(number, frame):
         raise Hang
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.alarm(seconds)
+    clocks = {signal.SIGPROF: (signal.ITIMER_PROF, 1), signal.SIGALRM: (signal.ITIMER_REAL, 10)}
+    before = {number: signal.signal(number, ring) for number in clocks}
+    for clock, times in clocks.values():
+        signal.setitimer(clock, times * seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        for number, (clock, _) in clocks.items():
+            signal.setitimer(clock, 0)
+            signal.signal(number, before[number])
 
 
 def verdict(run, config, key):
@@ -187,6 +190,17 @@ def drawn(config, share, seed, sections=None):
     places = [key for key in keys(config) if sections is None or key.split(".")[0] in sections]
     every = [(key, value) for key in places for value in NASTY]
     return random.Random(seed).sample(every, int(share * len(every)))
+
+
+def meanings(config):
+    """Each key -> what is built with it and its value, as text: what two models may have alike."""
+    found = {}
+    for key in keys(config):
+        parent, name = parent_of(config, key)
+        node = OmegaConf.to_container(parent, resolve=False)
+        target = node.get("_target_") if isinstance(node, dict) else None
+        found[key] = f"{target} {node[name]}"
+    return found
 
 
 def outside(before, directory):
