@@ -72,7 +72,7 @@ SECONDS = 40  # a value that keeps one step of a tiny model busy for longer hang
 
 
 class Hang(BaseException):
-    """Raised by an alarm in what should have ended: after so much of its own time, or ten times it."""
+    """Raised in what should have ended, after its seconds of CPU time or ten times as long."""
 
 
 def tiny(model, directory, *more):
