@@ -71,9 +71,10 @@ RANGES: dict[str, Range] = {
     # training
     **dict.fromkeys(("lr", "learning_rates"), Range(0.0, 1e6)),
     "betas": BELOW_ONE,
-    **dict.fromkeys(("eps", "epsilon"), Range(0.0, 1.0)),
+    **dict.fromkeys(("eps", "epsilon"), Range(1e-30, 1.0)),  # 0 / 0 of a map that is flat
     "weight_decay": Range(0.0, 1e6),
-    **dict.fromkeys(("weight", "gamma", "kl_weight", "target"), STRENGTH),
+    **dict.fromkeys(("weight", "gamma", "kl_weight"), STRENGTH),
+    "target": Range(1e-6, 1e12),  # slopes are divided by it
     "decay": SHARE,
     **dict.fromkeys(("interval", "intervals", "critic_steps"), Range(1, 10**6)),
     "batch_shrink": Range(1, 2**20),
