@@ -60,7 +60,7 @@ RANGES: dict[str, Range] = {
     "classes": Range(1, 2**20),
     "group_size": Range(0, 2**20),
     "init_range": Range(0.0, 1e6),
-    "clamp": POSITIVE,
+    "clamp": Range(1e-6, 1e12),
     "taps": Range(-1e6, 1e6),
     **dict.fromkeys(("filter_taps", "upsampling"), Range(1, 2**6)),
     "margin": Range(0, 2**10),

@@ -112,6 +112,7 @@ def test_whatever_hypothesis_thinks_of_runs_or_is_refused(examples, bench):
         ("progan", "model.penalties.gradient_penalty.target", 1e-320),
         ("stylegan", "model.generator.norm.eps", 0),
         ("stylegan2", "model.generator.mapping_layers", 10**9),
+        ("stylegan2", "model.generator.clamp", 1e-320),
         ("vae", "model.encoder", 5),
         ("vae", "metrics.num_fake", None),
         ("vae", "logger", 0.5),
