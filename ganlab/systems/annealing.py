@@ -28,7 +28,10 @@ def check_annealing(
     """
     known = [*penalties, *OTHERS]
     if unknown := sorted(set(schedules) - set(known)):
-        raise ValueError(f"{KEY}.{unknown[0]} is of nothing here; there are {', '.join(known)}")
+        raise ValueError(
+            f"{KEY}.{unknown[0]} is of nothing here; there are {', '.join(known)}, and no penalty "
+            "of model.penalties besides"
+        )
     if "augment" in schedules and not (isinstance(augment, ADA) and not augment.adapts):
         raise ValueError(
             f"{KEY}.augment needs a fixed probability: model/augment=ada model.augment.p=0.3"
