@@ -15,7 +15,7 @@ from ganlab.nn.ablation import Census, share_silenced
 from ganlab.nn.tracing import recorded
 from ganlab.report import figures
 from ganlab.report.images import Pixels, captioned_rows
-from ganlab.report.panels import heat_pixels
+from ganlab.report.panels import heat_over
 from ganlab.sampling import Sampler
 from ganlab.studies.neurons.ablation import KINDS, Ablation, ablation_edits, neuron_masks
 from ganlab.studies.neurons.neuron_maps import share_map
@@ -80,20 +80,21 @@ def intervention(
     layers: Sequence[str],
     rate: float,
 ) -> View:
-    """The image, and without its low-rate, high-rate and random neurons, beside their maps."""
+    """The image, and without its low-rate, high-rate and random neurons, and where these are."""
     seen = look(session, how, index, layers)
     found = [without(session, seen, kind, rates, rate) for kind in KINDS]
-    rows: list[tuple[str, list[Pixels]]] = [(f"latent {index}", enlarged(seen.image, CELL))]
+    (before,) = enlarged(seen.image, CELL)
+    rows: list[tuple[str, list[Pixels]]] = [(f"latent {index}", [before])]
     for each in found:
         (picture,) = enlarged(each.image[None], CELL)
         top = max((float(shares.max()) for shares in each.maps.values()), default=0.0)
-        maps = [heat_pixels(x, picture.shape[:2], each.kind, top) for x in each.maps.values()]
+        maps = [heat_over(before, x, each.kind, top) for x in each.maps.values()]
         caption = f"{each.kind} off\n{each.silenced:.1%} silenced\nmoved {each.moved:.3f}"
         rows.append((caption, [picture, *maps]))
     facts = (
         f"latent {index} of seed {how.seed}; R = {rate:g}, rates of {rates.num_latents} latents "
-        f"of seed {rates.seed}; layers {', '.join(layers)}, whose maps stand beside: share of "
-        f"channels whose neuron is chosen and active; random: {SHARE:.0%} of the active ones; "
+        f"of seed {rates.seed}; layers {', '.join(layers)}, whose maps lie over the image: share "
+        f"of channels whose neuron is chosen and active; random: {SHARE:.0%} of the active ones; "
         f"{seen.sampler.stated}"
     )
     options: dict[str, Value] = {"suite": "null", "latents": [index], "rates": [rate]}

@@ -85,18 +85,22 @@ def signed_map(values: Tensor, title: str = "") -> Panel:
     return Panel(values.double().numpy(), "signed", title)
 
 
-def heat_pixels(
+def heat_over(
+    pixels: images.Pixels,  # (H, W, 3)
     shares: Tensor,  # (h, w) in [0, 1]
-    size: tuple[int, int],  # height and width of the picture
     kind: str = "low",  # or high
     top: float = 1.0,  # the share that has the darkest colour
 ) -> images.Pixels:
-    """A map of shares as pixels, each cell as large as its part of the picture."""
+    """A map of shares over a picture in grey, each cell on its part; at 0 the picture alone."""
     from matplotlib import colormaps
 
-    rows, columns = ((np.arange(n) * m) // n for n, m in zip(size, shares.shape, strict=True))
-    scaled = shares.double().numpy()[rows][:, columns] / max(top, 1e-3)
-    found: images.Pixels = colormaps[SCALES[kind][0]](scaled.clip(0, 1), bytes=True)[..., :3]
+    size = zip(pixels.shape[:2], shares.shape, strict=True)
+    rows, columns = ((np.arange(n) * m) // n for n, m in size)
+    scaled = (shares.double().numpy()[rows][:, columns] / max(top, 1e-3)).clip(0, 1)
+    colour = 255 * colormaps[SCALES[kind][0]](scaled)[..., :3]
+    opacity = 0.8 * np.sqrt(scaled)[..., None]  # faint shares show
+    mixed = opacity * colour + (1 - opacity) * pixels.mean(-1, keepdims=True)
+    found: images.Pixels = np.rint(mixed).astype(np.uint8)
     return found
 
 

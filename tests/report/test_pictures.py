@@ -4,6 +4,7 @@ import torch
 from PIL import Image
 
 from ganlab.report.images import grid, labelled_grid, save_grid, save_png, to_uint8
+from ganlab.report.panels import heat_over
 from ganlab.report.timeline import evenly_spaced, images_seen, kimg_text, strip
 
 
@@ -96,6 +97,20 @@ def test_labelled_rows_of_two_sizes_are_refused():
 def test_small_images_are_enlarged_by_a_whole_factor_until_legible():
     made = labelled_grid([("a", batch(1, size=(28, 28)))], padding=0)
     assert made.shape[0] == 84  # 3 x 28 is the first height of at least 64
+
+
+def test_a_map_lies_over_its_part_of_a_picture_in_grey():
+    colours = np.random.default_rng(0).integers(0, 256, (8, 4, 3), np.uint8)
+    shares = torch.tensor([[0.0, 0.0], [0.0, 0.5]])
+    over = heat_over(colours, shares, "low", top=0.5).astype(int)
+    grey = np.rint(colours.mean(-1)).astype(int)
+    plain = np.ones((8, 4), bool)
+    plain[4:, 2:] = False
+    assert all((over[plain] == grey[plain][:, None]).ravel())
+    assert (np.ptp(over[~plain], axis=-1) > 50).all(), "the darkest colour of the scale is no grey"
+    fifth = np.rint(0.2 * colours.mean(-1)).astype(int)[~plain]
+    through = over[~plain] - fifth[:, None]  # of the picture a fifth shows, the rest is one colour
+    assert (np.ptp(through, axis=0) <= 2).all()
 
 
 def test_png_holds_the_pixels_and_the_text(tmp_path):
