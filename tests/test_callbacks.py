@@ -335,6 +335,27 @@ def test_a_grid_holds_the_averaged_generators_images_of_its_latents(tmp_path, ba
         assert np.abs(cell - expected).max() <= 0.51  # rounding to 8 bits
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: (
+            Image.open(path).convert("RGB").save(path)
+        ),  # as a tool that strips what is noted
+        lambda path: path.write_bytes(bytes([*path.read_bytes()[:11], 5, *path.read_bytes()[12:]])),
+        lambda path: path.write_bytes(b""),
+    ],
+)
+def test_a_grid_that_others_changed_costs_the_timeline_and_not_the_run(tmp_path, spoil):
+    spoiling = Callback()
+    spoiling.on_train_start = lambda *_: spoil(tmp_path / "000000000.png")
+    text = r"timeline\.png was not written \(.*000000000\.png(?!.*free some)"
+    with pytest.warns(UserWarning, match=text):
+        fit(system := ToySystem(kimg=0.25), [SampleGrid(tmp_path, 0.1, num=4), spoiling])
+    assert system.complete
+    assert (tmp_path / "000000250.png").is_file()
+    assert not (tmp_path / "timeline.png").exists()
+
+
 def test_the_timeline_shows_each_moment_of_the_first_latents(tmp_path):
     system = ToySystem(kimg=0.2)
     fit(system, [SampleGrid(tmp_path, 0.1, num=6, columns=3, timeline_columns=2)])

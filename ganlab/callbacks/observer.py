@@ -62,12 +62,17 @@ class Observer(Callback):
 
 
 @contextmanager
-def tolerate(what: str | Path) -> Iterator[None]:
-    """Let a picture that could not be written cost itself, not the run."""
+def tolerate(what: str | Path, reads: bool = False) -> Iterator[None]:
+    """Let a picture that could not be written cost itself, not the run.
+
+    One that `reads` other files may find them to be none of ours, which a ValueError says.
+    """
+    kinds = (OSError, ValueError) if reads else (OSError,)
     try:
         yield
-    except OSError as error:
-        advice = "; free some space" if error.errno in FULL else ""
+    except kinds as error:
+        full = isinstance(error, OSError) and error.errno in FULL
+        advice = "; free some space" if full else ""
         warnings.warn(f"{what} was not written ({error}){advice}", stacklevel=3)
 
 

@@ -82,7 +82,7 @@ class SampleGrid(Observer):
             save_grid(images, place, columns, metadata=metadata)
         log_picture(trainer, "samples", grid(images, columns), seen)
         if is_finished(system) and self.saved():
-            with tolerate(self.directory / "timeline.png"):
+            with tolerate(self.directory / "timeline.png", reads=True):
                 log_picture(trainer, "timeline", self.save_timeline(columns), seen)
 
     def width(self, system: Training) -> int:

@@ -24,8 +24,9 @@ from ganlab.report import charts, html, timeline
 from ganlab.report.directions import way_of, ways_of
 from ganlab.report.markup import html_page, picture_address
 from ganlab.report.means import Difference, Mean
-from ganlab.report.sections import BROKEN, heading
+from ganlab.report.sections import heading
 from ganlab.report.tables import Table
+from ganlab.report.timeline import BROKEN
 from ganlab.storage.atomic import replace_file
 
 TEMPLATE = Path(__file__).parent / "template"

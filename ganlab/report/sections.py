@@ -21,7 +21,6 @@ Value = TypeVar("Value")
 WIDEST = 1600  # pixels; larger pictures are embedded at this size
 MOMENTS = 13  # sample grids shown: the first, the last, the others evenly between
 TEXTS = ("overrides.yaml", "hydra.yaml", "config.yaml")  # of .hydra/, what was run
-BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # how Pillow says so
 LONGEST_TEXT = 40_000  # characters of a configuration file
 
 
@@ -118,7 +117,7 @@ def _read_pictures(section: Section) -> None:
     other = _visible(section.directory / "figures", "*.png")
     for path in _visible(section.directory / "samples", "*.png"):
         seen, single = None, False
-        with suppress(*BROKEN):  # such a file is named by `_embed`
+        with suppress(*timeline.BROKEN):  # such a file is named by `_embed`
             seen = timeline.images_seen(path, named=section.kind == "train")
             # One image of many has no moment; a grid among the figures shows them.
             single = seen is None and timeline.is_single(path)
@@ -149,7 +148,7 @@ def _picture(path: Path, name: str, moment: str) -> Picture:
             caption = str(image.info.get("Description", "")) or (moment and f"after {moment}")
             fits = image.format == "PNG" and max(image.size) <= WIDEST
             data, size = (path.read_bytes(), image.size) if fits else _reduced(image)
-    except BROKEN as error:
+    except timeline.BROKEN as error:
         raise ValueError(f"{name} is not a whole picture ({_reason(error)})") from None
     return Picture(
         picture_address(data), size[0], size[1], name, caption or heading(path.stem), moment

@@ -1,7 +1,8 @@
 """The fixed-latent timeline: what the same latents became over training (paper 003, figure 4)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from ganlab.report.images import PADDING, Pixels, captioned_rows
 
 Item = TypeVar("Item")
 
+BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # how Pillow says so
 _KIMG = re.compile(r"kimg[_-]?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)[_-]?kimg")
 _COUNT = re.compile(r"(\d+)$")
 
@@ -42,8 +44,22 @@ def is_single(path: Path) -> bool:
     return _of_one(_text(path))
 
 
+@contextmanager
+def opened(path: Path) -> Iterator[Image.Image]:
+    """A picture on disk.
+
+    Raises:
+        OSError: it is none, or damaged; names it.
+    """
+    try:
+        with Image.open(path) as image:
+            yield image
+    except BROKEN as error:
+        raise OSError(f"{path} is no picture that can be read: {error}") from error
+
+
 def _text(path: Path) -> dict[Any, Any]:
-    with Image.open(path) as image:
+    with opened(path) as image:
         return dict(image.info)
 
 
@@ -117,7 +133,7 @@ def _moment(path: Path) -> int:
 def _top_row(
     path: Path, count: int, cell: tuple[int, int] | None, padding: int | None
 ) -> list[Pixels]:
-    with Image.open(path) as image:
+    with opened(path) as image:
         noted = re.fullmatch(r"(\d+)x(\d+)", str(image.info.get("cell", "")))
         gap = int(image.info.get("padding", PADDING)) if padding is None else padding
         picture = np.asarray(image.convert("RGB"))
