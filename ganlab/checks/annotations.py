@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -57,7 +58,9 @@ def fits(value: object, hint: object) -> bool:
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if isinstance(value, dict) and "_target_" in value:
-        return hint not in PLAIN and (value.get("_partial_") is not True or may_be_partial(hint))
+        if value.get("_partial_") is True:
+            return hint not in PLAIN and may_be_partial(hint)
+        return hint not in PLAIN and may_make(str(value["_target_"]), hint)
     if isinstance(value, dict):
         return _fits_mapping(value, hint)
     if isinstance(value, list):
@@ -69,6 +72,21 @@ def fits(value: object, hint: object) -> bool:
     if hint in PLAIN:
         return isinstance(value, hint)
     return hint in (Path, os.PathLike) and isinstance(value, str)
+
+
+def may_make(target: str, hint: object) -> bool:
+    """Whether a target may be what the annotation asks for.
+
+    A class of ours is no other class of ours; of functions, of users' classes and of what is not
+    imported yet nothing is known.
+    """
+    module, _, name = target.rpartition(".")
+    made = vars(sys.modules[module]).get(name) if module in sys.modules else None
+    kind = get_origin(hint) or hint
+    if not (inspect.isclass(made) and inspect.isclass(kind)) or Protocol in kind.__mro__:
+        return True
+    ours = made.__module__.startswith("ganlab.") and kind.__module__.startswith("ganlab.")
+    return not ours or issubclass(made, kind)
 
 
 def may_be_partial(hint: object) -> bool:
@@ -124,7 +142,9 @@ def annotation_text(hint: object) -> str:
         return NAMES[hint]
     origin = get_origin(hint) or hint
     name = origin.__name__ if inspect.isclass(origin) else str(origin)
-    return "a path" if hint in (Path, os.PathLike) else f"a mapping with the _target_ of a {name}"
+    article = "an" if name[0] in "AEIO" else "a"
+    path = hint in (Path, os.PathLike)
+    return "a path" if path else f"a mapping with the _target_ of {article} {name}"
 
 
 def _spelled_container(hint: object) -> str:

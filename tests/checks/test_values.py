@@ -119,6 +119,8 @@ def test_whatever_hypothesis_thinks_of_runs_or_is_refused(examples, bench):
         ("dcgan", "trainer", {}),
         ("dcgan", "metrics", {}),
         ("dcgan", "metrics.metrics", {}),
+        ("dcgan", "scores.suite", {"_target_": "ganlab.features.Classifier"}),
+        ("dcgan", "metrics.extractor", {"_target_": "ganlab.metrics.Rarity"}),
         ("dcgan", "data", {}),
     ],
 )
