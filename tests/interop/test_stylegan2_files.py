@@ -373,7 +373,7 @@ def test_what_does_not_fit_is_named(tmp_path):
         ({"activation": "relu"}, "activation='relu'"),
         ({"kernel_size": 5}, "the option kernel_size"),
         ({"conv_clamp": "much"}, "the option clamp=much, which should be"),
-        ({"conv_clamp": -1}, "the option clamp=-1, which should be above 0"),
+        ({"conv_clamp": -1}, "the option clamp=-1, which should be at least 1e-06"),
         ({"resample_filter": [1] * 50_000}, "the option taps=.*a list of at most 64"),
         ({"resample_filter": 4}, "the option taps=4, which should be"),
     ],
