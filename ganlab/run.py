@@ -30,6 +30,7 @@ from ganlab.runs.directory import make_directory, result_of
 from ganlab.runs.directory_watch import DirectoryWatch
 from ganlab.runs.fake_images import stored_images
 from ganlab.runs.fine_tuning import resume_words, take_networks
+from ganlab.runs.kinds import of_kind
 from ganlab.runs.locks import is_lost
 from ganlab.runs.outcome import (
     again_later,
@@ -57,7 +58,6 @@ from ganlab.runs.recipes import (
     without_reals,
 )
 from ganlab.runs.saved_options import additions, records_of
-from ganlab.runs.settings import of_kind
 from ganlab.scoring.reals import precompute
 from ganlab.studies import Question, Study
 from ganlab.systems.checkpoint import Checkpointing, load_checkpoint

@@ -181,7 +181,7 @@ class StyleGenerator(Blockwise, base.StyleGenerator):
         rows, x = styles.unbind(dim=1), self.const.expand(styles.shape[0], -1, -1, -1)
         images: list[Tensor] = []
         for block, to_image in zip(self.blocks.values(), self.to_image, strict=True):
-            first, noises = 2 * len(images), cast(StyleBlock, block).drawn(source, len(styles))
+            first, noises = 2 * len(images), cast(StyleBlock, block).drawn(source, styles.shape[0])
             x = self.through(block, x, rows[first : first + 2], noises)
             images.append(in_single(to_image, x))
         return images

@@ -222,7 +222,7 @@ class Generator(Blockwise, Growing, base.StyleGenerator):
         rows = given[self.own_row :] if self.styled else [None] * 2 * self.num_levels
         x = coarser = self.first_maps(given[0])
         for level, block in enumerate([*self.blocks.values()][: self.level + 1]):
-            coarser, noises = x, cast(StyleBlock, block).drawn(source, len(styles))
+            coarser, noises = x, cast(StyleBlock, block).drawn(source, styles.shape[0])
             x = self.through(block, x, rows[2 * level : 2 * level + 2], noises)
         image: Tensor = in_single(self.to_image[self.level], x)
         if self.alpha == 1:

@@ -197,7 +197,7 @@ class Generator(Blockwise, base.StyleGenerator):
         image: Tensor | None = None
         for block in self.by_size().values():
             last = first + len(block.convs)
-            noises = [cast(StyledConv, conv).drawn(source, len(styles)) for conv in block.convs]
+            noises = [cast(StyledConv, conv).drawn(source, styles.shape[0]) for conv in block.convs]
             x, image = self.through(block, x, image, rows[first : last + 1], noises)
             first = last  # the image's style is the next block's first
         return cast(Tensor, image)

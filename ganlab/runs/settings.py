@@ -2,14 +2,11 @@
 
 from functools import cache
 
-from lightning import Callback
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from ganlab.checks.ranges import KIMG, POSITIVE, SEED, text_of
 from ganlab.cli import conf_dir, nearest
 from ganlab.config import SECTIONS, ConfigError, Settings
-from ganlab.studies import Question
 
 LENGTHS = ("log_every_kimg", "sample_every_kimg", "score_every_kimg", "checkpoint_every_kimg")
 OPTIONAL = ("score_every_kimg", "checkpoint_every_kimg", "keep_every_kimg")  # null = never
@@ -128,24 +125,6 @@ def check_packages(packages: object) -> None:
     """
     if not isinstance(packages, list) or not all(isinstance(each, str) for each in packages):
         raise ConfigError("allow_targets takes a list of packages, as in allow_targets=[mine]")
-
-
-def of_kind(found: object, key: str) -> Callback | Logger:
-    """What the node of a key has built, once that is something for a trainer to hold.
-
-    Raises:
-        ConfigError: it is of another kind.
-    """
-    kind = Logger if key.startswith("logger.") else Callback
-    if isinstance(found, kind):
-        return found
-    name = type(found).__name__
-    if isinstance(found, Question):
-        raise ConfigError(
-            f"{key}: {name} asks a trained generator, as in evaluate.py study._target_="
-            f"{type(found).__module__}.{name}; leave it out here"
-        )
-    raise ConfigError(f"{key}: {name} is no {kind.__name__}; leave it out here")
 
 
 def _positive(value: object) -> bool:

@@ -25,9 +25,10 @@ class Speed(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Once everything is where it will be."""
-        assert isinstance(pl_module, Training)
         if pl_module.device.type == "cuda":
             self.before = self.round_products(self.tf32)
+        if not isinstance(pl_module, Training):  # a user's own
+            return
         if self.compile is not None and isinstance(pl_module.generator, Blockwise):
             pl_module.generator.compile_blocks(self.compile)
         if self.resident_mb and pl_module.data is not None:

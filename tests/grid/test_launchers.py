@@ -18,6 +18,7 @@ CELLS = {
     "tan2020_table1": 9,
     "karras2019_ladder": 6,
     "huang2024_ladder": 8,
+    "hyun2026_tie": 6,
     "norms": 18,
     "choi2022_table1": 3,
     "choi2022_table2": 1,

@@ -53,7 +53,7 @@ class Truncation(LatentQuestion):
             raise ValueError(f"study.psis={list(self.psis)} must be finite numbers, each once")
         if self.truncation is not None or self.cutoff is not None:
             raise ValueError(
-                "study.truncation and study.cutoff have no meaning here: name psis in study.psis"
+                "study.truncation and study.cutoff mean nothing here: name the psis in study.psis"
             )
 
     @cached_property
