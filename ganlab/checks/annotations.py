@@ -77,14 +77,16 @@ def fits(value: object, hint: object) -> bool:
 def may_make(target: str, hint: object) -> bool:
     """Whether a target may be what the annotation asks for.
 
-    A class of ours is no other class of ours; of functions, of users' classes and of what is not
-    imported yet nothing is known.
+    A class of ours is no other class of ours, and a layer of torch's no function that is called in
+    training; of functions, of users' classes and of what is not imported yet nothing is known.
     """
     module, _, name = target.rpartition(".")
     made = vars(sys.modules[module]).get(name) if module in sys.modules else None
     kind = get_origin(hint) or hint
     if not (inspect.isclass(made) and inspect.isclass(kind)) or Protocol in kind.__mro__:
         return True
+    if Callable in (kind, hint):
+        return not made.__module__.startswith("torch.")
     ours = made.__module__.startswith("ganlab.") and kind.__module__.startswith("ganlab.")
     return not ours or issubclass(made, kind)
 
@@ -142,6 +144,8 @@ def annotation_text(hint: object) -> str:
         return NAMES[hint]
     origin = get_origin(hint) or hint
     name = origin.__name__ if inspect.isclass(origin) else str(origin)
+    if Callable in (origin, hint):
+        return "a mapping with the _target_ of a function and _partial_: true"
     article = "an" if name[0] in "AEIO" else "a"
     path = hint in (Path, os.PathLike)
     return "a path" if path else f"a mapping with the _target_ of {article} {name}"

@@ -68,7 +68,7 @@ def type_problem(
 
 def innermost(path: str, value: object, hint: object) -> tuple[str, Any, Any]:
     """The value of a mapping that does not fit, with its key, where the mapping itself does."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and "_target_" not in value:
         for option in get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,):
             inner = get_args(option)
             wrong = (k for k, v in value.items() if len(inner) == 2 and not fits(v, inner[1]))

@@ -109,6 +109,7 @@ def test_whatever_hypothesis_thinks_of_runs_or_is_refused(examples, bench):
         ("dcgan", "callbacks.sample_grid.every_kimg", float("inf")),
         ("progan", "model.growth.fade_kimg", float("nan")),
         ("progan", "model.penalties.gradient_penalty", "abc"),
+        ("progan", "model.penalties.gradient_penalty", {"_target_": "torch.nn.ReLU"}),
         ("progan", "model.penalties.gradient_penalty.target", 1e-320),
         ("stylegan", "model.generator.norm.eps", 0),
         ("stylegan2", "model.generator.mapping_layers", 10**9),
