@@ -51,7 +51,7 @@ def count(network: nn.Module) -> str:
     return f"{sum(each.numel() for each in network.parameters()):,} parameters"
 
 
-def training_state(checkpoint: dict[str, Any], system: Any) -> str:
+def training_state(checkpoint: dict[str, Any], system: object) -> str:
     """How far training came, and whether it can go on."""
     kimg = f"{checkpoint['images_seen'] / 1000:g} kimg"
     if isinstance(system, Pretrained):

@@ -124,7 +124,7 @@ def refuse_other_classes(own: int, checkpoint: Mapping[str, Any], place: str) ->
     )
 
 
-def take_networks(system: Any, place: str | None) -> None:
+def take_networks(system: object, place: str | None) -> None:
     """Give a new system the weights of a file: G and its average, and D where there is one.
 
     Without a file it keeps its own.

@@ -1,6 +1,6 @@
 """Naming the layers of a generator: by name or by position, as the papers do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import prod
@@ -16,7 +16,7 @@ from ganlab.sampling import Sampler
 Layer = int | str
 
 
-def as_list(value: Any) -> list[Any]:
+def as_list(value: int | float | str | Iterable[Any]) -> list[Any]:
     """The items of a list; a number, or a name, is a list of one."""
     return [value] if isinstance(value, int | float | str) else list(value)
 
