@@ -189,7 +189,5 @@ class Discriminator(Blockwise, Growing, base.Discriminator):
             if level == self.level and self.alpha < 1:
                 old = self.from_image[level - 1](downsample_average(images))
                 x = blend(old, x, self.alpha)
-        logits: Tensor = self.to_logit(self.through(self.blocks[0], x)).flatten(
-            1
-        )  # (N, 1 + num_labels)
-        return logits
+        logits: Tensor = self.to_logit(self.through(self.blocks[0], x))
+        return logits.flatten(1)  # (N, 1 + num_labels)

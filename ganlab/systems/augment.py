@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ganlab.losses.penalties import scales
 from ganlab.networks.base import Condition, Discriminator, Images
 from ganlab.nn import augment as changes
 from ganlab.nn.precision import to_single
@@ -49,9 +50,8 @@ class Augmentation:
 
     def __call__(self, images: Images, randomness: StepRandomness, purpose: str) -> Images:
         """Images as they are shown for a purpose: `real`, `fake`, .."""
-        scales = images if isinstance(images, list) else [images]
         # half of single precision would move pixels elsewhere
-        shown = self.changed(list(map(to_single, scales)), randomness, purpose)
+        shown = self.changed(list(map(to_single, scales(images))), randomness, purpose)
         return shown if isinstance(images, list) else shown[0]
 
     def changed(self, scales: list[Tensor], draws: StepRandomness, purpose: str) -> list[Tensor]:

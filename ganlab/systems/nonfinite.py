@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from ganlab.losses.penalties import scales
 from ganlab.nn.tracing import recorded
 from ganlab.systems.clock import crossed
 
@@ -64,7 +65,7 @@ def diagnose(
     networks = {"generator": generator, "discriminator": discriminator}
     if (name := bad_parameter(networks)) is not None:
         return f"first bad tensor: {name}"
-    if not all(map(_finite, real if isinstance(real, list) else [real])):
+    if not all(map(_finite, scales(real))):
         return "first bad tensor: the batch of real images"
     told = () if condition is None else (condition,)
     for prefix, network, inputs in (

@@ -53,17 +53,20 @@ def optimizer_of(
         optimizer = factory(parameters)
     except (ValueError, TypeError) as error:
         raise ValueError(f"model.{key}: {error}") from error
-    if isinstance(optimizer, Adam):
-        fuse([{"param_groups": optimizer.param_groups}], fused)
+    if fused and isinstance(optimizer, Adam):
+        for group in optimizer.param_groups:
+            group[FUSED] = True
     return optimizer
 
 
-def fuse(states: Iterable[Mapping[str, Any]], fused: bool) -> None:
-    """Let optimizers of these states, if they know how, take a step in one kernel, or in many."""
-    for state in states:
-        for group in state["param_groups"]:
-            if FUSED in group:
-                group[FUSED] = True if fused else None
+def step_alike(states: Sequence[dict[str, Any]], optimizers: Sequence[Optimizer]) -> None:
+    """Let saved states of others step in one kernel, or in many, as these optimizers do.
+
+    Groups are matched by position.
+    """
+    for state, optimizer in zip(states, optimizers, strict=True):
+        for saved, fresh in zip(state["param_groups"], optimizer.param_groups, strict=True):
+            saved.update({key: fresh[key] for key in (FUSED,) if key in fresh})
 
 
 def optimizers_of(

@@ -15,7 +15,7 @@ from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
 from ganlab.systems.early_stopping import Patience
 from ganlab.systems.ema import ExponentialAverage
-from ganlab.systems.optimizers import fuse, renew_settings, set_rates
+from ganlab.systems.optimizers import renew_settings, set_rates, step_alike
 from ganlab.systems.random_state import (
     FORMAT,
     begin_random_state,
@@ -199,9 +199,10 @@ class Training(System):
                 "the data is not what this run was trained on (other images, labels or "
                 "preprocessing): restore it, or say resume=force"
             )
+        states, fresh = checkpoint["optimizer_states"], self.configure_optimizers()
         if not self.exact_resume:  # a changed recipe holds from here on, its rates too
-            renew_settings(checkpoint["optimizer_states"], self.configure_optimizers())
-        fuse(checkpoint["optimizer_states"], self.fused)
+            renew_settings(states, fresh)
+        step_alike(states, fresh)
         if self.data is not None:
             self.data.position = checkpoint["sampler"]["position"]
 

@@ -13,6 +13,7 @@ import test_nvidia_tensorflow as tensorflow_files
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mutations import mutations
 from safetensors.torch import save
 from tutorial_networks import discriminator, generator, lively, state
 
@@ -94,23 +95,14 @@ MADE = (
 )
 
 
-def mutations(sample):
+def corrupted(sample):
     """Some bytes anywhere, or in its names and texts, replaced by some others."""
     texts = [
         place for found in re.finditer(rb"[\w./ ]{4,}", sample) for place in range(*found.span())
     ]
     places = st.one_of(st.integers(0, len(sample) - 1), st.sampled_from(texts))
     letters = st.sampled_from([b"", b"0", b"9", b"_", b".", b"b4", b"weight"])
-    new = st.one_of(st.binary(max_size=4), letters)
-    changes = st.lists(st.tuples(places, new, st.integers(0, 4)), min_size=1, max_size=4)
-
-    def mutated(changed):
-        content = bytearray(sample)
-        for place, new, length in changed:
-            content[place : place + length] = new
-        return bytes(content)
-
-    return changes.map(mutated)
+    return mutations(sample, places, st.one_of(st.binary(max_size=4), letters), most=4)
 
 
 @pytest.mark.slow
@@ -125,7 +117,7 @@ def test_a_changed_file_is_read_or_refused(make, tmp_path_factory):
     @settings(
         max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None
     )
-    @given(mutations(sample))
+    @given(corrupted(sample))
     def read_or_refused(content):
         (folder / "file").write_bytes(content)
         said = ""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from mutations import mutations
 
 from ganlab.storage.archive import CompressedArchive
 from ganlab.storage.pickles import Record, RefusedPickle
@@ -114,22 +114,6 @@ def check_mutated(content, path):
     except (RefusedPickle, DamagedFile, CompressedArchive) as error:
         said = str(error)
     assert "\n" not in said
-
-
-def mutations(sample):
-    changes = st.lists(
-        st.tuples(st.integers(0, len(sample) - 1), st.binary(max_size=4), st.integers(0, 4)),
-        min_size=1,
-        max_size=6,
-    )
-
-    def mutated(places):
-        content = bytearray(sample)
-        for place, new, length in places:
-            content[place : place + length] = new
-        return bytes(content)
-
-    return changes.map(mutated)
 
 
 SMALL = {"a": torch.arange(4.0), "b": np.arange(3), "c": argparse.Namespace(x=[1, "y"])}

@@ -11,6 +11,7 @@ from ganlab.networks import progan, stylegan2
 from ganlab.nn.transfer import to_device
 from ganlab.systems import GAN, R1, Growth
 from ganlab.systems.compatibility import fitting_groups
+from ganlab.systems.optimizers import optimizer_of, step_alike
 from ganlab.systems.trainer import make_trainer
 
 SIZES = {"resolution": 16, "channels": 3, "width": 4, "max_width": 8}
@@ -50,6 +51,17 @@ def test_fused_adam_takes_the_same_steps():
     groups = [o.param_groups[0]["fused"] for each in (trainer, other) for o in each.optimizers]
     assert groups == [None, None, True, True]
     assert_alike(fused, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_one_kernel_that_a_config_asks_of_one_optimizer_stays():
+    numbers = [torch.nn.Parameter(torch.zeros(3))]
+    asked = optimizer_of(
+        "generator_optimizer", partial(torch.optim.Adam, lr=0.1, fused=True), numbers
+    )
+    assert asked.param_groups[0]["fused"] is True
+    saved = [torch.optim.Adam(numbers, lr=0.1).state_dict()]
+    step_alike(saved, [asked])
+    assert saved[0]["param_groups"][0]["fused"] is True
 
 
 def test_a_run_goes_on_fused_or_not_as_it_is_told(tmp_path):
