@@ -127,9 +127,10 @@ class Training(System):
         networks: Mapping[str, nn.Module],
     ) -> None:
         """Backward and step; now and then the gradients' norms are tallied by these names."""
-        optimizer.zero_grad(set_to_none=True)
-        for loss in losses:
+        for number, loss in enumerate(losses):
             value = loss()
+            if number == 0:  # here, or the forward pass faults in the memory that they had
+                optimizer.zero_grad(set_to_none=True)
             self.manual_backward(value if len(losses) == 1 else value / len(losses))
             del value  # its graph, before the next
         if self.steps % PROBE_STEPS == 0:
