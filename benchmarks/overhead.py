@@ -5,8 +5,9 @@
 
 Both train from the same seed on the same images and latents, in turns, and must end at the same
 weights to 1e-6; then the ratio of their process CPU times is printed, and its median. Beside
-another checkout, such as a `git worktree` of an earlier commit, a process of each measures in
-turns, both by this script, and the difference of the medians is printed too.
+another checkout, such as a `git worktree` of an earlier commit, a process of each measures a round
+in turns, both by this script, and the difference of the medians is printed too. Every round has a
+process of its own, since where its memory lies is drawn once a process and moves the ratio by 0.02.
 """
 
 import argparse
@@ -129,62 +130,37 @@ def measured(data, width, steps):
     return {"bare": bare_seconds, "framework": seconds, "gap": gap}
 
 
-class Measuring:
-    """A process that measures one checkout, a round whenever it is asked."""
-
-    def __init__(self, checkout, width, steps):
-        words = [sys.executable, __file__, f"--width={width}", f"--steps={steps}", "--answer"]
-        self.process = subprocess.Popen(
-            words,
-            cwd=checkout,
-            env=os.environ | {"PYTHONPATH": str(checkout)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.about = self.answer()
-        if (found := Path(self.about["package"])).parents[1] != checkout:
-            sys.exit(f"{checkout} holds no ganlab: {found} was imported")
-
-    def answer(self):
-        """Its next line."""
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else sys.exit("the process that measures ended")
-
-    def round(self):
-        """Ask for one."""
-        print(file=self.process.stdin, flush=True)
-        return self.answer()
-
-    def close(self):
-        """Let it end."""
-        self.process.stdin.close()
-        self.process.wait()
+def measured_of(checkout, width, steps):
+    """A round of another checkout, or of this, in a process of its own; what it is, beside."""
+    words = [sys.executable, __file__, f"--width={width}", f"--steps={steps}", "--answer"]
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    done = subprocess.run(words, cwd=checkout, env=environment, stdout=subprocess.PIPE, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    if (package := Path(found["package"])).parents[1] != checkout:
+        sys.exit(f"{checkout} holds no ganlab: {package} was imported")
+    return found
 
 
 def answer(data, width, steps):
-    """The other side of `Measuring`: what is measured, then a round for every line."""
-    answers, sys.stdout = sys.stdout, sys.stderr
-    package = sys.modules["ganlab"].__file__
-    print(json.dumps({"package": package, "commit": commit()}), file=answers, flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(measured(data, width, steps)), file=answers, flush=True)
+    """The other side of `measured_of`: one round, after one in which all is cold."""
+    measured(data, width, WARM_UP + 3)
+    about = {"package": sys.modules["ganlab"].__file__, "commit": commit()}
+    print(json.dumps(about | measured(data, width, steps)))
 
 
 def in_turns(sides, rounds):
-    """Rounds of each side, which begins alternately; the first, in which all is cold, not kept."""
+    """Rounds of each side, which begins alternately."""
     found = {name: [] for name in sides}
-    for number in range(rounds + 1):
+    for number in range(rounds):
         for name in list(sides)[:: 1 if number % 2 else -1]:
             one = sides[name]()
-            if number:
-                found[name].append(one)
-                ratio = one["framework"] / one["bare"]
-                print(
-                    f"{name:7} bare {one['bare']:.2f} s  framework {one['framework']:.2f} s  "
-                    f"ratio {ratio:.3f}",
-                    flush=True,
-                )
+            found[name].append(one)
+            ratio = one["framework"] / one["bare"]
+            print(
+                f"{name:7} bare {one['bare']:.2f} s  framework {one['framework']:.2f} s  "
+                f"ratio {ratio:.3f}",
+                flush=True,
+            )
     return found
 
 
@@ -195,17 +171,20 @@ def ratios(rounds):
 
 
 def compared(options):
-    """This checkout and the one beside it, in turns."""
-    here, there = Path(__file__).parents[1], options.beside.resolve()
-    size = (options.width, options.steps)
-    sides = {"here": Measuring(here, *size), "beside": Measuring(there, *size)}
-    found = in_turns({name: side.round for name, side in sides.items()}, options.rounds)
-    for side in sides.values():
-        side.close()
-    ours, others = ratios(found["here"]), ratios(found["beside"])
-    difference = ours["cpu_time_ratio"] - others["cpu_time_ratio"]
-    others |= {"commit": sides["beside"].about["commit"], "difference": difference}
-    return {**ours, "beside": others, "largest_weight_difference": largest_gap(found["here"])}
+    """This checkout and the one beside it, if there is one, in turns."""
+    checkouts = {"here": Path(__file__).parents[1]}
+    checkouts |= {"beside": options.beside.resolve()} if options.beside else {}
+    sides = {
+        name: partial(measured_of, checkout, options.width, options.steps)
+        for name, checkout in checkouts.items()
+    }
+    found = in_turns(sides, options.rounds)
+    ours = {**ratios(found["here"]), "largest_weight_difference": largest_gap(found["here"])}
+    if not options.beside:
+        return ours
+    others = ratios(found["beside"]) | {"commit": found["beside"][0]["commit"]}
+    others["difference"] = ours["cpu_time_ratio"] - others["cpu_time_ratio"]
+    return ours | {"beside": others}
 
 
 def largest_gap(rounds):
@@ -225,18 +204,13 @@ def options_of(words):
 
 def main():
     options = options_of(sys.argv[1:])
-    if options.beside:
-        found = compared(options)
-    else:
+    if options.answer:
         quieten()
         data = synthetic(num=2048, resolution=32, channels=1, batch_size=BATCH, flip=False, seed=0)
         data.prepare_data()
         data.setup("fit")
-        if options.answer:
-            return answer(data, options.width, options.steps)
-        one = partial(measured, data, options.width, options.steps)
-        rounds = in_turns({"here": one}, options.rounds)["here"]
-        found = {**ratios(rounds), "largest_weight_difference": largest_gap(rounds)}
+        return answer(data, options.width, options.steps)
+    found = compared(options)
     words = [f"--width {options.width} --steps {options.steps} --rounds {options.rounds}"]
     words += [f"--beside {options.beside}"] if options.beside else []
     result = {

@@ -55,7 +55,7 @@ def test_what_is_imported_are_the_tensors_that_are_loaded(tmp_path):
     assert all(torch.equal(found[mine], plain[theirs]) for mine, theirs in names.items())
 
 
-def test_two_checkouts_are_measured_in_turns_and_the_first_round_is_not_kept():
+def test_two_checkouts_are_measured_in_turns():
     overhead, asked = loaded("overhead"), []
 
     def side(name):
@@ -66,9 +66,9 @@ def test_two_checkouts_are_measured_in_turns_and_the_first_round_is_not_kept():
         return one
 
     found = overhead.in_turns({"here": side("here"), "beside": side("beside")}, 2)
-    assert asked == ["beside", "here", "here", "beside", "beside", "here"]
-    assert overhead.ratios(found["here"])["cpu_time_ratios"] == [2.5, 4.0]
-    assert overhead.ratios(found["beside"])["cpu_time_ratio"] == (3.0 + 3.5) / 2
+    assert asked == ["beside", "here", "here", "beside"]
+    assert overhead.ratios(found["here"])["cpu_time_ratios"] == [2.0, 2.5]
+    assert overhead.ratios(found["beside"])["cpu_time_ratio"] == (1.5 + 3.0) / 2
 
 
 @pytest.mark.parametrize("name", ["semantic_pyramid", "stylegan2"])
