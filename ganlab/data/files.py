@@ -118,12 +118,11 @@ class FolderFiles(Files):
     def image(self, index: int) -> Stored:  # noqa: D102
         path = self.place / self.names[index]
         if (kind := irregularity(path)) is not None:  # which would be waited for
-            raise UnusableImage(f"is {kind}", "delete it")
+            raise UnusableImage(f"is {kind}", "mend or delete it")
         try:
             return stored.open_stored(path)
         except FileNotFoundError as error:
-            reason = "is a link to nothing" if path.is_symlink() else "is not there any more"
-            raise UnusableImage(reason, "mend or delete it") from error
+            raise UnusableImage("is not there any more", "mend or delete it") from error
 
     def content(self, name: str) -> bytes:  # noqa: D102
         path = self.place / name

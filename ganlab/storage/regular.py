@@ -20,7 +20,7 @@ def irregularity(path: Path) -> str | None:
     try:
         mode = path.stat().st_mode
     except OSError:
-        return None
+        return f"a link to nothing, {path.readlink()}" if path.is_symlink() else None
     if stat.S_ISREG(mode):
         return None
     return "a folder" if stat.S_ISDIR(mode) else "no file but a pipe, a socket or a device"

@@ -11,6 +11,7 @@ from ganlab.runs import locks
 from ganlab.runs.beginning import decide
 from ganlab.runs.directory import DirectoryError, contents, enter, sweep
 from ganlab.storage.atomic import temporary
+from ganlab.systems.checkpoint import CheckpointError, require_file
 
 FREE = {
     "nothing": lambda run: None,
@@ -181,3 +182,18 @@ def test_a_folder_in_the_place_of_a_runs_own_file_is_named_at_the_start(tmp_path
     for begin in (entering, lambda: decide(tmp_path / "run")):
         with pytest.raises(DirectoryError, match=text):
             begin()
+
+
+@pytest.mark.parametrize("name", ["checkpoints/last.ckpt", "metrics.csv"])
+def test_a_link_to_a_disk_that_is_not_there_is_no_fresh_start(tmp_path, entering, name):
+    """Neither a run nor `resume=auto` begins over it: what it leads to may come back."""
+    path = tmp_path / "run" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(tmp_path / "unmounted" / "file")
+    said = r"is a link to nothing, .*unmounted/file"
+    for begin in (entering, lambda: decide(tmp_path / "run")):
+        with pytest.raises(DirectoryError, match=said):
+            begin()
+    with pytest.raises(CheckpointError, match=said):
+        require_file(path)
+    assert path.is_symlink()
