@@ -101,7 +101,7 @@ def test_links_to_nothing_are_problems(pets):
     (pets / "notes.txt").symlink_to("nowhere")
     problems = {each.path.removeprefix(f"{pets}/"): each.reason for each in check(pets)}
     assert sorted(problems) == ["bird", "cat/gone.png", "dog/loop.png"]
-    assert problems["bird"] == problems["cat/gone.png"] == "is a link to nothing"
+    assert problems["bird"] == problems["cat/gone.png"] == "is a link to nothing, nowhere"
     assert survey(pets).passed_over == {".txt": 1}
 
 
