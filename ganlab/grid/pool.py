@@ -16,6 +16,7 @@ from ganlab.grid.process import STOPS, CellProcess, conclude, start, stop
 from ganlab.grid.progress import LiveTable
 from ganlab.processes import heeded_signals
 from ganlab.slurm import AGAIN
+from ganlab.storage.turns import announced
 
 POLL = 0.2  # seconds
 
@@ -81,7 +82,7 @@ class Pool:
             places = self.devices.take(self.devices.wanted(cell.config))
             if places is None:
                 return
-            environment = self.devices.environment(cell.config, places)
+            environment = self.devices.environment(cell.config, places) | announced()
             begin = fork if forks(cell.config, environment) else start
             process = begin(directory, environment, directory / cells.LOG)
             self.running[directory] = Running(process, places)

@@ -7,6 +7,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from ganlab.downloads import cache_dir
 from ganlab.metrics.score import Score, State, rank_and_world
 from ganlab.metrics.suite import Suite
 from ganlab.nn.frames import Resolution
-from ganlab.storage.archive import read_archive, write_archive
+from ganlab.storage.archive import map_archive, read_archive, write_archive
+from ganlab.storage.turns import known_whole, note_whole, turn
 
 Key = dict[str, str | bool | Resolution | None]
 _FORMAT = 2  # raise when the choice of reals or the meaning of a state changes
@@ -79,6 +81,13 @@ class RealCache:
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return self.directory / f"{key['extractor']}-{digest[:24]}.pt"
 
+    def turn(self, key: Key) -> AbstractContextManager[None]:
+        """Inside the block no other cell of a grid looks for these reals, or computes them.
+
+        Runs of several ranks wait for nobody: their ranks wait for each other already.
+        """
+        return turn(self.path(key)) if rank_and_world()[1] == 1 else nullcontext()
+
     def restore(self, suite: Suite, key: Key) -> bool:
         """Fill the suite's reals from the file; False, the same on every rank, if there is none.
 
@@ -126,15 +135,19 @@ class RealCache:
 
 
 def _read(path: Path, key: Key) -> Mapping[str, State]:
-    content = read_archive(path)
+    """The statistics; of the cells of a grid the first reads every byte, which the others map."""
+    sound = known_whole(path)
+    content = map_archive(path) if sound else read_archive(path)
     if content["key"] != key:
         raise ValueError("it belongs to other data or another extractor")
     state: Mapping[str, State] = content["state"]
     if int(state["images"]["real_images"]) != key["num_real"]:  # type: ignore[arg-type]
         raise ValueError(f"it holds other than {key['num_real']} images")
-    for name, values in state.items():
-        if not all(map(_finite, values.values())):
-            raise ValueError(f"its {name} are not finite numbers")
+    if not sound:
+        for name, values in state.items():
+            if not all(map(_finite, values.values())):
+                raise ValueError(f"its {name} are not finite numbers")
+        note_whole(path)
     return state
 
 

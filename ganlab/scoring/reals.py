@@ -1,6 +1,7 @@
 """The real side of every score: the protocol's choice of images, fed once and kept on disk."""
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -47,26 +48,20 @@ class Reals:
         self.suite.check_available(num_images(data_of(trainer)))
         self.suite.check_resolution(min(sides(data_of(trainer).resolution)))
         self.suite.check_channels(num_channels(data_of(trainer)))
-        bound_test_pass(trainer, None)
 
     def fit(self, data: Images, told: bool = True) -> None:
         """Let a protocol that may shrink to the data do so, and say it."""
         if (said := self.suite.fit(num_images(data))) and told:
             print(said, file=sys.stderr)
 
-    def begin(self, trainer: Trainer, device: torch.device) -> None:
-        """Move the suite to the device, forget other data, and look on disk."""
-        self._begin(data_of(trainer), device)
-
     def _begin(self, data: Images, device: torch.device) -> None:
+        """Move the suite to the device, and forget other data."""
         self.suite.to(device)
         self.suite.reset(real=True)
         self.num_stored = len(data.dataset)
         self.chosen = torch.zeros(num_images(data), dtype=torch.bool)
         self.chosen[self.suite.real_indices(len(self.chosen))] = True
         self.suite.tell_mirrors(self.num_stored if self.mirror else None)
-        key = self.key(data)
-        self.complete = key is not None and self.cache.restore(self.suite, key)
 
     @property
     def mirror(self) -> bool:
@@ -75,8 +70,6 @@ class Reals:
 
     def feed(self, batch: Batch) -> None:
         """Take those images of a batch, float in [-1, 1], that are among the reals, or mirrored."""
-        if self.complete:
-            return
         index = batch.index.cpu()
         self._take(batch.image, index)
         if self.mirror:
@@ -87,15 +80,6 @@ class Reals:
         if len(rows):
             self.suite.update(images[rows.to(images.device)], real=True, index=index[rows])
 
-    def finish(self, trainer: Trainer) -> None:
-        """All of this rank's reals are in: keep them on disk."""
-        self._finish(data_of(trainer))
-
-    def _finish(self, data: Images) -> None:
-        if not self.complete and (key := self.key(data)) is not None:
-            self.cache.store(self.suite, key)
-        self.complete = True
-
     def fill(self, trainer: Trainer, device: torch.device) -> None:
         """Fill from disk or from the test loader, unless that was done before."""
         if not self.complete:
@@ -104,17 +88,25 @@ class Reals:
     def fill_from(self, data: Images, device: torch.device, hidden: bool = False) -> bool:
         """Fill from disk or from the data's test loader; whether they were on disk.
 
-        A progress bar shows on a terminal unless `hidden`.
+        Of a grid's cells one goes through the images, and the others wait for its file. A progress
+        bar shows on a terminal unless `hidden`.
         """
         self._begin(data, device)
-        found = self.complete
-        if not found:
-            batches = data.test_dataloader()
-            disable = True if hidden else None  # None = hidden unless on a terminal
-            for batch in tqdm(batches, "reals", unit="batch", leave=False, disable=disable):
-                self.feed(data.on_after_batch_transfer(batch.to(device), 0))
-        self._finish(data)
+        key = self.key(data)
+        with nullcontext() if key is None else self.cache.turn(key):
+            found = key is not None and self.cache.restore(self.suite, key)
+            if not found:
+                self._go_through(data, device, hidden)
+                if key is not None:
+                    self.cache.store(self.suite, key)
+        self.complete = True
         return found
+
+    def _go_through(self, data: Images, device: torch.device, hidden: bool) -> None:
+        bound(data, None)
+        shown = {"leave": False, "disable": True if hidden else None}  # None = on a terminal alone
+        for batch in tqdm(data.test_dataloader(), "reals", unit="batch", **shown):
+            self.feed(data.on_after_batch_transfer(batch.to(device), 0))
 
     def key(self, data: Images) -> Key | None:
         """What the statistics depend on; None where the data does not say what it is."""
@@ -160,7 +152,7 @@ def data_of(trainer: Trainer) -> Images:
     return data
 
 
-def bound_test_pass(trainer: Trainer, num: int | None) -> None:
+def bound(data: Images, num: int | None) -> None:
     """Let a test pass end after `num` images (None = all), where the data module can be told."""
-    if hasattr(data := data_of(trainer), "eval_images"):
+    if hasattr(data, "eval_images"):
         data.eval_images(num)

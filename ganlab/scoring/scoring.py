@@ -10,7 +10,6 @@ from lightning import Trainer
 from lightning.pytorch.utilities.seed import isolate_rng
 from torch import Tensor
 
-from ganlab.data.batch import Batch
 from ganlab.metrics import Suite
 from ganlab.nn.growing import growth_state
 from ganlab.nn.randomness import derived_seed
@@ -19,7 +18,7 @@ from ganlab.report.protocols import protocol_notes, protocol_stamp
 from ganlab.report.tables import Table
 from ganlab.sampling import Sampler
 from ganlab.scoring.directions import chosen_monitor
-from ganlab.scoring.reals import Reals, bound_test_pass, data_of
+from ganlab.scoring.reals import Reals, bound, data_of
 
 
 class Scoring:
@@ -46,11 +45,11 @@ class Scoring:
             self.reals.fit(data_of(trainer), told=trainer.is_global_zero)
 
     def check(self, trainer: Trainer, stage: str) -> None:
-        """Refuse data that is too small; a test pass without reals takes one image a rank."""
+        """Refuse data that is too small; a test pass takes one image a rank, see `begin`."""
         if self.reals is not None:
             self.reals.check(trainer)
-        elif stage == "test":
-            bound_test_pass(trainer, trainer.world_size)
+        if stage == "test":
+            bound(data_of(trainer), trainer.world_size)
 
     def check_sizes(self, num_fake: int) -> None:
         """Raise ValueError if so many generated images are too few for one of the scores."""
@@ -59,20 +58,11 @@ class Scoring:
                 metric.check_sizes(self.suite.num_real, num_fake)
 
     def begin(self, trainer: Trainer, device: torch.device) -> None:
-        """Forget earlier data and scores."""
+        """Forget earlier data and scores; the reals come from disk or from all of the data."""
         self.records = []
         if self.reals is not None:
-            self.reals.begin(trainer, device)
-
-    def feed(self, batch: Batch) -> None:
-        """Take the reals of a batch."""
-        if self.reals is not None:
-            self.reals.feed(batch)
-
-    def finish(self, trainer: Trainer) -> None:
-        """All reals are in."""
-        if self.reals is not None:
-            self.reals.finish(trainer)
+            self.reals.complete = False
+            self.reals.fill(trainer, device)
 
     @property
     def num_fake(self) -> int:

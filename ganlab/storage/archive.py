@@ -46,6 +46,15 @@ def read_archive(
         return torch.load(file, map_location="cpu", weights_only=True)
 
 
+def map_archive(path: Path) -> Any:
+    """Content of a file that `read_archive` found sound, mapped: processes share its memory.
+
+    Raises:
+        Exception: whatever `torch.load` says.
+    """
+    return torch.load(str(path), map_location="cpu", mmap=True, weights_only=True)
+
+
 def check_archive(file: BinaryIO, path: Path) -> None:
     """Read every record once; `path` is for the warning about a file without checksums.
 

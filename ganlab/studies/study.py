@@ -6,7 +6,6 @@ from typing import Any, cast
 from lightning import LightningModule, Trainer
 
 from ganlab.cli import visible
-from ganlab.data.batch import Batch
 from ganlab.scoring.scoring import Scoring, isolate_random_state
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings, write
@@ -16,9 +15,9 @@ from ganlab.systems.system import System
 
 
 class Study(Scorer):
-    """Runs one study at test time: reals from the test pass, then the question at its bench.
+    """Runs one study at test time: the reals' statistics, then the question at its bench.
 
-    The pass over the data fills the real statistics of the suite; without one nothing is read.
+    They come from disk or from the data's test loader; without a suite nothing is read.
     Latent i belongs to rank i mod world size, and the first rank writes. The global random number
     generators are left as they were.
 
@@ -73,26 +72,14 @@ class Study(Scorer):
         self.scoring.check(trainer, stage)
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Forget earlier data and scores."""
-        self.scoring.begin(trainer, pl_module.device)
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: object,
-        outputs: object,
-        batch: Batch,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        """Feed the reals of this batch."""
-        self.scoring.feed(batch)
+        """Forget earlier data and scores, and fill the reals."""
+        with isolate_random_state(self.question.seed):
+            self.scoring.begin(trainer, pl_module.device)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Score the plain generator, answer the question, and write what was found."""
         bench = self.bench(trainer, pl_module)
         with isolate_random_state(self.question.seed):
-            self.scoring.finish(trainer)
             if self.question.baseline:
                 _ = bench.baseline
             self.findings = self.question.run(bench)

@@ -199,6 +199,26 @@ def test_an_evaluation_that_is_stopped_is_interrupted_and_the_command_goes_on(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("known", [False, True])
+def test_twenty_ablations_of_one_checkpoint_load_the_reals_once(tmp_path, checkpoint_of, known):
+    """One cell goes through the images where nothing was kept, one reads the file, the rest map."""
+    marks, rates = tmp_path / "marks", ",".join(f"[{n / 20}]" for n in range(1, 21))
+    words = [f"ckpt={checkpoint_of('model=dcgan')}", *TINY[:4], *SCORED, "metrics=smoke"]
+    words += ["data._target_=cell_spies.counted", *COUNTED]
+    words += ["study=sequential_ablation", "study.num_artifacts=100", "study.layer_sets=[[0]]"]
+    words += ["allow_targets=[cell_spies]", "hydra.launcher.slots=3"]
+    kept = {"GANLAB_CACHE": str(tmp_path / "cache"), "MARKS": str(marks)}
+    if known:
+        first = grid(tmp_path / "first", *words, "study.rates=[0.5]", script="evaluate.py", **kept)
+        assert first.returncode == 0, first.stderr
+        marks.unlink()
+    done = grid(tmp_path / "grid", *words, f"study.rates={rates}", script="evaluate.py", **kept)
+    assert done.returncode == 0, done.stderr
+    said = marks.read_text().split()
+    assert [said.count(word) for word in ("pass", "read", "map")] == [not known, 1, 18 + known]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "words"),
     [

@@ -204,3 +204,19 @@ def test_statistics_that_are_no_numbers_are_made_anew(stored, value):
     torch.save(content, cache.path(key))
     with pytest.warns(UserWarning, match=f"its {tensors[0][0]} are not finite numbers"):
         assert not cache.restore(suite(), key)
+
+
+def test_cells_of_a_grid_read_every_byte_once_and_map_it_after(stored, tmp_path, monkeypatch):
+    cache, key, expected = stored
+    monkeypatch.setenv("GANLAB_TURNS", str(tmp_path))
+    read, whole = [], module.read_archive
+    monkeypatch.setattr(module, "read_archive", lambda path: read.append(path) or whole(path))
+    for _ in range(3):
+        scored = suite()
+        assert cache.restore(scored, key)
+        scored.update(FAKE, real=False)
+        assert scored.compute() == expected
+    assert read == [cache.path(key)]
+    flip(cache.path(key))
+    with pytest.warns(UserWarning, match="a checksum in it does not agree"):
+        assert not cache.restore(suite(), key)
