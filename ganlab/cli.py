@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from ganlab.arguments import arrange, key_of, value_of
-from ganlab.hydra_versions import register_resolver, whitelist
+from ganlab.hydra_versions import listed_as_found, register_resolver, whitelist
 from ganlab.places import config_folder, data_choice, training_directory
 from ganlab.processes import external_rank
 
@@ -164,7 +164,7 @@ def _read(
             raise ValueError(f"{one_line(error)}; {ways}") from error
     sys.argv[1:] = words
     try:
-        with around(), whitelist():
+        with around(), whitelist(), listed_as_found():
             main()
     except Again as decision:
         return decision

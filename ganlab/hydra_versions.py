@@ -6,12 +6,14 @@ own callbacks, launchers and sweepers of `AROUND` alone. 1.3 has none, and wants
 version, which 1.4 does not. With 1.4 comes OmegaConf 2.4, whose resolvers have another name.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from typing import Any
 
 import hydra
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.object_type import ObjectType
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -32,6 +34,33 @@ def whitelist(packages: Sequence[str] = AROUND) -> AbstractContextManager[object
         patterns, reset=True
     )
     return block
+
+
+@contextmanager
+def listed_as_found() -> Iterator[None]:
+    """Inside the block Hydra copies none of its configs to list the options of a group.
+
+    It does so for each group that its help lists, lest words of a search path change what it holds;
+    where no word is given none does.
+    """
+    asked = ConfigLoaderImpl.get_group_options
+
+    def options(
+        self: ConfigLoaderImpl,
+        group_name: str,
+        results_filter: ObjectType | None = ObjectType.CONFIG,
+        config_name: str | None = None,
+        overrides: list[str] | None = None,
+    ) -> list[str]:
+        if config_name or overrides:
+            return asked(self, group_name, results_filter, config_name, overrides)
+        return self.repository.get_group_options(group_name, results_filter)
+
+    ConfigLoaderImpl.get_group_options = options  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.get_group_options = asked  # type: ignore[method-assign]
 
 
 def build_node(node: Mapping[str, Any], packages: Sequence[str], given: Mapping[str, Any]) -> Any:

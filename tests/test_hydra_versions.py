@@ -8,9 +8,13 @@ from pathlib import Path
 
 import hydra
 import pytest
+from hydra._internal import config_loader_impl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
 from omegaconf import OmegaConf
 
 from ganlab import hydra_versions
+from ganlab.cli import conf_dir
 from ganlab.config import SECTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -94,3 +98,28 @@ begin(sys.argv.pop(1))
         ran = subprocess.run(run, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert ran.returncode == 0, ran.stderr
     assert json.loads((tmp_path / "a" / "result.json").read_text())["images_seen"] == 24
+
+
+def test_help_lists_the_same_options_without_copying_every_config_for_each_group(
+    monkeypatch, tmp_path
+):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mine.yaml").write_text("a: 1\n")
+    words = ["train", [f"hydra.searchpath=[file://{tmp_path}]"]]
+    made, of = [], config_loader_impl.CachingConfigRepository
+    monkeypatch.setattr(
+        config_loader_impl, "CachingConfigRepository", lambda *given: made.append(1) or of(*given)
+    )
+    with hydra.initialize_config_dir(str(conf_dir()), **hydra_versions.BASE):
+        asked = GlobalHydra.instance().hydra
+        as_ever = asked.format_config_groups(lambda group: True)
+        searched = asked.config_loader.get_group_options("model", ObjectType.CONFIG, *words)
+        copied, _ = len(made), made.clear()
+        with hydra_versions.listed_as_found():
+            assert asked.format_config_groups(lambda group: True) == as_ever
+            assert not made
+            options = asked.config_loader.get_group_options("model", ObjectType.CONFIG, *words)
+    assert "model/norm: " in as_ever
+    assert copied > 50
+    assert options == searched
+    assert "mine" in options
