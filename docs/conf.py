@@ -19,7 +19,7 @@ exclude_patterns = ["_build", "results", "conf.py"]
 highlight_language = "none"  # commands, unless a block says more
 
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["attrs_block", "colon_fence"]
 
 default_role = "code"  # docstrings mark code with one backtick
 autodoc_member_order = "bysource"
@@ -28,6 +28,7 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 
 html_theme = "furo"
 html_title = "ganlab"
+html_static_path, html_css_files = ["_static"], ["site.css"]
 html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True}
 linkcheck_timeout = 20
@@ -52,6 +53,18 @@ def link_within(app, name, text):
     )
 
 
+def narrow(app, name, text):
+    """Comments that are aligned for wide windows stand close, or above where that is long."""
+    aligned = re.compile(r"^((?:python|make|pip|ganlab) .*?\S)  +(# .*)$", re.MULTILINE)
+
+    def narrowed(block):
+        close = aligned.sub(r"\1  \2", block[0])
+        fits = max(map(len, close.splitlines())) <= 88
+        return close if fits else aligned.sub(r"\2\n\1", block[0])
+
+    text[0] = re.sub(r"^```\n.*?^```$", narrowed, text[0], flags=re.MULTILINE | re.DOTALL)
+
+
 def read_plainly(app, what, name, obj, options, lines):
     """Bars and stars of a docstring are its formulas'."""
     for number, line in enumerate(lines):
@@ -64,4 +77,5 @@ def setup(app):
     app.connect("builder-inited", write_keys)
     app.connect("source-read", notebook_as_page)
     app.connect("source-read", link_within)
+    app.connect("source-read", narrow)
     app.connect("autodoc-process-docstring", read_plainly, priority=400)

@@ -255,11 +255,25 @@ def _unknown_option(path: str) -> str:
     while depth < max(1, len(parts) - 1) and _is_group(*parts[: depth + 1]):
         depth += 1
     group, option = "/".join(parts[:depth]), "/".join(parts[depth:])
-    folder = conf_dir() / group
-    files = (each.relative_to(folder).with_suffix("") for each in sorted(folder.rglob("*.yaml")))
-    names = [each.as_posix() for each in files if not each.name.startswith("_")]
-    close = nearest(option, names)
+    names = _options(group)
+    close = nearest(option, names) or f"; {OWN_OPTIONS}"
     return f"there is no {group}={option}; there are {', '.join(names)}{close}"
+
+
+def _options(group: str) -> list[str]:
+    """A group's choices; folders in it are choices too (`experiment`), or groups (`model/norm`)."""
+    folder = conf_dir() / group
+    paths = sorted(folder.rglob("[!_]*.yaml"))
+    own = [path for path in paths if path.parent == folder or _is_whole(path)]
+    names = own if group and own else paths
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in names]
+
+
+def _is_whole(path: Path) -> bool:
+    return path.read_text(encoding="utf-8").startswith("# @package _global_")
+
+
+OWN_OPTIONS = "those of a package of yours need hydra.searchpath=[pkg://<package>.conf]"
 
 
 def _is_group(*parts: str) -> bool:

@@ -160,7 +160,8 @@ def _module(name: str, target: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"_target_ {target}: there is no module {error.name}") from error
+        way = "install what has it, or name the folder that it is in by PYTHONPATH"
+        raise ConfigError(f"_target_ {target}: there is no module {error.name}: {way}") from error
 
 
 def parameters(target: Callable[..., Any]) -> set[str]:

@@ -183,14 +183,14 @@ def code(text: str) -> str:
 
 
 def table(found: list[Key]) -> list[str]:
-    """Rows of Markdown."""
+    """Rows of Markdown; a table none of whose keys has a type has no column of types."""
     if not found:
         return []
-    rows = [
-        f"| {code(key.name)} | {code(key.default)} | {code(key.type)} | {escaped(key.meaning)} |"
-        for key in found
-    ]
-    return ["| key | default | type | meaning |", "| --- | --- | --- | --- |", *rows, ""]
+    rows = [["key", "default", "type", "meaning"], ["---"] * 4]
+    rows += [[*map(code, (k.name, k.default, k.type)), escaped(k.meaning)] for k in found]
+    if not any(key.type for key in found):
+        rows = [[*row[:2], row[3]] for row in rows]
+    return ["{.keys}", *(f"| {' | '.join(row)} |" for row in rows), ""]
 
 
 def composed_of(source: Source, group: str) -> list[str]:

@@ -154,6 +154,11 @@ def test_targets_outside_the_allowlist_are_refused(target):
         locate(target, MODEL)
 
 
+def test_a_package_that_is_not_here_is_named_with_the_way_out():
+    with pytest.raises(ConfigError, match=r"no module blobs: install .* PYTHONPATH"):
+        locate("blobs.networks.Generator", [*MODEL, "blobs"])
+
+
 def test_a_section_names_public_parts_alone():
     assert locate("ganlab.data.folder", SECTIONS["data"])
     for name in ("download.fetch", "check.check", "files.require_path"):

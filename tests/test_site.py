@@ -11,6 +11,8 @@ import composing
 import numpy as np
 import pytest
 import torch
+from browser import Browser
+from headless import NEEDS_CHROMIUM
 from PIL import Image
 
 from ganlab import interop
@@ -153,13 +155,35 @@ def test_the_lines_of_use_on_the_first_pages_compose(tmp_path):
         composing.composed(Path(script).stem, words, tmp_path)
 
 
-@pytest.mark.slow
-def test_the_site_builds_without_a_warning_or_an_address_of_elsewhere(tmp_path):
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built without a warning."""
     pytest.importorskip("sphinx", reason="pip install 'ganlab[docs]'")
-    words = ["-m", "sphinx", "-q", "-W", "-b", "html", str(ROOT / "docs"), str(tmp_path)]
+    folder = tmp_path_factory.mktemp("site")
+    words = ["-m", "sphinx", "-q", "-W", "-b", "html", str(ROOT / "docs"), str(folder)]
     built = subprocess.run([sys.executable, *words], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    for page in tmp_path.rglob("*.html"):
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@NEEDS_CHROMIUM
+def test_no_page_of_the_site_is_wider_than_a_phone(site, tmp_path):
+    hidden = """[...document.querySelectorAll('.highlight-none pre, .highlight-bash pre')]
+        .filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"""
+    with Browser(tmp_path) as browser:
+        phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
+        browser.call("Emulation.setDeviceMetricsOverride", **phone)
+        for name in ("index", "tutorials/checkpoint", "keys/study", "notebooks/neurons", "grids"):
+            browser.open(site / f"{name}.html")
+            assert browser.run("document.documentElement.scrollWidth") <= 390, name
+            assert browser.run(hidden) == [], name
+
+
+@pytest.mark.slow
+def test_the_site_asks_for_nothing_from_elsewhere(site):
+    for page in site.rglob("*.html"):
         sources = re.findall(r"(?:<script[^>]*|<img[^>]*) src=\"(https?:[^\"]+)", page.read_text())
         sheets = re.findall(r"<link[^>]*stylesheet[^>]*href=\"(https?:[^\"]+)", page.read_text())
         assert sources + sheets == [], page

@@ -73,7 +73,7 @@ def row(directory: Path, state: str) -> tuple[str, ...]:
     """A cell as a line of the table."""
     values = last_values(directory)
     seen = values.get("images_seen", cells.result_of(directory).get("images_seen"))
-    kimg = "" if seen is None else f"{seen / 1000:g}"
+    kimg = f"{seen / 1000:g}" if seen else ""
     rate, left = (values.get(name) if state == "running" else None for name in TIMING)
     return (
         visible(directory.name),

@@ -150,7 +150,8 @@ def row_axes(records: Sequence[CellRecord], choice: Choice) -> list[str]:
     asked = [*choice.rows, *(axis for axis in choice.columns if axis not in choice.rows)]
     for axis in asked:
         if axis not in known and all(record.value(axis) is None for record in records):
-            raise GridError(f"no cell has {axis}; rows and columns can be {', '.join(known)}")
+            can = f"rows and columns can be {', '.join(known)}" if known else "none has a score yet"
+            raise GridError(f"no cell has {axis}; {can}")
     several = [a for a in there if len({str(r.value(a)) for r in records}) > 1]
     if not choice.rows:
         several = several or there
@@ -328,5 +329,7 @@ def notes_on(records: Sequence[CellRecord], axes: Sequence[str]) -> list[str]:
     for axis in rest:
         values = list(dict.fromkeys(str(record.value(axis)) for record in records))
         notes.append(f"{axis}: {', '.join(values)}")
+    if all(record.state == "done" and not record.scores for record in records):
+        notes.append("nothing was scored: what a cell found stands in its own report")
     unfinished = [(r.name, r.fate) for r in records if r.state != "done" or r.diverged]
     return [*notes, *group_by_fate(unfinished)]

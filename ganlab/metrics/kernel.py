@@ -38,7 +38,7 @@ class KernelDistance(StoredFeatures):
         if self.subset_size > smaller:
             raise ValueError(
                 f"KID subset_size={self.subset_size} exceeds the {smaller} images of a side: "
-                "lower subset_size or raise metrics.num_real and metrics.num_fake"
+                "lower subset_size or compare more (metrics.num_real, num_fake, a study's own)"
             )
 
     def compute(self) -> dict[str, Tensor]:

@@ -57,14 +57,14 @@ class Suite:
         self._scores: dict[str, Score] = {**self.metrics, _COUNT: ImageCount()}
         for name, metric in self.metrics.items():
             self._adopt(name, metric)
+        if reducible is None:  # else `fit` leaves out what cannot be
+            self.check_sizes(num_real, num_fake)
 
     def _adopt(self, name: str, metric: Score) -> None:
         if not isinstance(metric, Score) or name == _COUNT:
             raise ValueError(
                 f"metrics.metrics.{name}: needs a ganlab.metrics.Score by another name"
             )
-        if self.reducible is None:  # else `fit` leaves out what cannot be
-            metric.check_sizes(self.num_real, self.num_fake)
         classless = isinstance(self.extractor, Extractor) and not self.extractor.has_logits
         if metric.source == "logits" and classless:
             raise ValueError(
@@ -136,10 +136,15 @@ class Suite:
                 f"{num_images}. metrics.num_real={num_images} metrics.num_fake={fake}{without} "
                 "would fit, and so does metrics=available, the default of train and evaluate"
             )
-        for metric in self.metrics.values():
-            metric.check_sizes(wanted, self.num_fake)
+        self.check_sizes(wanted, self.num_fake)
         self._expected_real = wanted
         return wanted
+
+    def check_sizes(self, num_real: int | None, num_fake: int) -> None:
+        """Raise ValueError, with the score's key, where so few images leave it undefined."""
+        for name, why in self.unfit(num_real, num_fake).items():
+            key = f"metrics.metrics.{name}"
+            raise ValueError(f"{key}: {why}; ~{key} leaves it out")
 
     def check_resolution(self, resolution: int) -> None:
         """Raise ValueError where images of this side, in pixels, are too small for a score."""

@@ -79,13 +79,18 @@ def key_facts(section: Section) -> list[Fact]:
         "Data": choice(section, "data"),
         "Source of the data": origin(section, "data_source"),
         "Scores": UNSCORED if section.result.get("data") == "none" else "",
-        "Trained on": length(section),
+        "Trained on": "" if trained_elsewhere(section) else length(section),
         "Seed": section.result.get("seed"),
         "Time": time(section),
         "Machine": machine(section.parts[0]) if len(section.parts) == 1 else "",
         "Best score": best_score(section),
     }
     return [(name, str(value)) for name, value in found.items() if value not in (None, "")]
+
+
+def trained_elsewhere(section: Section) -> bool:
+    """Whether another project's training was, whose length no file says."""
+    return not section.result.get("images_seen") and bool(origin(section, "source"))
 
 
 def origin(section: Section, key: str) -> str:

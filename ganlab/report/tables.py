@@ -132,7 +132,8 @@ class Table:
 
     def write(self, directory: Path, stem: str = "table") -> list[Path]:
         """Write `stem`.csv, .md and .tex into `directory`, each atomically."""
-        forms = {"csv": self.csv(), "md": self.markdown(), "tex": self.latex(f"tab:{stem}")}
+        label = re.sub(r"[^\w.-]", "-", f"{Path(directory).resolve().name}-{stem}")
+        forms = {"csv": self.csv(), "md": self.markdown(), "tex": self.latex(f"tab:{label}")}
         return [
             replace_file(Path(directory) / f"{stem}.{suffix}", text.encode("utf-8", "replace"))
             for suffix, text in forms.items()

@@ -54,8 +54,7 @@ class Scoring:
     def check_sizes(self, num_fake: int) -> None:
         """Raise ValueError if so many generated images are too few for one of the scores."""
         if self.suite is not None:
-            for metric in self.suite.metrics.values():
-                metric.check_sizes(self.suite.num_real, num_fake)
+            self.suite.check_sizes(self.suite.num_real, num_fake)
 
     def begin(self, trainer: Trainer, device: torch.device) -> None:
         """Forget earlier data and scores; the reals come from disk or from all of the data."""
@@ -154,8 +153,7 @@ def comparing(suite: Suite, num_fake: int) -> Iterator[None]:
     Raises:
         ValueError: too few for one of its scores.
     """
-    for metric in suite.metrics.values():
-        metric.check_sizes(suite.num_real, num_fake)
+    suite.check_sizes(suite.num_real, num_fake)
     asked, suite.num_fake = suite.num_fake, num_fake
     try:
         yield

@@ -244,6 +244,8 @@ def test_progress_is_read_from_a_file_in_writing(tmp_path):
     assert last_values(tmp_path) == newest
     assert row(tmp_path, "running")[1:] == ("running", "2", "90", "", "fid1k 33.5")
     assert last_values(tmp_path / "nothing") == {}
+    (tmp_path / "metrics.csv").write_text("images_seen,fid1k\n0,33.5\n")
+    assert row(tmp_path, "done")[1:] == ("done", "", "", "", "fid1k 33.5"), "nothing was trained"
 
 
 def test_a_long_curve_is_read_from_its_end(tmp_path, monkeypatch):

@@ -226,6 +226,16 @@ def test_cells_that_differ_in_seeds_alone_and_have_no_scores_are_told_by_their_n
     assert rows == [{"cell": f"seed-{n}", "state": s} for n, s in ((0, "done"), (1, "failed"))]
 
 
+def test_a_table_without_scores_says_where_to_look(tmp_path):
+    for ckpt in ("a.pt", "b.pt"):
+        ended(cell(tmp_path, {"ckpt": ckpt}))
+    assert "its own report" in " ".join(grid_table(collect([tmp_path]), Choice()).notes)
+    ended(cell(tmp_path / "failed", {}), "failed", error="out of luck")
+    records = collect([tmp_path / "failed"])
+    with pytest.raises(GridError, match="no cell has ablation; none has a score yet"):
+        grid_table(records, Choice(rows=["ablation"]))
+
+
 def test_unfinished_runs_give_no_numbers(tmp_path):
     ended(cell(tmp_path, {"a": 1}), "interrupted", scores={"fid1k": 1.0})
     ended(cell(tmp_path, {"a": 2}), scores={"fid1k": 2.0})

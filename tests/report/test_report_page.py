@@ -97,6 +97,14 @@ def test_a_full_run_shows_everything(tmp_path):
     assert "does not exist" not in page.text
 
 
+@pytest.mark.parametrize(("seen", "told"), [(0, False), (19_000, True)])
+def test_of_a_training_elsewhere_no_length_is_told(tmp_path, seen, told):
+    source = {"ckpt": "network.pt", "sha256": "3fa9"}
+    facts = {"status": "done", "source": source, "images_seen": seen, "scores": []}
+    write_result(tmp_path, {"kind": "evaluate", **facts})
+    assert ("Trained on" in report(tmp_path).text) == told
+
+
 def test_pictures_are_inside_byte_for_byte(tmp_path):
     run = full_run(tmp_path / "run")
     embedded = [s.partition(",")[2] for s in report(run).values("src")]

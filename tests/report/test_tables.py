@@ -218,6 +218,7 @@ def test_write_puts_three_files_and_nothing_else(tmp_path):
         *("rates.csv", "rates.md", "rates.tex")
     ]
     assert paths[1].read_text(encoding="utf-8") == table().markdown()
+    assert r"\label{tab:study-rates}" in paths[2].read_text(encoding="utf-8"), "one of its own"
 
 
 def test_a_table_without_rows_is_a_header():

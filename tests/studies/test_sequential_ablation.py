@@ -197,13 +197,15 @@ def test_table_1_takes_one_layer_of_each_size():
     assert "are left out" in " ".join(study.notes(bench, [], [1] * 5, 3))
 
 
-def test_the_paper_is_shown_for_its_own_network_alone(tmp_path):
-    options = {"num_latents": 5, "latents": "0:3", "rate": 0.3, "layers": [0], "num_shown": 1}
-    for kind in ("stylegan2", "dcgan"):
-        data = Data(channels=1)
-        run(SequentialAblation(**options, directory=tmp_path / kind), small(kind), data)
-    assert (tmp_path / "stylegan2" / "paper.csv").exists()
-    assert not (tmp_path / "dcgan" / "paper.csv").exists()
+@pytest.mark.parametrize(
+    ("kind", "scored", "shown"),
+    [("stylegan2", True, True), ("stylegan2", False, False), ("dcgan", True, False)],
+)
+def test_the_paper_is_shown_beside_scores_of_its_own_network_alone(tmp_path, kind, scored, shown):
+    options = {"num_latents": 5, "latents": "0:5", "rate": 0.3, "layers": [0], "num_shown": 1}
+    options |= {"suite": suite() if scored else None, "directory": tmp_path}
+    run(SequentialAblation(**options), small(kind), Data(channels=1))
+    assert (tmp_path / "paper.csv").exists() == shown
 
 
 def test_a_file_of_rates_is_taken_up_when_it_matches(tmp_path, monkeypatch):

@@ -179,7 +179,7 @@ class SequentialAblation(ArtifactQuestion):
         }
         if scored.extractor is not None:
             found["repair"] = ablation_report.repair_table(cells, notes)
-        if isinstance(bench.generator, stylegan2.Generator):
+        if plain and isinstance(bench.generator, stylegan2.Generator):
             names = list(bench.generator.layers)
             found["paper"] = ablation_report.paper_table(cells, plain, monitor, names)
         return found
