@@ -14,6 +14,8 @@ DEMO := outputs/demo
 # Python at hand even where ganlab does not claim it. A failure is news, not an error of this checkout.
 NEXT_PYTHON ?= $(shell command -v python3.14 || echo "$(PYTHON)")
 NEXT := 'hydra-core>=1.4.0rc1' 'omegaconf>=2.4.1rc1' torch lightning
+# Of our own limit alone may pip be told nothing: else it takes versions that this Python cannot build.
+NEXT_LIMITS = $(shell "$(NEXT_PYTHON)" -c 'import sys; sys.version_info < (3, 14) or print("--ignore-requires-python")')
 NEXT_INDEX ?= https://download.pytorch.org/whl/cpu
 
 .PHONY: help demo faces eyes gallery test test-all test-next bench-gpu lock check format docs docs-serve docs-links docs-check clean
@@ -119,7 +121,7 @@ test-all: .venv/.test-all ## the suite with its long checks and the engines of c
 
 test-next: ## the suite on pre-releases of Hydra, the newest torch and lightning, Python 3.14 where there is one; may fail
 	@"$(NEXT_PYTHON)" -m venv --clear .venv-next
-	@.venv-next/bin/python -m pip --disable-pip-version-check install -q --upgrade --ignore-requires-python \
+	@.venv-next/bin/python -m pip --disable-pip-version-check install -q --upgrade $(NEXT_LIMITS) \
 		--extra-index-url "$(NEXT_INDEX)" $(NEXT) -e '.[test]'
 	@.venv-next/bin/python -m ganlab doctor
 	@OMP_NUM_THREADS=1 .venv-next/bin/python -m pytest -n auto --dist loadfile -m "not slow"

@@ -1,6 +1,7 @@
 """Pages of every config group: its options, their keys, defaults, types and meanings.
 
-    python scripts/config_reference.py <folder>      # the site's build calls it
+    python scripts/config_reference.py <folder>            # the site's build calls it
+    python scripts/config_reference.py tests/defaults.txt  # after a change that CHANGELOG.md tells
 
 Everything comes from where it is in force: keys, defaults and meanings from the YAML and its
 comments, types from the constructor that a `_target_` names. A base (`_gan`) is told once.
@@ -270,8 +271,25 @@ def pages() -> dict[str, str]:
     return found
 
 
+def defaults() -> list[str]:
+    """What a command without words does: each option of each group, its keys and their values."""
+    files = [(conf_dir() / f"{name}.yaml", "") for name in COMMANDS]
+    files += [(path, group) for group in GROUPS for path in options(group)]
+    lines = []
+    for path, group in files:
+        said = {name: choice for name, choice, _ in Source(path).defaults if choice}
+        said |= {key.name: key.default for key in keys(path, group)}
+        lines += [
+            f"{group}={path.stem} {name}: {value}".lstrip("=") for name, value in said.items()
+        ]
+    return lines
+
+
 def main(folder: Path) -> None:
-    """Write the pages into a folder."""
+    """Write the pages into a folder, or the defaults into a text file."""
+    if folder.suffix == ".txt":
+        folder.write_text("\n".join(defaults()) + "\n", encoding="utf-8")
+        return
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in pages().items():
         (folder / name).write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -28,6 +29,13 @@ def test_what_the_workflow_and_the_pages_make_is_there_to_be_made():
     for name in ("README.md", "CONTRIBUTING.md", ".ci/run", ".github/workflows/ci.yml"):
         said = set(re.findall(r"^ *(?:- run: )?make ([a-z-]+)", (ROOT / name).read_text(), re.M))
         assert said <= targets, name
+
+
+def test_what_comes_is_resolved_for_its_own_python():
+    words = ["make", "-n", "test-next", f"NEXT_PYTHON={sys.executable}"]
+    said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "hydra-core>=1.4.0rc1" in said
+    assert ("--ignore-requires-python" in said) == (sys.version_info >= (3, 14))
 
 
 def test_ci_refuses_an_environment_of_another_python(tmp_path):

@@ -16,6 +16,7 @@ from headless import NEEDS_CHROMIUM
 from PIL import Image
 
 from ganlab import interop
+from ganlab.cli import known_keys
 from ganlab.interop.foreign import of_content
 from ganlab.storage.untrusted import read_untrusted
 
@@ -98,6 +99,28 @@ def test_every_key_says_what_it_means():
         if not key.meaning
     ]
     assert silent == [], "say it behind the key in the YAML, or in scripts/key_words.py"
+
+
+def test_what_a_command_does_without_words_changes_with_a_word_to_its_readers():
+    listed = (ROOT / "tests" / "defaults.txt").read_text().splitlines()
+    assert len(listed) > 900
+    gone = sorted(set(listed) - set(reference.defaults()))
+    way = "tell it in CHANGELOG.md, then: python scripts/config_reference.py tests/defaults.txt"
+    assert gone == [], f"a key or a default that people rely on: {way}"
+
+
+def test_every_key_that_a_page_names_is_there():
+    roots = "callbacks|data|features|grid|logger|metrics|model|scores|stop|study|trainer"
+    named = rf"(?<![\w./<{{+-])((?:{roots})(?:[./][a-z_0-9]+)+)(?=[=`\s']|\.\s)"
+    files = r"\.(?:csv|mdb|py|yaml)$"
+    # a group's place in the config, a key of the example's own, one of sweeps
+    also = {"model.generator.norm", "study.num_knots", "callbacks.circles"}
+    known = {*known_keys(), *also}
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *TUTORIALS]
+    found = {key for page in pages for key in re.findall(named, page.read_text())}
+    found = {key.replace("/", ".") for key in found if not re.search(files, key)}
+    assert len(found) > 100
+    assert sorted(found - known) == []
 
 
 def test_a_page_of_keys_has_every_option_with_its_default_and_type():
