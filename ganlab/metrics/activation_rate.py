@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+EXACT = 2**23  # latents up to which a sum of float32 counts is exact, with room for a batch
+PART = 2**17  # numbers that are compared at once on a CPU
+
 
 class ActivationRate(Metric):
     """Share of latents on which each neuron is active, i.e. its output is > 0.
@@ -56,9 +59,12 @@ class ActivationRate(Metric):
         self._add(counts, num_latents)
         self._computed, self._update_count = None, self._update_count + 1  # as torchmetrics does
 
-    def count(self, x: Tensor) -> Tensor:
-        """How many of N rows are above 0 at each position: (N, C, H, W) -> (C, H, W) int64."""
-        return num_rows(x, lambda row, out: torch.gt(row, 0, out=out))
+    def count(self, x: Tensor, so_far: Tensor | None = None) -> Tensor:
+        """How many of N rows are above 0 at each position, (N, C, H, W) -> (C, H, W) floats.
+
+        `so_far`, which `count` gave, is added to in place; sums are exact up to `EXACT` rows.
+        """
+        return num_rows(x, lambda row, out: torch.gt(row, 0, out=out), so_far)
 
     def counts(self) -> tuple[dict[str, Tensor], int]:
         """Active latents by layer, int64, and the latents counted, over all ranks."""
@@ -78,7 +84,7 @@ class ActivationRate(Metric):
 
     def _add(self, counts: Mapping[str, Tensor], num_latents: int) -> None:
         for name, count in counts.items():
-            self._counts_of(name).add_(count.to(self.device))
+            self._counts_of(name).add_(count.to(self.device, torch.int64))
         self.num_latents += num_latents
 
     def _allocate(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -118,34 +124,37 @@ class NearZero(ActivationRate):
         super().__init__(shapes)
         self.tolerance = tolerance
 
-    def count(self, x: Tensor) -> Tensor:
-        """How many of N rows are within `tolerance` of 0 at each position, int64."""
+    def count(self, x: Tensor, so_far: Tensor | None = None) -> Tensor:
+        """How many of N rows are within `tolerance` of 0 at each position, likewise."""
 
         def near(row: Tensor, out: Tensor) -> None:
             torch.abs(row, out=out)
             torch.le(out, self.tolerance, out=out)
 
-        return num_rows(x, near)
+        return num_rows(x, near, so_far)
 
 
 def num_rows(
     x: Tensor,  # (N, ...)
     test: Callable[[Tensor, Tensor], object],  # writes 0 or 1 for each number into its second
+    so_far: Tensor | None = None,  # (...) floats of at least float32; None = none are counted
 ) -> Tensor:
-    """How many of N rows pass a test at each position, int64: (N, ...) -> (...)."""
-    dtype = torch.promote_types(x.dtype, torch.float32)  # counts a batch of up to 2^24 exactly
+    """How many of N rows pass a test at each position, added to `so_far`: (N, ...) -> (...)."""
+    dtype = torch.promote_types(x.dtype, torch.float32)  # counts up to 2^24 exactly
+    count = torch.zeros(x.shape[1:], dtype=dtype, device=x.device) if so_far is None else so_far
     if x.device.type != "cpu":
         passed = torch.empty_like(x)
         test(x, passed)
-        return passed.sum(0, dtype=dtype).long()
-    # one row at a time stays in the cache, and a CPU compares into floats faster than into bools:
-    # together an eighth of the time of (x > 0).sum(0)
-    count = torch.zeros_like(x[:1].sum(0), dtype=dtype)
-    passed = torch.empty_like(count, dtype=x.dtype)
+        return count.add_(passed.sum(0, dtype=dtype))
+    # a part of a row at a time stays in the cache, and a CPU compares into floats faster than into
+    # bools: together an eighth of the time of (x > 0).sum(0)
+    counts = count.view(-1).split(PART)
+    passed = torch.empty(PART, dtype=x.dtype)
     for row in x:
-        test(row, passed)
-        count += passed
-    return count.long()
+        for part, sums in zip(row.reshape(-1).split(PART), counts, strict=True):
+            test(part, passed[: len(part)])
+            sums += passed[: len(part)]
+    return count
 
 
 def wilson_interval(

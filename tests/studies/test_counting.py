@@ -6,6 +6,7 @@ from layer_oracles import KINDS, condition_of, small, walk
 
 from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.sampling import Sampler
+from ganlab.studies.neurons import counting as module
 from ganlab.studies.neurons.counting import Counting, Key, load_partial, portions, save_partial
 from ganlab.studies.neurons.detection import activated_neurons
 from ganlab.studies.neurons.layers import layer_shapes, select_layers
@@ -224,3 +225,15 @@ def test_counts_go_on_from_a_file(tmp_path):
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.warns(UserWarning, match="counting anew"):
         assert load_partial(path, key, NUM) is None
+
+
+def test_counts_over_more_than_sums_are_exact_for_are_those_of_all(monkeypatch):
+    generator = small("dcgan")
+    whole = counting("dcgan", generator, batch_size=5, near_zero=True)
+    whole.feed(range(NUM))
+    monkeypatch.setattr(module, "EXACT", 10)
+    parts = counting("dcgan", generator, batch_size=5, near_zero=True)
+    parts.feed(iter(range(NUM)))
+    assert parts.counts()[2] == NUM
+    for one, other in zip(whole.counts()[:2], parts.counts()[:2], strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)

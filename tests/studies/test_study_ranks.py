@@ -9,6 +9,8 @@ from circle_toys import made
 from lightning import Callback
 from study_toys import ConvGenerator, Data, System, suite, trainer
 
+from ganlab.nn.digest import digest
+from ganlab.sampling import Sampler
 from ganlab.studies import (
     ActivationRates,
     ArtifactDetection,
@@ -17,7 +19,9 @@ from ganlab.studies import (
     Study,
     UnitAblation,
 )
+from ganlab.studies.neurons.counting import Counting, Key, save_partial
 from ganlab.studies.neurons.detection import read_ranking
+from ganlab.studies.neurons.rate_count import PARTIAL
 from ganlab.studies.neurons.rates import Rates
 from ganlab.studies.scores import share_buffers
 
@@ -87,6 +91,22 @@ def test_ranks_share_one_study(tmp_path):
             assert [float(a[c]) for c in columns] == pytest.approx(
                 [float(b[c]) for c in columns], rel=1e-4, abs=1e-6
             )
+
+
+@pytest.mark.slow
+def test_two_ranks_go_on_from_the_counts_that_one_kept(tmp_path):
+    """Kept counts of none, which cannot be right, show that they are not counted once more."""
+    generator, question = ConvGenerator(), ActivationRates(directory=tmp_path, num_latents=21)
+    counting = Counting(Sampler(generator, question.count.counted_seed), list(generator.layers))
+    none = {name: torch.zeros(shape).long() for name, shape in counting.active.shapes.items()}
+    key = Key(digest(generator), counting.sampler.seed, tuple(none), near_zero=True)
+    near = {name: count.clone() for name, count in none.items()}
+    save_partial(tmp_path / PARTIAL, key, none, near, 10)
+    study, ranks = Study(question), {"devices": 2, "strategy": "ddp_spawn"}
+    trainer(study, **ranks).test(System(generator), Data(23), verbose=False)
+    counting.feed(range(10, 21))
+    for name, rate in Rates.load(tmp_path).rates.items():
+        assert torch.equal((rate * 21).round(), counting.rates()[name] * 11)
 
 
 @pytest.mark.slow

@@ -11,12 +11,15 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from itertools import islice
+from math import ceil
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ganlab.metrics import ActivationRate, NearZero
+from ganlab.metrics.activation_rate import EXACT
 from ganlab.nn.tracing import Reached, observed
 from ganlab.sampling import Sampler, batched
 from ganlab.storage.atomic import replace_file
@@ -48,22 +51,32 @@ class Counting:
 
     def feed(self, indices: Iterable[int]) -> None:
         """Count over the latents of these addresses."""
+        batches = batched(indices, self.sampler.batch_size)
+        while self._feed(islice(batches, ceil(EXACT / self.sampler.batch_size))):
+            pass
+
+    def _feed(self, batches: Iterable[Sequence[int]]) -> int:
+        """How many there were. Whole numbers of all neurons are added up but once."""
         active: Counts = {}
         near: Counts = {}
 
         def count(name: str, received: Tensor, output: Tensor) -> None:
-            active[name] = self.active.count(output)
+            active[name] = self.active.count(output, active.get(name))
             if self.near is not None:
                 same = received.shape == output.shape  # else the layer resamples: see its output
-                near[name] = self.near.count(received if same else output)
+                near[name] = self.near.count(received if same else output, near.get(name))
 
+        num = 0
         with observed(self.sampler.generator.layers, self.layers, count, stop=True):
-            for batch in batched(indices, self.sampler.batch_size):
+            for batch in batches:
+                num += len(batch)
                 with suppress(Reached):
                     self.sampler.batch(batch)
-                self.active.add(active, len(batch))
-                if self.near is not None:
-                    self.near.add(near, len(batch))
+        if num:
+            self.active.add(active, num)
+            if self.near is not None:
+                self.near.add(near, num)
+        return num
 
     def rates(self) -> dict[str, Tensor]:
         """Layer -> (C, H, W) float64 on the CPU, over all ranks.
