@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from ganlab.metrics import Suite
 from ganlab.nn.growing import growth_state
+from ganlab.nn.ranks import share
 from ganlab.report.directions import way_of
 from ganlab.scoring.directions import better, refuse_unknown
 from ganlab.scoring.scoring import isolate_random_state, score_table
@@ -105,7 +105,7 @@ class Scores(Study):
             return
         with isolate_random_state(self.question.seed):
             self.scoring.reals.fill(trainer, system.device)
-            share_buffers(system.generator_ema)
+            share(system.generator_ema.buffers())  # batch norm's are of a rank's own images
             values = self.score(trainer, system, "scoring")
         self.scored_at, self.scoring.records = system.images_seen, []
         self.bench(trainer, system).record(values)
@@ -180,15 +180,3 @@ class Scores(Study):
         super().on_test_epoch_end(trainer, pl_module)
         if self.findings.result:
             self.judge(self.findings.result)
-
-
-@torch.no_grad()
-def share_buffers(network: torch.nn.Module) -> None:
-    """Give all ranks the first one's buffers, which a checkpoint keeps.
-
-    Batch norm's running statistics are those of a rank's own images, parameters are everybody's.
-    """
-    ranks = torch.distributed
-    if ranks.is_available() and ranks.is_initialized():
-        for buffer in network.buffers():
-            ranks.broadcast(buffer, src=0)

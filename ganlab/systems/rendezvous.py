@@ -9,17 +9,16 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch.distributed import DistError
 from torch.distributed.distributed_c10d import _set_pg_timeout
 
+from ganlab.nn.ranks import share
+
 FIRST = "GANLAB_FIRST_RANK"  # number of the process that starts the others; unset if none does
 MEETING = timedelta(minutes=5)  # from the first rank's arrival to the last one's
 AT_ONCE = timedelta(seconds=55)  # the same of ranks that a scheduler starts together on one machine
 WAITING = timedelta(minutes=30)  # for a rank that scores or writes while others wait
 TOGETHER = timedelta(days=30)  # where `Watch` sees every process: a job may be suspended for long
 
-WAYS: dict[str, dict[str, Any]] = {
-    "ddp": {},
-    "ddp_find_unused_parameters_true": {"find_unused_parameters": True},
-    "ddp_find_unused_parameters_false": {"find_unused_parameters": False},
-}
+# Names of what is ours: Lightning's others of the same say how DDP looks for what it need not here.
+DDP = ("ddp", "ddp_find_unused_parameters_true", "ddp_find_unused_parameters_false")
 
 
 class RendezvousError(ConnectionError):
@@ -27,7 +26,12 @@ class RendezvousError(ConnectionError):
 
 
 class Ranks(DDPStrategy):
-    """DDP that gives up soon where ranks do not meet, and is patient once they have."""
+    """DDP that gives up soon where ranks do not meet, and is patient once they have.
+
+    The system averages the gradients itself, of the networks that a step trains and once they are
+    whole (`Training.take_step`): torch's DDP would send those of both networks after each backward
+    pass, and walk its graph before it for those that it did not reach.
+    """
 
     def setup_distributed(self) -> None:
         """Meet.
@@ -43,10 +47,23 @@ class Ranks(DDPStrategy):
             raise RendezvousError(trouble(str(error))) from error
         _set_pg_timeout(WAITING)
 
+    def configure_ddp(self) -> None:
+        """All ranks begin with the first one's networks, which stay as they are."""
+        network = self.lightning_module
+        assert network is not None
+        share([*network.parameters(), *network.buffers()])
+
+    def training_step(self, *args: Any, **options: Any) -> Any:
+        """Buffers, such as batch norm's statistics, are the first rank's in every step."""
+        network = self.lightning_module
+        assert network is not None
+        share(network.buffers())
+        return super().training_step(*args, **options)
+
 
 def strategy_of(name: str) -> DDPStrategy | str:
     """The strategy that a config names, as ours where it is DDP."""
-    return Ranks(**WAYS[name]) if name in WAYS else name
+    return Ranks() if name in DDP else name
 
 
 def wait_for_long() -> None:

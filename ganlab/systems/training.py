@@ -13,6 +13,7 @@ from ganlab import __version__
 from ganlab.data.batch import Batch
 from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
+from ganlab.nn.ranks import average_gradients
 from ganlab.systems.early_stopping import Patience
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.optimizers import renew_settings, set_rates, step_alike
@@ -24,6 +25,7 @@ from ganlab.systems.random_state import (
     set_random_state,
 )
 from ganlab.systems.randomness import StepRandomness
+from ganlab.systems.rendezvous import Ranks
 from ganlab.systems.running_means import RunningMeans
 from ganlab.systems.schedules import Schedule
 from ganlab.systems.scorer import scorers
@@ -133,6 +135,8 @@ class Training(System):
                 optimizer.zero_grad(set_to_none=True)
             self.manual_backward(value if len(losses) == 1 else value / len(losses))
             del value  # its graph, before the next
+        if isinstance(self.trainer.strategy, Ranks):
+            average_gradients(each for group in optimizer.param_groups for each in group["params"])
         if self.steps % PROBE_STEPS == 0:
             for name, network in networks.items():
                 gradients = [p.grad for p in network.parameters() if p.grad is not None]

@@ -10,6 +10,7 @@ from lightning import Callback
 from study_toys import ConvGenerator, Data, System, suite, trainer
 
 from ganlab.nn.digest import digest
+from ganlab.nn.ranks import share
 from ganlab.sampling import Sampler
 from ganlab.studies import (
     ActivationRates,
@@ -23,7 +24,6 @@ from ganlab.studies.neurons.counting import Counting, Key, save_partial
 from ganlab.studies.neurons.detection import read_ranking
 from ganlab.studies.neurons.rate_count import PARTIAL
 from ganlab.studies.neurons.rates import Rates
-from ganlab.studies.scores import share_buffers
 
 SCORES = ("silenced", "fid19_of23_classifier", "recall19_of23_k3_classifier")
 COMPARED = ("silenced", "distance", "spread kept", "recognized")
@@ -35,7 +35,7 @@ class Differing(Callback):
     def on_test_start(self, trainer, pl_module):
         pl_module.statistics = torch.nn.BatchNorm1d(3)
         pl_module.statistics.running_mean.fill_(trainer.global_rank + 1)
-        share_buffers(pl_module.statistics)
+        share(pl_module.statistics.buffers())
         assert pl_module.statistics.running_mean.tolist() == [1, 1, 1]
 
 

@@ -139,7 +139,7 @@ def built(name):
     """A system under a trainer that does nothing."""
     system = recipe(name, *RUNS[name], "data=synthetic")
     system._trainer = SimpleNamespace(
-        global_rank=0, world_size=1, datamodule=None, callbacks=[], optimizers=[]
+        global_rank=0, world_size=1, datamodule=None, callbacks=[], optimizers=[], strategy=None
     )
     system.conditioner.attach(system)
     return system.train()
