@@ -23,7 +23,7 @@ CONFIG_DIR = ("--config-dir", "-cd")  # a user's own configs; so does
 SEARCHED = "hydra.searchpath"
 WHOSE = ("allow_targets", SEARCHED)  # whose parts and configs there are besides ours
 INFO = ("--info", "-i")  # takes the next word if that is one of
-INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 def key_of(word: str) -> str:

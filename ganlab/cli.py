@@ -285,6 +285,10 @@ def _no_plugin(name: str) -> str:
     return f"Hydra's plugin for {name} is not installed: pip install 'ganlab[{extra}]'"
 
 
+def _not_there(of: str, key: str) -> str:
+    return f"{key} is ${{{of}}}, and there is no {of}: give {key} a value of its own"
+
+
 def _missing_value(key: str) -> str:
     return f"{key} has no value; give one, as in {key}=..."
 
@@ -314,10 +318,10 @@ def _no_space(path: str = "a file of this run") -> str:
     )
 
 
-def _without_folder(key: str) -> str:
+def _without_folder(key: str | None) -> str:  # OmegaConf 2.4 does not say which
     return (
-        f"{key} cannot be told before the run has a folder: run_dir and hydra.run.dir stay; name "
-        "one with hydra.run.dir=<folder>"
+        f"{key or 'run_dir'} cannot be told before the run has a folder: run_dir and hydra.run.dir "
+        "stay; name one with hydra.run.dir=<folder>"
     )
 
 
@@ -332,8 +336,9 @@ EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
     (r"Key '[^']*' (?:is )?not in .*?full_key: (\S+)", _unknown_key),
     (r"Could not find '([^']+)'", _unknown_option),
     (PLUGIN, _no_plugin),
+    (r"Interpolation key '([^']+)' not found.*full_key: (\S+)", _not_there),
     (r"Missing mandatory value: (\S+)", _missing_value),
-    (r"HydraConfig was not set.*full_key: (\S+)", _without_folder),
+    (r"HydraConfig was not set(?:.*full_key: (\S+))?", _without_folder),
     (r"does not support deletion.*full_key: (\S+)", _stays),
 ]
 

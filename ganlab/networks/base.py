@@ -108,7 +108,7 @@ class Generator(nn.Module):
         Names are `<resolution>/<position>`, as `8x8/1`. The output is (N, C, H, W), or (N, C) in a
         fully connected network, taken after the nonlinearity wherever the normalization stands.
         """
-        raise NotImplementedError
+        raise ValueError(f"{type(self).__name__} names no layers of neurons: give it `layers`")
 
     @property
     def truncates(self) -> bool:

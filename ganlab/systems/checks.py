@@ -10,6 +10,24 @@ from ganlab.losses.penalties import check_strength
 from ganlab.networks.base import Discriminator, Generator, StyleGenerator
 from ganlab.systems.conditioning import Conditioner
 
+PROMISED = ("latent_dim", "resolution", "channels")  # by every generator, which sets them
+
+
+def check_networks(generator: nn.Module, discriminator: nn.Module | None) -> None:
+    """Refuse networks that do not promise what those of the house do.
+
+    Raises:
+        ValueError: names the key, and what is to be added.
+    """
+    kinds = {"generator": (generator, Generator), "discriminator": (discriminator, Discriminator)}
+    for key, (network, kind) in kinds.items():
+        if network is not None and not isinstance(network, kind):
+            name = type(network).__name__
+            raise ValueError(f"model.{key}: {name} is no ganlab.networks.base.{kind.__name__}")
+    if missing := [name for name in PROMISED if name not in dir(generator)]:
+        told = f"{type(generator).__name__} sets no {', '.join(missing)}"
+        raise ValueError(f"model.generator: {told}, which every generator does (docs/extending.md)")
+
 
 def check_penalties(kinds: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse a name that two kinds of penalties share, and negative weights.

@@ -7,11 +7,13 @@ import pytest
 import torch
 from lightning import Callback
 from spies import watch_latents
+from torch import nn
 from torch.nn import functional as F
 
 from ganlab.data import synthetic
 from ganlab.losses import Nonsaturating, Relativistic, gradient_penalty, r1
 from ganlab.networks import dcgan, vanilla
+from ganlab.networks.base import Generator
 from ganlab.systems import GAN, Checkpointing, ExponentialAverage
 from ganlab.systems.trainer import make_trainer, quieten
 
@@ -267,6 +269,12 @@ def test_half_precision_with_a_penalty_is_refused():
     [
         ({"critic_steps": 0}, r"model\.critic_steps"),
         ({"intervals": {"r2": 4}}, r"model\.intervals.*r2"),
+        (
+            {"networks": (nn.Identity(), small()[1])},
+            r"model\.generator: Identity is no ganlab",
+        ),
+        ({"networks": (small()[0], nn.Identity())}, r"model\.discriminator: Identity is no "),
+        ({"networks": (Generator(), small()[1])}, "sets no latent_dim, resolution, channels"),
     ],
 )
 def test_bad_options_name_their_key(options, message):
