@@ -71,6 +71,15 @@ def test_two_checkouts_are_measured_in_turns():
     assert overhead.ratios(found["beside"])["cpu_time_ratio"] == (1.5 + 3.0) / 2
 
 
+def test_a_kimg_costs_what_a_longer_training_takes_beyond_a_shorter_one(monkeypatch):
+    module = loaded("equal_time")
+    cost = {"a": 4.0, "b": 10.0}  # beside 7 s of beginning and ending
+    monkeypatch.setattr(module, "cpu_seconds", lambda words, kimg: 7 + cost[words] * kimg)
+    found = module.summary(module.measured({"first": "a", "other": "b"}, 2))
+    assert found["first"] == {"seconds_a_kimg": 4.0, "time_ratio": 1.0}
+    assert found["other"] == {"seconds_a_kimg": 10.0, "time_ratio": 2.5}
+
+
 @pytest.mark.parametrize("name", ["semantic_pyramid", "stylegan2"])
 def test_steps_of_conditioned_and_styled_models_are_made_bare(name):
     """Each with all of its penalties: every network's weights move, the average's too."""
