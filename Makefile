@@ -32,7 +32,7 @@ help: ## what there is
 	@touch $@
 
 .venv/.test-all: .venv/.test
-	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface,video,docs,mlflow,app]'
+	@PYTHON="$(PYTHON)" scripts/install '.[test,slurm,ray,hub,onnx,tiff,parquet,huggingface,video,docs,mlflow,trackio,app]'
 	@touch $@
 
 .venv/.docs: .venv/.core

@@ -85,8 +85,8 @@ def test_every_callback_of_the_package_is_among_the_default_ones(composed):
     "name", sorted(path.stem for path in (ROOT / "conf/logger").glob("*.yaml"))
 )
 def test_every_logger_writes_the_csv_too_and_fails_no_run(composed, name):
-    if name == "mlflow":
-        pytest.importorskip("mlflow", reason="pip install 'ganlab[mlflow]'")
+    if name in ("mlflow", "trackio"):
+        pytest.importorskip(name, reason=f"pip install 'ganlab[{name}]'")
     built = {
         key: build(node, "logger")
         for key, node in resolve(composed(f"logger={name}"))["logger"].items()

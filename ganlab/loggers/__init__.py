@@ -11,6 +11,7 @@ from ganlab.loggers.mlflow import MLflowTracker, mlflow_tracker
 from ganlab.loggers.score_tables import show_scores
 from ganlab.loggers.tensorboard import TensorBoardTracker, tensorboard_tracker
 from ganlab.loggers.tracker import Tracker, trackers_of
+from ganlab.loggers.trackio import TrackioTracker, trackio_tracker
 from ganlab.loggers.wandb import WandbTracker, finish, wandb_tracker
 
 __all__ = [
@@ -19,11 +20,13 @@ __all__ = [
     "MLflowTracker",
     "TensorBoardTracker",
     "Tracker",
+    "TrackioTracker",
     "WandbTracker",
     "finish",
     "mlflow_tracker",
     "show_scores",
     "tensorboard_tracker",
     "trackers_of",
+    "trackio_tracker",
     "wandb_tracker",
 ]

@@ -23,7 +23,7 @@ T = TypeVar("T")
 ANSWER = 120.0  # seconds a tracker may take over a row, a picture or its own start
 ENDING = 300.0  # seconds for its end, when it may have pictures left to send
 LEAVING = 5.0  # seconds to give up what a failed tracker holds
-GUESTS = ("mlflow", "tensorboard", "wandb")  # packages whose threads die without a word
+GUESTS = ("mlflow", "tensorboard", "trackio", "wandb")  # packages whose threads die without a word
 
 _printers: list[
     Callable[[threading.ExceptHookArgs], object]

@@ -180,15 +180,16 @@ def finish(loggers: Sequence[Logger], exit_code: int = 0) -> None:
             logger.finish(exit_code)
 
 
-def remembered_id(directory: Path) -> str:
+def remembered_id(directory: Path, package: str = "wandb") -> str:
     """The id of the run that this directory tracks, drawn and kept at first.
 
     Raises:
-        ValueError: `wandb_id.txt` holds something else.
+        ValueError: `<package>_id.txt` holds something else.
     """
-    path = directory / "wandb_id.txt"
+    path = directory / f"{package}_id.txt"
     if not path.exists():
-        given = os.environ.get("WANDB_RUN_ID")  # by a sweep's agent, which waits for that run
+        directory.mkdir(parents=True, exist_ok=True)
+        given = os.environ.get(f"{package.upper()}_RUN_ID")  # by an agent that waits for that run
         # not from the run's random streams, which stay as they are
         path.write_text((given or secrets.token_hex(4)) + "\n")
     try:
@@ -196,5 +197,5 @@ def remembered_id(directory: Path) -> str:
     except ValueError as error:
         raise ValueError(f"{path}: {error}; move it away") from error
     if not ID.fullmatch(found):
-        raise ValueError(f"{path} holds no id of a run of wandb; move it away")
+        raise ValueError(f"{path} holds no id of a run of {package}; move it away")
     return found
