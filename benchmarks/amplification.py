@@ -13,11 +13,11 @@ maps drawn from `--seed` with the norms of `ganlab.nn.norm`.
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 import torch
+from results import report
 
 from ganlab.nn.norm import InstanceNorm, PixelInstanceNorm, PixelNorm
 from ganlab.nn.randomness import keyed_generator
@@ -176,9 +176,7 @@ def main():
         "height_before": HEIGHT,
         **computed(options.seed),
     }
-    print(json.dumps(result, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, options.out)
     if options.figure:
         with figures.house_style():
             drawn(result).savefig(options.figure, metadata={"Software": None})

@@ -8,11 +8,11 @@ the rounds.
 """
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
 import torch
+from results import report
 from train_step import WARM_UP, Clock, framework, prepared
 
 from ganlab.runs.provenance import commit
@@ -62,9 +62,7 @@ def main():
     options = parser.parse_args()
     quieten()
     result = measured(options)
-    print(json.dumps(result, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ end what it took since then: composing, training, checkpoint, report. Beside it 
 
 import argparse
 import atexit
-import json
 import os
 import resource
 import statistics
@@ -19,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from lightning import Callback
+from results import report
 
 ROOT, BAR = Path(__file__).parents[1], 0.35
 NOTE = "cpu_seconds"
@@ -82,9 +82,7 @@ def main():
         "ratio": cell / imports,
         "bar": BAR,
     }
-    print(json.dumps(result, indent=2))
-    if chosen.out:
-        chosen.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, chosen.out)
     sys.exit(result["ratio"] > BAR)
 
 

@@ -5,11 +5,10 @@
 
 Each is `train.py` with one thread, without scores or callbacks, in turns with the others, twice a
 round: what the longer training takes beyond the shorter one is of its steps alone. A ratio says how
-many images of the first cost as much as one of this, which is how `sweep=equal_time` has its kimg.
+many images of the first cost as much as one of this: by how much `sweep=equal_time` is unequal.
 """
 
 import argparse
-import json
 import os
 import resource
 import statistics
@@ -17,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from results import report
 
 from ganlab.runs.provenance import commit
 
@@ -82,9 +83,7 @@ def main():
         "threads": 1,
         **summary(measured(settings, options.rounds)),
     }
-    print(json.dumps(result, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":

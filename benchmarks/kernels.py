@@ -7,7 +7,6 @@ rounds. The maps are those of 32 channels at 32x32, the step is that of the smal
 """
 
 import argparse
-import json
 import statistics
 import time
 from contextlib import nullcontext
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from results import report
 from torch.nn.functional import conv2d, pad
 
 from ganlab.nn.resample import Blur, fir_kernel
@@ -114,9 +114,7 @@ def main():
     parser.add_argument("--out", type=Path, help="write the result as JSON to this file")
     options = parser.parse_args()
     result = measured(options)
-    print(json.dumps(result, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":

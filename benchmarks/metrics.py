@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from results import report
+
 SIZES = {"full": (10_000, 2048), "small": (1_000, 128)}  # images of a side, width of a feature
 NEIGHBOURS, SEED, BATCH = 3, 0, 500
 BESIDE = "beside_fid"  # the comparison of different scores, whose values differ
@@ -300,9 +302,7 @@ def main():
         "k": NEIGHBOURS,
         **found,
     }
-    print(json.dumps(result, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":

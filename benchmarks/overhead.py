@@ -24,6 +24,7 @@ from pathlib import Path
 
 import torch
 from lightning import Callback
+from results import report
 from torch.nn import functional as F
 
 from ganlab.callbacks import Health, MetricsLog, Progress, Throughput
@@ -223,9 +224,7 @@ def main():
         "torch": torch.__version__,
         **found,
     }
-    print(json.dumps(result, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, options.out)
     return None
 
 

@@ -9,7 +9,6 @@ two, in turns.
 """
 
 import argparse
-import json
 import os
 import socket
 import statistics
@@ -20,6 +19,7 @@ from pathlib import Path
 import torch
 from lightning import Callback
 from lightning.pytorch.strategies import DDPStrategy
+from results import report
 
 BATCH, FIRST = 8, 2  # images a rank; steps before the clock is read
 WAYS = ("alone", "ours", "wrapped")  # one process; two; two under DistributedDataParallel
@@ -110,9 +110,7 @@ def main():
     parser.add_argument("--out", type=Path, help="write the result as JSON to this file")
     options = parser.parse_args()
     result = measured(options)
-    print(json.dumps(result, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ held before the first image, on narrower networks so that the naive way fits at 
 """
 
 import argparse
-import json
 import resource
 import statistics
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from results import report
 
 from ganlab.metrics import ActivationRate
 from ganlab.networks import dcgan, stylegan2
@@ -195,9 +195,7 @@ def main():
         child(name, way, int(num))
         return
     result = measured(options)
-    print(json.dumps(result, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, options.out)
 
 
 if __name__ == "__main__":

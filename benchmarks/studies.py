@@ -11,7 +11,6 @@ rank as one that was not.
 """
 
 import argparse
-import json
 import resource
 import statistics
 import subprocess
@@ -24,6 +23,7 @@ from pathlib import Path
 
 import torch
 from lightning import Trainer
+from results import report
 
 from ganlab.data.no_images import NoImages
 from ganlab.networks import stylegan2
@@ -209,9 +209,7 @@ def main():
         child(options.child[0], int(options.child[1]), options.width)
         return
     result = measured(options)
-    print(json.dumps(result, indent=2))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=2) + "\n")
+    report(result, options.out)
     sys.exit(not (result["below"] and result["detection"]["resumed_alike"]))
 
 

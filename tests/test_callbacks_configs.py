@@ -4,6 +4,7 @@ import errno
 import inspect
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import composing
@@ -14,7 +15,8 @@ from ganlab import callbacks
 from ganlab.callbacks.observer import tolerate
 from ganlab.config import ConfigError, build, resolve
 from ganlab.loggers import CSVLog, Guarded
-from ganlab.run import train
+from ganlab.run import build_all, train
+from ganlab.runs.recipes import check_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,6 +95,16 @@ def test_every_logger_writes_the_csv_too_and_fails_no_run(composed, name):
     }
     assert isinstance(built.pop("csv"), CSVLog)
     assert all(isinstance(logger, Guarded) for logger in built.values())
+
+
+@pytest.mark.parametrize("name", ["mlflow", "trackio"])
+def test_without_a_trackers_package_the_error_names_the_extra(tmp_path, name):
+    if find_spec(name) is not None:
+        pytest.skip("it is installed here")
+    words = [f"logger={name}", "data=synthetic"]
+    settings = check_config(composing.composed("train", words, tmp_path), "train")
+    with pytest.raises((ConfigError, ImportError), match=rf"pip install 'ganlab\[{name}\]'"):
+        build_all(settings, "logger")
 
 
 def test_nobody_watches_with_callbacks_none(composed):

@@ -7,9 +7,7 @@ import pytest
 import torch
 from composing import composed
 
-from ganlab.config import ConfigError
 from ganlab.loggers import finish, mlflow_tracker
-from ganlab.run import build_all
 from ganlab.runs.recipes import check_config
 
 ABSENT = find_spec("mlflow") is None
@@ -58,15 +56,6 @@ def test_a_server_that_does_not_answer_costs_one_line(tmp_path, caplog, monkeypa
         log.log_metrics({"loss": 1.0}, step=step)
     assert log.failed
     assert len([each for each in caplog.records if "MLflowTracker failed" in each.message]) == 1
-
-
-@pytest.mark.skipif(not ABSENT, reason="it is installed here")
-def test_without_the_package_the_error_names_the_extra(tmp_path):
-    settings = check_config(
-        composed("train", ["logger=mlflow", "data=synthetic"], tmp_path), "train"
-    )
-    with pytest.raises((ConfigError, ImportError), match=r"pip install 'ganlab\[mlflow\]'"):
-        build_all(settings, "logger")
 
 
 def test_it_stands_beside_the_others(tmp_path):

@@ -7,11 +7,6 @@ import sys
 from importlib.util import find_spec
 
 import pytest
-from composing import composed
-
-from ganlab.config import ConfigError
-from ganlab.run import build_all
-from ganlab.runs.recipes import check_config
 
 ABSENT = find_spec("trackio") is None
 needed = pytest.mark.skipif(ABSENT, reason="pip install 'ganlab[trackio]'")
@@ -52,12 +47,3 @@ def test_a_run_and_its_resume_are_one_run_on_the_axis_of_images_seen(tmp_path, m
     assert tables == [[{"metric": "fid1k", "value": 3.0}]] * 2
     assert [config["model"] for config in configs] == [{"width": 4}]
     assert len(list((tmp_path / "trackio" / "media").rglob("*.png"))) == 2
-
-
-@pytest.mark.skipif(not ABSENT, reason="it is installed here")
-def test_without_the_package_the_error_names_the_extra(tmp_path):
-    settings = check_config(
-        composed("train", ["logger=trackio", "data=synthetic"], tmp_path), "train"
-    )
-    with pytest.raises((ConfigError, ImportError), match=r"pip install 'ganlab\[trackio\]'"):
-        build_all(settings, "logger")

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
-from ganlab.loggers.tracker import Tracker, require_package
+from ganlab.loggers.tracker import Tracker, require_package, shown_name
 from ganlab.storage.regular import read_text
 
 
@@ -27,8 +27,9 @@ class MLflowTracker(MLFlowLogger, Tracker):
         server = uri or environ.get("MLFLOW_TRACKING_URI")
         files = None if server else (directory / "mlruns").as_uri()  # pictures and tables
         place = server or f"sqlite:///{directory / 'mlflow.db'}"
-        name = "/".join(directory.absolute().parts[-3:])
-        super().__init__(experiment, name, place, artifact_location=files, run_id=known)
+        super().__init__(
+            experiment, shown_name(directory), place, artifact_location=files, run_id=known
+        )
 
     @rank_zero_only
     def log_images(self, key: str, images: Picture, step: int) -> None:

@@ -1,11 +1,18 @@
 """What a logger of ours takes besides rows of numbers."""
 
+import os
+import re
+import secrets
 from collections.abc import Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
 from lightning.pytorch.loggers import Logger
 
 from ganlab.loggers.pictures import Picture
+from ganlab.storage.regular import read_text
+
+ID = re.compile(r"[\w.-]{1,128}")  # of a run
 
 
 class Tracker(Logger):
@@ -36,3 +43,29 @@ def require_package(name: str, requirement: str) -> None:
 def trackers_of(loggers: Sequence[Logger]) -> list[Tracker]:
     """Those that take more than rows: a plain logger of Lightning's gets its rows alone."""
     return [logger for logger in loggers if isinstance(logger, Tracker)]
+
+
+def shown_name(directory: Path) -> str:
+    """What a dashboard calls the run of a folder where nobody named it: the folder's last parts."""
+    return "/".join(directory.absolute().parts[-3:])
+
+
+def remembered_id(directory: Path, package: str = "wandb") -> str:
+    """The id of the run that this directory tracks, drawn and kept at first.
+
+    Raises:
+        ValueError: `<package>_id.txt` holds something else.
+    """
+    path = directory / f"{package}_id.txt"
+    if not path.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        given = os.environ.get(f"{package.upper()}_RUN_ID")  # by an agent that waits for that run
+        # not from the run's random streams, which stay as they are
+        path.write_text((given or secrets.token_hex(4)) + "\n")
+    try:
+        found = read_text(path).strip()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}; move it away") from error
+    if not ID.fullmatch(found):
+        raise ValueError(f"{path} holds no id of a run of {package}; move it away")
+    return found

@@ -7,12 +7,10 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from omegaconf import OmegaConf
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
-from ganlab.loggers.tracker import Tracker, require_package
-from ganlab.loggers.wandb import remembered_id
+from ganlab.loggers.tracker import Tracker, remembered_id, require_package, shown_name
 
 
 class TrackioTracker(Tracker):
@@ -25,9 +23,8 @@ class TrackioTracker(Tracker):
     def __init__(self, directory: Path, project: str, server: str | None) -> None:
         require_package("trackio", "'ganlab[trackio]'")
         super().__init__()
-        identity = remembered_id(directory, "trackio")
-        shown = "-".join(directory.absolute().parts[-3:])
-        self.given = {"project": project, "name": f"{shown}-{identity}", "server_url": server}
+        name = f"{shown_name(directory)}-{remembered_id(directory, 'trackio')}"
+        self.given = {"project": project, "name": name, "server_url": server}
         self.config: dict[str, Any] = {}
         self._run: Any = None
         self.seen: int | None = None  # at the last row or picture, where a table stands
@@ -55,8 +52,7 @@ class TrackioTracker(Tracker):
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
         """Take the config, before the first row."""
-        given = vars(params) if isinstance(params, Namespace) else params
-        self.config = dict(OmegaConf.to_container(OmegaConf.create(given)))  # type: ignore[arg-type]
+        self.config = dict(vars(params) if isinstance(params, Namespace) else params)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:

@@ -3,8 +3,6 @@
 import logging
 import netrc
 import os
-import re
-import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +15,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
-from ganlab.loggers.tracker import Tracker, require_package
-from ganlab.storage.regular import read_text
+from ganlab.loggers.tracker import Tracker, remembered_id, require_package, shown_name
 
 log = logging.getLogger(__name__)
 
 KEYS = ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")  # either one in the environment is a login
-ID = re.compile(r"[\w.-]{1,128}")  # of a run
 HOME_SERVER = "api.wandb.ai"  # whose netrc entry older clients wrote
 
 
@@ -63,7 +59,7 @@ class WandbTracker(WandbLogger, Tracker):
     ) -> None:
         require_package("wandb", "wandb")
         self.directory = Path(directory)
-        name = name or "/".join(self.directory.absolute().parts[-3:])
+        name = name or shown_name(self.directory)
         super().__init__(name=name, save_dir=self.directory, **options)
 
     @property
@@ -178,24 +174,3 @@ def finish(loggers: Sequence[Logger], exit_code: int = 0) -> None:
     for logger in loggers:
         if isinstance(logger, Guarded):
             logger.finish(exit_code)
-
-
-def remembered_id(directory: Path, package: str = "wandb") -> str:
-    """The id of the run that this directory tracks, drawn and kept at first.
-
-    Raises:
-        ValueError: `<package>_id.txt` holds something else.
-    """
-    path = directory / f"{package}_id.txt"
-    if not path.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        given = os.environ.get(f"{package.upper()}_RUN_ID")  # by an agent that waits for that run
-        # not from the run's random streams, which stay as they are
-        path.write_text((given or secrets.token_hex(4)) + "\n")
-    try:
-        found = read_text(path).strip()
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}; move it away") from error
-    if not ID.fullmatch(found):
-        raise ValueError(f"{path} holds no id of a run of {package}; move it away")
-    return found

@@ -13,20 +13,19 @@ from ganlab.systems.conditioning import Conditioner
 PROMISED = ("latent_dim", "resolution", "channels")  # by every generator, which sets them
 
 
-def check_networks(generator: nn.Module, discriminator: nn.Module | None) -> None:
-    """Refuse networks that do not promise what those of the house do.
+def check_network(key: str, network: nn.Module, kind: type[nn.Module]) -> None:
+    """Refuse a network that does not promise what those of the house of its kind do.
 
     Raises:
         ValueError: names the key, and what is to be added.
     """
-    kinds = {"generator": (generator, Generator), "discriminator": (discriminator, Discriminator)}
-    for key, (network, kind) in kinds.items():
-        if network is not None and not isinstance(network, kind):
-            name = type(network).__name__
-            raise ValueError(f"model.{key}: {name} is no ganlab.networks.base.{kind.__name__}")
-    if missing := [name for name in PROMISED if name not in dir(generator)]:
-        told = f"{type(generator).__name__} sets no {', '.join(missing)}"
-        raise ValueError(f"model.generator: {told}, which every generator does (docs/extending.md)")
+    name = type(network).__name__
+    if not isinstance(network, kind):
+        raise ValueError(f"model.{key}: {name} is no {kind.__module__}.{kind.__name__}")
+    missing = [each for each in PROMISED if kind is Generator and not hasattr(network, each)]
+    if missing:
+        told = f"{name} sets no {', '.join(missing)}"
+        raise ValueError(f"model.{key}: {told}, which every generator does (docs/extending.md)")
 
 
 def check_penalties(kinds: Mapping[str, Mapping[str, Any]]) -> None:

@@ -23,7 +23,7 @@ from ganlab.systems.checks import (
     check_intervals,
     check_labels,
     check_mixing,
-    check_networks,
+    check_network,
     check_penalties,
     check_precision,
     freeze,
@@ -98,7 +98,8 @@ class GAN(Training):
         kimg: float = 1000.0,  # length of the run in thousands of images
     ) -> None:
         super().__init__()
-        check_networks(generator, discriminator)
+        check_network("generator", generator, Generator)
+        check_network("discriminator", discriminator, Discriminator)
         self.generator, self.discriminator = generator, discriminator
         self.generator_ema = deepcopy(generator).eval().requires_grad_(False)
         self.power_averages = power_averages

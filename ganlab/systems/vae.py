@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from ganlab.data.batch import Batch
 from ganlab.losses.variational import kl_divergence, reparameterize, squared_error
 from ganlab.networks.base import Encoder, Generator
+from ganlab.systems.checks import check_network
 from ganlab.systems.ema import ExponentialAverage
 from ganlab.systems.nonfinite import NonFiniteError, bad_parameter, is_broken
 from ganlab.systems.optimizers import optimizer_of
@@ -128,6 +129,8 @@ def check(encoder: Encoder, generator: Generator, kl_weight: float) -> None:
     Raises:
         ValueError: see `VAE`.
     """
+    check_network("encoder", encoder, Encoder)
+    check_network("generator", generator, Generator)
     if kl_weight < 0:
         raise ValueError(f"model.kl_weight must not be negative, got {kl_weight}")
     if generator.prior != "normal":

@@ -6,11 +6,13 @@ import math
 import pytest
 import torch
 from lightning import Callback
+from torch import nn
 from torch.nn import functional as F
 
 from ganlab.callbacks.progress import losses
 from ganlab.data import ImageData
 from ganlab.data.synthetic import Synthetic
+from ganlab.networks import base
 from ganlab.networks.dcgan import Generator
 from ganlab.networks.vae import Encoder
 from ganlab.systems import ExponentialAverage
@@ -186,3 +188,16 @@ def test_progress_names_the_losses_of_an_autoencoder():
 def test_what_cannot_be_is_refused_by_name(encoder, generator, weight, named):
     with pytest.raises(ValueError, match=named):
         VAE(Encoder(**{**SMALL, **encoder}), Generator(**{**SMALL, **generator}), adam, weight)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "generator", "named"),
+    [
+        (nn.Identity(), Generator(**SMALL), r"model\.encoder: Identity is no ganlab.*Encoder"),
+        (Encoder(**SMALL), nn.Identity(), r"model\.generator: Identity is no ganlab.*Generator"),
+        (Encoder(**SMALL), base.Generator(), "sets no latent_dim, resolution, channels"),
+    ],
+)
+def test_halves_of_ones_own_are_refused_by_key(encoder, generator, named):
+    with pytest.raises(ValueError, match=named):
+        VAE(encoder, generator, adam)
