@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from results import report
 
 from ganlab.nn.norm import InstanceNorm, PixelInstanceNorm, PixelNorm
 from ganlab.nn.randomness import keyed_generator
@@ -161,6 +160,8 @@ def draw_panel(axes, found, labelled):
 
 
 def main():
+    from results import report  # stands beside this script, which tests read as a module
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the result as JSON to this file")

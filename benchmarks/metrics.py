@@ -20,8 +20,6 @@ import tempfile
 import time
 from pathlib import Path
 
-from results import report
-
 SIZES = {"full": (10_000, 2048), "small": (1_000, 128)}  # images of a side, width of a feature
 NEIGHBOURS, SEED, BATCH = 3, 0, 500
 BESIDE = "beside_fid"  # the comparison of different scores, whose values differ
@@ -286,7 +284,10 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         in_child(directory, options.threads, "--size", options.size)
         found = compared(Path(directory), options)
-    from ganlab.runs.provenance import commit  # only now, as it may not be as small as this process
+    # only now: at its start this process must be small, as a child's peak begins at its own
+    from results import report
+
+    from ganlab.runs.provenance import commit
 
     num, width = SIZES[options.size]
     result = {
