@@ -13,6 +13,7 @@ maps drawn from `--seed` with the norms of `ganlab.nn.norm`.
 """
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -160,8 +161,6 @@ def draw_panel(axes, found, labelled):
 
 
 def main():
-    from results import report  # stands beside this script, which tests read as a module
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the result as JSON to this file")
@@ -177,7 +176,9 @@ def main():
         "height_before": HEIGHT,
         **computed(options.seed),
     }
-    report(result, options.out)
+    print(json.dumps(result, indent=2))
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=2) + "\n")
     if options.figure:
         with figures.house_style():
             drawn(result).savefig(options.figure, metadata={"Software": None})
