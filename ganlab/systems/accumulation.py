@@ -6,15 +6,16 @@ as many processes would, and where a loss is a mean over samples their mean grad
 """
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import is_parametrized
 
-from ganlab.losses import RelativisticPairing
+from ganlab.losses.adversarial import Loss
 from ganlab.networks.base import Condition, Images
 from ganlab.nn.dropout import Dropout
 from ganlab.nn.minibatch import MinibatchStd
@@ -88,12 +89,23 @@ def check_parts(
                     )
 
 
+def is_mean_over_samples(loss: Loss) -> bool:
+    """Whether a batch's loss is the mean of its samples' losses, as tried on two of them."""
+    real, fake = torch.tensor([-0.5, 0.75]), torch.tensor([0.25, -0.125])
+    ways: tuple[Callable[[Tensor, Tensor], Tensor], ...] = loss.discriminator, loss.generator
+    for way in ways:
+        each = torch.stack([way(real[i : i + 1], fake[i : i + 1]) for i in range(2)])
+        if not torch.allclose(way(real, fake), each.mean()):
+            return False
+    return True
+
+
 def warn_of_differences(
-    networks: Mapping[str, nn.Module], loss: Any, penalties: Mapping[str, Any], each: int
+    networks: Mapping[str, nn.Module], loss: Loss, penalties: Mapping[str, Any], each: int
 ) -> None:
     """Say what looks at a part where it would look at the batch."""
     modules = [module for network in networks.values() for module in network.modules()]
-    means = loss.relativistic and not isinstance(loss, RelativisticPairing)
+    means = loss.relativistic and not is_mean_over_samples(loss)
     looks = [
         *(["batch norm"] if any(isinstance(m, _BatchNorm) for m in modules) else []),
         *(["an iteration of spectral norm"] if any(map(is_parametrized, modules)) else []),

@@ -7,15 +7,33 @@ import pytest
 import torch
 
 from ganlab.data import synthetic
-from ganlab.losses import Nonsaturating, Relativistic, RelativisticPairing, path_length
+from ganlab.losses import (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    Nonsaturating,
+    Relativistic,
+    RelativisticPairing,
+    Wasserstein,
+    path_length,
+)
 from ganlab.networks import dcgan, lapgan, stylegan2
 from ganlab.networks.base import Condition
 from ganlab.systems import GAN, R1
-from ganlab.systems.accumulation import check_parts, warn_of_differences
+from ganlab.systems.accumulation import check_parts, is_mean_over_samples, warn_of_differences
 from ganlab.systems.conditioning import Labels
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.trainer import make_trainer
 
+LOSSES = (
+    Hinge,
+    LeastSquares,
+    Minimax,
+    Nonsaturating,
+    Relativistic,
+    RelativisticPairing,
+    Wasserstein,
+)
 SGD = partial(torch.optim.SGD, lr=0.05)
 
 
@@ -105,3 +123,8 @@ def test_what_looks_at_the_batch_is_said(capsys):
     warn_of_differences({}, SimpleNamespace(relativistic=False), {}, 4)
     warn_of_differences({}, RelativisticPairing(), {}, 4)  # a pair is in one part
     assert not capsys.readouterr().err
+
+
+def test_of_the_losses_the_average_relativistic_one_alone_looks_beyond_a_pair():
+    found = {loss.__name__: is_mean_over_samples(loss()) for loss in LOSSES}
+    assert found == {loss.__name__: loss is not Relativistic for loss in LOSSES}
