@@ -91,7 +91,7 @@ def check_parts(
 
 def is_mean_over_samples(loss: Loss) -> bool:
     """Whether a batch's loss is the mean of its samples' losses, as tried on two of them."""
-    real, fake = torch.tensor([-0.5, 0.75]), torch.tensor([0.25, -0.125])
+    real, fake = torch.tensor([-3.0, 5.0]), torch.tensor([4.0, -2.0])  # beyond a hinge
     ways: tuple[Callable[[Tensor, Tensor], Tensor], ...] = loss.discriminator, loss.generator
     for way in ways:
         each = torch.stack([way(real[i : i + 1], fake[i : i + 1]) for i in range(2)])

@@ -54,13 +54,14 @@ def hold(path, log):
 
 
 def test_turns_at_a_file_that_is_not_there_yet_do_not_overlap(driven):
-    path, log = driven.with_name("coming"), fork.Queue()
+    path, log = driven.with_name("coming"), fork.SimpleQueue()  # a put has arrived when it returns
     others = [fork.Process(target=hold, args=(path, log)) for _ in range(3)]
     for each in others:
         each.start()
-    assert [log.get(timeout=20) for _ in range(6)] == ["in", "out"] * 3
     for each in others:
-        each.join()
+        each.join(timeout=60)
+    assert [each.exitcode for each in others] == [0] * 3
+    assert [log.get() for _ in range(6)] == ["in", "out"] * 3
 
 
 def test_a_killed_process_gives_its_turn_back(driven):
