@@ -213,3 +213,31 @@ def test_a_move_of_a_slider_is_a_picture_of_its_own(tmp_path, monkeypatch):
 def test_memory_is_measured_of_passes_with_the_same_gradients():
     found = loaded("memory").compared("r1", Namespace(resolution=8, batch=2))
     assert all(ratio > 0 for ratio in found["recomputed_over_kept"].values())
+
+
+def test_floor_repeats_the_convolutions_and_products_of_a_pass():
+    peers = loaded("peers")
+    images, kernel = torch.randn(2, 3, 8, 8), torch.randn(5, 3, 3, 3, requires_grad=True)
+    with peers.Recorder() as recorder:
+        maps = torch.nn.functional.conv2d(images, kernel, padding=1)
+        (maps.relu().flatten(1) @ torch.ones(320, 1)).sum().backward()
+    assert {func.overloadpacket.__name__ for func, _ in recorder.calls} == {
+        "convolution",
+        "convolution_backward",
+        "mm",
+    }
+    convolution = (
+        2 * 2 * 5 * 8 * 8 * 3 * 3 * 3
+    )  # multiply-adds count twice; the backward of weights
+    assert recorder.flop == 2 * convolution + 2 * (2 * 2 * 320)
+    assert peers.floor_of(recorder.calls) > 0
+
+
+def test_an_argument_is_made_again_with_its_strides():
+    peers = loaded("peers")
+    crossed = torch.randn(2, 3, 4, 5).transpose(1, 2).expand(2, 4, 3, 5)
+    again = peers.made(peers.described(crossed), last=False)
+    assert (again.shape, again.stride()) == (crossed.shape, crossed.stride())
+    assert peers.made(peers.described([1, 2]), last=True) == [1, 2]
+    last = peers.made(peers.described(crossed), last=True)
+    assert last.is_contiguous(memory_format=torch.channels_last)
