@@ -165,6 +165,8 @@ def floor_of(calls):
 
 def measure(who, options):
     """One process: seconds a pass, and of ours what its heavy operations take alone."""
+    from memory import peak_mib
+
     torch.manual_seed(0)
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
@@ -182,7 +184,7 @@ def measure(who, options):
                 started = time.process_time()
                 one_pass(pair, run, name)
                 result[name] = {"seconds": time.process_time() - started}
-    return result
+    return result | {"peak_mib": peak_mib()}
 
 
 def in_child(who, options, *more):
@@ -208,10 +210,14 @@ def compared(options):
         }
         median["plain"] = median["discriminator"] + median["generator"]
         median["cycle"] = sum(median[name] / every for name, every in EVERY.items())
-        result[who] = {"parameters": rounds[0][who]["parameters"], "seconds": median}
+        peak = statistics.median(each[who]["peak_mib"] for each in rounds)
+        known = {"parameters": rounds[0][who]["parameters"], "peak_mib": peak}
+        result[who] = known | {"seconds": median}
     for who in names[1:]:
         own, theirs = (result[each]["seconds"] for each in ("ours", who))
-        result[who]["over_ours"] = {name: theirs[name] / own[name] for name in own}
+        over = {name: theirs[name] / own[name] for name in own}
+        over["peak_mib"] = result[who]["peak_mib"] / result["ours"]["peak_mib"]
+        result[who]["over_ours"] = over
     return result | {"floor": floor_over(result["ours"]["seconds"], options)}
 
 
