@@ -43,7 +43,7 @@ def train(rank, way, folder, options):
     from ganlab.systems import trainer as trainers
 
     torch.set_num_threads(1)
-    world = 1 if way == "alone" else 2
+    world = 1 if way == "alone" else options.world
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": str(world)}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": (folder / "port").read_text()}
     if way == "wrapped":
@@ -64,7 +64,7 @@ def seconds(way, options):
     """Mean of the ranks' CPU seconds a step, and the first one's weights."""
     with tempfile.TemporaryDirectory() as name, socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        folder, world = Path(name), 1 if way == "alone" else 2
+        folder, world = Path(name), 1 if way == "alone" else options.world
         (folder / "port").write_text(str(free.getsockname()[1]))
         free.close()
         torch.multiprocessing.spawn(train, args=(way, folder, options), nprocs=world)
@@ -107,6 +107,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--width", type=int, default=8, help="channels of the finest maps")
     parser.add_argument("--resolution", type=int, default=64)
+    parser.set_defaults(world=2)
     parser.add_argument("--out", type=Path, help="write the result as JSON to this file")
     options = parser.parse_args()
     result = measured(options)

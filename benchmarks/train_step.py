@@ -39,7 +39,10 @@ WARM_UP = 4  # steps before the clock starts: allocations, lazily built kernels
 
 
 def models():
-    return sorted(p.stem for p in (conf_dir() / "model").glob("*.yaml") if p.stem[0] != "_")
+    """Those that are trained here."""
+    pretrained = "_target_: ganlab.systems.pretrained"
+    paths = [p for p in (conf_dir() / "model").glob("*.yaml") if p.stem[0] != "_"]
+    return sorted(p.stem for p in paths if pretrained not in p.read_text())
 
 
 def prepared(name, batch_size, data="fashion_mnist", words=()):

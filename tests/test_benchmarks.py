@@ -241,3 +241,48 @@ def test_an_argument_is_made_again_with_its_strides():
     assert peers.made(peers.described([1, 2]), last=True) == [1, 2]
     last = peers.made(peers.described(crossed), last=True)
     assert last.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_exponents_are_slopes_and_axes_end_where_memory_or_time_does():
+    growth = loaded("growth")
+    assert growth.exponent([1, 2, 4, 8], [9, 12, 48, 192]) == pytest.approx(2)  # of the last three
+
+    def cubic(size):
+        return None if size > 32 else {"seconds": size**3, "peak_mib": 7.0}
+
+    found = growth.curve(cubic, [4, 8, 16, 32, 64], seconds=1e9)
+    assert [point["size"] for point in found["points"]] == [4, 8, 16, 32]
+    assert found["ended"] == "64 does not fit"
+    assert found["exponents"] == {"seconds": pytest.approx(3), "peak_mib": pytest.approx(0)}
+    found = growth.curve(cubic, [4, 8, 16, 32], seconds=5000)  # 16 takes 4096, 32 would 32768
+    assert [point["size"] for point in found["points"]] == [4, 8, 16]
+    assert found["ended"] == "32 would take longer than 5000 s a step"
+
+
+@pytest.mark.slow
+def test_a_point_that_does_not_fit_is_told_from_one_that_fails():
+    growth = loaded("growth")
+    found = growth.in_child("vae", "resolution", 32, gib=4)
+    assert found["seconds"] > 0
+    assert found["parameters"] > 1e5
+    assert growth.in_child("stylegan2", "resolution", 512, gib=1) is None
+    with pytest.raises(SystemExit, match="dcgan, resolution 33"):
+        growth.in_child("dcgan", "resolution", 33, gib=4)
+
+
+def test_a_run_on_paper_is_its_arithmetic():
+    growth = loaded("growth")
+    found = growth.on_paper(
+        flop=growth.PEAK * growth.SHARE / 1000, of_generator=1, of_discriminator=1
+    )
+    # A thousand images a second and GPU: 25 million take 25,000 s of one, 3,125 s of eight.
+    assert found["seconds_a_kimg"] == pytest.approx(1 / 8)
+    assert found["gpu_hours"] == pytest.approx(25000 / 3600)
+    assert found["price"] == pytest.approx(growth.PRICE * 25000 / 3600)
+    assert found["gib"]["checkpoint"] == pytest.approx(28 / 2**30)
+
+
+def test_every_trained_model_is_measured():
+    names = loaded("train_step").models()
+    assert {"dcgan", "vae", "r3gan"} <= {*names}
+    assert "stylegan3" not in names
