@@ -12,7 +12,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Protocol, TypeGuard
@@ -25,7 +25,7 @@ from ganlab.nn.growing import enlarge
 from ganlab.nn.modulation import Normal
 from ganlab.nn.randomness import keyed_generator, latents_at
 from ganlab.nn.style import truncate
-from ganlab.nn.tracing import Edit, edited
+from ganlab.nn.tracing import Edit, Reached, edited
 
 Edits = Mapping[str, Edit]  # layer -> what replaces its output
 EditsAt = Callable[[Sequence[int]], Edits]  # the same, by the addresses of a batch's latents
@@ -164,6 +164,15 @@ class Sampler:
         """The same in batches, in order, where the generator is."""
         for batch in batched(indices, self.batch_size):
             yield self.batch(batch, edits)
+
+    def passes(
+        self, indices: Iterable[int], edits: Edits | EditsAt | None = None
+    ) -> Iterator[list[int]]:
+        """Forward passes that hooks watch and may stop; the addresses of each when it is over."""
+        for batch in batched(indices, self.batch_size):
+            with suppress(Reached):
+                self.batch(batch, edits)
+            yield batch
 
     def batch(self, indices: Sequence[int], edits: Edits | EditsAt | None = None) -> Tensor:
         """Images of these addresses in one pass, (N, C, H, W) where the generator is."""

@@ -11,7 +11,6 @@ it is, and it has no upper limit, as the height after IN has (eq. 2).
 """
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -20,8 +19,8 @@ from torch import Tensor
 
 from ganlab.metrics.spikes import channel_peaks, peaks_of
 from ganlab.nn.randomness import derived_seed
-from ganlab.nn.tracing import Reached, observed
-from ganlab.sampling import Sampler, batched
+from ganlab.nn.tracing import observed
+from ganlab.sampling import Sampler
 from ganlab.studies.ranks import Ranks
 
 NUM = 1000  # images that a channel is compared with
@@ -100,9 +99,8 @@ def peaks_of_channels(sampler: Sampler, indices: Iterable[int]) -> dict[str, Ten
         rows[name].append(channel_peaks(output).cpu())
 
     with observed(layers, list(layers), look, stop=True):
-        for batch in batched(indices, sampler.batch_size):
-            with suppress(Reached):
-                sampler.batch(batch)
+        for _ in sampler.passes(indices):
+            pass
     return {name: torch.cat(each) for name, each in rows.items()}
 
 

@@ -15,7 +15,6 @@ when one channel alone peaks far over what it does in other images.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
@@ -25,8 +24,8 @@ from torch import Tensor, nn
 
 from ganlab.metrics.spikes import Spikes, places, same_place, spikes_of
 from ganlab.networks.base import Generator, StyleGenerator
-from ganlab.nn.tracing import Reached, observed
-from ganlab.sampling import Edits, Sampler, batched
+from ganlab.nn.tracing import observed
+from ganlab.sampling import Edits, Sampler
 from ganlab.studies.circles.channels import Usual, standing_out
 from ganlab.studies.circles.levels import Levels, size_of
 from ganlab.studies.question import inside_unit
@@ -208,9 +207,7 @@ def observe(
 
     layers = sampler.generator.layers
     with observed(layers, list(reaches), compare), observed(points, list(points), look, stop=True):
-        for batch in batched(indices, sampler.batch_size):
-            with suppress(Reached):
-                sampler.batch(batch, edits)
+        for _ in sampler.passes(indices, edits):
             rows.append(torch.stack([passing[name] for name in points], dim=1))
             if reaches:
                 alone.append(torch.stack([passing[f"{name}/alone"] for name in points], dim=1))

@@ -133,9 +133,7 @@ def layer_coordinates(
     """
     found: list[Tensor] = []
     with recorded(sampler.generator.layers, [layer], stop=True) as outputs:
-        for batch in batched(indices, sampler.batch_size):
-            with suppress(Reached):
-                sampler.batch(batch)
+        for _ in sampler.passes(indices):
             found.append(outputs[layer].flatten(1).float().cpu())
             if (size := found[0][0].numel() * len(indices)) > MOST:
                 raise ValueError(

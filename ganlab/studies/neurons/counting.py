@@ -9,7 +9,6 @@ rates = counting.rates()                                          # layer -> (C,
 import json
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from math import ceil
@@ -20,8 +19,8 @@ from torch import Tensor
 
 from ganlab.metrics import ActivationRate, NearZero
 from ganlab.metrics.activation_rate import EXACT
-from ganlab.nn.tracing import Reached, observed
-from ganlab.sampling import Sampler, batched
+from ganlab.nn.tracing import observed
+from ganlab.sampling import Sampler
 from ganlab.storage.atomic import replace_file
 from ganlab.storage.tensors import pack, read_tensors
 from ganlab.studies.neurons.layers import layer_shapes
@@ -51,11 +50,11 @@ class Counting:
 
     def feed(self, indices: Iterable[int]) -> None:
         """Count over the latents of these addresses."""
-        batches = batched(indices, self.sampler.batch_size)
-        while self._feed(islice(batches, ceil(EXACT / self.sampler.batch_size))):
+        size, rest = self.sampler.batch_size, iter(indices)
+        while self._feed(islice(rest, ceil(EXACT / size) * size)):
             pass
 
-    def _feed(self, batches: Iterable[Sequence[int]]) -> int:
+    def _feed(self, indices: Iterable[int]) -> int:
         """How many there were. Whole numbers of all neurons are added up but once."""
         active: Counts = {}
         near: Counts = {}
@@ -66,12 +65,8 @@ class Counting:
                 same = received.shape == output.shape  # else the layer resamples: see its output
                 near[name] = self.near.count(received if same else output, near.get(name))
 
-        num = 0
         with observed(self.sampler.generator.layers, self.layers, count, stop=True):
-            for batch in batches:
-                num += len(batch)
-                with suppress(Reached):
-                    self.sampler.batch(batch)
+            num = sum(map(len, self.sampler.passes(indices)))
         if num:
             self.active.add(active, num)
             if self.near is not None:

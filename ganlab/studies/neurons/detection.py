@@ -8,7 +8,6 @@ worst = Sampler(generator).images(ranking.top(64))                # the most LR 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +18,9 @@ from torch import Tensor
 from ganlab.checks.places import place_named
 from ganlab.metrics.activation_rate import low_rate
 from ganlab.nn.digest import digest, is_digest_of
-from ganlab.nn.tracing import Reached, recorded
+from ganlab.nn.tracing import recorded
 from ganlab.report.figures import npz
-from ganlab.sampling import Sampler, batched, checked_noise
+from ganlab.sampling import Sampler, checked_noise
 from ganlab.storage.arrays import ArrayArchive
 from ganlab.storage.atomic import replace_file
 from ganlab.studies.address import Latents, addresses
@@ -51,9 +50,7 @@ def activated_neurons(
     chosen = {name: mask.to(sampler.place) for name, mask in masks.items()}
     found: list[Tensor] = []
     with recorded(sampler.generator.layers, list(chosen), stop=True) as outputs:
-        for batch in batched(indices, sampler.batch_size):
-            with suppress(Reached):
-                sampler.batch(batch)
+        for _ in sampler.passes(indices):
             active = [((outputs[n] > 0) & mask).flatten(1).sum(1) for n, mask in chosen.items()]
             found.append(torch.stack(active).sum(0).cpu())
     if not found:

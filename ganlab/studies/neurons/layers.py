@@ -1,7 +1,6 @@
 """Naming the layers of a generator: by name or by position, as the papers do."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from math import prod
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 from ganlab.networks.base import Generator
-from ganlab.nn.tracing import Reached, recorded
+from ganlab.nn.tracing import recorded
 from ganlab.report.tables import Table
 from ganlab.sampling import Sampler
 
@@ -49,8 +48,7 @@ def layer_shapes(
     layers = sampler.generator.layers
     names = list(layers) if names is None else list(names)
     with recorded(layers, names, stop=True) as activations:
-        with suppress(Reached):
-            sampler.batch([0])
+        next(sampler.passes([0]))
         return {name: tuple(activations[name].shape[1:]) for name in names}
 
 
