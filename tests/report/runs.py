@@ -6,10 +6,10 @@ import json
 import numpy as np
 import torch
 
-from ganlab.report.distributions import histogram
 from ganlab.report.figures import save
 from ganlab.report.images import save_grid, save_png
 from ganlab.report.results import write_result
+from ganlab.report.rho import histogram
 from ganlab.report.tables import Table
 
 HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)>{{ 7*7 }}$&amp;'

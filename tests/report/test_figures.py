@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ganlab.report.distributions import histogram
 from ganlab.report.figures import MAX_POINTS, PALETTE, curves, house_style, new_figure, save
+from ganlab.report.rho import histogram
 
 RNG = np.random.default_rng(0)
 
