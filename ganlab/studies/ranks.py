@@ -50,6 +50,15 @@ class Ranks:
         total: Tensor = self.trainer.strategy.reduce(on_device, reduce_op="sum")
         return total.cpu()
 
+    def joined(self, rows: Tensor, share: Sequence[int], num: int) -> Tensor:
+        """Rows of this rank's share of 0 .. num-1 as those of all ranks, (num, ...) on the CPU.
+
+        Rows beyond the share, as of a rank that has none, do not count.
+        """
+        table = torch.zeros(num, *rows.shape[1:])
+        table[list(share)] = rows[: len(share)].cpu()
+        return self.sum(table)
+
     def broadcast(self, value: T) -> T:
         """The first rank's value, on all of them."""
         found: T = self.trainer.strategy.broadcast(value)

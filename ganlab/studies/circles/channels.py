@@ -113,13 +113,5 @@ def usual_peaks(sampler: Sampler, num: int = NUM, ranks: Ranks | None = None) ->
     else:
         share = ranks.share(range(num))
         own = peaks_of_channels(others, ranks.progress(share or [0], "channels"))
-        peaks = {name: ranks.sum(_placed(own[name], share, num)) for name in own}
+        peaks = {name: ranks.joined(own[name], share, num) for name in own}
     return Usual({name: Reach.of(each) for name, each in peaks.items()}, num)
-
-
-def _placed(own: Tensor, share: Iterable[int], num: int) -> Tensor:
-    """This rank's rows among all, 0 elsewhere, (num, C, 3)."""
-    rows = list(share)
-    table = torch.zeros(num, *own.shape[1:])
-    table[rows] = own[: len(rows)]
-    return table

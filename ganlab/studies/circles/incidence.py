@@ -4,9 +4,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from lightning import Trainer
-from torch import Tensor
 
 from ganlab.metrics import wilson_interval
 from ganlab.metrics.suite import short_count
@@ -85,16 +83,10 @@ def observe_by_ranks(
     points = reading_points(sampler.generator, read)
     usual = None if reference is None else usual_peaks(sampler, reference, ranks)
     share = ranks.share(range(num))
-    own = observe(sampler, ranks.progress(share or [0], title), points, usual=usual)
-
-    def every(rows: Tensor) -> Tensor:
-        table = torch.zeros(num, *rows.shape[1:])
-        if share:  # a rank without images looked at one for the sizes
-            table[share] = rows.cpu()
-        return ranks.sum(table)
-
-    alone = None if own.alone is None else every(own.alone)
-    return Seen(own.layers, own.sizes, every(own.table), alone)
+    some = share or [0]  # a rank without images looks at one for the sizes
+    own = observe(sampler, ranks.progress(some, title), points, usual=usual)
+    alone = None if own.alone is None else ranks.joined(own.alone, share, num)
+    return Seen(own.layers, own.sizes, ranks.joined(own.table, share, num), alone)
 
 
 class CircleIncidence(Scorer):

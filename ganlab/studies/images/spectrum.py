@@ -39,9 +39,8 @@ class Spectrum(Question):
         decibels = (10 * (fake / real).log10()).tolist()
         columns = ["frequency", "fakes", "reals", "fakes over reals, dB"]
         values = zip(range(len(fake)), fake.tolist(), real.tolist(), decibels, strict=True)
-        rows = [dict(zip(columns, row, strict=True)) for row in values]
         note = f"{self.num} latents of seed {self.seed}, {num} reals; cycles an image"
-        table = Table(columns, rows, caption="Radial power spectrum", notes=[note])
+        table = Table.of(columns, values, "Radial power spectrum", [note])
         lines = {"fakes": (range(len(fake)), fake), "reals": (range(len(real)), real)}
         drawing = Drawing(*figures.curves(lines, "cycles an image", "power", log=True), note)
         return Findings({"table": table}, {"spectrum": drawing}, result=dict(enumerate(decibels)))

@@ -176,9 +176,8 @@ def class_table(bench: Bench, ranking: Ranking, num: int) -> dict[str, Table]:
         ends = int(inside[-num:].sum()), int(inside[:num].sum())
         least, most = (int(value) for value in counts.aminmax())
         name = names[each] if names else str(each)
-        cells = (name, len(counts), float(counts.double().mean()), least, most, *ends)
-        rows.append(dict(zip(columns, cells, strict=True)))
-    return {"classes": Table(columns, rows, {}, "Activated LR neurons by class")}
+        rows.append((name, len(counts), float(counts.double().mean()), least, most, *ends))
+    return {"classes": Table.of(columns, rows, "Activated LR neurons by class")}
 
 
 def histogram(ranking: Ranking, num: int) -> figures.Numbers:
