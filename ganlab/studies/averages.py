@@ -82,14 +82,9 @@ class Averages(Question):
         if not bench.ranks.first:
             return Findings()
         errors = [error for _, error in made.values()]
-        values = [[each[name] for name in metrics] for each in scored] if metrics else []
+        values = ([each[name] for each in scored] for name in metrics)
+        rows = zip(["ordinary", *made], [None, *errors], *values, strict=True)
         columns = ["length", "error", *metrics]
-        rows = [
-            [length, error, *(values[at] if values else [])]
-            for at, (length, error) in enumerate(
-                zip(["ordinary", *made], [None, *errors], strict=True)
-            )
-        ]
         chosen = bench.monitor(bench.baseline)
         drawn = {} if chosen is None else {"averages": curve(list(made), scored, chosen)}
         return Findings(tables={"table": Table.of(columns, rows, CAPTION)}, figures=drawn)

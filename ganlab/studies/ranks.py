@@ -50,7 +50,7 @@ class Ranks:
         total: Tensor = self.trainer.strategy.reduce(on_device, reduce_op="sum")
         return total.cpu()
 
-    def joined(self, rows: Tensor, share: Sequence[int], num: int) -> Tensor:
+    def assemble(self, rows: Tensor, share: Sequence[int], num: int) -> Tensor:
         """Rows of this rank's share of 0 .. num-1 as those of all ranks, (num, ...) on the CPU.
 
         Rows beyond the share, as of a rank that has none, do not count.

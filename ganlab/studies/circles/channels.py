@@ -113,5 +113,5 @@ def usual_peaks(sampler: Sampler, num: int = NUM, ranks: Ranks | None = None) ->
     else:
         share = ranks.share(range(num))
         own = peaks_of_channels(others, ranks.progress(share or [0], "channels"))
-        peaks = {name: ranks.joined(own[name], share, num) for name in own}
+        peaks = {name: ranks.assemble(own[name], share, num) for name in own}
     return Usual({name: Reach.of(each) for name, each in peaks.items()}, num)

@@ -85,8 +85,8 @@ def observe_by_ranks(
     share = ranks.share(range(num))
     some = share or [0]  # a rank without images looks at one for the sizes
     own = observe(sampler, ranks.progress(some, title), points, usual=usual)
-    alone = None if own.alone is None else ranks.joined(own.alone, share, num)
-    return Seen(own.layers, own.sizes, ranks.joined(own.table, share, num), alone)
+    alone = None if own.alone is None else ranks.assemble(own.alone, share, num)
+    return Seen(own.layers, own.sizes, ranks.assemble(own.table, share, num), alone)
 
 
 class CircleIncidence(Scorer):
