@@ -1,7 +1,7 @@
 """`study=projection`: images into a generator's latent space (Karras et al. 2020, appendix D)."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
@@ -137,12 +137,11 @@ class Projection(FeatureQuestion):
             watched = partial(bench.ranks.progress, title=title, unit="step")
             part = projector.project(images[some], some, self.num_shown, watched)
             parts.append(replace(part, images=part.images[: sum(i < MOST for i in some)]))
-
-        def joined(each: Callable[[Projected], Tensor]) -> Tensor:
-            return bench.ranks.gather([each(part) for part in parts]).cpu()
-
-        pictures = joined(lambda part: part.images), joined(lambda part: part.distances)
-        return Projected(joined(lambda part: part.codes), *pictures, joined(lambda part: part.own))
+        every = {
+            each.name: bench.ranks.gather([vars(part)[each.name] for part in parts]).cpu()
+            for each in fields(Projected)
+        }
+        return Projected(**every)
 
     def strip(
         self, names: Sequence[str], images: Tensor, found: Projected, sampler: Sampler
