@@ -47,6 +47,7 @@ TRAININGS = {  # part -> model, (resolution, batch, words), words of the trainer
     "stylegan2_256": ("stylegan2", HALF, []),
     "stylegan2_1024": ("stylegan2", FULL, []),
     "stylegan2_256_without_compile": ("stylegan2", HALF, ["trainer.compile=null"]),
+    "stylegan2_256_cuda_graphs": ("stylegan2", HALF, ["trainer.compile=cudagraphs"]),
     "stylegan2_256_tf32": ("stylegan2", HALF, PLAIN),
     "stylegan2_256_float32": ("stylegan2", HALF, [*PLAIN, "trainer.tf32=false"]),
     "stylegan2_256_recomputed": (
@@ -112,6 +113,7 @@ def trainer_settings(words, options):
     """Of `trainer=gpu`, under these words."""
     register_resolvers()
     if options.device == "cpu":
+        words = [word for word in words if not word.endswith("=cudagraphs")]
         words = ["trainer.accelerator=cpu", "trainer.compile=eager", *words]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         node = compose("train", ["model=dcgan", "data=synthetic", "trainer=gpu", *words]).trainer

@@ -6,17 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from ganlab import losses
 from ganlab.data import synthetic
-from ganlab.losses import (
-    Hinge,
-    LeastSquares,
-    Minimax,
-    Nonsaturating,
-    Relativistic,
-    RelativisticPairing,
-    Wasserstein,
-    path_length,
-)
+from ganlab.losses import Nonsaturating, Relativistic, RelativisticPairing, path_length
 from ganlab.networks import dcgan, lapgan, stylegan2
 from ganlab.networks.base import Condition
 from ganlab.systems import GAN, R1
@@ -25,15 +17,7 @@ from ganlab.systems.conditioning import Labels
 from ganlab.systems.randomness import StepRandomness
 from ganlab.systems.trainer import make_trainer
 
-LOSSES = (
-    Hinge,
-    LeastSquares,
-    Minimax,
-    Nonsaturating,
-    Relativistic,
-    RelativisticPairing,
-    Wasserstein,
-)
+LOSSES = [loss for loss in vars(losses).values() if isinstance(loss, type)]
 SGD = partial(torch.optim.SGD, lr=0.05)
 
 

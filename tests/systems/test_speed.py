@@ -95,12 +95,14 @@ def test_images_that_do_not_fit_stay_where_they_are():
     assert data._resident is None
 
 
-@pytest.mark.parametrize("make", [styled, growing])
-def test_compiled_blocks_paint_the_same_fakes(make):
-    """With a backend that runs the captured graphs as they are."""
+@pytest.mark.parametrize(
+    ("make", "backend"), [(styled, "eager"), (growing, "eager"), (styled, "cudagraphs")]
+)
+def test_compiled_blocks_paint_the_same_fakes(make, backend):
+    """With backends that run the captured graphs as they are, where there is no GPU."""
     plain, _, _ = fitted(make())
     system = make()
-    compiled, _, _ = fitted(system, compile="eager")
+    compiled, _, _ = fitted(system, compile=backend)
     assert system.generator.compiled
     assert system.generator_ema.backend is None
     assert_alike(compiled, plain, rtol=1e-5, atol=1e-6)
