@@ -159,7 +159,9 @@ def test_usual_peaks_are_of_other_images(sampler):
     assert usual.num_images == 20
     assert usual.layers[LAYER].high.shape == (128,)
     again = usual_peaks(Sampler(sampler.generator, SEED, batch_size=7), 20)
-    torch.testing.assert_close(again.layers[LAYER].clearance, usual.layers[LAYER].clearance)
+    # Ratios to small surroundings, in which rounding by the batch's size counts.
+    found, expected = again.layers[LAYER].clearance, usual.layers[LAYER].clearance
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("options", [{"channel": 0.0}, {"channel": -1.0}, {"reference": 9}])
