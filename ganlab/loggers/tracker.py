@@ -57,15 +57,27 @@ def remembered_id(directory: Path, package: str = "wandb") -> str:
         ValueError: `<package>_id.txt` holds something else.
     """
     path = directory / f"{package}_id.txt"
+    if (known := known_id(path)) is not None:
+        return known
+    directory.mkdir(parents=True, exist_ok=True)
+    given = os.environ.get(f"{package.upper()}_RUN_ID")  # by an agent that waits for that run
+    # not from the run's random streams, which stay as they are
+    path.write_text((given or secrets.token_hex(4)) + "\n")
+    return known_id(path) or ""
+
+
+def known_id(path: Path) -> str | None:
+    """The id of a run that a file keeps; None where there is no file.
+
+    Raises:
+        ValueError: it holds something else.
+    """
     if not path.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        given = os.environ.get(f"{package.upper()}_RUN_ID")  # by an agent that waits for that run
-        # not from the run's random streams, which stay as they are
-        path.write_text((given or secrets.token_hex(4)) + "\n")
+        return None
     try:
         found = read_text(path).strip()
     except ValueError as error:
         raise ValueError(f"{path}: {error}; move it away") from error
     if not ID.fullmatch(found):
-        raise ValueError(f"{path} holds no id of a run of {package}; move it away")
+        raise ValueError(f"{path} holds no id of a run; move it away")
     return found

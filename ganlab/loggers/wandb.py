@@ -3,6 +3,7 @@
 import logging
 import netrc
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -103,7 +104,8 @@ class WandbTracker(WandbLogger, Tracker):
             wandb.teardown()  # forgets the half-started run, whose id is wanted again
             return self._started("offline")
         if mode == "offline":
-            pattern = self.directory / "wandb" / f"offline-run-*-{self._id}"
+            folder = shlex.quote(str(self.directory / "wandb"))
+            pattern = f"{folder}/offline-run-*-{self._id}"
             log.warning("wandb works offline; to upload this run later: wandb sync %s", pattern)
         return run
 

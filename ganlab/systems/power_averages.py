@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
 Array = NDArray[np.float64]
+SHORTEST = 1e-4  # of one that is still more than the network itself: 100 images of a million
 LONGEST = 0.28  # of a profile that does not weigh the beginning more than the end: 12^-0.5
 
 
@@ -27,8 +28,10 @@ def exponent(length: float) -> float:
     Raises:
         ValueError: a length that no profile has.
     """
-    if not 0 < length <= LONGEST:
-        raise ValueError(f"a length of an average must be above 0 and at most {LONGEST}: {length}")
+    if not SHORTEST <= length <= LONGEST:
+        raise ValueError(
+            f"a length of an average must be from {SHORTEST} to {LONGEST}, not {length}"
+        )
     inverse = length**-2
     return float(np.roots([1, 7, 16 - inverse, 12 - inverse]).real.max())
 
