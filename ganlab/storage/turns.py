@@ -11,12 +11,19 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from ganlab.storage.regular import read_text
+
 FOLDER = "GANLAB_TURNS"
 
 
 def announced() -> dict[str, str]:
-    """What a driver tells its processes so that they take turns, as parts of their environment."""
-    return {FOLDER: _own_folder().name}
+    """What a driver tells its processes so that they take turns, as parts of their environment.
+
+    Nothing where there is no room for a folder: then each does its own work.
+    """
+    with suppress(OSError):
+        return {FOLDER: _own_folder().name}
+    return {}
 
 
 @cache
@@ -52,8 +59,8 @@ def note_whole(path: Path) -> None:
 def known_whole(path: Path) -> bool:
     """Whether one of them has said so."""
     note = _note(path)
-    with suppress(OSError):
-        return note is not None and note.read_text() == _version(path)
+    with suppress(OSError, ValueError):
+        return note is not None and read_text(note) == _version(path)
     return False
 
 

@@ -73,3 +73,19 @@ def test_a_killed_process_gives_its_turn_back(driven):
     holder.join()
     with turns.turn(driven):
         assert log.empty()
+
+
+def test_a_driver_without_room_for_a_folder_announces_none(monkeypatch):
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(turns.tempfile, "TemporaryDirectory", full)
+    turns._own_folder.cache_clear()
+    assert turns.announced() == {}
+
+
+def test_a_note_that_cannot_be_read_says_nothing(driven):
+    turns.note_whole(driven)
+    (note,) = driven.with_name("turns").iterdir()
+    note.write_bytes(b"\xff")
+    assert not turns.known_whole(driven)
