@@ -8,6 +8,9 @@ from importlib.util import find_spec
 
 import pytest
 
+from ganlab.loggers import trackio_tracker
+from ganlab.loggers.tracker import remembered_id
+
 ABSENT = find_spec("trackio") is None
 needed = pytest.mark.skipif(ABSENT, reason="pip install 'ganlab[trackio]'")
 TRACKED = """
@@ -47,3 +50,17 @@ def test_a_run_and_its_resume_are_one_run_on_the_axis_of_images_seen(tmp_path, m
     assert tables == [[{"metric": "fid1k", "value": 3.0}]] * 2
     assert [config["model"] for config in configs] == [{"width": 4}]
     assert len(list((tmp_path / "trackio" / "media").rglob("*.png"))) == 2
+
+
+@pytest.mark.parametrize("said", ["two words", "a/b"])
+def test_an_id_that_an_agent_cannot_mean_is_refused_and_not_kept(tmp_path, monkeypatch, said):
+    monkeypatch.setenv("TRACKIO_RUN_ID", said)
+    with pytest.raises(ValueError, match="TRACKIO_RUN_ID="):
+        remembered_id(tmp_path, "trackio")
+    assert not list(tmp_path.iterdir())
+
+
+@needed
+def test_a_rank_that_logs_nothing_draws_no_id(tmp_path):
+    trackio_tracker(tmp_path)
+    assert not list(tmp_path.iterdir())

@@ -54,16 +54,19 @@ def remembered_id(directory: Path, package: str = "wandb") -> str:
     """The id of the run that this directory tracks, drawn and kept at first.
 
     Raises:
-        ValueError: `<package>_id.txt` holds something else.
+        ValueError: `<package>_id.txt`, or `<PACKAGE>_RUN_ID` in the environment, holds no id.
     """
     path = directory / f"{package}_id.txt"
     if (known := known_id(path)) is not None:
         return known
-    directory.mkdir(parents=True, exist_ok=True)
-    given = os.environ.get(f"{package.upper()}_RUN_ID")  # by an agent that waits for that run
+    said = f"{package.upper()}_RUN_ID"  # by an agent that waits for that run
     # not from the run's random streams, which stay as they are
-    path.write_text((given or secrets.token_hex(4)) + "\n")
-    return known_id(path) or ""
+    drawn = os.environ.get(said) or secrets.token_hex(4)
+    if not ID.fullmatch(drawn):
+        raise ValueError(f"{said}={drawn!r} is no id of a run: letters, digits, _ . - alone")
+    directory.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{drawn}\n")
+    return drawn
 
 
 def known_id(path: Path) -> str | None:

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
-from ganlab.loggers.tracker import Tracker, remembered_id, require_package, shown_name
+from ganlab.loggers.tracker import Tracker, known_id, remembered_id, require_package, shown_name
 
 
 class TrackioTracker(Tracker):
@@ -18,13 +18,15 @@ class TrackioTracker(Tracker):
 
     Raises:
         ModuleNotFoundError: the package is missing; the message names the extra that brings it.
+        ValueError: `trackio_id.txt` holds something else.
     """
 
     def __init__(self, directory: Path, project: str, server: str | None) -> None:
         require_package("trackio", "'ganlab[trackio]'")
         super().__init__()
-        name = f"{shown_name(directory)}-{remembered_id(directory, 'trackio')}"
-        self.given = {"project": project, "name": name, "server_url": server}
+        known_id(directory / "trackio_id.txt")
+        self.directory, self.project, self.server = directory, project, server
+        self.run: str | None = None
         self.config: dict[str, Any] = {}
         self._run: Any = None
         self.seen: int | None = None  # at the last row or picture, where a table stands
@@ -32,12 +34,12 @@ class TrackioTracker(Tracker):
     @property
     def name(self) -> str:
         """The project."""
-        return str(self.given["project"])
+        return self.project
 
     @property
-    def version(self) -> str:
-        """The run's name there, which ends in its id."""
-        return str(self.given["name"])
+    def version(self) -> str | None:
+        """The run's name there, which ends in its id; None before its first row."""
+        return self.run
 
     @property
     @rank_zero_experiment
@@ -46,7 +48,10 @@ class TrackioTracker(Tracker):
         if self._run is None:
             import trackio
 
-            self._run = trackio.init(**self.given, config=self.config, resume="allow", embed=False)
+            # Not before: of several ranks only the first may draw an id.
+            self.run = f"{shown_name(self.directory)}-{remembered_id(self.directory, 'trackio')}"
+            given = {"project": self.project, "name": self.run, "server_url": self.server}
+            self._run = trackio.init(**given, config=self.config, resume="allow", embed=False)
         return self._run
 
     @rank_zero_only

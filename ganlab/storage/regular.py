@@ -54,7 +54,7 @@ def read_text(
     """A text file's content.
 
     Raises:
-        DamagedFile, OSError: as `opened`, and for one of more than `most` bytes, before it is read.
+        DamagedFile, OSError: as `open_regular`, and for one of more than `most` bytes, unread.
         ValueError: it is no such text.
     """
     with open_regular(path) as file:
