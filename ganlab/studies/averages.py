@@ -62,12 +62,24 @@ class Averages(Question):
         """Images seen -> checkpoint, of those named or kept and the one that is evaluated.
 
         Those of a later moment are left out.
+
+        Raises:
+            ValueError: one of another seed, and so of another run, whose average means nothing.
         """
         own = place_named(str(self.ckpt), "ckpt")
         run = run_of(own)
         kept = sorted((run / "checkpoints" / "kept").glob("*.ckpt")) if run else []
         named = kept if self.checkpoints is None else checkpoint_files(self.checkpoints)
-        found = {int(load_checkpoint(path)["images_seen"]): path for path in [*named, own]}
+        seed = load_checkpoint(own)["recipe"].get("seed")
+        found: dict[int, Path] = {}
+        for path in [*named, own]:
+            checkpoint = load_checkpoint(path)
+            if (other := checkpoint["recipe"].get("seed")) != seed:
+                raise ValueError(
+                    f"study.checkpoints: {path} is of another run than ckpt (seed {other}, not "
+                    f"{seed}), and networks of two runs have no average"
+                )
+            found[int(checkpoint["images_seen"])] = path
         return {seen: found[seen] for seen in sorted(found) if 0 < seen <= images_seen}
 
     def run(self, bench: Bench) -> Findings:

@@ -88,9 +88,15 @@ def test_a_run_that_kept_none_is_told_how(tmp_path):
         evaluate(composed("evaluate", words, tmp_path / "study"))
 
 
+def test_checkpoints_of_another_run_are_refused(last, tmp_path):
+    other = run_of(tmp_path, "model/power_averages=two", "seed=7")
+    with pytest.raises(ValueError, match=r"another run than ckpt \(seed 7, not 0\)"):
+        Averages(checkpoints=str(other), ckpt=str(last)).files(64)
+
+
 @pytest.mark.parametrize(
     ("lengths", "message"),
-    [([], "each once"), ([0.1, 0.1], "each once"), ([0.5], r"study\.lengths: .* at most 0\.28")],
+    [([], "each once"), ([0.1, 0.1], "each once"), ([0.5], r"study\.lengths: .* to 0\.28")],
 )
 def test_lengths_that_cannot_be_are_refused_by_their_key(lengths, message):
     with pytest.raises(ValueError, match=message):
