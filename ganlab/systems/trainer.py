@@ -12,7 +12,7 @@ from lightning.pytorch.trainer.connectors.signal_connector import _SignalConnect
 
 from ganlab.systems.channels_last import ChannelsLast
 from ganlab.systems.checkpoint_io import CheckpointWriter
-from ganlab.systems.rendezvous import strategy_of
+from ganlab.systems.rendezvous import Ranks, strategy_of
 from ganlab.systems.speed import Speed
 
 
@@ -36,7 +36,8 @@ def make_trainer(
     """Build it: no epochs, no step limit, no sampler, bar, checkpoint or log cadence of its own.
 
     Raises:
-        ValueError: there is no such accelerator here; says what there is.
+        ValueError: there is no such accelerator here, or several processes would not train one
+            network; says what would do.
     """
     quieten()
     refuse_absent(accelerator)
@@ -63,6 +64,7 @@ def make_trainer(
         enable_checkpointing=any(isinstance(each, Checkpoint) for each in callbacks),
         inference_mode=False,  # guided backpropagation and path lengths need gradients
     )
+    refuse_others(trainer, strategy)
     trainer._signal_connector = NoSignals(trainer)
     trainer._checkpoint_connector = NamedCheckpoints(trainer)
     return trainer
@@ -79,6 +81,19 @@ def refuse_absent(accelerator: str) -> None:
         raise ValueError(
             f"trainer.accelerator={accelerator} (trainer=gpu), and torch {torch.__version__} sees "
             "no GPU here: trainer=cpu works without one"
+        )
+
+
+def refuse_others(trainer: Trainer, strategy: str) -> None:
+    """Refuse several processes whose gradients the system does not average.
+
+    Raises:
+        ValueError: names the key and the strategy that does.
+    """
+    if trainer.world_size > 1 and not isinstance(trainer.strategy, Ranks):
+        raise ValueError(
+            f"trainer.strategy={strategy} trains no network in {trainer.world_size} processes: "
+            "trainer.strategy=ddp does (trainer=ddp, trainer=gpus)"
         )
 
 
