@@ -30,7 +30,8 @@ def exponent(length: float) -> float:
     """
     if not SHORTEST <= length <= LONGEST:
         raise ValueError(
-            f"a length of an average must be from {SHORTEST} to {LONGEST}, not {length}"
+            f"a length of an average must be above 0, at least {SHORTEST}, and at most {LONGEST}: "
+            f"{length}"
         )
     inverse = length**-2
     return float(np.roots([1, 7, 16 - inverse, 12 - inverse]).real.max())

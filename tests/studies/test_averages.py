@@ -96,7 +96,7 @@ def test_checkpoints_of_another_run_are_refused(last, tmp_path):
 
 @pytest.mark.parametrize(
     ("lengths", "message"),
-    [([], "each once"), ([0.1, 0.1], "each once"), ([0.5], r"study\.lengths: .* to 0\.28")],
+    [([], "each once"), ([0.1, 0.1], "each once"), ([0.5], r"study\.lengths: .* at most 0\.28")],
 )
 def test_lengths_that_cannot_be_are_refused_by_their_key(lengths, message):
     with pytest.raises(ValueError, match=message):

@@ -112,9 +112,9 @@ def test_a_kept_average_is_itself():
     [
         ([], r"lengths=\[\] must be some, each once"),
         ([0.1, 0.1], "each once"),
-        ([0.3], r"model\.power_averages\.lengths: .* from 0\.0001 to 0\.28, not 0\.3"),
-        ([1e-200], r"model\.power_averages\.lengths: .* from 0\.0001 to 0\.28, not 1e-200"),
-        ([0.0], r"from 0\.0001"),
+        ([0.3], r"model\.power_averages\.lengths: .* at most 0\.28: 0\.3"),
+        ([1e-200], r"model\.power_averages\.lengths: .* at least 0\.0001, .*: 1e-200"),
+        ([0.0], "above 0"),
     ],
 )
 def test_lengths_that_cannot_be_are_refused_by_their_key(lengths, message):
