@@ -16,6 +16,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -121,7 +122,7 @@ def of_model(name, axes, options):
         if axis == "width" and not widths(name, 1):
             continue  # its layers are listed one by one
         against = "parameters" if axis == "width" else "size"
-        measure = lambda size, axis=axis: in_child(name, axis, size, options.memory)  # noqa: E731
+        measure = partial(in_child, name, axis, gib=options.memory)
         found[axis] = curve(measure, sizes, options.seconds, against)
         print(name, axis, json.dumps(found[axis]["exponents"]), found[axis]["ended"], flush=True)
     return found
@@ -166,8 +167,8 @@ def estimate():
     import memory
     import peers
 
-    pair = memory.networks(SimpleNamespace(resolution=1024, batch=1), False)
     given, flop = SimpleNamespace(resolution=1024, batch=1), 0.0
+    pair = memory.networks(given, False)
     for name, every in peers.EVERY.items():
         with peers.Recorder() as recorder:
             peers.one_pass(pair, lambda n: memory.PASSES[n](*pair, given), name)
@@ -234,6 +235,9 @@ def draw_curve(panel, found, title):
     from ganlab.report import figures
 
     points = found["points"]
+    if not points:  # not even the first size fitted
+        panel.set_axis_off()
+        return
     x = [point[found["against"]] for point in points]
     for i, (key, name) in enumerate({"seconds": "time", "peak_mib": "memory"}.items()):
         if key in points[0]:
@@ -285,7 +289,7 @@ def main():
     command = " ".join(["python benchmarks/growth.py", *sys.argv[1:]])
     stamp = {"command": command, "commit": commit()}
     report(stamp | {"seed": SEED, "n": STEPS, "threads": 1} | found, options.out)
-    if options.figure:
+    if options.figure and not options.estimate:
         drawn(found).savefig(options.figure, metadata={"Software": None})
 
 

@@ -28,6 +28,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 EVERY = {"discriminator": 1, "generator": 1, "r1": 16, "path_length": 4}  # steps to one such pass
+SHARED = ("nvidia", "rosinality", "resolution", "batch")  # options that a child is given
 aten = torch.ops.aten
 CONVOLUTIONS = {aten.convolution.default, aten.convolution_backward.default}
 HEAVY = CONVOLUTIONS | {aten.mm.default, aten.addmm.default, aten.bmm.default}
@@ -195,9 +196,6 @@ def in_child(who, options, *more):
     if answer.returncode:
         sys.exit(f"{who}:\n{answer.stderr or f'ended by {-answer.returncode}'}")
     return json.loads(answer.stdout)
-
-
-SHARED = ("nvidia", "rosinality", "resolution", "batch")
 
 
 def compared(options):

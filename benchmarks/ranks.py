@@ -107,7 +107,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--width", type=int, default=8, help="channels of the finest maps")
     parser.add_argument("--resolution", type=int, default=64)
-    parser.set_defaults(world=2)
+    parser.set_defaults(world=2)  # growth.py asks for others
     parser.add_argument("--out", type=Path, help="write the result as JSON to this file")
     options = parser.parse_args()
     result = measured(options)

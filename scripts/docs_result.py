@@ -3,10 +3,10 @@
     python scripts/docs_result.py outputs/faces/sequential_ablation docs/results/faces_ablation.json
     python scripts/docs_result.py outputs/multirun/norms docs/results/norms.json
 
-Kept are command, commit, seed, versions and scores, of a grid those of each cell, the options that
-say of how many its numbers are (`n`), and every table
-as `tables.<file>.<row>.<column>`: names are lower case, and whatever is no letter or digit is `_`,
-so that row `LR R = 0.3` of column `4x4/0, 8x8/0` in table.csv is
+Kept are command, commit, seed, versions and scores, of a grid those of each cell but those of
+interventions, which its tables have, the options that say of how many its numbers are (`n`), and
+every table as `tables.<file>.<row>.<column>`: names are lower case, and whatever is no letter or
+digit is `_`, so that row `LR R = 0.3` of column `4x4/0, 8x8/0` in table.csv is
 `tables.table.lr_r_0_3.4x4_0_8x8_0`. Rows that share their first cell are told apart by their
 second: `lr_r_0_3__4x4_0`.
 """
@@ -83,6 +83,8 @@ def condensed_grid(grid: Path) -> dict[str, Any]:
     facts = json.loads((grid / "grid.json").read_text())
     paths = {name: grid / name / "result.json" for name in facts["cells"]}
     cells = {name: condensed(path.parent) for name, path in paths.items() if path.is_file()}
+    for cell in cells.values():
+        cell["scores"] = [each for each in cell["scores"] if not each.get("intervention")]
     kept = ("status", "command", "commit", "seed", "images_seen", "seconds", "scores")
     return {
         "command": facts["command"],

@@ -15,7 +15,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
-from ganlab.loggers.tracker import Tracker, known_id, require_package, shown_name
+from ganlab.loggers.tracker import ProjectTracker, keep_id, known_id, require_package, shown_name
 from ganlab.storage import irregularity
 
 LONGEST = 500  # characters of a parameter, as MLflow takes them since 1.28
@@ -23,7 +23,7 @@ AT_ONCE = 100  # parameters a message
 FOREIGN = re.compile(r"[^\w/. -]+", re.ASCII)  # in a key, what MLflow does not take
 
 
-class MLflowTracker(Tracker):
+class MLflowTracker(ProjectTracker):
     """One run of MLflow for one run folder, also across resumes: its id is in `mlflow_id.txt`.
 
     Raises:
@@ -33,9 +33,7 @@ class MLflowTracker(Tracker):
 
     def __init__(self, directory: Path, project: str, server: str | None) -> None:
         require_package("mlflow", "'ganlab[mlflow]'")
-        super().__init__()
-        self.directory, self.project = directory, project
-        self.server = server or environ.get("MLFLOW_TRACKING_URI")
+        super().__init__(directory, project, server or environ.get("MLFLOW_TRACKING_URI"))
         if not self.server and {*str(directory)} & {*"?%"}:
             raise ValueError(
                 f"MLflow finds no database in {directory}, for the ? or % in its name: "
@@ -44,16 +42,6 @@ class MLflowTracker(Tracker):
         self.file = directory / "mlflow_id.txt"
         self.run = known_id(self.file)
         self._client: Any = None
-
-    @property
-    def name(self) -> str:
-        """MLflow's experiment, in which the run stands."""
-        return self.project
-
-    @property
-    def version(self) -> str | None:
-        """The run's id; None before its first row."""
-        return self.run
 
     @property
     @rank_zero_experiment
@@ -66,8 +54,7 @@ class MLflowTracker(Tracker):
             logging.getLogger("mlflow.store.db.utils").setLevel(logging.ERROR)
             client = MlflowClient(self.server or self._database())
             if self.run is None:
-                self.run = self._begin(client)
-                self.file.write_text(f"{self.run}\n")
+                self.run = keep_id(self.file, self._begin(client))
             else:
                 client.update_run(self.run, status="RUNNING")
             self._client = client

@@ -10,6 +10,7 @@ from pathlib import Path
 from lightning.pytorch.loggers import Logger
 
 from ganlab.loggers.pictures import Picture
+from ganlab.storage.atomic import replace_file
 from ganlab.storage.regular import read_text
 
 ID = re.compile(r"[\w.-]{1,128}")  # of a run
@@ -32,6 +33,30 @@ class Tracker(Logger):
 
     def abandon(self) -> None:
         """Drop what would complain, or wait, when the process ends."""
+
+
+class ProjectTracker(Tracker):
+    """A tracker by a client's own functions: one run, within a project, for one run folder."""
+
+    def __init__(
+        self,
+        directory: Path,  # the run's folder
+        project: str,
+        server: str | None,  # its address; None = this machine
+    ) -> None:
+        super().__init__()
+        self.directory, self.project, self.server = directory, project, server
+        self.run: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The project."""
+        return self.project
+
+    @property
+    def version(self) -> str | None:
+        """What the run is told by there; None before its first row."""
+        return self.run
 
 
 def require_package(name: str, requirement: str) -> None:
@@ -64,8 +89,13 @@ def remembered_id(directory: Path, package: str = "wandb") -> str:
     drawn = os.environ.get(said) or secrets.token_hex(4)
     if not ID.fullmatch(drawn):
         raise ValueError(f"{said}={drawn!r} is no id of a run: letters, digits, _ . - alone")
-    directory.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"{drawn}\n")
+    return keep_id(path, drawn)
+
+
+def keep_id(path: Path, drawn: str) -> str:
+    """Write a run's id to its file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, f"{drawn}\n".encode())
     return drawn
 
 

@@ -10,10 +10,16 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from ganlab.loggers.guarded import Guarded
 from ganlab.loggers.pictures import Picture, as_pixels
-from ganlab.loggers.tracker import Tracker, known_id, remembered_id, require_package, shown_name
+from ganlab.loggers.tracker import (
+    ProjectTracker,
+    known_id,
+    remembered_id,
+    require_package,
+    shown_name,
+)
 
 
-class TrackioTracker(Tracker):
+class TrackioTracker(ProjectTracker):
     """One run of Trackio for one run folder, also across resumes: its id is in `trackio_id.txt`.
 
     Raises:
@@ -23,23 +29,11 @@ class TrackioTracker(Tracker):
 
     def __init__(self, directory: Path, project: str, server: str | None) -> None:
         require_package("trackio", "'ganlab[trackio]'")
-        super().__init__()
+        super().__init__(directory, project, server)
         known_id(directory / "trackio_id.txt")
-        self.directory, self.project, self.server = directory, project, server
-        self.run: str | None = None
         self.config: dict[str, Any] = {}
         self._run: Any = None
         self.seen: int | None = None  # at the last row or picture, where a table stands
-
-    @property
-    def name(self) -> str:
-        """The project."""
-        return self.project
-
-    @property
-    def version(self) -> str | None:
-        """The run's name there, which ends in its id; None before its first row."""
-        return self.run
 
     @property
     @rank_zero_experiment

@@ -70,16 +70,18 @@ class Averages(Question):
         run = run_of(own)
         kept = sorted((run / "checkpoints" / "kept").glob("*.ckpt")) if run else []
         named = kept if self.checkpoints is None else checkpoint_files(self.checkpoints)
-        seed = load_checkpoint(own)["recipe"].get("seed")
         found: dict[int, Path] = {}
+        seeds: dict[Path, object] = {}
         for path in [*named, own]:
             checkpoint = load_checkpoint(path)
-            if (other := checkpoint["recipe"].get("seed")) != seed:
-                raise ValueError(
-                    f"study.checkpoints: {path} is of another run than ckpt (seed {other}, not "
-                    f"{seed}), and networks of two runs have no average"
-                )
             found[int(checkpoint["images_seen"])] = path
+            seeds[path] = checkpoint["recipe"].get("seed")
+        for path, seed in seeds.items():
+            if seed != seeds[own]:
+                raise ValueError(
+                    f"study.checkpoints: {path} is of another run than ckpt (seed {seed}, not "
+                    f"{seeds[own]}), and networks of two runs have no average"
+                )
         return {seen: found[seen] for seen in sorted(found) if 0 < seen <= images_seen}
 
     def run(self, bench: Bench) -> Findings:
