@@ -238,7 +238,7 @@ def data() -> None:
             sys.argv[1:] = [*nowhere, *words]
             stats()
         case ["check", path, *rest] if all(CHECKED.fullmatch(word) for word in rest):
-            words = [f"data.resolution={word}" if word.isdigit() else word for word in rest]
+            words = [f"data.resolution={word}" if word.isdecimal() else word for word in rest]
             asked = {key_of(word): value_of(words, key_of(word)) for word in words}
             options = {key.removeprefix("data."): value for key, value in asked.items()}
             found = check.survey(Path(path), **options)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ganlab.app.latents_tab import latents_tab
 from ganlab.app.neurons_tab import neurons_tab
@@ -19,6 +21,8 @@ from ganlab.app.session import Session
 from ganlab.app.widgets import Controls, Folder, Place, listen
 
 HOST = "127.0.0.1"
+# Who asks by another name is a page of somebody else's whose name was led to this machine.
+ASKED = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
 OWN = tempfile.TemporaryDirectory(prefix="ganlab-explore-")  # what is sent and given; gone at exit
 FONTS = ("system-ui", "sans-serif")
 MONO = ("ui-monospace", "monospace")
@@ -67,6 +71,7 @@ def serve(
         blocks.launch(
             server_name=HOST,
             server_port=port,
+            app_kwargs={"middleware": [ASKED]},
             inbrowser=browser,
             prevent_thread_lock=True,
             share=False,

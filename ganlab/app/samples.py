@@ -44,7 +44,7 @@ def chosen_indices(text: str) -> list[int]:
     bare = text.strip().strip("[]")
     if ":" not in bare:
         words = bare.replace(",", " ").split()
-        if not words or not all(word.isdigit() for word in words):
+        if not words or not all(word.isdecimal() for word in words):
             raise ValueError(f"latents={text}: give numbers such as 3, 17, or a range such as 0:24")
         found = addresses([int(word) for word in dict.fromkeys(words)], "latents")
     else:

@@ -107,8 +107,9 @@ def is_count(value: object) -> bool:
 
 
 def is_number(value: object) -> bool:
-    """Whether this is a number, NaN and infinities included."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether this is a number, NaN and infinities included; a whole one has at most 64 bits."""
+    whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2 * MOST
+    return whole or isinstance(value, float)
 
 
 mapping = leaf("a mapping", lambda value: isinstance(value, dict))

@@ -22,6 +22,7 @@ GUIDE = (
     "an array and an integer array of N labels"
 )
 LABELS_GUIDE = "set data.labels to an array of N integers, names or one-hot rows, or to false"
+WHOLE = 2.0**53  # below which a whole number is one of its own in 64 bits
 NAMED_AS_LABELS = (*LABEL_COLUMNS, "y", "target", "targets", "onehot", "one_hot")
 
 
@@ -105,7 +106,8 @@ class _Labels:
         values = self.values
         if values.ndim == 2 and values.shape[0] == num_images and values.shape[1] > 1:
             return self.hot(place), [*map(str, range(values.shape[1]))]
-        real = values.dtype.kind == "f" and bool((values == np.floor(values)).all())
+        real = values.dtype.kind == "f" and bool((np.abs(values) < WHOLE).all())
+        real = real and bool((values == np.floor(values)).all())
         if values.size != num_images or not (values.dtype.kind in "iubUS" or real):
             shape = f"{values.shape} of {values.dtype}"
             raise self.wrong(place, f"{shape} for {num_images:,} images, not one integer each")

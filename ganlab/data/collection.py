@@ -206,7 +206,7 @@ class _Reader(Generic[Result]):
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     if "cannot identify image file" in text:
-        return "is not an image, or not in a format Pillow reads"
+        return "is not an image, or not in a format that is read here"
     if isinstance(error, (SyntaxError, struct.error, zlib.error, EOFError)):
         return f"is damaged: {text}"
     return text

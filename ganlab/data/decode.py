@@ -195,12 +195,19 @@ class Fitting:
             if 0.5 < share <= 1:
                 return _padded(image, size)
             self._check(share, image)
-            return _padded(image, [round(share * side) for side in size])
+            width, height = (round(share * side) for side in size)
+            if width * height > self.max_pixels:
+                raise UnusableImage(
+                    f"{image.width}x{image.height} px would be padded to {width}x{height}, more "
+                    f"than data.max_pixels={self.max_pixels}",
+                    "cut it, or set data.fit=crop",
+                )
+            return _padded(image, (width, height))
         share = min(shares)
         self._check(share, image)
         if self.fit == "stretch":
             return image
-        width, height = (round(share * side) for side in size)
+        width, height = (max(1, round(share * side)) for side in size)
         left, top = (image.width - width) // 2, (image.height - height) // 2
         return image.crop((left, top, left + width, top + height))
 

@@ -2,6 +2,8 @@
 
 import hashlib
 import importlib.resources
+import math
+import struct
 import zlib
 from pathlib import Path
 
@@ -49,11 +51,11 @@ def read_idx(content: bytes, place: Path) -> NDArray[np.uint8]:
     length an axis.
     """
     axes = content[3] if content[:3] == b"\0\0\x08" and len(content) > 3 else 0
-    shape = np.frombuffer(content[4 : 4 + 4 * axes], ">u4").astype(int)
-    values = np.frombuffer(content, np.uint8)[4 + 4 * axes :]
-    if not axes or len(shape) != axes or len(values) != shape.prod():
+    lengths, values = content[4 : 4 + 4 * axes], content[4 + 4 * axes :]
+    shape = [each for (each,) in struct.iter_unpack(">I", lengths[: len(lengths) // 4 * 4])]
+    if not axes or len(shape) != axes or len(values) != math.prod(shape):
         raise BrokenData([Problem(str(place), "is not a whole idx file", "get it again")])
-    return values.reshape(shape)
+    return np.frombuffer(values, np.uint8).reshape(shape)
 
 
 def write_idx(array: NDArray[np.uint8]) -> bytes:
@@ -190,9 +192,13 @@ def read_embedded() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def _arrays(
     images: NDArray[np.uint8], labels: NDArray[np.uint8], names: list[str], place: str, key: str
 ) -> Arrays:
-    if len(images) != len(labels):
-        reason = f"has {len(images):,} images but {len(labels):,} labels"
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        reason = f"has images of shape {images.shape}, not (N, H, W), or labels {labels.shape}"
         raise BrokenData([Problem(place, reason, "get the files again")])
+    if labels.max(initial=0) >= len(names):
+        reason = f"has a label {labels.max()}, and {len(names)} classes from 0"
+        fix = "of other classes make an .npz, which data=arrays reads"
+        raise BrokenData([Problem(place, reason, fix)])
     return Arrays(images, labels.astype(np.int64), names, place, key)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from ganlab.data.problems import UnusableImage
+from ganlab.storage.pictures import open_picture
 
 Stored = Image.Image | NDArray[Any]  # an array is (H, W) or (H, W, C)
 WIDENED = ("PNG", "PPM")  # formats whose 16-bit greys Pillow may open as 32-bit ones, mode I
@@ -26,9 +27,9 @@ OTHER_BYTE |= {f"{pair[0][:-1]}N": pair[1 - _NATIVE] for pair in _PAIRS}
 
 
 def open_stored(source: Path | BinaryIO) -> Stored:
-    """An image file, as Pillow opens it, or the array of a TIFF that it does not read."""
+    """An image file, as `open_picture` has it, or the array of a TIFF that Pillow does not read."""
     try:
-        return Image.open(source)
+        return open_picture(source)
     except UnidentifiedImageError:
         file = source.open("rb") if isinstance(source, Path) else source
         with file:
@@ -36,7 +37,7 @@ def open_stored(source: Path | BinaryIO) -> Stored:
             if file.read(4) not in TIFFS:
                 raise
             file.seek(0)
-            return read_tiff(file)
+            return read_tiff(file.read())
 
 
 @contextmanager
@@ -96,7 +97,7 @@ def _sixteen_bit_colours(image: Image.Image) -> NDArray[np.uint16] | None:
     if not image.tile or not all(_raw(tile) in OTHER_BYTE for tile in image.tile):
         return None
     content = _content(image)
-    upper, lower = (Image.open(io.BytesIO(content)) for _ in range(2))
+    upper, lower = (open_picture(io.BytesIO(content)) for _ in range(2))
     assert isinstance(lower, ImageFile.ImageFile)
     lower.tile = [_of_other_byte(tile) for tile in lower.tile]
     high, low = (np.asarray(ImageOps.exif_transpose(half)) for half in (upper, lower))
@@ -131,12 +132,14 @@ def _beyond_pillow(image: Image.Image) -> NDArray[Any] | None:
     apart = deep and bands > 1 and tags.get(PLANES) == 2
     swapped = deep and tags.prefix == b"MM" and tags.get(COMPRESSION, 1) != 1  # misread
     if tags.get(SAMPLES, 1) > bands or pages or apart or swapped:
-        return read_tiff(io.BytesIO(_content(image)))
+        return read_tiff(_content(image))
     return None
 
 
-def read_tiff(file: BinaryIO) -> NDArray[Any]:
+def read_tiff(content: bytes) -> NDArray[Any]:
     """The first image of a TIFF of any type and number of channels, (H, W) or (H, W, C).
+
+    Of what one says of other files, as OME's may of parts of it, nothing is opened.
 
     Raises:
         UnusableImage: tifffile is not installed, or it is too large.
@@ -146,7 +149,7 @@ def read_tiff(file: BinaryIO) -> NDArray[Any]:
     except ImportError as error:
         reason = "is a TIFF that Pillow reads in part or not at all"
         raise UnusableImage(reason, "pip install 'ganlab[tiff]'") from error
-    with tifffile.TiffFile(file) as tiff:
+    with tifffile.TiffFile(io.BytesIO(content), _multifile=False) as tiff:
         series = tiff.series[0]
         planes = [axis for axis in series.axes if axis not in "YX"]
         whole = series if planes in ([], ["S"], ["C"]) else tiff.pages[0]

@@ -237,6 +237,8 @@ class HubRows(Rows):
         if labels is None and len(classes) == 1:
             labels = classes[0]
         super().__init__(place, kinds, images, labels, choice)
+        # A row of the whole table would be decoded whole, files and addresses in it fetched.
+        self.table = table.select_columns([self.image_column])
 
     def __len__(self) -> int:
         return len(self.table)

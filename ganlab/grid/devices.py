@@ -95,4 +95,4 @@ class Devices:
 
 
 def _number(text: str | None, otherwise: int) -> int:
-    return int(text) if text and text.isdigit() and int(text) > 0 else otherwise
+    return int(text) if text and text.isdecimal() and int(text) > 0 else otherwise

@@ -11,7 +11,6 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-from PIL import Image
 
 from ganlab.grid.cell import GridError, result_of
 from ganlab.grid.dashboard import share
@@ -28,6 +27,7 @@ from ganlab.report.sections import heading
 from ganlab.report.tables import Table
 from ganlab.report.timeline import BROKEN
 from ganlab.storage.atomic import replace_file
+from ganlab.storage.pictures import open_picture
 
 TEMPLATE = Path(__file__).parent / "template"
 ARROWS = {"min": "↓", "max": "↑", None: ""}
@@ -182,7 +182,7 @@ def thumbnail(directory: Path) -> str:
     pictures = [path for _, path in sorted(timed, reverse=True)]
     pictures += sorted((directory / "figures").glob("*.png"))
     for path in pictures:
-        with suppress(*BROKEN), Image.open(path) as image:
+        with suppress(*BROKEN), open_picture(path) as image:
             small = image.convert("RGB")
             small.thumbnail((THUMBNAIL, THUMBNAIL))
             data = io.BytesIO()

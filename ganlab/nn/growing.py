@@ -5,6 +5,7 @@ the enlarged output of the level before by alpha, which rises from 0 to 1.
 """
 
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 from torch import Tensor, nn
@@ -80,8 +81,12 @@ class Growing(nn.Module):
         return {"level": self.level, "alpha": self.alpha}
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
-        """Take back a stored stage."""
-        self.grow_to(Stage(int(state["level"]), float(state["alpha"])))
+        """Take back a stored stage; raises ValueError where it is none."""
+        try:
+            stage = Stage(index(state["level"]), float(state["alpha"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{state!r:.80} is no stage of a network that grows") from error
+        self.grow_to(stage)
 
 
 def growth_state(network: nn.Module) -> str | None:

@@ -15,6 +15,7 @@ from ganlab.report import charts, parts, results, timeline
 from ganlab.report.markup import picture_address
 from ganlab.report.tables import ShownTable, parse_markdown, read_csv
 from ganlab.storage import DamagedFile, read_text
+from ganlab.storage.pictures import open_picture
 
 Value = TypeVar("Value")
 
@@ -143,7 +144,7 @@ def _embed(section: Section, into: list[Picture], path: Path, moment: str = "") 
 
 def _picture(path: Path, name: str, moment: str) -> Picture:
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             image.load()
             caption = str(image.info.get("Description", "")) or (moment and f"after {moment}")
             fits = image.format == "PNG" and max(image.size) <= WIDEST

@@ -30,6 +30,7 @@ from ganlab.storage.atomic import replace_file
 
 MISSING = "\N{EN DASH}"  # shown for a value that a row does not have
 _FORMULA = re.compile(r"[=+\-@\t\n]")  # begins what spreadsheets run
+LONGEST = 300  # digits of a whole number, which is a float for its column's decimals
 DIGITS = 4  # significant digits of a column's largest value
 
 
@@ -238,7 +239,8 @@ def _active(cell: str) -> str:
 
 
 def _value(cell: str) -> object:
-    for kind in () if "_" in cell else (int, float):  # Python reads `8_0` as 80
+    kinds = (int, float) if len(cell) < LONGEST else (float,)
+    for kind in () if "_" in cell else kinds:  # Python reads `8_0` as 80
         try:
             return kind(cell)
         except ValueError:

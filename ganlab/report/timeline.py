@@ -10,12 +10,14 @@ import numpy as np
 from PIL import Image
 
 from ganlab.report.images import PADDING, Pixels, captioned_rows
+from ganlab.storage.pictures import open_picture
 
 Item = TypeVar("Item")
 
 BROKEN = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)  # how Pillow says so
 _KIMG = re.compile(r"kimg[_-]?(\d+(?:\.\d+)?)|(\d+(?:\.\d+)?)[_-]?kimg")
 _COUNT = re.compile(r"(\d+)$")
+_SEEN = re.compile(r"\d{1,18}")
 
 
 def images_seen(
@@ -31,7 +33,7 @@ def images_seen(
     text = _text(path)
     if _of_one(text):
         return None
-    if (said := str(text.get("images_seen", ""))).isdecimal():
+    if _SEEN.fullmatch(said := str(text.get("images_seen", ""))):
         return int(said)
     return _named_moment(path) if named else None
 
@@ -52,7 +54,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         OSError: it is none, or damaged; names it.
     """
     try:
-        with Image.open(path) as image:
+        with open_picture(path) as image:
             yield image
     except BROKEN as error:
         raise OSError(f"{path} is no picture that can be read: {error}") from error
@@ -142,5 +144,7 @@ def _top_row(
     if cell is None:
         raise ValueError(f"{path} does not give its cell size: use save_grid, or pass cell=")
     width, height = cell
+    if min(width, height) < 1 or gap < 0 or any(np.subtract(picture.shape[1::-1], gap) < cell):
+        raise ValueError(f"{path} has no cell of {width}x{height} pixels, {gap} from its edges")
     lefts = range(gap, picture.shape[1] - width + 1, width + gap)
     return [picture[gap : gap + height, left : left + width] for left in lefts][:count]

@@ -3,6 +3,7 @@
 The file's architecture becomes words of the run, so that a resume has it and needs no file.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ganlab.runs.saved_options import records_of, with_places
 from ganlab.systems.checkpoint import CheckpointError
 from ganlab.systems.gan import GAN
 
+KEY = re.compile(r"[\w/-]+", re.ASCII)  # of an option that is a mapping
 SHARED = {"resolution": "data.resolution", "channels": "data.channels"}
 
 
@@ -50,6 +52,7 @@ def words_of(words: list[str]) -> list[str]:
         raise ConfigError(f"model={chosen}, but init={place} holds networks of model={name}")
     added = [] if "model" in said else [f"model={name}"]
     for key, value in architecture(model).items():
+        refuse_odd_keys(value, f"init={place}: {key}")
         if key not in said:
             added.append(f"++{key}={hydra_text(value)}")
         elif value_of(words, key) != value:
@@ -95,6 +98,18 @@ def architecture(model: Mapping[str, Any]) -> dict[str, Any]:
         target = {"_target_": "ganlab.systems.conditioning.Labels", "num_labels": labels}
         found["model.conditioner"] = target
     return found
+
+
+def refuse_odd_keys(value: object, name: str) -> None:
+    """Refuse a mapping that would be read as more than it says, or as what to look up.
+
+    Raises:
+        ConfigError: names the option and the key.
+    """
+    for key, each in value.items() if isinstance(value, Mapping) else ():
+        if not KEY.fullmatch(str(key)):
+            raise ConfigError(f"{name} has the key {key!a:.60}, which no option has")
+        refuse_odd_keys(each, name)
 
 
 def hydra_text(value: object) -> str:

@@ -193,7 +193,7 @@ def rebuild_system(checkpoint: Settings, extra: list[str], given: Settings | Non
     )
     try:
         system.load_state_dict(state, assign=bare)
-    except (RuntimeError, AttributeError, TypeError) as error:
+    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         raise CheckpointError(f"the checkpoint's weights do not fit its recipe: {error}") from error
     system.recipe = recipe | {key: records_of(recipe.get(key)) for key in RECORDS}
     system.images_seen = checkpoint["images_seen"]

@@ -53,7 +53,7 @@ def _short(latents: object) -> str:
 def _from_range(text: str, key: str) -> list[int]:
     """`start:stop[:step]`; nothing where the text is no range."""
     parts = text.split(":")
-    if len(parts) not in (2, 3) or not all(part.strip().isdigit() for part in parts):
+    if len(parts) not in (2, 3) or not all(part.strip().isdecimal() for part in parts):
         return []
     start, stop, step = (*map(int, parts), 1)[:3]
     if step == 0 or stop <= start:
@@ -73,6 +73,6 @@ def _from_file(named: str, key: str) -> list[int]:
         )
     path = file_named(named, key, takes)
     words = path.read_text(encoding="utf-8", errors="replace").replace(",", " ").split()
-    if not all(word.isdigit() for word in words):
+    if not all(word.isdecimal() for word in words):
         raise ValueError(f"{key}={path} is no file of latent indices separated by spaces or lines")
     return [int(word) for word in words]

@@ -125,7 +125,7 @@ class Bench:
         training images are not.
         """
         own = self.system.conditioner.class_names
-        worded = not str(asked).isdigit()
+        worded = not str(asked).isdecimal()
         return names_of_classes(self.data) if worded and self.has_images and not own else own
 
     @cached_property

@@ -29,7 +29,7 @@ def class_index(
     """The number of a class. Raises ValueError where there is none of this name or number."""
     if str(label) in names:
         return list(names).index(str(label))
-    if str(label).isdigit() and int(label) < len(names):
+    if str(label).isdecimal() and int(label) < len(names):
         return int(label)
     known = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
     raise ValueError(f"{key}={label} is no class; there are {len(names)}: {known}")

@@ -1,10 +1,12 @@
 """`python -m ganlab explore` before there is a page."""
 
+import http.client
 import os
 import signal
 import subprocess
 import sys
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -47,6 +49,25 @@ def test_its_flags_keep_what_they_take():
 def test_its_help_says_where_the_page_is():
     assert "127.0.0.1" in front.help_of("explore")
     assert "--no-browser" in front.help_of("explore")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("gradio") is None, reason="needs ganlab[app]")
+@pytest.mark.filterwarnings("ignore:::gradio")
+def test_nobody_is_answered_who_asks_by_another_name(dcgan):
+    """A page of the web whose name is led to this machine would be of the same origin."""
+    from ganlab.app.page import serve
+
+    server = serve(dcgan, browser=False, wait=False)
+    place = urlsplit(server.local_url).netloc
+    answers = {"127.0.0.1": 200, "localhost": 200, "evil.example": 400}
+    try:
+        for name, status in answers.items():
+            asking = http.client.HTTPConnection(place)
+            asking.request("GET", "/config", headers={"Host": f"{name}:{place.partition(':')[2]}"})
+            assert asking.getresponse().status == status
+    finally:
+        server.close()
 
 
 @pytest.mark.slow

@@ -94,7 +94,9 @@ def test_wrong_arrays_are_described(tmp_path, images, message):
         opened(saved(tmp_path / "images.npy", images))
 
 
-@pytest.mark.parametrize("labels", [LABELS[:4], LABELS + 0.5, LABELS + 1j])
+@pytest.mark.parametrize(
+    "labels", [LABELS[:4], LABELS + 0.5, LABELS + 1j, LABELS + np.inf, LABELS + 1e300]
+)
 def test_wrong_labels_are_described(tmp_path, labels):
     path = saved(tmp_path / "set.npz", images=RGB, labels=labels)
     with pytest.raises(BrokenData, match=r"has labels labels .* 5 images, not one integer each"):

@@ -215,3 +215,19 @@ def test_too_small_image_is_refused_unless_enlarging_is_allowed(photo):
 def test_bad_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         Fitting(**options)
+
+
+@pytest.mark.parametrize("resolution", [(4, 100), (100, 4), (8, 1024)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 1), (1, 3), (10, 10)])
+def test_a_crop_of_a_tiny_image_has_something_in_it(resolution, size):
+    red = Image.new("RGB", size, (200, 0, 0))
+    pixels = Fitting(resolution, 3, enlarge=True)(red)
+    assert (pixels[0] == 200).all()
+
+
+def test_a_long_strip_is_not_padded_to_more_than_is_read():
+    """A file of 9,000 px that would become 81 million of them."""
+    strip, fitting = Image.new("L", (9000, 1), 255), Fitting(8, 1, fit="pad", max_pixels=10**6)
+    with pytest.raises(UnusableImage, match=r"9000x1 px would be padded to 9000x9000, more than"):
+        fitting(strip)
+    assert fitting(strip.crop((0, 0, 900, 1))).shape == (1, 8, 8)

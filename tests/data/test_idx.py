@@ -184,7 +184,12 @@ def test_mnist_errors(small):
         MNIST(str(folder), "val")
     name = "t10k-labels-idx1-ubyte.gz"
     (folder / name).write_bytes(gzip.compress(write_idx(arrays[name[:-3]][:9])))
-    with pytest.raises(BrokenData, match="10 images but 9 labels"):
+    with pytest.raises(
+        BrokenData, match=r"images of shape \(10, 28, 28\), not \(N, H, W\), or labels \(9,\)"
+    ):
+        MNIST(str(folder), "test").open()
+    (folder / name).write_bytes(gzip.compress(write_idx(np.arange(10, 20, dtype=np.uint8))))
+    with pytest.raises(BrokenData, match=r"a label 19, and 10 classes from 0 .*data=arrays"):
         MNIST(str(folder), "test").open()
     whole = gzip.compress(write_idx(arrays[name[:-3]]))
     for content in (b"not gzip", whole[:-9], whole[:10] + b"\xff" * 20):  # the last: zlib's error
@@ -196,7 +201,13 @@ def test_mnist_errors(small):
         MNIST(str(folder), "test").open()
 
 
-@pytest.mark.parametrize("change", [b"", b"\0\0\x08", b"\0\0\x0d\x01\0\0\0\x01a", b"short"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(b"", b"\0\0\x08", b"\0\0\x0d\x01\0\0\0\x01a", b"short"),
+        *(b"\0\0\x08\x01\0\0", b"\0\0\x08\x02\x80\0\0\0\x80\0\0\0"),  # no length; 2^62 bytes
+    ],
+)
 def test_idx_header_and_size_must_agree(change, tmp_path):
     with pytest.raises(BrokenData, match="not a whole idx file"):
         read_idx(change, tmp_path)

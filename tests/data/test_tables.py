@@ -128,3 +128,20 @@ def test_data_check_reads_a_folder_of_save_to_disk(saved, monkeypatch, capsys):
     (problem,) = check.check(saved)
     assert problem.path == str(saved)
     assert "cannot be opened" in problem.reason
+
+
+def test_no_other_column_of_a_row_is_decoded(tmp_path, png, monkeypatch):
+    """Which may name a file, or an address that it would be fetched from."""
+    datasets = needs("datasets")
+    datasets.disable_progress_bars()
+    features = datasets.Features({"a": datasets.Image(), "b": datasets.List(datasets.Image())})
+    cell = {"bytes": png(10), "path": None}
+    table = datasets.Dataset.from_dict({"a": [cell], "b": [[cell]]}, features=features)
+    table.save_to_disk(str(tmp_path / "saved"))
+
+    def decode(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr(datasets.Image, "decode_example", decode)
+    dataset = ready(huggingface(str(tmp_path / "saved"), resolution=8, channels=1)).dataset
+    assert dataset.pixels[:, 0, 0, 0].tolist() == [10]

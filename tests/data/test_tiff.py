@@ -72,3 +72,21 @@ def test_without_the_library_the_way_out_is_named(tmp_path, tifffile, monkeypatc
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(BrokenData, match=r"Pillow reads in part .*pip install 'ganlab\[tiff\]'"):
         folder(str(tmp_path), resolution=16, channels=5).setup()
+
+
+PARTS = """<?xml version="1.0" encoding="UTF-8"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1"><Image ID="Image:0"
+><Pixels ID="Pixels:0" DimensionOrder="XYCZT" Type="double" SizeX="8" SizeY="8" SizeC="2" SizeZ="1"
+ SizeT="1"><TiffData IFD="0" FirstC="0" FirstZ="0" FirstT="0" PlaneCount="1"><UUID
+ FileName="a.tif">urn:uuid:1</UUID></TiffData><TiffData IFD="0" FirstC="1" FirstZ="0" FirstT="0"
+ PlaneCount="1"><UUID FileName="{}">urn:uuid:2</UUID></TiffData></Pixels></Image></OME>"""
+
+
+def test_no_other_file_is_opened_that_one_names_as_a_part_of_itself(tmp_path, tifffile):
+    private = tmp_path / "private.tif"
+    tifffile.imwrite(private, np.full((8, 8), 77.0))
+    (tmp_path / "set").mkdir()
+    told = {"description": PARTS.format(private), "metadata": None}
+    tifffile.imwrite(tmp_path / "set" / "a.tif", np.full((8, 8), 5.0), **told)
+    found = values_of(open_stored(tmp_path / "set" / "a.tif"))
+    assert np.array_equal(found, np.full((8, 8), 5.0))

@@ -87,3 +87,15 @@ def test_early_images_are_enlarged_and_others_left_alone():
     images = torch.randn(2, 1, 4, 4)
     assert torch.equal(enlarge(images, 16), repeated(images, 4))
     assert torch.equal(enlarge(images, 4), images)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        *({}, {"level": 1}, {"level": 1.5, "alpha": 1.0}, {"level": float("inf"), "alpha": 1.0}),
+        *({"level": "1", "alpha": 1.0}, {"level": 1, "alpha": 2**1030}, {"level": 1, "alpha": "x"}),
+    ],
+)
+def test_what_a_file_says_of_a_stage_is_one_or_refused(state):
+    with pytest.raises(ValueError, match="is no stage of a network that grows"):
+        Toy().set_extra_state(state)

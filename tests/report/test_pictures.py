@@ -157,6 +157,8 @@ def test_what_is_no_picture_is_refused_with_the_file_named(tmp_path, wrong):
         ("timeline.png", {}, None),
         ("000012.png", {"index": "12"}, None),  # of one latent
         ("000012.png", {"row": "12"}, None),
+        ("timeline.png", {"images_seen": "9" * 400}, None),  # no number of images
+        ("timeline.png", {"images_seen": "9" * 5000}, None),
     ],
 )
 def test_the_moment_of_a_grid(tmp_path, name, metadata, seen):
@@ -212,3 +214,12 @@ def test_strip_names_what_is_missing(tmp_path):
     save_grid(batch(1), tmp_path / "final.png")
     with pytest.raises(ValueError, match=r"final\.png does not say when"):
         strip([tmp_path / "final.png"])
+
+
+@pytest.mark.parametrize("cell", ["40x4", "6x40", "0x4", "6x0"])
+@pytest.mark.parametrize("padding", ["2", "0", "-9"])
+def test_a_file_that_tells_cells_it_has_not_is_named(tmp_path, cell, padding):
+    told = {"cell": cell, "padding": padding}
+    save_png(grid(batch(1)), tmp_path / "7.png", told)
+    with pytest.raises(ValueError, match=rf"7\.png has no cell of {cell} pixels, {padding} from"):
+        strip([tmp_path / "7.png"])

@@ -173,7 +173,12 @@ def test_a_broken_metrics_file_is_a_remark(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", "[]", '{"scores": 3, "seed": {}, "versions": [], "seconds": "x"}']
+    "content",
+    [
+        *("{", "[]", '{"scores": 3, "seed": {}, "versions": [], "seconds": "x"}'),
+        f'{{"images_seen": 1{"0" * 400}}}',  # no float
+        f'{{"scores": [{{"metric": "fid", "value": 1{"0" * 400}}}]}}',
+    ],
 )
 def test_a_broken_result_is_a_remark(tmp_path, content):
     (tmp_path / "result.json").write_text(content)
@@ -290,6 +295,8 @@ def test_a_table_without_its_markdown_is_shown_from_the_csv(tmp_path):
     (tmp_path / "study" / "table.md").unlink()
     page = report(tmp_path / "study")
     assert "64.50" in page.text
+    (tmp_path / "study" / "table.csv").write_text(f"a\n1{'0' * 400}\n")
+    assert "∞" in report(tmp_path / "study").text
     assert "By layers" not in page.text
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ganlab.report.results import read_result, write_result
+from ganlab.report.results import checked_result, read_result, write_result
 from ganlab.storage.atomic import replace_file
 
 
@@ -80,12 +80,13 @@ def test_a_missing_result_is_named(tmp_path):
         ("", "not valid JSON"),
         ("[1]", "holds a list"),
         (b"\xff\xfe", "not valid JSON"),
+        (f'{{"seconds": 1{"0" * 400}}}', r"seconds is 10\^400 and more and should be a finite"),
     ],
 )
 def test_a_broken_result_is_named(tmp_path, text, message):
     (tmp_path / "result.json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=rf"result\.json.*{message}"):
-        read_result(tmp_path)
+        checked_result(tmp_path)
 
 
 def test_a_failing_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

@@ -68,6 +68,10 @@ def test_a_ranking_that_does_not_fit_is_refused(tmp_path):
         "uneven": {"index": index, "count": index[:2], **labels},
         "real": {"index": index / 2, "count": index, **labels},
         "objects": {"index": np.array([{}, {}]), "count": index, **labels},
+        **{
+            f"seed {seed}": {"index": index, "count": 0 * index, **labels, "seed": seed}
+            for seed in (np.inf, -1, 0.5)
+        },
     }
     for name, arrays in foreign.items():
         np.savez(tmp_path / f"{name}.npz", **arrays)

@@ -14,6 +14,7 @@ from ganlab.studies.latents.components import (
     find_components,
     leading,
     moved,
+    read_direction,
 )
 
 
@@ -151,3 +152,19 @@ def test_styles_that_differ_by_layer_have_no_one_space():
     sampler.generator.map = lambda latents, condition=None: torch.randn(len(latents), 4, 6)
     with pytest.raises(ValueError, match="another w for each layer"):
         find_components(sampler, "sefa", 2, 9)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"vectors": np.zeros((0, 4), np.float32)},
+        {"vectors": np.full((2, 4), np.nan, np.float32)},
+        {"displacement": np.full(4, np.inf)},
+        {"displacement": np.full(4, 1j)},
+        {"displacement": np.array(["a", "b", "c", "d"])},
+    ],
+)
+def test_a_file_of_no_direction_is_refused(tmp_path, arrays):
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=r"direction=.*a\.npz is no file of directions"):
+        read_direction(tmp_path / "a.npz", 4)

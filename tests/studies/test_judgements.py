@@ -112,6 +112,7 @@ def test_records_carry_interval_and_number(tmp_path):
                 {"trial": 0, "level": {"x": 1}},
                 {"trial": 0, "shown_ms": float("nan")},
                 {"trial": 0, "shown_ms": -1},
+                {"trial": 0, "shown_ms": 10**400},
             )
         ),
     ],

@@ -208,6 +208,7 @@ def replacing(make, name="8x8/0"):
         lambda metadata, tensors: metadata.update(noise="loud"),
         lambda metadata, tensors: metadata.update(layers="[3]"),
         lambda metadata, tensors: metadata.update(layers="{"),
+        lambda metadata, tensors: metadata.update(layers="[" * 100_000),
     ],
 )
 def test_rates_that_cannot_be_are_refused(tmp_path, change):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ganlab.checks.fields import is_number
 from ganlab.storage import read_text
 from ganlab.storage.atomic import replace_file
 from ganlab.studies.circles.channels import FEWEST, NUM
@@ -108,7 +109,7 @@ class Levels:
         values: list[Any] = [*several.values(), made.threshold, made.persistence, made.reference]
         values += [] if made.channel is None else [made.channel]
         for value in values:
-            if type(value) not in (int, float) or not math.isfinite(value):
+            if not is_number(value) or not math.isfinite(value):
                 raise ValueError(f"{value!r:.40} is no level")
         counts = (made.persistence, made.reference)
         if not all(type(count) is int for count in counts) or not isinstance(made.source, str):

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -186,8 +187,11 @@ def read_direction(
     try:
         archive = ArrayArchive(path)
         name = "displacement" if "displacement" in archive.shapes else "vectors"
-        found = torch.from_numpy(archive[name].copy()).float()
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        values = archive[name]
+        if values.dtype.kind not in "fiu" or not values.size or not np.isfinite(values).all():
+            raise ValueError(f"its {name} of {values.dtype} are no finite numbers")
+        found = torch.from_numpy(values.astype(np.float32))
+    except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{key}={place} is no file of directions ({error})") from error
     vector = found if found.ndim < 2 else found[0]  # the same for all layers, or the first of many
     if vector.shape != (width,):

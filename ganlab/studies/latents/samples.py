@@ -7,13 +7,13 @@ from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ganlab.nn.digest import digest
 from ganlab.report import images
 from ganlab.report.image_files import ImageArray, ImageZip
+from ganlab.report.timeline import opened
 from ganlab.sampling import Sampler, batched
 from ganlab.studies.address import Latents
 from ganlab.studies.bench import Bench
@@ -191,9 +191,9 @@ def is_there(bench: Bench, text: Mapping[str, str]) -> bool:
     if bench.directory is None:
         return False
     try:
-        with Image.open(bench.directory / "samples" / text["name"]) as image:
+        with opened(bench.directory / "samples" / text["name"]) as image:
             return {**image.info, "name": text["name"]} == dict(text)
-    except (OSError, ValueError):
+    except OSError:
         return False
 
 

@@ -11,8 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ganlab.checks.places import place_named
@@ -122,7 +125,7 @@ class Ranking:
         try:
             file = ArrayArchive(path)
             index, count = (torch.from_numpy(file[name].copy()) for name in ("index", "count"))
-            seed, generator = int(file["seed"]), str(file["generator"])
+            seed, generator = seed_of(file["seed"]), str(file["generator"])
             check_ranking(index, count)
             classes = str(file["classes"]) if "classes" in file.shapes else ""
             return cls(index, count, seed, generator, checked_noise(str(file["noise"])), classes)
@@ -131,6 +134,13 @@ class Ranking:
                 f"{key}={path} is no ranking of latents ({error}): "
                 "make it again with study=artifact_detection"
             ) from error
+
+
+def seed_of(stored: NDArray[Any]) -> int:
+    """The seed that a file keeps; raises ValueError where it is none."""
+    if stored.shape or stored.dtype.kind not in "iu" or stored < 0:
+        raise ValueError(f"its seed is {np.array2string(stored, threshold=3)}")
+    return int(stored)
 
 
 def check_ranking(index: Tensor, count: Tensor) -> None:

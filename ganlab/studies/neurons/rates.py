@@ -119,7 +119,7 @@ class Rates:
             found, tensors = read_tensors(path)
             if found["format"] == FORMAT:
                 return cls._of(found, tensors)
-        except (KeyError, ValueError, TypeError) as error:
+        except (KeyError, ValueError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"study.rates_file={path} is no file of activation rates ({error}): "
                 "count them again with study=activation_rates"

@@ -6,6 +6,7 @@ generator paints what it was trained to paint, so a drawing becomes an image.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -97,4 +98,4 @@ def files(easel: Easel, images: Mapping[str, Tensor], level: str) -> Iterator[Im
     """Each image, in a folder of its reference."""
     for place, (name, batch) in enumerate(images.items()):
         told = {"level": level, "reference": name}
-        yield from easel.files(f"unnatural/{place:02d}_{name}", batch, told)
+        yield from easel.files(f"unnatural/{place:02d}_{Path(name).name}", batch, told)
