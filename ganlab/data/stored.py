@@ -61,9 +61,12 @@ def values_of(stored: Stored) -> NDArray[Any]:
     Palettes are looked up, CMYK, YCbCr, Lab and HSV become RGB; transparency is the last channel.
 
     Raises:
-        UnusableImage: some are no numbers; what else is wrong is raised as Pillow does.
+        UnusableImage: there are none, or some are no numbers; what else is wrong is raised as
+            Pillow does.
     """
     values = _numbers(stored) if isinstance(stored, Image.Image) else stored
+    if not values.size:
+        raise UnusableImage("has no pixels", "replace or delete it")
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise UnusableImage("has values that are no finite numbers", "mend it or leave it out")
     return values

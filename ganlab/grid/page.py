@@ -52,7 +52,7 @@ def publish(
     records = collect(directories)
     grids = [facts for each in directories if (facts := read_grid(Path(each)))]
     said, doubt = table_choice(grids[0].get("table") or {}) if grids else (Choice(), [])
-    table = grid_table(records, (choice or Choice()).over(said))
+    table = table_as_wished(records, choice or Choice(), said)
     table.notes += doubt
     own = len(directories) == 1 and records[0].directory != Path(directories[0]).absolute()
     stem = STEM if own else "merged"  # a run's own table is its study's
@@ -76,6 +76,20 @@ def table_choice(settings: dict[str, Any]) -> tuple[Choice, list[str]]:
         return Choice.of(settings), []
     except GridError as error:
         return Choice(), [f"{error}: left out"]
+
+
+def table_as_wished(records: Sequence[CellRecord], choice: Choice, wish: Choice) -> Table:
+    """The table of a choice, and of a grid's wish where it is silent, unless no cell fits the wish.
+
+    Raises:
+        GridError: no cell fits the choice.
+    """
+    try:
+        return grid_table(records, choice.over(wish))
+    except GridError as error:
+        table = grid_table(records, choice)
+        table.notes.append(f"grid.table: {error}: left out")
+        return table
 
 
 def with_spreads(table: Table) -> Table:

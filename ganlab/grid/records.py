@@ -154,7 +154,7 @@ def _run(
     state, config = newest or str(result.get("status", "done")), result.get("config") or {}
     scores = scores_of(result) if state == "done" else []
     why = str(result.get("error") or "")
-    values = {"run": directory.name}
+    values = values or {"run": directory.name}
     return CellRecord(
         directory, values, state, why, choices, config, scores, divergence_text(result)
     )

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from ganlab.data import BrokenData, arrays, folder
+from ganlab.data.problems import UnusableImage
+from ganlab.data.stored import values_of
 from ganlab.data.values import FULL, Scale, Seen, Values, find_scale, narrow, stated_scale, to_find
 
 TWELVE = np.random.default_rng(0).integers(0, 4096, (4, 16, 16), dtype=np.uint16)
@@ -224,3 +226,9 @@ def test_a_range_that_cuts_off_most_values_is_said(tmp_path, recwarn, values, gi
     if warned:
         assert f"a.npy[0] lie outside of data.range=[0,{given[1]}]" in told[0]
         assert "uint16 from 0 to 4095" in told[0]
+
+
+def test_an_image_without_pixels_is_none():
+    """As a damaged TIFF may say that it is."""
+    with pytest.raises(UnusableImage, match="has no pixels"):
+        values_of(np.zeros((0, 8), np.float32))

@@ -36,6 +36,7 @@ BAD_RESULTS = [
     b"null",
     b"[" * 100_000,
     b'{"images_seen": ' + b"9" * 5000 + b"}",
+    b'{"seconds": ' + b"9" * 400 + b"}",
 ]
 BAD_CELLS = [
     b"config: []",
@@ -238,6 +239,19 @@ def test_a_grid_whose_wish_for_a_table_is_damaged_says_so(grid):
     facts = json.loads((grid / "grid.json").read_text())
     (grid / "grid.json").write_text(json.dumps({**facts, "table": {"metrics": 5}}))
     assert "grid.table: metrics is 5" in publish([grid])
+
+
+def test_a_wish_that_no_cell_fits_costs_itself(grid):
+    facts = json.loads((grid / "grid.json").read_text())
+    (grid / "grid.json").write_text(json.dumps(facts | {"table": {"rows": ["depth"]}}))
+    assert {*rows_of(grid)} == {*"abc"}
+    assert "grid.table: no cell has depth" in (grid / "table.md").read_text()
+
+
+def test_a_cell_whose_own_file_is_gone_keeps_its_row_and_scores(grid):
+    before = rows_of(grid)
+    (grid / "norm-b" / "cell.yaml").unlink()
+    assert rows_of(grid) == before
 
 
 def test_an_unreadable_directory_is_refused_by_its_name(tmp_path):
