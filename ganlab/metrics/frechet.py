@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from ganlab.metrics.eigen import eigen
 from ganlab.metrics.score import Score
 
 
@@ -117,7 +118,7 @@ def _root(covariance: Tensor) -> Tensor:
     triangle, failed = torch.linalg.cholesky_ex(covariance)
     if not failed and triangle.diag().square().amin() > 100 * noise * covariance.diag().amax():
         return triangle
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = eigen(covariance)
     kept = values > noise * values[-1].clamp(min=0)
     root: Tensor = vectors[:, kept] * values[kept].sqrt()
     return root

@@ -10,6 +10,7 @@ from lightning import Trainer
 from torch import Tensor
 from tqdm import tqdm
 
+from ganlab.data import ImageData
 from ganlab.data.batch import Batch
 from ganlab.data.decode import sides
 from ganlab.data.positions import Images, content_key, has_mirrors, num_channels, num_images
@@ -30,8 +31,10 @@ class Reals:
         self,
         suite: Suite,
         cache: str | Path | None = None,  # folder; None = `reals` in the user's cache
+        held_out: bool = False,  # take the side of the data that is not trained on
     ) -> None:
-        self.suite, self.cache = suite, RealCache(cache)
+        self.suite, self.cache, self.held_out = suite, RealCache(cache), held_out
+        self._other: ImageData | None = None  # that side
         self.complete = False
         self.chosen = torch.empty(0, dtype=torch.bool)  # (images of the data and their mirrors,)
         self.num_stored = 0  # images of the data without their mirrors
@@ -44,10 +47,23 @@ class Reals:
         """
         self.suite.extractor.preflight()
         self.suite.extractor.prepare()
-        self.fit(data_of(trainer), told=trainer.is_global_zero)
-        self.suite.check_available(num_images(data_of(trainer)))
-        self.suite.check_resolution(min(sides(data_of(trainer).resolution)))
-        self.suite.check_channels(num_channels(data_of(trainer)))
+        data = self.side(trainer)
+        self.fit(data, told=trainer.is_global_zero)
+        self.suite.check_available(num_images(data))
+        self.suite.check_resolution(min(sides(data.resolution)))
+        self.suite.check_channels(num_channels(data))
+
+    def side(self, trainer: Trainer) -> Images:
+        """The trainer's images, or those of the side that is not trained on.
+
+        Raises:
+            ValueError: there is no such side.
+        """
+        if not self.held_out:
+            return data_of(trainer)
+        if self._other is None:
+            self._other = other_side(data_of(trainer))
+        return self._other
 
     def fit(self, data: Images, told: bool = True) -> None:
         """Let a protocol that may shrink to the data do so, and say it."""
@@ -83,7 +99,7 @@ class Reals:
     def fill(self, trainer: Trainer, device: torch.device) -> None:
         """Fill from disk or from the test loader, unless that was done before."""
         if not self.complete:
-            self.fill_from(data_of(trainer), device, hidden=not trainer.is_global_zero)
+            self.fill_from(self.side(trainer), device, hidden=not trainer.is_global_zero)
 
     def fill_from(self, data: Images, device: torch.device, hidden: bool = False) -> bool:
         """Fill from disk or from the data's test loader; whether they were on disk.
@@ -150,6 +166,21 @@ def data_of(trainer: Trainer) -> Images:
     if data is None:
         raise ValueError("scores need real images: give the trainer a data module (data=...)")
     return data
+
+
+def other_side(data: Images) -> ImageData:
+    """Images that are not trained on.
+
+    Raises:
+        ValueError: there are none.
+    """
+    try:
+        if isinstance(data, ImageData):
+            return data.held_out()
+        reason = f"{type(data).__name__} does not say which those are"
+    except ValueError as error:
+        reason = str(error)
+    raise ValueError(f"scores.held_out=true needs images that are held out: {reason}")
 
 
 def bound(data: Images, num: int | None) -> None:

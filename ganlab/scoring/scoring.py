@@ -29,9 +29,10 @@ class Scoring:
         suite: Suite | None,  # extractor and metrics; None = score nothing
         cache: str | Path | None = None,  # folder of real statistics; None = the user's cache
         monitor: str | None = None,  # metric that decides what is best; None = the first FID
+        held_out: bool = False,  # compare with the side of the data that is not trained on
     ) -> None:
         self.suite, self.asked = suite, monitor
-        self.reals = None if suite is None else Reals(suite, cache)
+        self.reals = None if suite is None else Reals(suite, cache, held_out)
         self.records: list[dict[str, Any]] = []  # one per value, as in result.json
 
     def preflight(self) -> None:
@@ -42,7 +43,7 @@ class Scoring:
     def fit(self, trainer: Trainer) -> None:
         """Let a protocol that may shrink to the data do so."""
         if self.reals is not None:
-            self.reals.fit(data_of(trainer), told=trainer.is_global_zero)
+            self.reals.fit(self.reals.side(trainer), told=trainer.is_global_zero)
 
     def check(self, trainer: Trainer, stage: str) -> None:
         """Refuse data that is too small; a test pass takes one image a rank, see `begin`."""
@@ -116,6 +117,8 @@ class Scoring:
         )
         unmade = ("seed", "images_seen", "ema") if images_seen is None else ()
         known: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
+        if self.reals is not None and self.reals.held_out:
+            known["held_out"] = True
         if sampler.labels:
             known["classes"] = sampler.classes
         if size := growth_state(sampler.generator):

@@ -30,10 +30,14 @@ class Study(Scorer):
             the checkpoint; before anything is scored.
     """
 
-    def __init__(self, question: Question) -> None:
+    def __init__(
+        self,
+        question: Question,
+        held_out: bool = False,  # reals are those of the side of the data that is not trained on
+    ) -> None:
         super().__init__()
         self.question = question
-        self.scoring = Scoring(question.suite, question.cache, question.monitor)
+        self.scoring = Scoring(question.suite, question.cache, question.monitor, held_out)
         self.findings = Findings()
 
     @property

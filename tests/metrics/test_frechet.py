@@ -174,3 +174,19 @@ def test_regular_covariances_need_no_singular_values(monkeypatch):
     monkeypatch.setattr(torch.linalg, "svdvals", refused)
     monkeypatch.setattr(torch.linalg, "eigh", refused)
     assert fid(real, fake) == pytest.approx(expected, rel=1e-6)
+
+
+def test_dead_features_where_lapack_does_not_converge(monkeypatch):
+    """Two axis-aligned Gaussians in 6 of 64 dimensions: sum of (a - b)^2 of deviations and means.
+
+    With so many zeros LAPACK gives up now and then, which depends on its build.
+    """
+
+    def fails(matrix):
+        raise torch.linalg.LinAlgError("failed to converge")
+
+    monkeypatch.setattr(torch.linalg, "eigh", fails)
+    first, second = torch.zeros(2, 64, dtype=torch.float64)
+    first[:6], second[:6] = torch.arange(1.0, 7), torch.tensor([2.0, 0, 5, 1, 0, 9])
+    found = frechet_distance(first, first.square().diag(), second, second.square().diag())
+    assert found == pytest.approx(2 * (first - second).square().sum().item(), rel=1e-12)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ganlab.checks.places import file_named
+from ganlab.metrics.eigen import eigen
 from ganlab.nn.tracing import Reached, observed, recorded
 from ganlab.sampling import Sampler, batched, has_styles
 from ganlab.storage.arrays import ArrayArchive
@@ -70,7 +71,7 @@ def leading(matrix: Tensor, num: int) -> tuple[Tensor, Tensor]:
 
 def eigenvectors(gram: Tensor) -> tuple[Tensor, Tensor]:
     """Of a positive matrix (N, N), as rows (N, N), and eigenvalues, (N,): the largest first."""
-    values, vectors = torch.linalg.eigh(gram)  # ascending
+    values, vectors = eigen(gram)
     return vectors.T.flip(0), values.clamp(min=0).flip(0)
 
 
