@@ -12,7 +12,7 @@ def eigen(covariance: Tensor) -> tuple[Tensor, Tensor]:
     """
     try:
         values, vectors = torch.linalg.eigh(covariance)
-    except torch.linalg.LinAlgError:
+    except RuntimeError:  # LinAlgError, which torch does not export to type checkers
         vectors, values, _ = torch.linalg.svd(covariance)
         return values.flip(0), vectors.flip(1)
     return values, vectors
