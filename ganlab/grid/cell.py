@@ -194,11 +194,17 @@ def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
     if last.is_file() or state(directory) == "done":  # there is something to lose
         refuse_other_settings(older, cell)
     whole = state(directory) == "done" and not damage(directory)
-    if whole and older.inputs == cell.inputs and long_enough(cell):
+    if whole and reads_the_same(older, cell) and long_enough(cell):
         return "skip", None
     if cell.kind == "train" and last.is_file():
         return "continue", str(last)
     return "start", cell.config.get("ckpt")
+
+
+def reads_the_same(older: Cell, cell: Cell) -> bool:
+    """Whether an evaluation is of the same checkpoint, which may have a name and be no file."""
+    named = cell.kind == "train" or older.config.get("ckpt") == cell.config.get("ckpt")
+    return named and older.inputs == cell.inputs
 
 
 def refuse_another_run(directory: Path) -> None:

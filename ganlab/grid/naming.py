@@ -92,9 +92,12 @@ def is_cell_name(name: object) -> bool:
 
 
 def text_of(value: object) -> str:
-    """A value as text; a checkpoint is named by its run."""
-    text = str(value)
-    return re.sub(r"/checkpoints/(last|best)\.ckpt$", "", text) if text.endswith(".ckpt") else text
+    """A value as text; the last checkpoint of a run is named by the run alone."""
+    return re.sub(r"/checkpoints/(last|(best))\.ckpt$", _of_run, str(value))
+
+
+def _of_run(found: re.Match[str]) -> str:
+    return "/best" if found[2] else ""
 
 
 def _safe(text: str) -> str:

@@ -15,7 +15,7 @@ from ganlab.arguments import quote
 from ganlab.cli import EXPECTED, fail, visible
 from ganlab.grid.cell import GridError
 from ganlab.grid.facts import write_grid
-from ganlab.grid.naming import expected_cells, grid_name, swept_keys
+from ganlab.grid.naming import cell_name, expected_cells, grid_name, swept_keys
 from ganlab.runs.provenance import raw_words
 from ganlab.slurm import AGAIN, requeue
 
@@ -44,7 +44,8 @@ class GridStart(Callback):
         """Find out what the sweep is, pin it and write it down.
 
         Raises:
-            GridError: this process is one of several ranks, or an unknown key of a sweep's file.
+            GridError: this process is one of several ranks, an unknown key of a sweep's file, or
+                two cells of one name.
         """
         refuse_ranks()
         words = raw_words(config.hydra.overrides.task)
@@ -58,6 +59,7 @@ class GridStart(Callback):
         if config.hydra.sweeper._target_ == BASIC:
             loader = GlobalHydra.instance().config_loader()
             expected = expected_cells(words, plain, axes, loader)
+            refuse_namesakes(expected)
         write_grid(directory, str(config.hydra.job.config_name), axes, expected, settings)
         _begun.append(directory)
 
@@ -79,6 +81,26 @@ def refuse_ranks() -> None:
             "a sweep is one process: start it without torchrun or srun; with trainer=ddp "
             "trainer.devices=<number> each cell starts its own ranks"
         )
+
+
+def refuse_namesakes(cells: Sequence[dict[str, Any]]) -> None:
+    """Refuse cells of different values in one directory, of which only the first would run.
+
+    Raises:
+        GridError: names both.
+    """
+    known: dict[str, dict[str, Any]] = {}
+    for cell in cells:
+        if (other := known.setdefault(cell_name(cell), cell)) != cell:
+            pairs = [
+                f"{axis}={other[axis]} and {cell[axis]}"
+                for axis in cell
+                if other[axis] != cell[axis]
+            ]
+            raise GridError(
+                f"{', '.join(pairs)} would be one cell, {cell_name(cell)}: sweep over them in two "
+                "commands, each with a grid.name= of its own"
+            )
 
 
 def grid_settings(config: DictConfig) -> dict[str, Any]:

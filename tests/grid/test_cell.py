@@ -142,6 +142,16 @@ def test_a_finished_evaluation_runs_again_only_for_another_checkpoint(tmp_path):
     assert plan(today()) == ("start", str(file))
 
 
+def test_a_finished_evaluation_of_one_named_checkpoint_is_none_of_another(tmp_path):
+    def of(name):
+        config = {"ckpt": name, "kimg": None}
+        return cell(tmp_path, {"study": "x"}, config, "evaluate", inputs=cells.stamps(config))
+
+    ended(of("faces"))
+    assert plan(of("faces")) == ("skip", None)
+    assert plan(of("eyes")) == ("start", "eyes")
+
+
 def test_other_settings_under_the_same_name_are_refused_by_key(tmp_path):
     ended(cell(tmp_path, {"seed": 0}, {"model": {"lr": 0.1}, "trainer": {"devices": 1}}))
     other = cell(tmp_path, {"seed": 0}, {"model": {"lr": 0.2}, "trainer": {"devices": 4}})

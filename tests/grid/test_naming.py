@@ -72,6 +72,7 @@ def test_cell_names_are_readable_where_they_can_be():
     assert cell_name({"lr": -0.5}) == "lr--0.5"
     assert cell_name({}) == "only"
     assert cell_name({"ckpt": "runs/a/checkpoints/last.ckpt"}) == "ckpt-runs_a"
+    assert cell_name({"ckpt": "runs/a/checkpoints/best.ckpt"}) == "ckpt-runs_a_best"
 
 
 AWKWARD = ["a b", "a_b", "a/b ", "[1,2]", "[1,3]", "x" * 300, "x" * 301, "é", "è", "a+b", "..", ""]

@@ -67,6 +67,16 @@ def test_grid_json_names_every_cell_and_keeps_those_of_earlier_commands(begun):
     assert (facts["kind"], facts["axes"]) == ("train", ["seed"])
 
 
+def test_cells_of_different_values_and_one_name_are_refused_before_anything_is_written(
+    begun, tmp_path
+):
+    line = r"data\.path=a/b and a_b would be one cell, path-a_b: .* grid\.name="
+    with pytest.raises(GridError, match=line):
+        begun("data=folder", "data.path=a/b,a_b", "grid.name=mine")
+    assert not (tmp_path / "outputs").exists()
+    begun("data=folder", "data.path=a/b,a/b", "grid.name=mine")  # the same one twice
+
+
 def test_a_word_replaces_an_axis_of_a_papers_grid(begun):
     config, _ = begun("sweep=norms", "seed=7", "experiment=norms/in,norms/pin")
     facts = read_grid(config.hydra.sweep.dir)
