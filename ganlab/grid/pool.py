@@ -12,7 +12,7 @@ from ganlab.grid import cell as cells
 from ganlab.grid.devices import Devices
 from ganlab.grid.forks import fork, forks
 from ganlab.grid.preparation import Prepared
-from ganlab.grid.process import STOPS, CellProcess, conclude, start, stop
+from ganlab.grid.process import STOPS, CellProcess, conclude, conclude_unstarted, start, stop
 from ganlab.grid.progress import LiveTable
 from ganlab.processes import heeded_signals
 from ganlab.slurm import AGAIN
@@ -84,10 +84,15 @@ class Pool:
                 return
             environment = self.devices.environment(cell.config, places) | announced()
             begin = fork if forks(cell.config, environment) else start
-            process = begin(directory, environment, directory / cells.LOG)
-            self.running[directory] = Running(process, places)
-            self.states[directory] = "running"
             del waiting[directory]
+            try:
+                process = begin(directory, environment, directory / cells.LOG)
+            except OSError as error:  # no memory for a process, or the folder is gone
+                self.states[directory] = conclude_unstarted(directory, error)
+                self.devices.give_back(places)
+            else:
+                self.running[directory] = Running(process, places)
+                self.states[directory] = "running"
 
     def collect(self) -> None:
         """Take note of the cells that have ended."""

@@ -150,9 +150,9 @@ def conclude(
     """Complete the record of an attempt whose process has ended; returns the cell's state.
 
     Only who holds a cell writes about it: where another driver's process runs it, or ran it after
-    ours, its word stands.
+    ours, its word stands. A full disk costs the record, not the other cells.
     """
-    with suppress(GridError), cells.lock(directory, patience=0.5):
+    with suppress(GridError, OSError), cells.lock(directory, patience=0.5):
         known = cells.read_attempt(directory)
         waiting, ours = known.get("state") == "waiting", pid in (None, known.get("pid"))
         if waiting or ours:
@@ -161,6 +161,13 @@ def conclude(
                 end = "interrupted" if stopped else "killed" if returncode < 0 else "failed"
                 facts |= {"state": end, "error": death(returncode)}
             cells.write_attempt(directory, **facts)
+    return cells.state(directory)
+
+
+def conclude_unstarted(directory: Path, error: OSError) -> str:
+    """Record that no process could be started for a cell; returns the cell's state."""
+    with suppress(GridError, OSError), cells.lock(directory, patience=0.5):
+        cells.write_attempt(directory, state="failed", error=f"it was not started: {error}")
     return cells.state(directory)
 
 

@@ -1,5 +1,6 @@
 """The process that drives a grid: devices, a pool that lives through failures, one live table."""
 
+import errno
 import io
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from grids import cell, ended
 
+from ganlab.grid import cell as cells
 from ganlab.grid import devices as devices_of_machine
 from ganlab.grid import pool as pools
 from ganlab.grid.cell import GridError, read_attempt, state
@@ -177,6 +179,38 @@ def test_cells_of_every_fate_are_run_and_told_apart(stand_ins, capsys):
     said = capsys.readouterr().err
     assert "n-1: killed" in said
     assert "n-4: done" in said
+
+
+def test_a_cell_that_cannot_be_started_costs_no_other(stand_ins, monkeypatch):
+    one, other = stand_ins("done", "done")
+    start = pools.start
+
+    def full(directory, *given):
+        if directory == one.cell.directory:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return start(directory, *given)
+
+    monkeypatch.setattr(pools, "start", full)
+    pool = Pool([one, other], Devices([], slots=1))
+    assert list(pool.run().values()) == ["failed", "done"]
+    assert "not started: [Errno 12] Cannot allocate" in read_attempt(one.cell.directory)["error"]
+    assert pool.devices.take(1) == ["slot 0"]
+
+
+def test_a_record_that_a_full_disk_keeps_from_being_written_costs_no_other_cell(
+    stand_ins, monkeypatch
+):
+    one, other = stand_ins("boom", "done")
+    write = cells.write_attempt
+
+    def full(directory, **facts):
+        if directory == one.cell.directory:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(directory, **facts)
+
+    monkeypatch.setattr(cells, "write_attempt", full)
+    states = Pool([one, other], Devices([], slots=1)).run()
+    assert states[other.cell.directory] == "done"
 
 
 def test_no_gpu_serves_two_cells_at_a_time(stand_ins):
