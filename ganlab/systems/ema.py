@@ -51,3 +51,7 @@ class ExponentialAverage:
         torch._foreach_lerp_(list(average.parameters()), list(source.parameters()), weight=weight)
         for target, buffer in zip(average.buffers(), source.buffers(), strict=True):
             target.copy_(buffer)
+
+
+AVERAGE = ExponentialAverage()  # where nothing is said
+NO_AVERAGE = ExponentialAverage(half_life_kimg=1e-9)  # a millionth of an image: none weighs on

@@ -30,7 +30,7 @@ from ganlab.systems.checks import (
 )
 from ganlab.systems.conditioning import Conditioner
 from ganlab.systems.drawing import Draw, Drawing
-from ganlab.systems.ema import ExponentialAverage
+from ganlab.systems.ema import AVERAGE, ExponentialAverage
 from ganlab.systems.growth import (
     Growth,
     batches_of,
@@ -82,7 +82,7 @@ class GAN(Training):
         | None = None,  # name -> (images, latents, condition, stages) -> scalar, on G's own draw
         intervals: Mapping[str, int]
         | None = None,  # name -> apply every k-th step, k times as strong
-        ema: ExponentialAverage | None = None,  # None = the defaults of ExponentialAverage
+        ema: ExponentialAverage | None = AVERAGE,  # None = none: the weights as they stand
         conditioner: Conditioner | None = None,  # batch -> batch and what the networks are told
         power_averages: PowerAverages | None = None,  # kept beside the ordinary one; None = none
         growth: Growth | None = None,  # images seen -> stage; None = networks stay as they are

@@ -15,7 +15,7 @@ from ganlab.networks.base import Generator
 from ganlab.nn.randomness import derived_seed
 from ganlab.nn.ranks import average_gradients
 from ganlab.systems.early_stopping import Patience
-from ganlab.systems.ema import ExponentialAverage
+from ganlab.systems.ema import NO_AVERAGE, ExponentialAverage
 from ganlab.systems.optimizers import renew_settings, set_rates, step_alike
 from ganlab.systems.random_state import (
     FORMAT,
@@ -59,7 +59,7 @@ class Training(System):
     def begin(self, ema: ExponentialAverage | None, seed: int, kimg: float) -> None:
         """Stand at the state of a run that has seen no image."""
         self.automatic_optimization = False
-        self.ema, self.seed, self.kimg = ema or ExponentialAverage(), seed, kimg
+        self.ema, self.seed, self.kimg = ema or NO_AVERAGE, seed, kimg
         self.images_seen = self.images_before = self.steps = self.images_at_ema = 0
         self.running_means, self.recipe = RunningMeans(), {}
         self.mid_step = self.mid_tick = False

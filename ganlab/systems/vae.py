@@ -11,7 +11,7 @@ from ganlab.data.batch import Batch
 from ganlab.losses.variational import kl_divergence, reparameterize, squared_error
 from ganlab.networks.base import Encoder, Generator
 from ganlab.systems.checks import check_network
-from ganlab.systems.ema import ExponentialAverage
+from ganlab.systems.ema import AVERAGE, ExponentialAverage
 from ganlab.systems.nonfinite import NonFiniteError, bad_parameter, is_broken
 from ganlab.systems.optimizers import optimizer_of
 from ganlab.systems.schedules import Schedule
@@ -39,7 +39,7 @@ class VAE(Training):
         generator: Generator,  # the decoder
         optimizer: Callable[..., Optimizer],  # parameters of both -> optimizer
         kl_weight: float = 1.0,  # 0.0 = an autoencoder
-        ema: ExponentialAverage | None = None,  # None = the defaults of ExponentialAverage
+        ema: ExponentialAverage | None = AVERAGE,  # None = none: the weights as they stand
         seed: int = 0,
         kimg: float = 1000.0,  # length of the run in thousands of images
         schedule: Schedule | None = None,  # images seen -> share of the learning rate; None = all

@@ -153,6 +153,15 @@ def test_averages_follow_by_their_half_life_and_always_evaluate():
         assert any(not torch.equal(before[key], now[key]) for key in now)
 
 
+def test_without_an_average_the_networks_stand_in_its_place():
+    assert vae().ema == ExponentialAverage()
+    system = vae(kimg=0.016, ema=None)
+    fit(system)
+    for name in ("encoder", "generator"):
+        average, network = (system.networks()[key].state_dict() for key in (f"{name}_ema", name))
+        assert [key for key in network if not torch.equal(average[key], network[key])] == []
+
+
 def test_reconstructions_come_from_the_averages():
     system = vae().eval()
     images = torch.rand(3, 1, 32, 32) * 2 - 1
