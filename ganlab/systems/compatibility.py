@@ -17,6 +17,10 @@ from ganlab.systems.schema import DAMAGED, is_finite
 from ganlab.systems.training import Training
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")  # of Adam, shaped as their parameter
+OTHERS = (  # of a forced resume, which compares no settings
+    "; the file is damaged, or of optimizers of another kind than this config's "
+    "(_target_, amsgrad), with which resume=force cannot go on"
+)
 ORDER = ("ready", "started", "processed", "completed")  # of Lightning's counts, none above another
 
 
@@ -33,7 +37,8 @@ def unfitting(checkpoint: Mapping[str, Any], system: Training, trainer: Trainer)
         if checkpoint["pytorch-lightning_version"] == lightning.__version__:
             fitting_counts(checkpoint["loops"], fresh_counts(trainer), "loops")
     except Unfit as unfit:
-        return f"{unfit}{DAMAGED}"
+        forced = not system.exact_resume and str(unfit).startswith("optimizer_states")
+        return f"{unfit}{OTHERS if forced else DAMAGED}"
     return None
 
 
@@ -120,18 +125,26 @@ def _same(one: object, other: object) -> bool:
 
 def fitting_moments(saved: Mapping[Any, Any], optimizer: Optimizer, place: str) -> None:
     """Refuse moments of no parameter, of another shape, not finite, or not all there."""
-    parameters = [each for group in optimizer.param_groups for each in group["params"]]
-    adam = isinstance(optimizer, torch.optim.Adam)
+    groups = optimizer.param_groups
+    parameters = [(each, read_of(optimizer, group)) for group in groups for each in group["params"]]
     for key, state in saved.items():
         where = f"{place}.{key}"
         if not is_count(key) or key >= len(parameters):
             refuse(place, f"of parameter {text_of(key)}", f"of parameters below {len(parameters)}")
         mapping(state, where)
-        for name in ("step", "exp_avg", "exp_avg_sq") if adam else ():
+        parameter, read = parameters[key]
+        for name in read:
             if name not in state:
                 raise Unfit(f"{where}.{name} is missing")
         for name, value in state.items():
-            fitting_moment(name, value, parameters[key], f"{where}.{name}")
+            fitting_moment(name, value, parameter, f"{where}.{name}")
+
+
+def read_of(optimizer: Optimizer, group: Mapping[str, Any]) -> list[str]:
+    """What a step reads of a parameter's state, where that is known."""
+    if not isinstance(optimizer, torch.optim.Adam):
+        return []
+    return ["step", "exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else [])]
 
 
 def fitting_moment(name: object, value: object, parameter: Tensor, place: str) -> None:

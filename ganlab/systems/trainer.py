@@ -36,11 +36,12 @@ def make_trainer(
     """Build it: no epochs, no step limit, no sampler, bar, checkpoint or log cadence of its own.
 
     Raises:
-        ValueError: there is no such accelerator here, or several processes would not train one
-            network; says what would do.
+        ValueError: there is no such accelerator here, weights would not be stored in single
+            precision, or several processes would not train one network; says what would do.
     """
     quieten()
     refuse_absent(accelerator)
+    refuse_stored(precision)
     speed = Speed(tf32, fused, compile, resident_mb)
     callbacks = [*(callbacks or []), *([ChannelsLast()] if channels_last else []), speed]
     trainer = Trainer(
@@ -81,6 +82,19 @@ def refuse_absent(accelerator: str) -> None:
         raise ValueError(
             f"trainer.accelerator={accelerator} (trainer=gpu), and torch {torch.__version__} sees "
             "no GPU here: trainer=cpu works without one"
+        )
+
+
+def refuse_stored(precision: str) -> None:
+    """Refuse to store weights and images in another precision than single.
+
+    Raises:
+        ValueError: names the key and what it takes.
+    """
+    if str(precision).endswith("true") and precision != "32-true":
+        raise ValueError(
+            f"trainer.precision={precision} would store weights and images so, and here they are "
+            "in single precision: 32-true, or bf16-mixed for half the bits in convolutions"
         )
 
 

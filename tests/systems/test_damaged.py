@@ -150,6 +150,25 @@ def test_a_field_is_named_with_its_file(bench, path, value, tmp_path):
     assert "\n" not in line
 
 
+@pytest.mark.parametrize(
+    ("settings", "missing"),
+    [
+        ({"_target_": "torch.optim.SGD", "lr": 0.1}, r"param_groups\[0\]\.momentum"),
+        ({"_target_": "torch.optim.Adam", "amsgrad": True}, r"state\.0\.max_exp_avg_sq"),
+    ],
+)
+def test_optimizers_of_another_kind_are_told_to_a_forced_resume(bench, settings, missing, tmp_path):
+    file = tmp_path / "checkpoints" / "last.ckpt"
+    file.parent.mkdir()
+    torch.save(bench.checkpoint, file)
+    config = altered(bench.config, "ckpt", str(file))
+    config.run_dir, config.kimg, config.resume = str(tmp_path), 0.016, "force"
+    config.model.generator_optimizer = {"_partial_": True, **settings}
+    line = rf"{missing} is missing; the file is damaged, or of optimizers of another kind"
+    with pytest.raises(CheckpointError, match=line):
+        train(config)
+
+
 def test_weights_that_are_not_finite_are_not_evaluated(bench, tmp_path):
     name = next(iter(bench.checkpoint["state_dict"]))
     tensor = torch.full_like(bench.checkpoint["state_dict"][name], float("nan"))

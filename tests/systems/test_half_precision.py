@@ -121,3 +121,10 @@ def test_gradients_in_half_precision_are_those_of_single_up_to_its_rounding():
         rounded = gradient()
     assert not torch.equal(rounded, exact)
     assert (rounded - exact).norm() < 0.05 * exact.norm()
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "16-true", "64-true"])
+def test_weights_are_stored_in_single_precision_alone(precision):
+    line = rf"trainer\.precision={precision} would store .* 32-true, or bf16-mixed"
+    with pytest.raises(ValueError, match=line):
+        make_trainer("cpu", precision=precision)
