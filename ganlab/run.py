@@ -314,8 +314,11 @@ def build_study(settings: Settings) -> Study:
     """The study; one that takes an `opener` is told how to open other checkpoints."""
     node, extra = settings["study"], settings["allow_targets"]
     offered = {"opener": partial(generator_of, allow_targets=extra)}
-    study: Study | Question = build(node, "study", extra, offered)
-    return Study(study) if isinstance(study, Question) else study
+    built: Study | Question = build(node, "study", extra, offered)
+    study = Study(built) if isinstance(built, Question) else built
+    if study.scoring.suite is not None and node.get("suite") != settings["metrics"]:
+        study.scoring.suite.key = "study.suite"  # it asks for images of its own
+    return study
 
 
 def sources(system: System, datamodule: LightningDataModule) -> Settings:

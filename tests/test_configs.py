@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from ganlab.cli import conf_dir
 from ganlab.config import ConfigError, check
-from ganlab.run import build_system, check_config, evaluate, recipe, train
+from ganlab.run import build_study, build_system, check_config, evaluate, recipe, train
 from ganlab.runs.classes import count_classes
 from ganlab.runs.settings import check_top_level
 
@@ -91,6 +91,15 @@ def test_every_option_of_evaluate_composes_and_fits_its_signature(group, option)
     if group == "features":
         extra = ["data=fashion_mnist"]
     settings_of("evaluate", [f"{group}={option}", "ckpt=x", *extra])
+
+
+@pytest.mark.parametrize(
+    ("study", "key"), [("scores", "metrics"), ("artifact_detection", "study.suite")]
+)
+def test_a_suite_knows_by_which_keys_its_images_are_counted(study, key):
+    words = [f"study={study}", "ckpt=x", "data=synthetic", "features=classifier"]
+    settings = OmegaConf.to_container(composed("evaluate", words), resolve=True)
+    assert build_study(settings).scoring.suite.key == key
 
 
 @pytest.mark.parametrize("experiment", experiments())

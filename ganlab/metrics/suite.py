@@ -28,6 +28,8 @@ class Suite:
     It is a plain object on purpose: as a submodule it would put the extractor into checkpoints.
     """
 
+    key = "metrics"  # its place in the config, or that of a study's own
+
     def __init__(
         self,
         extractor: Extractor,  # images in [-1, 1] -> named features
@@ -130,11 +132,13 @@ class Suite:
         wanted = num_images if self.num_real is None else self.num_real
         if wanted > num_images:
             fake = min(self.num_fake, num_images)
-            without = "".join(f" ~metrics.metrics.{name}" for name in self.unfit(num_images, fake))
+            left_out = self.unfit(num_images, fake)
+            without = "".join(f" ~{self.key}.metrics.{name}" for name in left_out)
+            way = f"{self.key}.num_real={num_images} {self.key}.num_fake={fake}{without} would fit"
+            default = ", and so does metrics=available, the default of train and evaluate"
             raise ValueError(
-                f"metrics.num_real={wanted} asks for more real images than exist: the data has "
-                f"{num_images}. metrics.num_real={num_images} metrics.num_fake={fake}{without} "
-                "would fit, and so does metrics=available, the default of train and evaluate"
+                f"{self.key}.num_real={wanted} asks for more real images than exist: the data has "
+                f"{num_images}. {way}{default if self.key == Suite.key else ''}"
             )
         self.check_sizes(wanted, self.num_fake)
         self._expected_real = wanted
@@ -143,7 +147,7 @@ class Suite:
     def check_sizes(self, num_real: int | None, num_fake: int) -> None:
         """Raise ValueError, with the score's key, where so few images leave it undefined."""
         for name, why in self.unfit(num_real, num_fake).items():
-            key = f"metrics.metrics.{name}"
+            key = f"{self.key}.metrics.{name}"
             raise ValueError(f"{key}: {why}; ~{key} leaves it out")
 
     def check_resolution(self, resolution: int) -> None:

@@ -143,6 +143,14 @@ def test_what_is_asked_for_and_not_there_names_the_keys_that_fit():
     assert Suite(Projection(), fitting, 15, 15).check_available(15) == 15
 
 
+def test_a_studys_own_suite_is_told_by_its_own_keys():
+    own = suite()
+    own.key = "study.suite"
+    line = r"^study\.suite\.num_real=61 .* study\.suite\.num_fake=15 ~study\.suite\.metrics.* fit$"
+    with pytest.raises(ValueError, match=line):
+        own.check_available(15)
+
+
 def test_a_protocol_that_may_shrink_compares_as_many_as_there_are():
     scored = suite(reducible=NUM)
     assert scored.fit(NUM) == scored.fit(NUM + 1) == ""
