@@ -89,9 +89,9 @@ class Group:
     seeds: list[Key] = field(default_factory=list)  # of each score
 
     def value(self, metric: str) -> float | None:
-        """The mean over its runs, with spread; None without a score."""
-        values = [float(each["value"]) for each in self.scores if each["metric"] == metric]
-        return Mean.of(values) if values else None
+        """The mean over its seeds, with spread; None without a score."""
+        values = self.by_seed(metric)
+        return Mean.of([*values.values()]) if values else None
 
     def by_seed(self, metric: str) -> dict[Any, float]:
         """What runs with these seeds had, measured so; of two runs with the same the later one."""
@@ -110,9 +110,16 @@ class Group:
         return Difference.of([ours[seed] - theirs[seed] for seed in shared])
 
     def count(self) -> int:
-        """How many runs its scores come from."""
-        metrics = [each["metric"] for each in self.scores]
-        return max((metrics.count(metric) for metric in set(metrics)), default=0)
+        """How many seeds its scores come from."""
+        metrics = {each["metric"] for each in self.scores}
+        return max((len(self.by_seed(metric)) for metric in metrics), default=0)
+
+    def again(self) -> list[str]:
+        """Names of scored cells that a later one of the row repeats: of its seeds, measured so."""
+        scored = [cell for cell in self.cells if cell.scores]
+        keys = [(seeds_of(cell), tuple(map(protocol_stamp, cell.scores))) for cell in scored]
+        newest = dict(zip(keys, scored, strict=True))
+        return [c.name for key, c in zip(keys, scored, strict=True) if newest[key] is not c]
 
 
 def grid_table(records: Sequence[CellRecord], choice: Choice) -> Table:
@@ -133,7 +140,7 @@ def grid_table(records: Sequence[CellRecord], choice: Choice) -> Table:
         table = spread_out(groups, axes, across, metrics[0], choice)
     else:
         table = table_of_groups(groups, axes, metrics, choice)
-    table.notes[:0] = notes_on(records, axes)
+    table.notes[:0] = [*notes_on(records, axes), *repeats(groups)]
     return table
 
 
@@ -176,6 +183,13 @@ def group_cells(records: Sequence[CellRecord], axes: Sequence[str]) -> list[Grou
             group.seeds += [seeds_of(record)] * len(found)
     filled = [group for group in groups.values() if group.scores or not inner]
     return filled or list(groups.values())
+
+
+def repeats(groups: Iterable[Group]) -> list[str]:
+    """A note on runs of one row and one seed, which are one run: of a mean they count once."""
+    names = list(dict.fromkeys(name for group in groups for name in group.again()))
+    told = f"{', '.join(names)}: run again with the same seed, and counted once, by the later run"
+    return [told] if names else []
 
 
 def seeds_of(record: CellRecord) -> Key:

@@ -88,6 +88,19 @@ def test_rows_are_compared_with_the_first_over_the_seeds_of_both(norms):
     assert found == [pixel, pixel.low, pixel.high]
 
 
+def test_a_seed_that_was_run_twice_counts_once(tmp_path):
+    """As where a grid of one seed, which is then no axis, is extended by others."""
+    ended(cell(tmp_path, {"model/norm": "in"}), scores={"fid1k": 9.0})
+    for seed, value in enumerate([10.0, 12.0]):
+        ended(cell(tmp_path, {"model/norm": "in", "seed": seed}), scores={"fid1k": value})
+    table = grid_table(collect([tmp_path]), Choice(rows=["model/norm"]))
+    assert [(row["fid1k"], row["fid1k"].spread, row["n"]) for row in table.rows] == [
+        (11.0, pytest.approx(2**0.5), 2)
+    ]
+    note = "norm-in: run again with the same seed, and counted once, by the later run"
+    assert note in table.notes
+
+
 def test_a_common_offset_of_seeds_takes_nothing_from_a_difference(tmp_path):
     """What seeds share cancels in pairs, and would hide the rest from two separate means."""
     luck = [0.0, 5.0, -3.0, 9.0, 2.0]
