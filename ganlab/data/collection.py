@@ -81,7 +81,9 @@ class TwoSided(ABC):
     def held_out(self) -> Source:
         """The side that is not trained on, whole; raises ValueError where both are."""
         if self.split not in ("train", "test"):
-            raise ValueError(f"data.split={self.split} holds nothing out: data.split=train")
+            raise ValueError(
+                f"data.split={self.split} holds nothing out: data.split=train, or data.held_out=0.1"
+            )
         return self.side("test" if self.split == "train" else "train")
 
     @abstractmethod

@@ -18,6 +18,7 @@ from ganlab.data.collection import Collection, Source, TwoSided, content_hash, s
 from ganlab.data.dataset import DecodedFile, ImageDataset, decode, nbytes
 from ganlab.data.decode import MAX_PIXELS, Fitting, checked_show
 from ganlab.data.generated import Generated
+from ganlab.data.held_out import Shares, side_of
 from ganlab.data.no_images import blank_pass
 from ganlab.data.sampler import ImageStream, local_batch
 from ganlab.data.values import Given, Scale, find_scale, stated_scale, to_find
@@ -57,6 +58,8 @@ class ImageData(lightning.LightningDataModule):
         name: str = "images",  # the data set's name in results
         range: Given = None,  # values that are black and white: two, two percentiles, or auto
         show: Sequence[int] | None = None,  # channels of pictures, one or three; None = the first
+        held_out: float = 0.0,  # share of the images that is not trained on, chosen by their names
+        side: str = "train",  # train | test: which of the two these images are
     ) -> None:
         super().__init__()
         scale = stated_scale(range)
@@ -64,7 +67,7 @@ class ImageData(lightning.LightningDataModule):
         self.range = range if range is None or isinstance(range, str) else [*range]
         self.show = checked_show(show, channels)
         local_batch(batch_size, 1)
-        self.source, self.name = source, name
+        self.source, self.name = side_of(source, held_out, side), name
         self.resolution = resolution if isinstance(resolution, int) else [*resolution]
         self.channels, self.batch_size = channels, batch_size
         self.flip, self.seed, self.skip_broken = flip, seed, skip_broken
@@ -175,7 +178,9 @@ class ImageData(lightning.LightningDataModule):
             ValueError: there is none.
         """
         if not isinstance(self.source, TwoSided):
-            raise ValueError(f"data={self.name} has no side that is held out of training")
+            raise ValueError(
+                f"data={self.name} has no side that is held out of training: data.held_out=0.1"
+            )
         other = copy(self)
         other.source, other._dataset, other._checked = self.source.held_out(), None, None
         other._resident = None
@@ -203,7 +208,8 @@ class ImageData(lightning.LightningDataModule):
     @property
     def origin(self) -> dict[str, object] | None:
         """What the images are, for results, where a generator made them."""
-        return self.source.record if isinstance(self.source, Generated) else None
+        source = self.source.source if isinstance(self.source, Shares) else self.source
+        return source.record if isinstance(source, Generated) else None
 
     def batch(self, indices: Tensor, flips: Tensor | None = None) -> Batch:
         """The images at these positions as uint8, mirrored where `flips` says so."""

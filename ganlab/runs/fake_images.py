@@ -18,7 +18,9 @@ from ganlab.runs.settings import check_packages
 from ganlab.studies import Scores
 from ganlab.systems.stored_images import StoredImageSystem
 
-OWN = ("_target_", "name", "path", "labels", "images", "flip")  # of the reals alone
+OWN = (  # of the reals alone
+    *("_target_", "name", "path", "labels", "images", "flip", "held_out", "side"),
+)
 TARGET = "ganlab.data.any_images"
 
 
