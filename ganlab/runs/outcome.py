@@ -167,12 +167,20 @@ def is_finished(checkpoint: Settings, settings: Settings, older: Settings) -> bo
         print("all images were seen before; what is left are scores and report", file=sys.stderr)
         return False
     catch_up(Path(settings["run_dir"]))
-    way = patience.told if patience.exhausted else f"kimg={2 * kimg:g} would go on"
+    way = patience.told if patience.exhausted else f"{longer(settings)} would go on"
     print(
         f"nothing to train: this run is finished, {seen / 1000:g} of {kimg:g} kimg; {way}",
         file=sys.stderr,
     )
     return True
+
+
+def longer(settings: Settings) -> str:
+    """Words that lengthen a run; a schedule up to its end stays as it was."""
+    kimg = settings["kimg"]
+    schedule = settings.get("model", {}).get("schedule") or {}
+    stays = [f"model.schedule.until_kimg={kimg:g}"] if schedule.get("until_kimg") == kimg else []
+    return " ".join([f"kimg={2 * kimg:g}", *stays])
 
 
 def ended_early(system: Training) -> Settings:

@@ -99,6 +99,18 @@ def test_a_lengthened_run_that_was_killed_in_its_scores_is_not_finished(tmp_path
     assert is_finished({"images_seen": 1000}, settings, shorter | {"images_seen": 1000})
 
 
+@pytest.mark.parametrize(
+    ("until", "words"), [(1.0, "kimg=2 model.schedule.until_kimg=1"), (0.5, "kimg=2")]
+)
+def test_a_finished_run_says_how_it_is_lengthened(tmp_path, capfd, until, words):
+    """Its recipe stays, and with it a schedule that goes up to its end."""
+    done = {"status": "done", "kind": "train", "images_seen": 1000, "scores": []}
+    model = {"schedule": {"until_kimg": until}}
+    settings = {"kimg": 1.0, "run_dir": str(tmp_path), "model": model}
+    assert is_finished({"images_seen": 1000}, settings, done)
+    assert f"1 of 1 kimg; {words} would go on" in capfd.readouterr().err
+
+
 def test_a_run_whose_patience_ended_is_finished_and_its_branch_is_not(tmp_path):
     waited = {"best": 1.0, "metric": "fid", "waited": 3, "looked_at": 500}
     checkpoint = {"images_seen": 500, "patience": waited}
