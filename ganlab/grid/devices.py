@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ganlab.checks.ranges import text_of
 from ganlab.grid.cell import GridError
 from ganlab.grid.preparation import lone_environment
 
@@ -32,11 +33,28 @@ def visible_gpus() -> list[str]:
     return [str(i) for i, _ in enumerate(re.findall(r"^GPU \d+:", answer.stdout, re.MULTILINE))]
 
 
+def listed(devices: object) -> list[str]:
+    """GPUs that a launcher is told, by number or name.
+
+    Raises:
+        GridError: no list of them, or one that names a GPU twice.
+    """
+    names = [*devices] if isinstance(devices, Sequence) and not isinstance(devices, str) else None
+    if names is None or not all(type(each) in (int, str) for each in names):
+        raise GridError(
+            f"hydra.launcher.devices={text_of(devices)} should be a list of GPUs, as in "
+            "hydra.launcher.devices=[0,1], or null for all"
+        )
+    if len(set(map(str, names))) < len(names):
+        raise GridError(f"hydra.launcher.devices={text_of(devices)} names a device twice")
+    return [*map(str, names)]
+
+
 class Devices:
     """A pool of places: GPUs, or slots of a CPU. A cell takes one or several and gives them back.
 
     Raises:
-        GridError: `devices` names a GPU twice, or a number is not positive.
+        GridError: `devices` is no list of GPUs or names one twice, or a number is no count.
     """
 
     def __init__(
@@ -46,14 +64,14 @@ class Devices:
         cells_per_device: int = 1,  # cells that share a GPU
         threads: int | None = None,  # of each process; None = an equal share of the cores
     ) -> None:
-        gpus = visible_gpus() if devices is None else [str(each) for each in devices]
-        if len(set(gpus)) < len(gpus):
-            raise GridError(f"hydra.launcher.devices names a device twice: {', '.join(gpus)}")
-        for key, value in (("slots", slots), ("cells_per_device", cells_per_device)):
-            if value is not None and value < 1:
-                raise GridError(f"hydra.launcher.{key}={value} should be at least 1")
-        if threads is not None and threads < 1:
-            raise GridError(f"hydra.launcher.threads={threads} should be at least 1")
+        gpus = visible_gpus() if devices is None else listed(devices)
+        counts = {"slots": slots, "cells_per_device": cells_per_device, "threads": threads}
+        for key, value in counts.items():
+            optional = value is None and key != "cells_per_device"
+            if not optional and (type(value) is not int or value < 1):
+                raise GridError(
+                    f"hydra.launcher.{key}={text_of(value)} should be a whole number, at least 1"
+                )
         self.gpus = gpus
         count = len(gpus) * cells_per_device or slots or max(1, cores() // CORES_A_SLOT)
         self.free = [gpus[i % len(gpus)] if gpus else f"slot {i}" for i in range(count)]

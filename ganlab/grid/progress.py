@@ -11,8 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from ganlab.checks.ranges import text_of
 from ganlab.cli import visible
 from ganlab.grid import cell as cells
+from ganlab.grid.cell import GridError
 from ganlab.storage import irregularity
 
 TIMING = ("images_per_second", "seconds_left")
@@ -102,13 +104,19 @@ def align(rows: Sequence[Sequence[str]], width: int) -> list[str]:
 
 
 class LiveTable:
-    """One table of all cells: redrawn in place on a terminal, else a line when a state changes."""
+    """One table of all cells: redrawn in place on a terminal, else a line when a state changes.
+
+    Raises:
+        GridError: `seconds` is no number.
+    """
 
     def __init__(
         self,
         seconds: float = 2.0,  # least time between two drawings
         stream: TextIO | None = None,  # None = standard error
     ) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise GridError(f"hydra.launcher.seconds={text_of(seconds)} should be a number")
         self.seconds = seconds
         self.stream = sys.stderr if stream is None else stream
         self.drawn = 0  # lines of the last drawing

@@ -95,6 +95,11 @@ def test_threads_are_shared_out(monkeypatch):
     ("options", "key"),
     [
         ({"devices": [0, 0]}, "devices"),
+        ({"devices": 0}, "devices=0 should be a list of GPUs, as in"),
+        ({"devices": [0.5]}, "devices"),
+        ({"devices": [], "slots": "two"}, "slots=two"),
+        ({"threads": 1.5}, "threads=1.5"),
+        ({"cells_per_device": None}, "cells_per_device"),
         ({"devices": [], "slots": 0}, "slots"),
         ({"cells_per_device": 0}, "cells_per_device"),
         ({"threads": 0}, "threads"),
@@ -103,6 +108,11 @@ def test_threads_are_shared_out(monkeypatch):
 def test_settings_that_no_machine_has(options, key):
     with pytest.raises(GridError, match=f"hydra.launcher.{key}"):
         Devices(**options)
+
+
+def test_a_table_is_drawn_every_so_many_seconds():
+    with pytest.raises(GridError, match=r"hydra\.launcher\.seconds=often should be a number"):
+        LiveTable("often")
 
 
 def test_a_cell_is_told_of_no_larger_job(monkeypatch):
