@@ -39,6 +39,7 @@ EXTRAS = {  # what begins the names of options that come with a plugin -> the ex
     "hydra/launcher/ray": "ray",
 }
 PLUGIN = r"Unknown plugin class : 'hydra_plugins\.hydra_(submitit|ray|optuna)\w*"  # of an extra
+NO_SLURM = r'Could not detect "srun"'  # of its launcher
 STOPPED_EARLY = "stopped before anything was trained"
 
 
@@ -137,7 +138,7 @@ def run(
     except EXPECTED as error:
         fail(error)
     except RuntimeError as error:
-        if not re.match(PLUGIN, str(error)):
+        if not re.match(f"{PLUGIN}|{NO_SLURM}", str(error)):
             raise
         fail(error)
     except KeyboardInterrupt:
@@ -244,6 +245,8 @@ def _shortened(line: str, most: int = 1600) -> str:
 
 
 def _unknown_key(key: str) -> str:
+    if key.startswith("grid.table."):  # empty until something is put there
+        return f"{key} is not there yet: +{key}=<value> puts it there"
     return f"there is no config key {key}{nearest(key, known_keys())}"
 
 
@@ -283,6 +286,13 @@ def _is_group(*parts: str) -> bool:
 def _no_plugin(name: str) -> str:
     extra = "slurm" if name == "submitit" else name
     return f"Hydra's plugin for {name} is not installed: pip install 'ganlab[{extra}]'"
+
+
+def _no_slurm() -> str:
+    return (
+        "hydra/launcher=slurm sends cells to SLURM with srun, which is not here: start the grid on "
+        "a machine of the cluster, or leave the launcher out"
+    )
 
 
 def _not_there(of: str, key: str) -> str:
@@ -336,6 +346,7 @@ EXPLANATIONS: list[tuple[str, Callable[..., str]]] = [
     (r"Key '[^']*' (?:is )?not in .*?full_key: (\S+)", _unknown_key),
     (r"Could not find '([^']+)'", _unknown_option),
     (PLUGIN, _no_plugin),
+    (NO_SLURM, _no_slurm),
     (r"Interpolation key '([^']+)' not found.*full_key: (\S+)", _not_there),
     (r"Missing mandatory value: (\S+)", _missing_value),
     (r"HydraConfig was not set(?:.*full_key: (\S+))?", _without_folder),

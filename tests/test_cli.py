@@ -137,6 +137,11 @@ def test_mistyped_key(complaint, argument, wrong, right):
     assert f"did you mean {right}?" in line
 
 
+def test_a_key_of_a_grids_table_is_added(complaint):
+    line = complaint("train.py", *TINY, "grid.table.rows=[seed]")
+    assert line == "error: grid.table.rows is not there yet: +grid.table.rows=<value> puts it there"
+
+
 def test_mistyped_key_in_a_global_experiment(complaint, tmp_path):
     folder = tmp_path / "experiment"
     folder.mkdir()
@@ -487,6 +492,20 @@ def test_a_plugin_that_is_not_there_names_its_extra(option, message):
     assert said.stderr.startswith("error: ")
     assert message in said.stderr
     assert said.stderr.count("\n") == 1
+
+
+def test_without_slurm_its_launcher_is_one_line_with_the_way_out(monkeypatch, capsys):
+    from ganlab.cli import run
+
+    def main():  # the launcher's words
+        raise RuntimeError('Could not detect "srun", are you indeed on a slurm cluster?')
+
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises(SystemExit):
+        run(main)
+    said = capsys.readouterr().err
+    assert said.startswith("error: hydra/launcher=slurm")
+    assert said.endswith("on a machine of the cluster, or leave the launcher out\n")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
