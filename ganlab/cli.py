@@ -8,7 +8,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -62,6 +62,12 @@ def visible(text: str) -> str:
 def _escape(character: str) -> str:
     byte = ord(character) - 0xDC00  # of a file's name that is no text, as Python keeps it
     return f"\\x{byte:02x}" if 128 <= byte < 256 else ascii(character)[1:-1]
+
+
+def tell(text: str) -> None:
+    """Say a line on standard error; a run outlives the terminal or the pipe that hears it."""
+    with suppress(OSError):
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def plain_warning(message: object, *_: object, **__: object) -> str:

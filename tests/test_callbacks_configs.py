@@ -6,15 +6,19 @@ import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import composing
 import pytest
 from hydra import compose, initialize_config_dir
 
 from ganlab import callbacks
+from ganlab.callbacks import RhoHistogram
 from ganlab.callbacks.observer import tolerate
 from ganlab.config import ConfigError, build, resolve
 from ganlab.loggers import CSVLog, Guarded
+from ganlab.networks import stylegan
+from ganlab.nn.norm import PixelInstanceNorm
 from ganlab.run import build_all, train
 from ganlab.runs.recipes import check_config
 
@@ -137,3 +141,14 @@ def test_a_picture_that_was_not_written_is_told_with_what_helps_alone(number, ad
     with pytest.warns(UserWarning, match=r"x\.png was not written") as told, tolerate("x.png"):
         raise OSError(number, os.strerror(number))
     assert ("free some" in str(told[0].message)) is advice
+
+
+def test_a_histogram_of_rho_that_finds_no_folder_costs_itself(tmp_path):
+    sizes = {"resolution": 8, "channels": 1, "latent_dim": 4, "style_dim": 4, "width": 4}
+    generator = stylegan.Generator(**sizes, mapping_layers=1, norm=PixelInstanceNorm)
+    system = SimpleNamespace(generator_ema=generator, images_seen=8, complete=True)
+    (tmp_path / "figures").touch()
+    with pytest.warns(UserWarning, match=r"figures/rho\.png was not written"):
+        RhoHistogram(tmp_path, 0.001).observe(
+            SimpleNamespace(is_global_zero=True, loggers=[]), system
+        )

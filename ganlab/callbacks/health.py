@@ -1,6 +1,5 @@
 """Signs of collapse that a loss does not show."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +8,7 @@ from lightning import Trainer
 from torch import Tensor
 
 from ganlab.callbacks.observer import Observer, fixed_fakes, log_row
+from ganlab.cli import tell
 from ganlab.data.positions import random_positions, stored_images
 from ganlab.nn.growing import growth_state
 from ganlab.systems.training import Training
@@ -112,7 +112,7 @@ class Health(Observer):
         elif self.outside is not None:
             self.outside += 1
             if self.outside == PATIENCE:
-                print(self.told(fakes, images_seen), file=sys.stderr, flush=True)
+                tell(self.told(fakes, images_seen))
 
     def told(self, fakes: Mapping[str, float], images_seen: int) -> str:
         """What happened, and what usually helps."""

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from ganlab.callbacks.observer import Observer, is_finished
 from ganlab.callbacks.throughput import Pace
+from ganlab.cli import tell
 from ganlab.systems.training import Training
 
 BAR = "{l_bar}{bar}| {n:.1f}/{total:.1f} kimg{postfix}"
@@ -89,7 +90,7 @@ class Progress(Observer):
         text = self.text(system)
         done = min(system.images_seen / 1000, system.kimg)  # a last batch may overshoot
         if self.bar is None:
-            print(f"{done:.1f}/{system.kimg:.1f} kimg, {text}", file=sys.stderr, flush=True)
+            tell(f"{done:.1f}/{system.kimg:.1f} kimg, {text}")
         else:
             self.bar.n = done
             self.bar.set_postfix_str(text)

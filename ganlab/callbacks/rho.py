@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lightning import Trainer
 
-from ganlab.callbacks.observer import Observer, is_finished, log_row
+from ganlab.callbacks.observer import Observer, is_finished, log_row, tolerate
 from ganlab.report.rho import rho_by_resolution, rho_drawing
 from ganlab.systems.training import Training
 
@@ -37,4 +37,6 @@ class RhoHistogram(Observer):
         means = {f"rho/{size}": values.mean().item() for size, values in rho.items()}
         log_row(trainer, means, system.images_seen)
         if is_finished(system):
-            rho_drawing(rho, self.bins).save(self.directory / "figures" / "rho.png")
+            place = self.directory / "figures" / "rho.png"
+            with tolerate(place):
+                rho_drawing(rho, self.bins).save(place)

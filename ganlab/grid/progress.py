@@ -152,13 +152,17 @@ class LiveTable:
         lines = align([HEADER, *kept], size.columns)
         lines += [f"... and {hidden} more"] if hidden else []
         up = f"\x1b[{self.drawn}A" if self.drawn else ""
-        self.stream.write(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
-        self.stream.flush()
+        self.put(up + "".join(f"\x1b[2K{line}\n" for line in lines) + "\x1b[J")
         self.drawn, self.drawn_at = len(lines), time.monotonic()
 
     def say(self, text: str) -> None:
         """A line that stays, above the table."""
         up = f"\x1b[{self.drawn}A\x1b[J" if self.drawn else ""
-        self.stream.write(f"{up}{text}\n")
-        self.stream.flush()
+        self.put(f"{up}{text}\n")
         self.drawn = 0
+
+    def put(self, text: str) -> None:
+        """Write; a grid outlives the terminal or the pipe that it was started at."""
+        with suppress(OSError):
+            self.stream.write(text)
+            self.stream.flush()

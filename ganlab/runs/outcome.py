@@ -12,7 +12,7 @@ from pathlib import Path
 from lightning import Callback
 from omegaconf import DictConfig
 
-from ganlab.cli import visible
+from ganlab.cli import tell, visible
 from ganlab.config import Settings
 from ganlab.places import CHECKPOINTS, KEPT, is_among
 from ganlab.processes import external_rank, heeded_signals
@@ -255,12 +255,12 @@ def conclude(
         write_result(directory, outcome)
     except OSError as error:  # the run's own error, if it had one, is the one to raise
         outcome["exit_code"] = outcome["exit_code"] or 1
-        print(f"error: {directory}/result.json was not written ({error})", file=sys.stderr)
+        tell(f"error: {directory}/result.json was not written ({error})")
         return
     with suppress(OSError, ValueError, KeyError):
         write_report(directory)
     if outcome["status"] != "failed":
-        print(visible(summary(directory, outcome)), file=sys.stderr)
+        tell(summary(directory, outcome))
 
 
 def summary(directory: Path, outcome: Settings) -> str:

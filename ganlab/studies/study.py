@@ -1,11 +1,10 @@
 """The callback that asks a question of a trained generator when `trainer.test` runs."""
 
-import sys
 from typing import Any, cast
 
 from lightning import LightningModule, Trainer
 
-from ganlab.cli import visible
+from ganlab.cli import tell
 from ganlab.scoring.scoring import Scoring, isolate_random_state
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings, write
@@ -95,4 +94,4 @@ class Study(Scorer):
         if bench.directory is not None:
             write(self.findings, bench.directory, bench.ranks.first)
         for line in self.findings.notes if bench.ranks.first else ():
-            print(visible(line), file=sys.stderr)
+            tell(line)

@@ -1,13 +1,13 @@
 """Whether a run's losses left the range in which they mean something."""
 
 import math
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
 from lightning import Trainer
 
+from ganlab.cli import tell
 from ganlab.report.results import divergence_text
 from ganlab.systems.random_state import gather
 from ganlab.systems.training import Training
@@ -51,7 +51,7 @@ def watch(trainer: Trainer, system: Training, means: Mapping[str, float]) -> boo
     system.running_means.diverged = next((each for each in gather(seen_here) if each), None)
     if system.running_means.diverged and not known and trainer.is_global_zero:
         told = divergence_text({"diverged": system.running_means.diverged})
-        print(f"diverged: {told}. {ADVICE}", file=sys.stderr, flush=True)
+        tell(f"diverged: {told}. {ADVICE}")
     return system.running_means.diverged is not None
 
 

@@ -5,7 +5,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
+from ganlab.cli import tell
 from ganlab.processes import is_running, is_stopped
 from ganlab.systems.alarm import Alarm
 from ganlab.systems.checkpoint import Checkpointing
@@ -196,7 +196,7 @@ class Watch(Callback):
         """Say it, leave nobody stopped or alone behind, and exit."""
         self.kill_stopped()
         self.leave()
-        print(f"error: {text}", file=sys.stderr, flush=True)
+        tell(f"error: {text}")
         number = self.alarm.number
         os._exit(1 if number is None else 128 + number)
 

@@ -335,6 +335,17 @@ def test_on_a_terminal_the_table_is_redrawn_in_place_and_fits(tmp_path, monkeypa
     assert stream.getvalue()[len(first) :].startswith(f"\x1b[{first.count(chr(10))}A")
 
 
+def test_a_grid_outlives_the_terminal_that_it_was_started_at(stand_ins, monkeypatch):
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for there in (True, False):
+        monkeypatch.setattr(Gone, "isatty", lambda self, there=there: there)
+        monkeypatch.setattr(sys, "stderr", Gone())
+        assert [*Pool(stand_ins("done"), Devices([], slots=1)).run().values()] == ["done"]
+
+
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (61.4, "1:01"), (3723, "1:02:03")])
 def test_durations(seconds, text):
     assert duration(seconds) == text

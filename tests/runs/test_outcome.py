@@ -1,17 +1,22 @@
 """What a run leaves that was refused before it began."""
 
+import errno
+import io
 import json
 import os
 import signal
+import sys
 import time
 
 import pytest
 import torch
+from fuzzing import tiny
 from omegaconf import OmegaConf
 
 from ganlab.config import ConfigError
 from ganlab.grid.records import collect
 from ganlab.report.results import read_result, write_result
+from ganlab.run import train
 from ganlab.runs import outcome
 from ganlab.runs.outcome import concluding, is_finished, mend_last, refusals_kept, summary
 from ganlab.storage.archive import write_archive
@@ -131,6 +136,24 @@ def test_a_damaged_last_is_mended_from_one_that_is_kept_of_the_end(tmp_path, cap
     mend_last(kept)
     assert load_checkpoint(tmp_path / "checkpoints" / "last.ckpt")["images_seen"] == 1000
     assert f"is now a copy of {kept}" in capfd.readouterr().err
+
+
+class Gone(io.TextIOBase):
+    """A terminal or a pipe that nobody reads any more."""
+
+    def write(self, text):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def isatty(self):
+        return False
+
+
+def test_a_run_outlives_the_terminal_that_it_was_started_at(tmp_path, own_cache, monkeypatch):
+    config = tiny("dcgan", tmp_path / "run", "scores=null")
+    monkeypatch.setattr(sys, "stderr", Gone())
+    result = train(config)
+    assert (result["status"], result["exit_code"]) == ("done", 0)
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").is_file()
 
 
 @pytest.mark.parametrize("number", [*STOPS])
