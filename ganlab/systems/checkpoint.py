@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from ganlab.systems.signals import Stops
 from ganlab.systems.training import Training
 
 BEST = "best.ckpt"
+LEFT_BEHIND = ".left"  # ends the name of what was kept on a course that a run has left
 TAKEN = "the directory was moved or removed while this run wrote it"
 REQUIRED = ("recipe", "images_seen", "state_dict")
 
@@ -191,6 +193,8 @@ class Checkpointing(Checkpoint):
         if branch or (begun.name not in (self.last.name, BEST) and self.is_behind(pl_module)):
             for callback in scorers(trainer):
                 callback.best = None
+        if not branch and not pl_module.exact_resume and trainer.is_global_zero:
+            self.leave_behind(pl_module.images_seen)
         if pl_module.open_tick is not None:
             pl_module.images_before, pl_module.open_tick = pl_module.open_tick, None
             for callback in trainer.callbacks:  # type: ignore[attr-defined]
@@ -201,6 +205,16 @@ class Checkpointing(Checkpoint):
                 self.saved_at = pl_module.images_seen
             self.stops.give_back()
             pl_module.take_random_state()  # the first batch, which would, does not come
+
+    def leave_behind(self, images_seen: int) -> None:
+        """Rename what was kept beyond a moment that a run was forced back to: it has other ones.
+
+        Whoever goes through what a run kept, as `study=averages`, must not meet both.
+        """
+        for path in sorted((self.directory / KEPT).glob("*.ckpt")):
+            if path.stem.isdecimal() and int(path.stem) > images_seen:
+                names = (path.with_name(f"{path.stem}.{n}{LEFT_BEHIND}") for n in count(1))
+                path.rename(next(name for name in names if not name.exists()))
 
     def is_behind(self, system: Training) -> bool:
         """Whether a run went back to before its `best.ckpt`, whose score it then never had."""

@@ -78,6 +78,25 @@ def test_a_run_that_goes_back_before_its_best_has_a_best_of_what_follows(tmp_pat
         assert scorer.best == best
 
 
+def test_what_was_kept_beyond_the_moment_that_a_run_is_forced_back_to_is_renamed(tmp_path):
+    kept = tmp_path / "kept"
+    fit(0.032, Checkpointing(tmp_path, None, keep_every_kimg=0.008))
+    whole = (kept / "000000024.ckpt").read_bytes()
+    for exact in (True, False, False):
+        made = gan(0.016)
+        made.exact_resume = exact
+        data = synthetic(num=40, resolution=32, channels=1, batch_size=8, seed=3)
+        trainer = make_trainer("cpu", callbacks=[Checkpointing(tmp_path, None)])
+        trainer.fit(made, datamodule=data, ckpt_path=kept / "000000016.ckpt", weights_only=True)
+        (kept / "000000040.ckpt").touch()  # of a second course
+        left = {path.name for path in kept.glob("*.left")}
+        assert left >= ({"000000024.1.left", "000000032.1.left"} if not exact else set())
+        assert exact == (kept / "000000024.ckpt").exists()
+    assert (kept / "000000024.1.left").read_bytes() == whole
+    assert {"000000040.1.left", "000000040.2.left"} <= {path.name for path in kept.iterdir()}
+    assert {"000000008.ckpt", "000000016.ckpt"} <= {path.name for path in kept.iterdir()}
+
+
 def test_a_kill_between_the_two_names_costs_neither(tmp_path, monkeypatch):
     """A state that is known to be the best is never the last without being the best on disk."""
     replace = Path.replace
