@@ -5,7 +5,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from ganlab.arguments import (
     value_of,
     without_packages,
 )
+from ganlab.checks.places import free_place
 from ganlab.cli import conf_dir, importing, nearest, one_line_errors, run, stopped_by, visible
 from ganlab.grid.process import run_cell, sweeping
 from ganlab.grid.sweep import table_at_end
@@ -91,12 +92,14 @@ def layers() -> None:
 
 
 def named_checkpoint(
-    words: list[str], command: str
+    words: list[str],
+    command: str,
+    others: Sequence[str] = (),  # what else the command takes: keys, or sections of a config
 ) -> tuple[str, list[str], dict[str, Any] | None]:
     """The checkpoint that words name, packages it may build from, and what they say of its model.
 
     Raises:
-        ValueError: they name none.
+        ValueError: they name none, or a key that the command does not take.
     """
     from ganlab.runs.saved_options import additions
 
@@ -105,6 +108,10 @@ def named_checkpoint(
         raise ValueError(f"say which checkpoint: python -m ganlab {command} ckpt=<file>")
     _, overrides = split_flags(words)
     said = {key_of(each): value_of([each], key_of(each)) for each in overrides}
+    known = ("ckpt", "allow_targets", "model", *others)
+    for key in said:
+        if (section := re.split(r"[./]", key)[0]) not in known:
+            raise ValueError(f"{command} takes no {key}={nearest(section, known)}")
     given = OmegaConf.create({"model": {}})
     for key in (key for key in said if key.startswith("model.")):
         OmegaConf.update(given, key, said[key], force_add=True)
@@ -132,7 +139,8 @@ def convert() -> None:
     given = {key_of(word): value_of([word], key_of(word)) for word in sys.argv[1:]}
     if "in" not in given or "out" not in given or given.keys() - {"in", "out", "layout"}:
         raise ValueError("usage: python -m ganlab convert in=<file> out=<file> [layout=<project>]")
-    print(convert(str(given["in"]), Path(str(given["out"])).expanduser(), given.get("layout")))
+    layout = None if given.get("layout") is None else str(given["layout"])
+    print(convert(str(given["in"]), Path(str(given["out"])).expanduser(), layout))
 
 
 PUSHED = ("ckpt", "repo", "licence", "dry", "out", "private", "allow_targets")
@@ -157,10 +165,13 @@ def push() -> None:
             "[licence=<id>] [dry=true] [out=<folder>] [private=true]"
             + (f"; there is no {wrong[0]}{nearest(wrong[0], PUSHED)}" if wrong else "")
         )
+    for key in ("dry", "private"):
+        if not isinstance(said.get(key, False), bool):
+            raise ValueError(f"{key}={said[key]} should be true or false")
     repo, out = str(said["repo"]), said.get("out")
     out = f"outputs/hub/{repo}" if out is None and said.get("dry") else out
     folder = None if out is None else Path(str(out)).expanduser()
-    licence, private = said.get("licence"), bool(said.get("private"))
+    licence, private = said.get("licence"), said.get("private", False)
     extra = said.get("allow_targets") or []
     print(push(str(said["ckpt"]), repo, licence, folder, private, extra))
 
@@ -175,7 +186,7 @@ def export() -> None:
     """
     from ganlab.runs.export import export
 
-    ckpt, allowed, given = named_checkpoint(sys.argv[1:], "export")
+    ckpt, allowed, given = named_checkpoint(sys.argv[1:], "export", ["out"])
     out = value_of(sys.argv[1:], "out")
     if out is None:
         raise ValueError("say where to: python -m ganlab export ckpt=<file> out=<file.onnx>")
@@ -195,8 +206,8 @@ def explore() -> None:
     parser.add_argument("--port", type=int)
     parser.add_argument("--no-browser", action="store_true")
     said, words = parser.parse_known_args(sys.argv[1:])
-    ckpt, allowed, given = named_checkpoint(words, "explore")
     parts = ("data", "features", "metrics", "allow_targets")  # of what images are compared with
+    ckpt, allowed, given = named_checkpoint(words, "explore", parts)
     compared = [word for word in words if key_of(word).lstrip("~").split(".")[0] in parts]
     try:
         from ganlab.app.page import serve
@@ -268,7 +279,7 @@ def table() -> None:
     words = [argument.partition("=") for argument in without_packages(sys.argv[1:])]
     directories = [Path(word).expanduser() for word, sign, _ in words if not sign]
     said = {key: value for key, sign, value in words if sign}
-    into = Path(said.pop("into")) if "into" in said else None
+    into = free_place(Path(said.pop("into")), "into", folder=True) if "into" in said else None
     if are_judgements(directories):
         print(visible(publish_judgements(directories, said, into)))
         return

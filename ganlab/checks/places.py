@@ -21,6 +21,21 @@ def place_named(named: str | Path, key: str) -> Path:
     return path
 
 
+def free_place(path: Path, key: str, folder: bool = False) -> Path:
+    """The path of a file, or of a folder, that an option wants written, whatever of it is missing.
+
+    Raises:
+        ValueError: a file stands where a folder is to be, or a folder in the file's place.
+    """
+    places = (path, *path.parents) if folder else path.parents
+    there = next((each for each in places if each.exists()), None)
+    if there is not None and not there.is_dir():
+        raise ValueError(f"{key}={path}: {there} is a file, and no folder to write into")
+    if path.is_dir() and not folder:
+        raise ValueError(f"{key}={path} is a folder: name a file in it")
+    return path
+
+
 def file_named(named: str | Path, key: str, takes: str = "") -> Path:
     """The file that an option names; `takes` says what the option takes, for the message.
 

@@ -38,6 +38,7 @@ SUFFIXES = [
     ".avif",
 ]
 
+MOST_WAYS = 100  # to one folder
 ENCRYPTED = 1  # among the flags of a zip archive's member
 
 
@@ -144,17 +145,30 @@ class FolderFiles(Files):
         return content_hash(self.place.resolve(), bool(self.class_names), *map(state, self.keyed))
 
 
-def files_below(folder: Path, within: str = "", above: Sequence[Path] = ()) -> Iterator[str]:
+def files_below(
+    folder: Path,
+    within: str = "",
+    above: Sequence[Path] = (),
+    ways: "Counter[Path] | None" = None,  # how often each folder was come to
+) -> Iterator[str]:
     """Relative paths of all files, links to nothing, pipes and the like, in any order.
 
     Links to folders are followed unless they lead back up.
+
+    Raises:
+        BrokenData: a folder that so many ways lead to, links behind links, that there is no end.
     """
     real = folder.resolve()
     if real in above:
         return
+    ways = Counter() if ways is None else ways
+    ways[real] += 1
+    if ways[real] > MOST_WAYS:
+        reason = f"is come to by more than {MOST_WAYS} links"
+        raise BrokenData([Problem(str(folder), reason, "delete links, or change data.path")])
     for path in folder.iterdir():
         if path.is_dir():
-            yield from files_below(path, f"{within}{path.name}/", (*above, real))
+            yield from files_below(path, f"{within}{path.name}/", (*above, real), ways)
         else:
             yield f"{within}{path.name}"
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
 
-from ganlab.report.markup import one_line
+from ganlab.report.markup import encodable, one_line
 from ganlab.storage.atomic import replace_file
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def png(figure: "Figure", caption: str = "") -> bytes:
     """The figure as a PNG file, the same each time, with its caption as "Description"."""
     picture = io.BytesIO()
     with house_style():
-        metadata = {"Software": None, **({"Description": caption} if caption else {})}
+        metadata = {"Software": None, **({"Description": encodable(caption)} if caption else {})}
         figure.savefig(picture, format="png", metadata=metadata)
     return picture.getvalue()
 
@@ -151,7 +151,7 @@ def npz(numbers: Mapping[str, ArrayLike]) -> bytes:
         for name, values in numbers.items():
             array = io.BytesIO()
             np.lib.format.write_array(array, np.asarray(values), allow_pickle=False)
-            entry = zipfile.ZipInfo(f"{name}.npy")  # dated 1980, the same in every run
+            entry = zipfile.ZipInfo(f"{encodable(name)}.npy")  # dated 1980, the same in every run
             archive.writestr(entry, array.getvalue(), zipfile.ZIP_DEFLATED)
     return data.getvalue()
 

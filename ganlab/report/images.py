@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 from torch import Tensor
 
+from ganlab.report.markup import encodable
 from ganlab.storage.atomic import replace_file
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
@@ -199,7 +200,7 @@ def png(
         raise ValueError(f"cannot write a picture of {picture.dtype} {picture.shape}")
     text = PngImagePlugin.PngInfo()
     for key, value in sorted((metadata or {}).items()):
-        text.add_text(key, str(value))
+        text.add_text(key, encodable(str(value)))
     data = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(
         data, format="PNG", pnginfo=text, compress_level=6

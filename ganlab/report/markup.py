@@ -59,9 +59,14 @@ _LATEX = str.maketrans(
 )
 
 
+def encodable(text: str) -> str:
+    """The text with `?` for the bytes of a file's name that are none, as UTF-8 holds it."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def one_line(text: str) -> str:
     """The text with every run of white space and control characters turned into one space."""
-    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
+    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", encodable(text)).strip()
 
 
 def markdown_text(text: str) -> str:

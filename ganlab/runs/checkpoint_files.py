@@ -99,7 +99,10 @@ def open_file(path: Path) -> Settings:
     """
     content = read_content(path)
     if is_ours(content):
-        return check_content(content, path)
+        own = check_content(content, path)
+        if not ganlab_safetensors.is_one(path):
+            own["recipe"].pop("source", None)  # which a reader of other formats alone may say
+        return own
     if (foreign := identify(of_content(path, content))) is not None:
         return foreign
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ganlab.checks.places import free_place
 from ganlab.interop import (
     ganlab_safetensors,
     genforce_stylegan2,
@@ -94,7 +95,7 @@ def convert(source: str, target: Path, layout: str | None = None, extra: Sequenc
             than a class; a target that is the source, or a run's checkpoint.
         OSError: the file cannot be written.
     """
-    refuse_written_over(source, target)
+    refuse_written_over(source, free_place(target, "out"))
     whole = open_named("in", source)
     check_told(rebuild_system(whole, list(extra)), source)  # here, not where the new file is opened
     checkpoint = inference_state(whole)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from ganlab import __version__
+from ganlab.checks.places import free_place
 from ganlab.networks.base import Condition, Generator
 from ganlab.runs.checkpoint_files import open_checkpoint
 from ganlab.runs.conversion import check_told
@@ -149,7 +150,7 @@ def export(
     """
     if target.suffix not in FORMS:
         raise ValueError(f"out={target} should end in {' or '.join(FORMS)}")
-    form = FORMS[target.suffix]
+    form = FORMS[free_place(target, "out").suffix]
     if form is FORMS[".onnx"]:
         require("onnx", "onnxscript", "onnxruntime")
     system = rebuild_system(open_checkpoint(ckpt), extra, given)

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from ganlab import __version__
+from ganlab.checks.places import free_place
 from ganlab.config import Settings, targets
 from ganlab.interop import NAMED, ganlab_safetensors, hub
 from ganlab.places import run_of
@@ -240,7 +241,7 @@ def push(
     """
     found = Publication.of(ckpt, repo, licence, extra or [])
     if folder is not None:
-        paths = found.write(folder)
+        paths = found.write(free_place(folder, "out", folder=True))
         said = [f"{path}: {path.stat().st_size:,} bytes" for path in paths]
         said += ["nothing was uploaded"]
     else:

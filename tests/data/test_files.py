@@ -252,3 +252,13 @@ def test_a_file_of_another_kind_is_no_damaged_archive(tmp_path, name, told):
     with pytest.raises(BrokenData) as caught:
         ready(folder(str(tmp_path / name)))
     assert told in str(caught.value)
+
+
+def test_links_behind_links_come_to_an_end(tmp_path):
+    """Thirty folders, each with two links to the next, have a thousand million paths."""
+    for number in range(30):
+        (tmp_path / f"{number}").mkdir()
+        for name in "ab" if number < 29 else "":
+            (tmp_path / f"{number}" / name).symlink_to(tmp_path / f"{number + 1}")
+    with pytest.raises(BrokenData, match=r"is come to by more than 100 links \(delete links"):
+        folder(str(tmp_path / "0"), resolution=8).prepare_data()

@@ -85,6 +85,11 @@ def test_info_says_what_it_is_and_lists_the_layers(tmp_path, monkeypatch, capsys
     ]
 
 
+def test_a_word_that_a_command_does_not_take_is_named(faces, monkeypatch, capsys):
+    with pytest.raises(ValueError, match=r"info takes no modle\.nonlinearity=; did you mean model"):
+        run_command(info, monkeypatch, capsys, f"ckpt={faces}", "modle.nonlinearity=tanh")
+
+
 def told_otherwise(path):
     """A file of NVIDIA's with what no tensor says."""
     state, _ = files.nvidia_generator()
@@ -140,6 +145,10 @@ def test_what_a_layout_has_no_place_for_is_named(faces, tmp_path, monkeypatch, c
         run_command(convert, monkeypatch, capsys, *words)
     with pytest.raises(ValueError, match=r"say layout=nvidia"):
         run_command(convert, monkeypatch, capsys, *words[:2])
+    with pytest.raises(ValueError, match=r"layout=\['nvidia'\] should be one of nvidia"):
+        run_command(convert, monkeypatch, capsys, *words[:2], "layout=[nvidia]")
+    with pytest.raises(ValueError, match=r"^out=.* is a folder: name a file in it"):
+        run_command(convert, monkeypatch, capsys, words[0], f"out={tmp_path}")
     named = [words[0], f"out={tmp_path / 'x.safetensors'}", "layout=nvidia"]
     with pytest.raises(ValueError, match=r"written as torch\.save does: name a \.pt"):
         run_command(convert, monkeypatch, capsys, *named)

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from ganlab.report.figures import curves, save
 from ganlab.report.images import grid, labelled_grid, save_grid, save_png, to_uint8
 from ganlab.report.panels import heat_over
 from ganlab.report.timeline import evenly_spaced, images_seen, kimg_text, strip
@@ -223,3 +224,14 @@ def test_a_file_that_tells_cells_it_has_not_is_named(tmp_path, cell, padding):
     save_png(grid(batch(1)), tmp_path / "7.png", told)
     with pytest.raises(ValueError, match=rf"7\.png has no cell of {cell} pixels, {padding} from"):
         strip([tmp_path / "7.png"])
+
+
+def test_a_files_name_that_is_no_text_costs_no_picture(tmp_path):
+    """As Python keeps its bytes; nothing in UTF-8 holds them."""
+    name = "caf\udce9.png"
+    path = save_png(grid(batch(1)), tmp_path / "a.png", {"Description": name})
+    assert Image.open(path).text["Description"] == "caf?.png"
+    lines = {name: ([1, 2], [1, 2]), "other": ([1, 2], [2, 3])}
+    figure, numbers = curves(lines)
+    save(figure, tmp_path / "b.png", numbers, caption=name)
+    assert "caf?.png/x" in np.load(tmp_path / "b.npz")

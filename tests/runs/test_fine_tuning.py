@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from ganlab.config import ConfigError
+from ganlab.features.weights import sha256_of
 from ganlab.run import recipe
+from ganlab.runs.description import describe_checkpoint
 from ganlab.runs.fine_tuning import words_of
 from ganlab.runs.recipes import rebuild_system
 from ganlab.systems.checkpoint import CheckpointError, load_checkpoint
@@ -37,6 +39,17 @@ def test_a_key_that_would_be_read_as_more_is_refused(saved, key):
     path = saved(lambda node, state: node.update(widths={4: 8, key: 8}))
     with pytest.raises(ConfigError, match=r"init=.*a\.ckpt: model\.generator\.widths has the key"):
         words_of([f"init={path}"])
+
+
+def test_a_run_of_ours_is_no_file_of_somebody_elses_whatever_it_says(saved, tmp_path):
+    """A recipe could claim the digest and the licence of a file that was published."""
+    path = saved(lambda node, state: None)
+    content = torch.load(path, weights_only=True)
+    content["recipe"]["source"] = {"format": "NVIDIA's StyleGAN2", "sha256": "ab" * 32}
+    torch.save(content, path)
+    said = describe_checkpoint(str(path), [])
+    assert "NVIDIA" not in said
+    assert sha256_of(path) in said
 
 
 @pytest.mark.parametrize("stage", [{}, {"level": float("inf"), "alpha": 1.0}])

@@ -136,6 +136,9 @@ def test_dry_writes_below_outputs(run, hub, tmp_path, monkeypatch, capsys):
     pushed(monkeypatch, capsys, *words)
     card = (tmp_path / "outputs/hub/me/noise/README.md").read_text()
     assert "license" not in card
+    for word in ("dry=yes", "private=1"):
+        with pytest.raises(ValueError, match=f"{word} should be true or false"):
+            pushed(monkeypatch, capsys, *words[:2], word)
     assert hub.requests == []
 
 

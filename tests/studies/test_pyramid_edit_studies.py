@@ -233,6 +233,9 @@ def test_classes_go_by_name(tmp_path):
     run(Relabel(directory=tmp_path, image=image, labels="day/noon"), data)
     assert [row["label"] for row in rows_of(tmp_path)] == ["night", "day/noon"]
     assert (tmp_path / "relabel" / "day_noon" / "000.png").exists()
+    Named.class_names = ("a b", "a/b", "../c")
+    run(Relabel(directory=tmp_path, image=image, labels=[0, 1, 2]), data)
+    assert {"a_b_0", "a_b_1", "___c"} <= {path.name for path in (tmp_path / "relabel").iterdir()}
     system.conditioner.extractor = SimpleNamespace(class_names=("dark", "grey", "light"))
     run(Relabel(directory=tmp_path, image=image, labels="light"), data, system)
     assert [row["label"] for row in rows_of(tmp_path)] == ["dark", "light"]

@@ -110,10 +110,16 @@ class Relabel(EditQuestion):
 
     def files(self, easel: Easel, images: Mapping[int, Tensor], level: str) -> Iterator[ImageFile]:
         """Each image, in a folder of its class."""
-        for k, batch in images.items():
-            name = "".join(c if c.isalnum() else "_" for c in easel.class_names[k])
+        names = [folder_name(easel.class_names[k]) for k in images]
+        for (k, batch), name in zip(images.items(), names, strict=True):
+            name = f"{name}_{k}" if names.count(name) > 1 else name
             told = {"level": level, "label": str(k), "image": str(self.image)}
             yield from easel.files(f"relabel/{name}", batch, told)
+
+
+def folder_name(label: str) -> str:
+    """A class's name as a folder of the run may be called."""
+    return "".join(c if c.isalnum() else "_" for c in label)[:64]
 
 
 def measure(
