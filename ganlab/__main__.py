@@ -108,7 +108,7 @@ def named_checkpoint(
         raise ValueError(f"say which checkpoint: python -m ganlab {command} ckpt=<file>")
     _, overrides = split_flags(words)
     said = {key_of(each): value_of([each], key_of(each)) for each in overrides}
-    known = ("ckpt", "allow_targets", "model", *others)
+    known = ("ckpt", "allow_targets", "hydra", "model", *others)  # Hydra's: words are shared
     for key in said:
         if (section := re.split(r"[./]", key)[0]) not in known:
             raise ValueError(f"{command} takes no {key}={nearest(section, known)}")
