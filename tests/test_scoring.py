@@ -187,16 +187,19 @@ def test_scores_on_the_held_out_side_are_those_that_an_evaluation_on_it_finds(tm
     """Equal values and names, of reals none of which was trained on; the protocol says so."""
     emoji = ["data=emoji", "data.split=train", "data.num=60", "data.resolution=32"]
     words = [*emoji, "data.channels=1", "features=classifier", "kimg=0.016"]
-    apart = trained(tmp_path / "held_out", "0.016", *words, "scores.held_out=true")
+    apart = trained(tmp_path / "held_out", "0.016", *words, "scores.unseen=true")
     ckpt = f"ckpt={tmp_path}/held_out/checkpoints/last.ckpt"
     other = ["study=scores", "data=emoji", "data.split=test", *emoji[3:], *words[4:6], *SUITE]
     after = evaluate(composed("evaluate", [ckpt, *other], tmp_path / "after"))
     assert values_of(apart) == pytest.approx(values_of(after), rel=1e-6)
-    assert {record["held_out"] for record in apart["scores"]} == {True}
+    own = ["study=scores", *emoji, *words[4:6], *SUITE, "study.unseen=true"]
+    again = evaluate(composed("evaluate", [ckpt, *own], tmp_path / "again"))
+    assert values_of(apart) == pytest.approx(values_of(again), rel=1e-6)
+    assert {record["unseen"] for each in (apart, again) for record in each["scores"]} == {True}
     own = trained(tmp_path / "own", "0.016", *words)
     assert values_of(own).keys() == values_of(apart).keys()
     assert values_of(own)[FID] != pytest.approx(values_of(apart)[FID], rel=1e-3)
-    assert not any("held_out" in record for record in own["scores"])
+    assert not any("unseen" in record for record in own["scores"])
 
 
 def values_of(result):
@@ -204,7 +207,7 @@ def values_of(result):
 
 
 def test_data_without_a_held_out_side_is_refused_before_anything_is_trained(tmp_path):
-    message = r"scores\.held_out=true needs .*data=synthetic has no side that is held out"
+    message = r"unseen=true needs .*data=synthetic has no side that is held out"
     with pytest.raises(ValueError, match=message):
-        trained(tmp_path, "0.016", "scores.held_out=true")
+        trained(tmp_path, "0.016", "scores.unseen=true")
     assert not (tmp_path / "checkpoints").exists()

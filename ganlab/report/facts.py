@@ -17,7 +17,7 @@ from ganlab.report.timeline import kimg_text
 Fact = tuple[str, str]  # label, value
 
 STAMP = (
-    *("n_real", "n_fake", "mirror", "held_out", "extractor", "resize", "truncation", "ema", "seed"),
+    *("n_real", "n_fake", "mirror", "unseen", "extractor", "resize", "truncation", "ema", "seed"),
     "images_seen",
     "size",
 )

@@ -24,7 +24,7 @@ PROTOCOL = (
     "n_fake",
     "n_real",
     "mirror",
-    "held_out",  # whether the reals were not trained on
+    "unseen",  # whether the reals were not trained on
     "extractor",
     "extractor_sha256",
     "resize",
@@ -56,7 +56,7 @@ def protocol_text(stamp: Stamp) -> str:
     weights = str(values.get("extractor_sha256") or "")[:12]
     extractor = f"extractor {values.get('extractor') or 'unknown'} {weights}".rstrip()
     parts = [f"{' against '.join(counts)} images"] if counts else []
-    parts += ["reals held out of training"] if values.get("held_out") else []
+    parts += ["reals held out of training"] if values.get("unseen") else []
     parts += ["reals mirrored"] if values.get("mirror") else []
     parts += [extractor, f"resize {values.get('resize') or 'unknown'}"]
     psi = values.get("truncation")  # 0 is the strongest cut: every image is of the mean style

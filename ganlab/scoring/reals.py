@@ -31,9 +31,9 @@ class Reals:
         self,
         suite: Suite,
         cache: str | Path | None = None,  # folder; None = `reals` in the user's cache
-        held_out: bool = False,  # take the side of the data that is not trained on
+        unseen: bool = False,  # take the side of the data that is not trained on
     ) -> None:
-        self.suite, self.cache, self.held_out = suite, RealCache(cache), held_out
+        self.suite, self.cache, self.unseen = suite, RealCache(cache), unseen
         self._other: ImageData | None = None  # that side
         self.complete = False
         self.chosen = torch.empty(0, dtype=torch.bool)  # (images of the data and their mirrors,)
@@ -59,7 +59,7 @@ class Reals:
         Raises:
             ValueError: there is no such side.
         """
-        if not self.held_out:
+        if not self.unseen:
             return data_of(trainer)
         if self._other is None:
             self._other = other_side(data_of(trainer))
@@ -180,7 +180,7 @@ def other_side(data: Images) -> ImageData:
         reason = f"{type(data).__name__} does not say which those are"
     except ValueError as error:
         reason = str(error)
-    raise ValueError(f"scores.held_out=true needs images that are held out: {reason}")
+    raise ValueError(f"unseen=true needs images that are held out: {reason}")
 
 
 def bound(data: Images, num: int | None) -> None:

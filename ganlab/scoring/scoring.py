@@ -29,10 +29,10 @@ class Scoring:
         suite: Suite | None,  # extractor and metrics; None = score nothing
         cache: str | Path | None = None,  # folder of real statistics; None = the user's cache
         monitor: str | None = None,  # metric that decides what is best; None = the first FID
-        held_out: bool = False,  # compare with the side of the data that is not trained on
+        unseen: bool = False,  # compare with the side of the data that is not trained on
     ) -> None:
         self.suite, self.asked = suite, monitor
-        self.reals = None if suite is None else Reals(suite, cache, held_out)
+        self.reals = None if suite is None else Reals(suite, cache, unseen)
         self.records: list[dict[str, Any]] = []  # one per value, as in result.json
 
     def preflight(self) -> None:
@@ -117,8 +117,8 @@ class Scoring:
         )
         unmade = ("seed", "images_seen", "ema") if images_seen is None else ()
         known: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
-        if self.reals is not None and self.reals.held_out:
-            known["held_out"] = True
+        if self.reals is not None and self.reals.unseen:
+            known["unseen"] = True
         if sampler.labels:
             known["classes"] = sampler.classes
         if size := growth_state(sampler.generator):

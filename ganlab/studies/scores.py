@@ -58,12 +58,12 @@ class Scores(Study):
         cache: str | Path | None = None,  # folder of real statistics; None = the user's cache
         label: Class | None = None,  # class that every image is told
         labels: Sequence[Class] | Class | None = None,  # several, told in turn by address
-        held_out: bool = False,  # reals are those of the side of the data that is not trained on
+        unseen: bool = False,  # reals are those of the side of the data that is not trained on
     ) -> None:
         options: dict[str, Any] = {"suite": suite, "seed": seed, "batch_size": batch_size}
         options |= {"label": label, "labels": labels}
         options |= {"monitor": monitor, "directory": directory, "cache": cache}
-        super().__init__(Scored(**options), held_out)
+        super().__init__(Scored(**options), unseen)
         self.every_images = None if every_kimg is None else round(every_kimg * 1000)
         if self.every_images is not None and self.every_images < 1:
             raise ValueError(f"every_kimg must be above 0, got {every_kimg}")

@@ -32,11 +32,11 @@ class Study(Scorer):
     def __init__(
         self,
         question: Question,
-        held_out: bool = False,  # reals are those of the side of the data that is not trained on
+        unseen: bool = False,  # reals are those of the side of the data that is not trained on
     ) -> None:
         super().__init__()
         self.question = question
-        self.scoring = Scoring(question.suite, question.cache, question.monitor, held_out)
+        self.scoring = Scoring(question.suite, question.cache, question.monitor, unseen)
         self.findings = Findings()
 
     @property
