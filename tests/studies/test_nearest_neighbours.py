@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import mannwhitneyu
 from study_toys import Projection, System, trainer
 
-from ganlab.data import NoImages
+from ganlab.data import NoImages, synthetic
 from ganlab.metrics.copies import (
     Neighbours,
     copies_among,
@@ -184,3 +184,19 @@ def test_what_cannot_be_is_refused(tmp_path):
         run(tmp_path, Honest(), Stored(3), num=2)
     with pytest.raises(ValueError, match=r"study\.num_neighbours=40: 40 .* each has 39 others"):
         run(tmp_path, Honest(), Stored(40), num=2, num_neighbours=40)
+
+
+def test_the_side_that_is_not_trained_on_is_held_out(tmp_path):
+    data = synthetic(num=120, resolution=8, channels=1, enlarge=True, held_out=0.4)
+    study = run(tmp_path, Honest(), data, unseen=True, num=40)
+    other = data.held_out().dataset
+    apart, training = (
+        np.reshape(each.pixels, (len(each), -1)) / 255.0 for each in (other, data.dataset)
+    )
+    held_out = study.findings.result["pixels"].held_out.nearest.sort().values
+    np.testing.assert_allclose(held_out, np.sort(cdist(apart, training).min(1)), atol=1e-5)
+    assert "the side that is not trained on" in (tmp_path / "table.md").read_text()
+    with pytest.raises(ValueError, match=r"Stored does not say which those are"):
+        run(tmp_path, Honest(), unseen=True)
+    with pytest.raises(ValueError, match=r"study\.unseen=true or study\.held_out=x\.npz, not both"):
+        NearestNeighbours(extractor=Projection(), unseen=True, held_out="x.npz")

@@ -24,6 +24,7 @@ from ganlab.report import figures, images
 from ganlab.report.drawings import Drawing
 from ganlab.report.panels import Panel, panel_figure, picture
 from ganlab.report.tables import Table
+from ganlab.scoring.reals import other_side
 from ganlab.studies.bench import Bench
 from ganlab.studies.findings import Findings
 from ganlab.studies.question import FeatureQuestion, at_least, inside_unit, require_images
@@ -44,16 +45,18 @@ class NearestNeighbours(FeatureQuestion):
 
     Writes `figures/neighbours.png` (the first samples), `figures/suspects.png` (those nearest to
     one training image alone), `figures/distances.png` (against held-out reals), each with its
-    numbers, and `table.*` with the verdict. Held-out reals are the images of `held_out`, or else
-    training images, each compared with all others. A mirrored data set has its mirror images too.
+    numbers, and `table.*` with the verdict. Held-out reals are the images of `held_out`, with
+    `unseen` the side of the data that is held out, or else training images, each compared with all
+    others. A mirrored data set has its mirror images too.
 
     Raises:
-        ValueError: no training images, or fewer than the study compares.
+        ValueError: no training images, or fewer than the study compares; no side that is held out.
         FileNotFoundError: no such file of held-out images.
     """
 
     num: int = 2000  # generated images: latents 0 .. num-1
     held_out: str | Path | None = None  # place of images never trained on, of any kind
+    unseen: bool = False  # held-out reals are the side of the data that is not trained on
     num_held_out: int = 2000  # held-out reals, drawn at random; at most all there are
     num_neighbours: int = 3  # shown of each sample; at least 2
     num_shown: int = 8  # samples in a figure
@@ -65,12 +68,16 @@ class NearestNeighbours(FeatureQuestion):
         at_least(1, num=self.num, num_held_out=self.num_held_out, num_shown=self.num_shown)
         at_least(2, num_neighbours=self.num_neighbours)
         inside_unit(quantile=self.quantile, confidence=self.confidence)
+        if self.unseen and self.held_out is not None:
+            raise ValueError(f"study.unseen=true or study.held_out={self.held_out}, not both")
 
     def check(self, bench: Bench) -> None:
         """Refuse a checkpoint without training images or with too few, and fetch the weights."""
         require_images(bench.trainer, "nearest_neighbours", "compares with training images")
         most = num_images(bench.data)
-        if self.held_out is None:  # each is compared with all others, itself and its mirror out
+        if (
+            self.held_out is None and not self.unseen
+        ):  # each is compared with all others, itself and its mirror out
             most -= most // len(bench.data.dataset)
         if self.num_neighbours > most:
             raise ValueError(
@@ -118,9 +125,10 @@ class NearestNeighbours(FeatureQuestion):
 
     def held_out_points(self, bench: Bench) -> Points:
         """Points of images that were never trained on; empty where there are none."""
-        if self.held_out is None:
+        if self.held_out is None and not self.unseen:
             return {}
-        other = held_out_data(self.held_out, bench.data)
+        place, data = self.held_out, bench.data
+        other = other_side(data) if place is None else held_out_data(place, data)
         num = min(self.num_held_out, len(other.dataset))
         chosen = random_positions(len(other.dataset), num, "held out", self.seed)
         return self.points(bench, "held-out images", chosen, real(other, bench.device))
@@ -162,8 +170,11 @@ class NearestNeighbours(FeatureQuestion):
 
     def notes(self, data: Images) -> list[str]:
         """What a reader of the table must know."""
-        where = "training images, each against all others"
-        held = where if self.held_out is None else Path(self.held_out).name
+        held = "training images, each against all others"
+        if self.held_out is not None:
+            held = Path(self.held_out).name
+        elif self.unseen:
+            held = "the side that is not trained on"
         both = " and their mirror images" if has_mirrors(data) else ""
         return [
             f"{self.num} generated images (latents of seed {self.seed}) against "
