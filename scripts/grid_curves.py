@@ -86,6 +86,7 @@ def main() -> None:
     facts = {
         "command": json.loads((grid / "grid.json").read_text())["command"],
         "commit": ", ".join(sorted({str(each["commit"]) for each in results})),
+        "n": {row: len(cells) for row, cells in rows.items()},
         "seed": sorted({each["seed"] for each in results}),
     }
     caption = f"{', '.join(lines)}: mean over seeds, and the smallest and largest"
