@@ -33,7 +33,8 @@ def without_defaults(node: object) -> Any:
 
 def value_or_default(node: Mapping[Any, Any], key: Any) -> Any:
     """What a node of a config says of a key; where it says nothing, its constructor's default."""
-    return node.get(key, defaults_of(str(node.get(TARGET))).get(key))
+    target = str(node.get(TARGET))
+    return node.get(key, {**handed_on(target), **defaults_of(target)}.get(key))
 
 
 def same(value: object, default: object) -> bool:
@@ -47,6 +48,17 @@ def same(value: object, default: object) -> bool:
 def defaults_of(target: str) -> Mapping[str, Any]:
     """The plain defaults of a class or a function of ours, by parameter; none of anybody else's."""
     place = definition_of(*target.rpartition(".")[::2])
+    return {} if place is None else dict(default_parameters(*place))
+
+
+@cache
+def handed_on(target: str) -> Mapping[str, Any]:
+    """Those of the class that a function of ours returns and hands its `**options` to."""
+    module, node = definition_of(*target.rpartition(".")[::2]) or ("", None)
+    if not (isinstance(node, ast.FunctionDef) and node.args.kwarg):
+        return {}
+    returned = node.returns.id if isinstance(node.returns, ast.Name) else ""
+    place = definition_of(module, returned)
     return {} if place is None else dict(default_parameters(*place))
 
 

@@ -29,6 +29,9 @@ from ganlab.systems.checkpoint import (
     unreadable,
 )
 
+# Of where a generator comes from: what the reader of another format says, and no file of ours.
+OF_READERS = ("format", "sha256", "licence")
+
 
 def open_checkpoint(
     ckpt: str | Path,  # a file, a name such as faces, or an address such as hf://owner/name/file
@@ -100,8 +103,9 @@ def open_file(path: Path) -> Settings:
     content = read_content(path)
     if is_ours(content):
         own = check_content(content, path)
-        if not ganlab_safetensors.is_one(path):
-            own["recipe"].pop("source", None)  # which a reader of other formats alone may say
+        if "source" in own["recipe"] and not ganlab_safetensors.is_one(path):
+            said = records_of(own["recipe"]["source"])
+            own["recipe"]["source"] = {k: said[k] for k in said if k not in OF_READERS}
         return own
     if (foreign := identify(of_content(path, content))) is not None:
         return foreign

@@ -87,3 +87,11 @@ def test_hashes_agree_where_configs_do():
 )
 def test_names_of_nothing_of_ours_have_no_defaults(target):
     assert defaults_of(target) == {}
+
+
+def test_defaults_of_options_that_a_function_hands_on_are_no_difference():
+    older = {"data": {"_target_": "ganlab.data.folder", "path": "x"}}
+    today = {"data": {**older["data"], "held_out": 0.0, "side": "train", "labels": True}}
+    assert differences(older, today) == differences(today, older) == []
+    today["data"]["held_out"] = 0.1
+    assert differences(older, today) == ["data.held_out: 0.0 -> 0.1"]

@@ -25,6 +25,7 @@ OTHER = {
     "n_fake": 9_000,
     "n_real": 20_000,
     "mirror": True,
+    "unseen": True,
     "extractor": "classifier",
     "extractor_sha256": "ab" * 32,
     "resize": "bicubic-antialias-299",
