@@ -67,12 +67,19 @@ class EmojiSheet(TwoSided):
         variants: bool = True,  # with skin tones; False = the neutral one of each name
         split: str = "all",  # all, train or test; names lie on one side, whatever the other options
         num: int | None = None,  # pictures; None = all there are
+        categories: Sequence[str] | None = None,  # these alone, as the classes; None = all ten
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"data.split={split} must be one of {', '.join(SPLITS)}")
         if num is not None and num < 1:
             raise ValueError(f"data.num={num} must be at least 1, or null")
+        if unknown := set(categories or ()) - set(CATEGORIES):
+            raise ValueError(
+                f"data.categories={min(unknown)}: there are {', '.join(CATEGORIES)}; one with a "
+                "comma or & needs quotes"
+            )
         self.variants, self.split, self.num = variants, split, num
+        self.categories = [each for each in CATEGORIES if categories is None or each in categories]
 
     def prepare(self) -> None:
         """Nothing to fetch."""
@@ -88,17 +95,19 @@ class EmojiSheet(TwoSided):
             )
         kept.sort(key=lambda k: _draw("choice", table[k].file))
         kept = sorted(kept[: self.num])
-        labels = np.array([CATEGORIES.index(table[k].category) for k in kept], np.int64)
-        key = content_hash(SHA256, self.variants, self.split, self.num)
-        return Arrays(images[kept], labels, CATEGORIES, "emoji", key)
+        labels = np.array([self.categories.index(table[k].category) for k in kept], np.int64)
+        some = [] if len(self.categories) == len(CATEGORIES) else self.categories
+        key = content_hash(SHA256, self.variants, self.split, self.num, *some)
+        return Arrays(images[kept], labels, self.categories, "emoji", key)
 
     def side(self, split: str) -> "EmojiSheet":
-        """All names of a side, with skin tones as they are here."""
-        return EmojiSheet(self.variants, split)
+        """All names of a side, with skin tones and categories as they are here."""
+        return EmojiSheet(self.variants, split, categories=self.categories)
 
     def _takes(self, emoji: Emoji) -> bool:
         right_side = self.split == "all" or emoji.held_out == (self.split == "test")
-        return right_side and (self.variants or not emoji.variant)
+        right_kind = emoji.category in self.categories and (self.variants or not emoji.variant)
+        return right_side and right_kind
 
 
 def read_embedded() -> tuple[NDArray[np.uint8], list[Emoji]]:

@@ -60,6 +60,7 @@ class ImageData(lightning.LightningDataModule):
         show: Sequence[int] | None = None,  # channels of pictures, one or three; None = the first
         held_out: float = 0.0,  # share of the images that is not trained on, chosen by their names
         side: str = "train",  # train | test: which of the two these images are
+        balanced: bool = False,  # train on every class equally often, repeating rare ones
     ) -> None:
         super().__init__()
         scale = stated_scale(range)
@@ -71,6 +72,7 @@ class ImageData(lightning.LightningDataModule):
         self.resolution = resolution if isinstance(resolution, int) else [*resolution]
         self.channels, self.batch_size = channels, batch_size
         self.flip, self.seed, self.skip_broken = flip, seed, skip_broken
+        self.balanced = balanced
         self.memory_budget_mb = memory_budget_mb
         self.cache_dir = Path(cache_dir).expanduser() if cache_dir else user_cache() / "images"
         self.position = 0
@@ -150,11 +152,17 @@ class ImageData(lightning.LightningDataModule):
         return self.fitting.scale
 
     def stream(self) -> ImageStream:
-        """A fresh stream of this rank's batches from `position` on."""
+        """A fresh stream of this rank's batches from `position` on.
+
+        Raises:
+            ValueError: classes are to be balanced, and there are none.
+        """
         rank, world_size = self.world
         size = self.batch_size_at or self.batch_size
-        n = len(self.dataset)
-        return ImageStream(n, size, self.seed, self.flip, rank, world_size, self.position)
+        n, labels = len(self.dataset), self.dataset.labels if self.balanced else None
+        if self.balanced and labels is None:
+            raise ValueError(f"data.balanced=true needs labels, and data={self.name} has none")
+        return ImageStream(n, size, self.seed, self.flip, rank, world_size, self.position, labels)
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Endless batches of uint8 images, starting at `position` whenever iteration starts."""

@@ -3,7 +3,7 @@
 Every function takes the options of `ImageData` besides its own.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,14 @@ def fashion_mnist(path: str | None = None, full: bool = False, **options: object
 
 
 def emoji(
-    variants: bool = True, split: str = "all", num: int | None = None, **options: object
+    variants: bool = True,
+    split: str = "all",
+    num: int | None = None,
+    categories: Sequence[str] | None = None,
+    **options: object,
 ) -> ImageData:
     """The embedded Noto Emoji; see `EmojiSheet`."""
-    return _data(EmojiSheet(variants, split, num), options)
+    return _data(EmojiSheet(variants, split, num, categories), options)
 
 
 def mnist(path: str | None = None, split: str = "train", **options: object) -> ImageData:

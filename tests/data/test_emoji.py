@@ -107,7 +107,24 @@ def test_a_smaller_number_is_part_of_a_larger_one_and_of_every_category(opened):
     assert len({collection.fingerprint() for collection in chosen.values()}) == 3
 
 
+def test_chosen_categories_are_the_classes_in_their_order(opened):
+    chosen = ["Travel & Places", "Flags"]
+    sheet = EmojiSheet(False, "test", categories=chosen)
+    some, whole = sheet.open(), opened[False, "test"]
+    assert list(some.class_names) == ["Flags", "Travel & Places"]
+    for label, name in enumerate(some.class_names):
+        kept = whole.images[whole.labels == CATEGORIES.index(name)]
+        assert np.array_equal(some.images[some.labels == label], kept)
+    assert list(sheet.side("train").open().class_names) == list(some.class_names)
+    assert some.fingerprint() != whole.fingerprint()
+    assert EmojiSheet(False, "test", categories=CATEGORIES).open().fingerprint() == (
+        whole.fingerprint()
+    )
+
+
 def test_errors_name_their_option():
+    with pytest.raises(ValueError, match=r"data\.categories=Flag: there are Activities, "):
+        EmojiSheet(categories=["Flag"])
     with pytest.raises(ValueError, match=r"data\.split=val must be one of all, train, test"):
         EmojiSheet(split="val")
     with pytest.raises(ValueError, match=r"data\.num=0 must be at least 1"):

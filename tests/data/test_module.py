@@ -52,6 +52,17 @@ def test_flip_mirrors_whole_images_and_both_ways_occur():
     assert 0 < sum(mirrored) < len(mirrored)
 
 
+def test_balanced_batches_hold_every_class_equally_often_and_need_classes():
+    for batch in first(ready(num=11, batch_size=6, balanced=True), 5):
+        assert batch.label.bincount(minlength=3).tolist() == [2, 2, 2]
+    data = folder(None, labels=False)
+    data._dataset = ready().dataset
+    data._dataset.labels = None
+    data.balanced = True
+    with pytest.raises(ValueError, match=r"data\.balanced=true needs labels, and data=images has"):
+        data.stream()
+
+
 def test_uint8_becomes_float_between_minus_one_and_one():
     data = ready()
     batch = data.on_after_batch_transfer(first(data, 1)[0], 0)

@@ -117,3 +117,34 @@ def test_batch_that_ranks_cannot_share_is_refused(batch_size):
 def test_empty_stream_is_refused():
     with pytest.raises(ValueError, match="at least one image"):
         ImageStream(0, 4, seed=0)
+
+
+LABELS = torch.tensor([0] * 9 + [2] * 3 + [5])  # 13 images, of three classes that have some
+
+
+def test_balanced_rounds_hold_every_class_once_and_all_of_a_class_before_one_again():
+    """Over epochs of 15 = 5 rounds; the order of classes in a round changes."""
+    indices, _ = taken(ImageStream(13, 5, seed=0, labels=LABELS), 27)
+    rounds = LABELS[indices].view(-1, 3).tolist()
+    assert all(sorted(each) == [0, 2, 5] for each in rounds)
+    assert len({tuple(each) for each in rounds}) == 6
+    for label, members in ((0, range(9)), (2, range(9, 12)), (5, [12])):
+        own = [index for index in indices if LABELS[index] == label]
+        passes = [own[k : k + len(members)] for k in range(0, 45, len(members))]
+        assert all(sorted(each) == list(members) for each in passes)
+        assert len(members) == 1 or len({tuple(each) for each in passes}) > 1
+
+
+def test_a_balanced_stream_shares_out_and_goes_on_as_any():
+    whole = taken(ImageStream(13, 6, 4, True, labels=LABELS), 6)
+    ranks = [taken(ImageStream(13, 6, 4, True, rank, 2, labels=LABELS), 6)[0] for rank in range(2)]
+    assert [index for pair in zip(*ranks, strict=True) for index in pair] == whole[0]
+    begun = ImageStream(13, 6, 4, True, labels=LABELS)
+    taken(begun, 4)
+    resumed = ImageStream(13, 6, 4, True, labels=LABELS)
+    resumed.load_state_dict(begun.state_dict())
+    assert taken(resumed, 2)[0] == whole[0][24:]
+    for one, other in ((None, LABELS), (LABELS, None)):
+        stored = ImageStream(13, 6, 4, labels=one).state_dict()
+        with pytest.raises(ValueError, match=f"balanced={one is not None}"):
+            ImageStream(13, 6, 4, labels=other).load_state_dict(stored)
