@@ -39,24 +39,35 @@ KEPT = ("status", "command", "commit", "seed", "config_hash", "images_seen", "ve
 
 def trained(name: str) -> dict[str, Any]:
     """The result of the run of that name, trained or resumed where it is not finished."""
-    folder = RUNS / name
-    words = [f"experiment=gallery/{name}", f"hydra.run.dir={folder.relative_to(ROOT)}"]
+    return trained_in(RUNS / name, f"gallery/{name}")
+
+
+def trained_in(folder: Path, experiment: str) -> dict[str, Any]:
+    """The result of an experiment in a folder, trained or resumed where it is not finished."""
+    words = [f"experiment={experiment}", f"hydra.run.dir={folder.relative_to(ROOT)}"]
     status = run("train.py", [*words, "resume=auto"])
     if status:
-        sys.exit(f"{name} stopped with exit code {status}; the same command goes on from there")
-    return finished_result(folder) or sys.exit(f"{name} left no result in {folder}")
+        sys.exit(
+            f"{folder.name} stopped with exit code {status}; the same command goes on from there"
+        )
+    return finished_result(folder) or sys.exit(f"{folder.name} left no result in {folder}")
 
 
 def scored(name: str, images_seen: int) -> dict[str, Any]:
     """The result of scoring that run's last generator on 10,000 images."""
-    folder, last = RUNS / name / "scores", RUNS / name / "checkpoints/last.ckpt"
-    result = finished_result(folder)
+    return scored_in(RUNS / name, images_seen, ["metrics=fid10k"])
+
+
+def scored_in(folder: Path, images_seen: int, protocol: list[str]) -> dict[str, Any]:
+    """The result of scoring a run's last generator, once for what it has seen."""
+    scores, last = folder / "scores", folder / "checkpoints/last.ckpt"
+    result = finished_result(scores)
     if result is not None and result["images_seen"] == images_seen:
         return result
-    words = [f"ckpt={last.relative_to(ROOT)}", "metrics=fid10k"]
-    if run("evaluate.py", [*words, f"hydra.run.dir={folder.relative_to(ROOT)}"]):
-        sys.exit(f"{name} could not be scored")
-    return read_result(folder)
+    words = [f"ckpt={last.relative_to(ROOT)}", *protocol]
+    if run("evaluate.py", [*words, f"hydra.run.dir={scores.relative_to(ROOT)}"]):
+        sys.exit(f"{folder.name} could not be scored")
+    return read_result(scores)
 
 
 def run(program: str, words: list[str]) -> int:
