@@ -170,11 +170,27 @@ def result_of(directory: Path) -> dict[str, Any]:
 
 
 def stamps(config: dict[str, Any]) -> dict[str, Any]:
-    """The checkpoint a cell reads, with size and time: another file is another evaluation."""
-    path = Path(str(config.get("ckpt"))).expanduser()
-    if not path.is_file():
-        return {}
-    return {str(path): [path.stat().st_size, path.stat().st_mtime_ns]}
+    """Size and time of every file that an evaluation's settings name: others are another one.
+
+    Of a run's directory it is the result's; no other directory is looked through.
+    """
+    found = {}
+    for word in _texts({key: value for key, value in config.items() if key != "run_dir"}):
+        places = (word, word.rpartition(":")[0])  # part of a file, as in x.npz:images
+        for place in filter(None, places):
+            path = Path(place).expanduser()
+            path = path / "result.json" if os.path.isdir(path) else path
+            if os.path.isfile(path):
+                found[str(path)] = [path.stat().st_size, path.stat().st_mtime_ns]
+    return found
+
+
+def _texts(settings: Any) -> Iterator[str]:
+    if isinstance(settings, str):
+        yield settings
+    elif isinstance(settings, (dict, list)):
+        for value in settings.values() if isinstance(settings, dict) else settings:
+            yield from _texts(value)
 
 
 def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
@@ -202,9 +218,12 @@ def plan(cell: Cell, fresh: bool = False) -> tuple[str, str | None]:
 
 
 def reads_the_same(older: Cell, cell: Cell) -> bool:
-    """Whether an evaluation is of the same checkpoint, which may have a name and be no file."""
+    """Whether an evaluation is of the same checkpoint, which may have a name and be no file.
+
+    Of other files those count that were taken note of.
+    """
     named = cell.kind == "train" or older.config.get("ckpt") == cell.config.get("ckpt")
-    return named and older.inputs == cell.inputs
+    return named and all(cell.inputs.get(path) == was for path, was in older.inputs.items())
 
 
 def refuse_another_run(directory: Path) -> None:

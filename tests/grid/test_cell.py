@@ -142,6 +142,34 @@ def test_a_finished_evaluation_runs_again_only_for_another_checkpoint(tmp_path):
     assert plan(today()) == ("start", str(file))
 
 
+@pytest.mark.parametrize("named", ["{}/rates.safetensors", "{}", "{}/rates.safetensors:a"])
+def test_a_finished_evaluation_runs_again_for_another_file_that_its_study_reads(tmp_path, named):
+    """A file, a run's directory by its result, or a part of a file; not for its own result."""
+    (tmp_path / "run").mkdir()
+    read = [tmp_path / "run" / name for name in ("rates.safetensors", "result.json")]
+    for file in read:
+        file.write_text("one")
+    home = tmp_path / "grid"
+    rates = named.format(tmp_path / "run")
+
+    def today():
+        config = {"ckpt": "faces", "kimg": None, "study": {"some": ["no such", {"file": rates}]}}
+        config["run_dir"] = str(home / "study-x")
+        return cell(home, {"study": "x"}, config, "evaluate", inputs=cells.stamps(config))
+
+    ended(today())
+    assert plan(today()) == ("skip", None)
+    for file in read:
+        file.write_text("another")
+    assert plan(today()) == ("start", "faces")
+    ended(today())
+    assert plan(today()) == ("skip", None)
+    today().directory.joinpath("cell.yaml").write_text(  # one of before files were noted
+        today().directory.joinpath("cell.yaml").read_text().split("inputs:")[0] + "inputs: {}\n"
+    )
+    assert plan(today()) == ("skip", None)
+
+
 def test_a_finished_evaluation_of_one_named_checkpoint_is_none_of_another(tmp_path):
     def of(name):
         config = {"ckpt": name, "kimg": None}
