@@ -279,7 +279,7 @@ def table() -> None:
     words = [argument.partition("=") for argument in without_packages(sys.argv[1:])]
     directories = [Path(word).expanduser() for word, sign, _ in words if not sign]
     said = {key: value for key, sign, value in words if sign}
-    into = free_place(Path(said.pop("into")), "into", folder=True) if "into" in said else None
+    into = free_place(said.pop("into"), "into", folder=True) if "into" in said else None
     if are_judgements(directories):
         print(visible(publish_judgements(directories, said, into)))
         return

@@ -21,12 +21,16 @@ def place_named(named: str | Path, key: str) -> Path:
     return path
 
 
-def free_place(path: Path, key: str, folder: bool = False) -> Path:
+def free_place(named: str | Path, key: str, folder: bool = False) -> Path:
     """The path of a file, or of a folder, that an option wants written, whatever of it is missing.
 
     Raises:
-        ValueError: a file stands where a folder is to be, or a folder in the file's place.
+        ValueError: nothing is named, a file stands where a folder is to be, or a folder in the
+            file's place.
     """
+    if not str(named):
+        raise ValueError(f"{key}= is empty: name a {'folder' if folder else 'file'}")
+    path = Path(named)
     places = (path, *path.parents) if folder else path.parents
     there = next((each for each in places if each.exists()), None)
     if there is not None and not there.is_dir():

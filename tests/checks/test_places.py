@@ -19,6 +19,8 @@ def test_a_folder_in_a_files_place_and_a_file_in_a_folders_are_named(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match=rf"out={tmp_path} is a folder: name a file in it"):
         free_place(tmp_path, "out")
+    with pytest.raises(ValueError, match="into= is empty: name a folder"):
+        free_place("", "into", folder=True)
     for place, folder in (("file/a.pt", False), ("file/deeper/a.pt", False), ("file", True)):
         with pytest.raises(ValueError, match=rf"out=.*: {tmp_path}/file is a file, and no folder"):
             free_place(tmp_path / place, "out", folder)
