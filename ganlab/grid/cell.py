@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -178,10 +178,11 @@ def stamps(config: dict[str, Any]) -> dict[str, Any]:
     for word in _texts({key: value for key, value in config.items() if key != "run_dir"}):
         places = (word, word.rpartition(":")[0])  # part of a file, as in x.npz:images
         for place in filter(None, places):
-            path = Path(place).expanduser()
-            path = path / "result.json" if os.path.isdir(path) else path
-            if os.path.isfile(path):
-                found[str(path)] = [path.stat().st_size, path.stat().st_mtime_ns]
+            with suppress(OSError, RuntimeError):  # too long for a file's name; no such user's ~
+                path = Path(place).expanduser()
+                path = path / "result.json" if path.is_dir() else path
+                if path.is_file():
+                    found[str(path)] = [path.stat().st_size, path.stat().st_mtime_ns]
     return found
 
 

@@ -153,7 +153,11 @@ def test_a_finished_evaluation_runs_again_for_another_file_that_its_study_reads(
     rates = named.format(tmp_path / "run")
 
     def today():
-        config = {"ckpt": "faces", "kimg": None, "study": {"some": ["no such", {"file": rates}]}}
+        config = {
+            "ckpt": "faces",
+            "kimg": None,
+            "study": {"some": ["x" * 300, "~nobody_at_all/x", {"file": rates}]},
+        }
         config["run_dir"] = str(home / "study-x")
         return cell(home, {"study": "x"}, config, "evaluate", inputs=cells.stamps(config))
 
