@@ -20,7 +20,8 @@ class Suite:
 
     A name is score, number of images, score's own protocol and extractor: `fid10k_classifier`,
     `recall10k_k3_classifier`. Inception has no suffix, scores of the images themselves end in
-    `_pixels`; `_full` means against all reals; unequal counts are both named (`fid1300_of10k`).
+    `_pixels`; `_full` means against all reals; unequal counts are both named (`fid1300_of10k`),
+    and `_own` follows where the reals are other samples of the same generator.
     A score's `source` is an output of the extractor, or "images": those of `update` on the 8-bit
     grid. Every method but `records` and `real_indices` is to be called on all ranks, each with its
     own share of the images and no image twice.
@@ -50,6 +51,7 @@ class Suite:
         self.metrics: dict[str, Score] = dict(metrics.items())
         self.num_real, self.num_fake, self.batch_size = num_real, num_fake, batch_size
         self.reducible = reducible
+        self.own = False  # whether the reals are samples of the scored generator: names say it
         self.device = torch.device("cpu")
         self._expected_real = num_real
         self._counted: dict[str, int] | None = None
@@ -269,9 +271,9 @@ class Suite:
 
     def _counts_name(self) -> str:
         if self.num_real is None:
-            return f"{short_count(self.num_fake)}_full"
+            return f"{short_count(self.num_fake)}_full" + "_own" * self.own
         against = "" if self.num_real == self.num_fake else f"_of{short_count(self.num_real)}"
-        return short_count(self.num_fake) + against
+        return short_count(self.num_fake) + against + "_own" * self.own
 
     def reset(self, real: bool = False) -> None:
         """Forget the fakes, and the reals too if `real`."""

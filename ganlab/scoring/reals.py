@@ -16,6 +16,8 @@ from ganlab.data.decode import sides
 from ganlab.data.positions import Images, content_key, has_mirrors, num_channels, num_images
 from ganlab.metrics import RealCache, Suite, real_key
 from ganlab.metrics.cache import Key
+from ganlab.nn.digest import is_digest_of
+from ganlab.sampling import Sampler
 
 
 class Reals:
@@ -38,6 +40,25 @@ class Reals:
         self.complete = False
         self.chosen = torch.empty(0, dtype=torch.bool)  # (images of the data and their mirrors,)
         self.num_stored = 0  # images of the data without their mirrors
+        self.own = ""  # where they are samples of the scored generator itself: of which latents
+
+    def recognize(self, trainer: Trainer, sampler: Sampler) -> None:
+        """Note whether the reals are samples of the scored generator itself: names then say `own`.
+
+        Raises:
+            ValueError: they are of the seed that is scored, so the same images.
+        """
+        data = self.side(trainer)
+        origin = data.origin if isinstance(data, ImageData) else None
+        if origin is None or not is_digest_of(str(origin["generator"]), sampler.generator):
+            return
+        seed, num = origin["latent_seed"], origin["num"]
+        if seed == sampler.seed:
+            raise ValueError(
+                f"data.latent_seed={seed}: the reals would be the very images that are scored; "
+                f"data.latent_seed={sampler.seed + 1} gives other samples of this generator"
+            )
+        self.own, self.suite.own = f"latents 0-{int(str(num)) - 1} of seed {seed}", True
 
     def check(self, trainer: Trainer) -> None:
         """Fetch the extractor's weights, and refuse data that is too small, before any work.

@@ -1,7 +1,9 @@
 """A suite with its reals: what images are scored with, and the records of what was scored."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,24 @@ class Scoring:
             self.reals.check(trainer)
         if stage == "test":
             bound(data_of(trainer), trainer.world_size)
+
+    def recognize(self, trainer: Trainer, sampler: Sampler) -> None:
+        """Note whether the reals are samples of the scored generator itself.
+
+        Raises:
+            ValueError: they are the very images that are scored.
+        """
+        if self.reals is not None:
+            self.reals.recognize(trainer, sampler)
+
+    def noted(self, table: Table) -> Table:
+        """The table; one with scores against samples of the scored generator says so beneath."""
+        own = "" if self.reals is None else self.reals.own
+        scored = any(re.search("_own(?![a-z])", text) for text in (table.caption, *table.columns))
+        if not own or not scored or any(own in note for note in table.notes):
+            return table
+        note = f"own: the reals are other samples of this generator itself, {own}"
+        return replace(table, notes=[*table.notes, note])
 
     def check_sizes(self, num_fake: int) -> None:
         """Raise ValueError if so many generated images are too few for one of the scores."""
@@ -119,6 +139,8 @@ class Scoring:
         known: dict[str, Any] = {"mirror": self.reals is not None and self.reals.mirror}
         if self.reals is not None and self.reals.unseen:
             known["unseen"] = True
+        if self.reals is not None and self.reals.own:
+            known["own"] = self.reals.own
         if sampler.labels:
             known["classes"] = sampler.classes
         if size := growth_state(sampler.generator):

@@ -1,5 +1,6 @@
 """The callback that asks a question of a trained generator when `trainer.test` runs."""
 
+from dataclasses import replace
 from typing import Any, cast
 
 from lightning import LightningModule, Trainer
@@ -69,7 +70,7 @@ class Study(Scorer):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuse in the first second what would fail after an hour."""
         bench = self.bench(trainer, cast(System, pl_module))
-        _ = bench.sampler  # refuses noise that the generator does not take
+        self.scoring.recognize(trainer, bench.sampler)  # which refuses noise that nothing takes
         self.scoring.fit(trainer)  # first: it says how many images there are to compare
         self.question.check(bench)
         self.scoring.check(trainer, stage)
@@ -85,7 +86,9 @@ class Study(Scorer):
         with isolate_random_state(self.question.seed):
             if self.question.baseline:
                 _ = bench.baseline
-            self.findings = self.question.run(bench)
+            found = self.question.run(bench)
+            tables = {name: self.scoring.noted(table) for name, table in found.tables.items()}
+            self.findings = replace(found, tables=tables)
             self.records.extend(self.findings.records)
             self.leave(bench)
 

@@ -12,7 +12,7 @@ import torch
 from composing import composed
 
 from ganlab.report.images import to_uint8
-from ganlab.run import train
+from ganlab.run import evaluate, train
 from ganlab.runs.checkpoint_sampler import CheckpointSampler
 from ganlab.runs.recipes import open_checkpoint, rebuild_system
 from ganlab.sampling import Sampler
@@ -57,6 +57,40 @@ def test_a_model_trains_on_a_generators_samples(ckpt, own_cache, tmp_path):
     expected = to_uint8(Sampler(generator, 0).batch(range(24))).permute(0, 2, 3, 1).numpy()
     assert np.array_equal(stored, expected)
     assert str(ckpt) in (tmp_path / "second" / "report.html").read_text()
+
+
+def test_scores_against_a_generators_own_samples_say_so_and_are_of_other_latents(
+    ckpt, own_cache, tmp_path
+):
+    words = [
+        f"ckpt={ckpt}",
+        "data=generated",
+        f"data.ckpt={ckpt}",
+        "data.num=24",
+        "data.channels=1",
+    ]
+    words += ["data.resolution=32", "features=classifier", "metrics.num_real=24"]
+    words += ["metrics.num_fake=20", "~metrics.metrics.kid"]
+    study = ["study=sequential_ablation", "study.latents=0:20", "study.num_artifacts=20"]
+    study += ["study.num_latents=20", "study.layer_sets=[[0]]", "study.rates=[0.3]"]
+
+    def scored(name, *more):
+        evaluate(composed("evaluate", [*words, *more], tmp_path / name))
+        return json.loads((tmp_path / name / "result.json").read_text())["scores"]
+
+    told = "this generator itself, latents 0-23 of seed 1"
+    records = scored("ablated", "data.latent_seed=1", *study)
+    assert {record["own"] for record in records} == {"latents 0-23 of seed 1"}
+    assert records[0]["metric"] == "fid20_of24_own_classifier"
+    assert all(told in (tmp_path / f"ablated/{name}.md").read_text() for name in ("table", "cells"))
+    with pytest.raises(ValueError, match=r"data\.latent_seed=0: .*data\.latent_seed=1 gives other"):
+        scored("itself", "data.latent_seed=0")
+    other = trained(
+        tmp_path / "other", "data=synthetic", "data.num=40", "data.channels=1", "seed=1"
+    )
+    assert other["status"] == "done"
+    of_another = f"data.ckpt={tmp_path}/other/checkpoints/last.ckpt"
+    assert "own" not in scored("another", of_another)[0]["metric"]
 
 
 def test_a_missing_checkpoint_is_named(own_cache, tmp_path):
