@@ -17,18 +17,8 @@ from ganlab.report.timeline import kimg_text
 Fact = tuple[str, str]  # label, value
 
 STAMP = (
-    *(
-        "n_real",
-        "n_fake",
-        "mirror",
-        "unseen",
-        "own",
-        "extractor",
-        "resize",
-        "truncation",
-        "ema",
-        "seed",
-    ),
+    *("n_real", "n_fake", "mirror", "unseen", "own", "extractor", "resize", "truncation", "ema"),
+    "seed",
     "images_seen",
     "size",
 )

@@ -57,9 +57,6 @@ def protocol_text(stamp: Stamp) -> str:
     extractor = f"extractor {values.get('extractor') or 'unknown'} {weights}".rstrip()
     parts = [f"{' against '.join(counts)} images"] if counts else []
     parts += ["reals held out of training"] if values.get("unseen") else []
-    parts += (
-        [f"reals are this generator's own samples: {own}"] if (own := values.get("own")) else []
-    )
     parts += ["reals mirrored"] if values.get("mirror") else []
     parts += [extractor, f"resize {values.get('resize') or 'unknown'}"]
     psi = values.get("truncation")  # 0 is the strongest cut: every image is of the mean style
