@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganlab.features.base import StagedExtractor
+from ganlab.features.imagenet_classes import CLASS_NAMES
 from ganlab.features.packaged import Packaged, PackagedWeights
 from ganlab.features.pixels import resize_antialiased
 from ganlab.features.weights import WeightsFile
@@ -159,6 +160,7 @@ class EfficientNetLite0(StagedExtractor):
     channels = 3
     stage_names = STAGES
     num_classes = CLASSES
+    class_names = CLASS_NAMES
 
     def __init__(
         self,

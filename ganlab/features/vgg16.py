@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ganlab.features.base import StagedExtractor
+from ganlab.features.imagenet_classes import CLASS_NAMES
 from ganlab.features.pixels import resize_antialiased
 from ganlab.features.weights import WeightsFile
 
@@ -170,6 +171,7 @@ class VGG16(StagedExtractor):
         super().__init__(chosen.located(), select)
         self.weights, self.size = chosen, size
         self.name, self.num_classes = chosen.variant + self.suffix, chosen.num_classes
+        self.class_names = CLASS_NAMES if len(CLASS_NAMES) == chosen.num_classes else ()
         self.resize = "none" if size is None else f"bilinear-antialias-{size}"
         if chosen.mean is not None:  # it shifts features as a resize does: part of the protocol
             self.resize += "-mean-" + "-".join(f"{value:g}" for value in chosen.mean)
