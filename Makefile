@@ -60,7 +60,7 @@ demo: $(DEMO)/train/.done $(DEMO)/activation_rates/.done $(DEMO)/sequential_abla
 	@$(BIN)/python -m ganlab report $(DEMO)/train $(DEMO)/activation_rates $(DEMO)/sequential_ablation
 
 demo-colour: ## the same on emoji, 64 px in colour; fetches 17 MB once
-	@$(MAKE) demo DEMO=outputs/demo_colour DEMO_EXPERIMENT=demo_colour
+	@$(MAKE) demo DEMO=outputs/demo_colour DEMO_EXPERIMENT=emoji_demo
 
 gallery: .venv/.core ## train the small preset of every model, half an hour each at most; interrupted, it goes on; writes docs/gallery
 	@$(BIN)/python scripts/gallery.py $(GALLERY)
